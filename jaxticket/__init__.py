@@ -1,0 +1,1 @@
+"""jaxticket finds, trains, judges and runs sparse neural networks in JAX."""

@@ -1,0 +1,1 @@
+"""Pure functions on pytrees: paths, masks, scores, selection, schedules and Optax adapters."""

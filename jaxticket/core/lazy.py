@@ -1,0 +1,30 @@
+"""Package namespaces whose members load on first use, so that importing a package stays cheap."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def lazy_exports(
+    package: str, exports: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Makes `__getattr__`, `__dir__` and `__all__` of a package (PEP 562).
+
+    Args:
+        package: the package's `__name__`.
+        exports: module name, relative to the package, -> the names it gives to the package.
+
+    Returns:
+        The three objects, to be assigned in the package's `__init__.py`.
+    """
+    home = {name: module for module, names in exports.items() for name in names}
+
+    def __getattr__(name: str) -> Any:  # noqa: N807
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return __getattr__, lambda: sorted(home), sorted(home)

@@ -1,0 +1,183 @@
+"""Frozen dataclasses as typed, validated options: from a plain mapping, to one, and hashed by content.
+
+A configuration is edited as an `ml_collections.ConfigDict` and becomes such dataclasses at the border, once. What
+is wrong with it is said in one line that names the key, the value and what is allowed.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from jaxticket.core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any,
+    *,
+    choices: Sequence[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    hashed: bool = True,
+) -> Any:
+    """A dataclass field with limits.
+
+    Args:
+        default: the value of the field where none is given.
+        choices: the only values allowed.
+        minimum: the least value allowed; of every item where the field is a tuple.
+        maximum: the greatest value allowed.
+        above: a bound the value must exceed.
+        below: a bound the value must stay under.
+        hashed: whether the value says what is computed (True) or only where or how it is shown (False).
+    """
+    limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    metadata = {"limits": limits, "hashed": hashed}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def parse(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """An instance of the dataclass `kind` from a (nested) mapping, with every value checked.
+
+    Args:
+        kind: a dataclass whose fields are bool, int, float, str, dict, tuples, optionals or such dataclasses.
+        values: key -> value; keys that are left out take their default.
+        where: the path of `values` in the whole configuration, for messages.
+
+    Raises:
+        ConfigError: an unknown key, a value of another type, or one outside its limits.
+    """
+    assert dataclasses.is_dataclass(kind)
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in values:
+        if key not in fields:
+            raise ConfigError(unknown_key(_join(where, key), key, list(fields)))
+    parsed = {}
+    for key, value in values.items():
+        key_path = _join(where, key)
+        parsed[key] = _convert(hints[key], value, key_path)
+        _check_limits(parsed[key], fields[key].metadata.get("limits", {}), key_path)
+    made = kind(**parsed)
+    check = getattr(made, "check", None)
+    if check is not None:
+        check(where)
+    return typing.cast(T, made)
+
+
+def unknown_key(key_path: str, key: str, known: Sequence[str]) -> str:
+    """The one-line message for a key that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+    return f"config.{key_path}: no such key; {hint}"
+
+
+def to_dict(options: Any) -> dict[str, Any]:
+    """All fields of an options dataclass as plain, JSON-ready values (tuples become lists)."""
+    return json.loads(json.dumps(dataclasses.asdict(options)))
+
+
+def chosen(options: Any) -> dict[str, Any]:
+    """The hashed fields that differ from their default, nested, as plain values.
+
+    A new field whose default changes nothing leaves this, and every hash made of it, as it was.
+    """
+    different = {}
+    for field in dataclasses.fields(options):
+        if not field.metadata.get("hashed", True):
+            continue
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            inner = chosen(value)
+            if inner:
+                different[field.name] = inner
+            continue
+        has_factory = field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if has_factory else field.default  # type: ignore[misc]
+        if value != default:
+            different[field.name] = json.loads(json.dumps(value))
+    return different
+
+
+def digest(content: Any, length: int) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise _wrong(where, value, "a group of keys")
+        return parse(typing.cast(type, hint), value, where)
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise _wrong(where, value, "a tuple, such as (1, 2)")
+        item_hints = typing.get_args(hint)
+        if item_hints[-1] is Ellipsis:
+            return tuple(_convert(item_hints[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(value) != len(item_hints):
+            raise _wrong(where, value, f"{len(item_hints)} items")
+        return tuple(_convert(h, item, where) for h, item in zip(item_hints, value, strict=True))
+    if hint is dict or origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(where, value, "a group of keys")
+        return {str(k): tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    if hint is float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _wrong(where, value, "a finite number")
+        return float(value)
+    if hint is int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong(where, value, "a whole number")
+        return value
+    if hint in (bool, str):
+        if not isinstance(value, hint):
+            raise _wrong(where, value, "True or False" if hint is bool else "a string")
+        return value
+    if hint is Any:
+        return value
+    raise TypeError(f"{where}: fields of type {hint} are not supported")
+
+
+def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:
+    if isinstance(value, tuple):
+        for i, item in enumerate(value):
+            _check_limits(item, limits, f"{where}[{i}]")
+        return
+    if value is None or not limits:
+        return
+    if limits["choices"] is not None and value not in limits["choices"]:
+        raise _wrong(where, value, "one of " + ", ".join(str(choice) for choice in limits["choices"]))
+    if limits["minimum"] is not None and value < limits["minimum"]:
+        raise _wrong(where, value, f"at least {limits['minimum']}")
+    if limits["maximum"] is not None and value > limits["maximum"]:
+        raise _wrong(where, value, f"at most {limits['maximum']}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise _wrong(where, value, f"more than {limits['above']}")
+    if limits["below"] is not None and value >= limits["below"]:
+        raise _wrong(where, value, f"less than {limits['below']}")
+
+
+def _wrong(where: str, value: Any, allowed: str) -> ConfigError:
+    return ConfigError(f"config.{where}={value!r}: must be {allowed}")
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key

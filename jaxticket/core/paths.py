@@ -1,0 +1,95 @@
+"""Leaves of a pytree by slash path, and ordered (regex -> value) rules over such paths.
+
+A path is `stage1_block0/conv1/kernel`: the keys from the root, joined by slashes. It is the same for a Linen
+dictionary, an `nnx.State` (whose trailing `value` is dropped), a named tuple or any other registered pytree.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import jax
+
+from jaxticket.core.errors import MaskError
+
+Path = str
+Value = TypeVar("Value")
+Rules = Sequence[tuple[str, Value]]
+
+
+def path_string(key_path: Sequence[Any]) -> Path:
+    """The slash path of a JAX key path; the attribute `value` with which NNX ends its paths is dropped."""
+    last = key_path[-1] if key_path else None
+    if isinstance(last, jax.tree_util.GetAttrKey) and last.name == "value" and len(key_path) > 1:
+        key_path = key_path[:-1]
+    return jax.tree_util.keystr(tuple(key_path), simple=True, separator="/")
+
+
+def leaves(tree: Any) -> dict[Path, Any]:
+    """The leaves of `tree` by path, sorted by path.
+
+    Raises:
+        MaskError: two leaves have the same path (a dictionary key contains a slash, say).
+    """
+    found: dict[Path, Any] = {}
+    for key_path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        path = path_string(key_path)
+        if path in found:
+            raise MaskError(f"two leaves have the path {path!r}; rename one of them")
+        found[path] = leaf
+    return dict(sorted(found.items()))
+
+
+def replace(tree: Any, new_leaves: Mapping[Path, Any]) -> Any:
+    """`tree` with the leaves at the given paths replaced; its structure and all other leaves stay.
+
+    Raises:
+        MaskError: a path is not a leaf of `tree`.
+    """
+    keyed, structure = jax.tree_util.tree_flatten_with_path(tree)
+    paths = [path_string(key_path) for key_path, _ in keyed]
+    unknown = sorted(set(new_leaves) - set(paths))
+    if unknown:
+        raise MaskError(f"no leaf at {unknown[0]!r}; the tree's leaves are {_some(paths)}")
+    return structure.unflatten(
+        [new_leaves.get(path, leaf) for path, (_, leaf) in zip(paths, keyed, strict=True)]
+    )
+
+
+def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
+    """The nested dictionary whose leaves have the given paths; `{'a/b': 1}` becomes `{'a': {'b': 1}}`."""
+    tree: dict[str, Any] = {}
+    for path, leaf in flat.items():
+        *parents, name = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return tree
+
+
+def match_rules(rules: Rules[Value], paths: Iterable[Path]) -> dict[Path, Value]:
+    """The value of the first rule whose regular expression matches the whole path, for every path.
+
+    Raises:
+        MaskError: a path matches no rule, or an expression is not a valid one.
+    """
+    compiled = []
+    for expression, value in rules:
+        try:
+            compiled.append((re.compile(expression), value))
+        except re.error as error:
+            raise MaskError(f"rule {expression!r} is not a regular expression: {error}") from error
+    matched: dict[Path, Value] = {}
+    for path in paths:
+        for expression, value in compiled:
+            if expression.fullmatch(path):
+                matched[path] = value
+                break
+        else:
+            raise MaskError(f"no rule covers {path!r}; add one, such as ('.*', False) at the end")
+    return matched
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
