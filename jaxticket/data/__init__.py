@@ -1,1 +1,24 @@
-"""..."""
+"""Data sets of labelled images: what is known of them, how they are read and split, and input inside jit."""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from jaxticket.data.dataset import Dataset as Dataset
+    from jaxticket.data.dataset import Split as Split
+    from jaxticket.data.loading import load as load
+    from jaxticket.data.options import DataOptions as DataOptions
+    from jaxticket.data.registry import DatasetSpec as DatasetSpec
+    from jaxticket.data.registry import names as names
+    from jaxticket.data.registry import spec as spec
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "dataset": ["Dataset", "Split"],
+        "loading": ["load"],
+        "options": ["DataOptions"],
+        "registry": ["DatasetSpec", "names", "spec"],
+    },
+)

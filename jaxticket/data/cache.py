@@ -1,0 +1,95 @@
+"""Decoded copies of data sets: one uncompressed `.npy` file per array, mapped into memory instead of read.
+
+They live in `<folder>/cache/<name>-<version>/`. `manifest.json` has the size and checksum of every array and
+is written last, so a copy without it is an unfinished one.
+"""
+
+import json
+import logging
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxticket.data.dataset import Split
+from jaxticket.data.files import replacing
+from jaxticket.data.registry import DatasetSpec
+
+_log = logging.getLogger(__name__)
+_MANIFEST = "manifest.json"
+
+
+def cache_folder(spec: DatasetSpec, folder: Path) -> Path:
+    """Where the decoded copy of `spec` lives."""
+    return folder / "cache" / f"{spec.name}-{spec.version}"
+
+
+def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
+    """The official splits as arrays mapped read-only from the decoded copy.
+
+    Returns:
+        The splits `train` and `test`, or None where there is no copy. None too, with a warning in the log,
+        where there is a damaged one.
+    """
+    cache = cache_folder(spec, folder)
+    if not (cache / _MANIFEST).is_file():
+        return None
+    try:
+        return _read(spec, cache)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        _log.warning("%s: the decoded copy is damaged (%s) and is made again", cache, error)
+        return None
+
+
+def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> None:
+    """Keeps a decoded copy; what cannot be written is only a warning in the log.
+
+    Every file is written under another name and then renamed, and all writers write the same bytes, so
+    several processes may do this at once, and a reader never sees half a file.
+    """
+    cache = cache_folder(spec, folder)
+    manifest = {}
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for split, arrays in splits.items():
+            for part, array in zip(Split._fields, arrays, strict=True):
+                file = f"{split}_{part}.npy"
+                manifest[file] = _write_array(cache / file, array)
+        with replacing(cache / _MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    except OSError as error:
+        _log.warning("%s: no decoded copy could be kept (%s); decoding is repeated each time", cache, error)
+
+
+def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
+    manifest = json.loads((cache / _MANIFEST).read_text())
+    splits = {}
+    for split, size in spec.official_sizes.items():
+        expected = {"images": ((size, *spec.image_shape), np.uint8), "labels": ((size,), np.int32)}
+        arrays = []
+        for part, (shape, dtype) in expected.items():
+            path = cache / f"{split}_{part}.npy"
+            if _fingerprint(path) != manifest[path.name]:
+                raise ValueError(f"{path.name} does not match its checksum")
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(f"{path.name} has shape {array.shape} and type {array.dtype}")
+            arrays.append(array)
+        splits[split] = Split(*arrays)
+    return splits
+
+
+def _write_array(path: Path, array: np.ndarray) -> dict[str, int]:
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        return _fingerprint(temporary)
+
+
+def _fingerprint(path: Path) -> dict[str, int]:
+    """Size and CRC-32 of a file."""
+    content = np.memmap(path, np.uint8, "r")
+    return {"bytes": content.size, "crc32": zlib.crc32(content.data)}
