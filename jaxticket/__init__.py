@@ -1,1 +1,59 @@
-"""jaxticket finds, trains, judges and runs sparse neural networks in JAX."""
+"""jaxticket finds, trains, judges and runs sparse neural networks in JAX.
+
+    import jaxticket as jt
+
+Importing it is cheap: names load on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from jaxticket.core.criteria import magnitude as magnitude
+    from jaxticket.core.criteria import random_scores as random_scores
+    from jaxticket.core.masks import DEFAULT_RULES as DEFAULT_RULES
+    from jaxticket.core.masks import apply_mask as apply_mask
+    from jaxticket.core.masks import count as count
+    from jaxticket.core.masks import distance as distance
+    from jaxticket.core.masks import full_mask as full_mask
+    from jaxticket.core.masks import intersect as intersect
+    from jaxticket.core.masks import layer_sparsity as layer_sparsity
+    from jaxticket.core.masks import sparsity as sparsity
+    from jaxticket.core.masks import sparsity_total as sparsity_total
+    from jaxticket.core.masks import union as union
+    from jaxticket.core.schedules import cubic as cubic
+    from jaxticket.core.schedules import exponential as exponential
+    from jaxticket.core.schedules import geometric as geometric
+    from jaxticket.core.schedules import linear as linear
+    from jaxticket.core.select import prune as prune
+    from jaxticket.core.transforms import keep_pruned as keep_pruned
+    from jaxticket.core.transforms import mask_of as mask_of
+    from jaxticket.ticket import Ticket as Ticket
+    from jaxticket.ticket import load_ticket as load_ticket
+    from jaxticket.ticket import save_ticket as save_ticket
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "core.criteria": ("magnitude", "random_scores"),
+        "core.masks": (
+            "DEFAULT_RULES",
+            "apply_mask",
+            "count",
+            "distance",
+            "full_mask",
+            "intersect",
+            "layer_sparsity",
+            "sparsity",
+            "sparsity_total",
+            "union",
+        ),
+        "core.schedules": ("cubic", "exponential", "geometric", "linear"),
+        "core.select": ("prune",),
+        "core.transforms": ("keep_pruned", "mask_of"),
+        "ticket": ("Ticket", "load_ticket", "save_ticket"),
+    },
+)

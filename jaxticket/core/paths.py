@@ -1,20 +1,17 @@
-"""Leaves of a pytree by slash path, and ordered (regex -> value) rules over such paths.
+"""Leaves of a pytree by slash path.
 
 A path is `stage1_block0/conv1/kernel`: the keys from the root, joined by slashes. It is the same for a Linen
 dictionary, an `nnx.State` (whose trailing `value` is dropped), a named tuple or any other registered pytree.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 
 from jaxticket.core.errors import MaskError
-
-Path = str
-Value = TypeVar("Value")
-Rules = Sequence[tuple[str, Value]]
+from jaxticket.core.rules import Path as Path
+from jaxticket.core.rules import match_rules as match_rules
 
 
 def path_string(key_path: Sequence[Any]) -> Path:
@@ -51,9 +48,7 @@ def replace(tree: Any, new_leaves: Mapping[Path, Any]) -> Any:
     unknown = sorted(set(new_leaves) - set(paths))
     if unknown:
         raise MaskError(f"no leaf at {unknown[0]!r}; the tree's leaves are {_some(paths)}")
-    return structure.unflatten(
-        [new_leaves.get(path, leaf) for path, (_, leaf) in zip(paths, keyed, strict=True)]
-    )
+    return structure.unflatten([new_leaves.get(path, leaf) for path, (_, leaf) in zip(paths, keyed, strict=True)])
 
 
 def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
@@ -66,29 +61,6 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[name] = leaf
     return tree
-
-
-def match_rules(rules: Rules[Value], paths: Iterable[Path]) -> dict[Path, Value]:
-    """The value of the first rule whose regular expression matches the whole path, for every path.
-
-    Raises:
-        MaskError: a path matches no rule, or an expression is not a valid one.
-    """
-    compiled = []
-    for expression, value in rules:
-        try:
-            compiled.append((re.compile(expression), value))
-        except re.error as error:
-            raise MaskError(f"rule {expression!r} is not a regular expression: {error}") from error
-    matched: dict[Path, Value] = {}
-    for path in paths:
-        for expression, value in compiled:
-            if expression.fullmatch(path):
-                matched[path] = value
-                break
-        else:
-            raise MaskError(f"no rule covers {path!r}; add one, such as ('.*', False) at the end")
-    return matched
 
 
 def _some(names: Sequence[str], most: int = 6) -> str:

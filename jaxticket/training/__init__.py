@@ -1,1 +1,27 @@
-"""..."""
+"""Training: one compiled step for every level of an experiment, and the loop around it."""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from jaxticket.training.interrupts import InterruptedRun as InterruptedRun
+    from jaxticket.training.interrupts import Interrupts as Interrupts
+    from jaxticket.training.loop import Fit as Fit
+    from jaxticket.training.loop import fit as fit
+    from jaxticket.training.options import TrainOptions as TrainOptions
+    from jaxticket.training.state import Keys as Keys
+    from jaxticket.training.state import TrainState as TrainState
+    from jaxticket.training.state import Weights as Weights
+    from jaxticket.training.trainer import Trainer as Trainer
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "loop": ("Fit", "fit"),
+        "interrupts": ("InterruptedRun", "Interrupts"),
+        "options": ("TrainOptions",),
+        "state": ("Keys", "TrainState", "Weights"),
+        "trainer": ("Trainer",),
+    },
+)

@@ -1,0 +1,20 @@
+"""Iterative magnitude pruning with rewinding, for any model on any data set.
+
+    python -m jaxticket.main --config=configs/imp.py:model=lenet300,dataset=fashion_mnist
+
+Arguments: `model`, `dataset`. Levels, seeds, the rewind point and all else are keys to override, such as
+`--config.levels=15 --config.seeds='(0,1,2)' --config.rewind_epochs=1`. Level 0 is the dense network; level k has
+0.8^k of the prunable weights left.
+"""
+
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.presets import apply_preset
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
+    config = default_config("imp")
+    apply_preset(config, **arguments)
+    config.levels = 10
+    config.seeds = (0, 1, 2)
+    return config

@@ -1,0 +1,22 @@
+"""A lottery ticket in two minutes: iterative magnitude pruning of LeNet-300-100 on 8x8 digits, three seeds.
+
+python -m jaxticket.main --config=configs/quickstart.py --workdir=runs
+"""
+
+from jaxticket.experiments import default_config
+
+
+def get_config():
+    config = default_config("imp")
+    config.name = "quickstart"
+    config.seeds = (0, 1, 2)
+    config.levels = 18
+    config.model.name = "lenet300"
+    config.data.name = "digits"
+    config.data.val_fraction = 0.1
+    config.train.epochs = 20
+    config.train.batch_size = 64
+    config.train.optimizer = "adam"
+    config.train.lr = 0.0012
+    config.prune.rate = 0.2
+    return config

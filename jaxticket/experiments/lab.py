@@ -1,0 +1,316 @@
+"""The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
+
+import dataclasses
+import functools
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxticket import data, models, storage
+from jaxticket.core import criteria, masks, paths
+from jaxticket.core.options import chosen
+from jaxticket.core.select import prune
+from jaxticket.data.dataset import Dataset
+from jaxticket.experiments.options import ExperimentOptions, PruneOptions
+from jaxticket.experiments.stages import Cache, MaskRef, Stage, WeightsRef, write_weights
+from jaxticket.ticket import load_ticket
+from jaxticket.training.interrupts import Interrupts
+from jaxticket.training.loop import discard_checkpoints, fit
+from jaxticket.training.progress import Progress, Quiet
+from jaxticket.training.state import Keys, Weights
+from jaxticket.training.trainer import Duration, Trainer
+
+if TYPE_CHECKING:
+    from jaxticket.experiments.record import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished training run.
+
+    Attributes:
+        stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies.
+        select: which weights count, `last` or `best`.
+    """
+
+    stage: Stage
+    select: str
+
+    @property
+    def weights(self) -> WeightsRef:
+        """The weights that are reported and pruned."""
+        return WeightsRef(self.stage, self.select)
+
+    @property
+    def snapshot(self) -> WeightsRef:
+        """The weights after the step that was asked for."""
+        return WeightsRef(self.stage, "snapshot")
+
+
+class Lab:
+    """The stages of an experiment over one data set, one network and one way of training.
+
+    Args:
+        options: the experiment's options.
+        folder: where stages are kept; experiments that share it share their stages.
+        record: takes the rows; None in a plan.
+        execute: False makes a plan: keys are computed and looked up, nothing is run.
+        progress: told what happens.
+        interrupts: asked whether to stop.
+    """
+
+    def __init__(
+        self,
+        options: ExperimentOptions,
+        folder: Path,
+        *,
+        record: "Record | None" = None,
+        execute: bool = True,
+        progress: Progress | None = None,
+        interrupts: Interrupts | None = None,
+    ) -> None:
+        self.options = options
+        self.progress = progress or Quiet()
+        self.interrupts = interrupts or Interrupts()
+        self.cache = Cache(folder, execute=execute, note=self.progress.note)
+        self._record = record
+
+    # What is the same for every stage; heavy parts are made when a stage first needs them.
+
+    @functools.cached_property
+    def spec(self) -> data.DatasetSpec:
+        """What is known of the data set without reading it."""
+        return data.spec(self.options.data.name)
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The network."""
+        return models.create_model(
+            self.options.model.name,
+            num_classes=self.spec.num_classes,
+            dtype=self.options.train.compute_dtype,
+            **self.options.model.options,
+        )
+
+    @functools.cached_property
+    def shapes(self) -> Weights:
+        """The network's arrays, abstract."""
+        return Weights(*models.abstract_variables(self.model, self.spec.image_shape))
+
+    @functools.cached_property
+    def duration(self) -> Duration:
+        """The length of every training run."""
+        train, _, _ = self.spec.split_sizes(self.options.data.val_fraction)
+        return Duration.of(self.options.train, train)
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data, read on first use."""
+        chosen_data = self.options.data
+        return data.load(
+            chosen_data.name,
+            folder=chosen_data.folder,
+            download=chosen_data.download,
+            val_fraction=chosen_data.val_fraction,
+            val_seed=chosen_data.val_seed,
+        )
+
+    @functools.cached_property
+    def trainer(self) -> Trainer:
+        """The compiled step, shared by all runs."""
+        apply = functools.partial(models.apply_model, self.model)
+        return Trainer(apply, self.dataset, self.options.train)
+
+    def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
+        """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.
+
+        Raises:
+            MaskError: the rules leave nothing to prune, or do not cover a leaf.
+        """
+        mask = jax.eval_shape(lambda: masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
+        if not mask:
+            raise masks.MaskError(
+                f"config.prune.rules: nothing in {self.options.model.name} is prunable; its parameters are "
+                f"{', '.join(paths.leaves(self.shapes.params))}"
+            )
+        return {path: leaf.size for path, leaf in mask.items()}
+
+    # The verbs.
+
+    def init(self, seed: int, stream: str = "init") -> WeightsRef:
+        """Initial weights; another `stream` of the same seed is another draw."""
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            self.interrupts.check()
+            variables = models.init_variables(self.model, _key(seed, stream), self.spec.image_shape)
+            write_weights(folder / "weights.safetensors", Weights(*variables))
+            return ["weights.safetensors"], {}
+
+        config = {**self._network(), "seed": seed, "stream": stream}
+        stage = self.cache.stage("init", 1, config, {}, run, label=f"{stream}-{seed}")
+        return WeightsRef(stage, "weights")
+
+    def full_mask(self, rules: tuple[tuple[str, bool], ...] = ()) -> MaskRef:
+        """The mask that keeps everything prunable by `rules` (empty: the default ones)."""
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            return self._store_mask(folder, masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
+
+        config = {**self._network(), "rules": [list(rule) for rule in rules]}
+        return MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
+
+    def ticket(self, folder: Path) -> tuple[WeightsRef, MaskRef]:
+        """The weights and the mask of a saved ticket.
+
+        Raises:
+            TicketError: the folder holds no whole ticket.
+            MaskError: the ticket belongs to another network.
+        """
+        ticket = load_ticket(folder)
+        self._check_same_network(ticket.params, folder)
+
+        def run(stage_folder: Path) -> tuple[list[str], dict[str, Any]]:
+            write_weights(stage_folder / "weights.safetensors", Weights(ticket.params, ticket.model_state))
+            files, content = self._store_mask(stage_folder, ticket.mask)
+            return ["weights.safetensors", *files], content
+
+        checksum = storage.checksum(folder / "ticket.safetensors")
+        stage = self.cache.stage("ticket", 1, {"checksum": checksum}, {}, run, label=folder.name)
+        return WeightsRef(stage, "weights"), MaskRef(stage)
+
+    def train(
+        self,
+        start: WeightsRef,
+        mask: MaskRef,
+        *,
+        seed: int,
+        label: str,
+        start_step: int = 0,
+        snapshot_step: int = 0,
+    ) -> Trained:
+        """A network trained from `start` under `mask`, evaluated on all splits.
+
+        Args:
+            start: the starting weights; pruned ones are set to zero.
+            mask: what is kept.
+            seed: of the order of the data and the augmentation.
+            label: what the run is called; not part of its key.
+            start_step: where the schedule and the data order begin.
+            snapshot_step: keep the weights after this step too; 0 keeps none.
+        """
+        work = f"{self.duration.total_steps - start_step:,} steps"
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            self.interrupts.check()
+            files = ["last.safetensors", "best.safetensors"]
+            if snapshot_step:
+                files.append("snapshot.safetensors")
+            trainer, checkpoints = self.trainer, folder / "checkpoints"
+            result = fit(
+                trainer,
+                start.load(),
+                mask.load(),
+                Keys(order=_key(seed, "order"), augment=_key(seed, "augment")),
+                start_step=start_step,
+                snapshot_steps=(snapshot_step,) if snapshot_step else (),
+                on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
+                folder=checkpoints,
+                label=label,
+                progress=self.progress,
+                interrupts=self.interrupts,
+            )
+            content: dict[str, Any] = {
+                "history": result.history,
+                "epochs": len(result.history),
+                "best_epoch": result.best_epoch,
+                "seconds": round(result.seconds, 3),
+            }
+            for name, weights in (("last", result.last), ("best", result.best)):
+                write_weights(folder / f"{name}.safetensors", weights)
+                for split in ("val", "test"):
+                    scores = trainer.evaluate(weights, split)
+                    content[f"{name}_{split}_accuracy"] = None if scores is None else scores.accuracy
+            discard_checkpoints(checkpoints)
+            return files, content
+
+        config = {
+            **self._network(),
+            "data": chosen(self.options.data),
+            "train": chosen(self.options.train),
+            "seed": seed,
+            "start_step": start_step,
+            "snapshot_step": snapshot_step,
+        }
+        inputs = {"start": start.key, "mask": mask.key}
+        stage = self.cache.stage("train", 1, config, inputs, run, label=label, work=work)
+        return Trained(stage, {"last": "last", "best_val": "best"}[self.options.train.select])
+
+    def prune(self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int) -> MaskRef:
+        """`mask` less the share `how.rate` of its survivors, chosen by the scores of `weights`."""
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            self.interrupts.check()
+            before, params = mask.load(), weights.load().params
+            if how.criterion == "magnitude":
+                scores = criteria.magnitude(params, before)
+            else:
+                # The mask's own key makes every round a fresh draw.
+                scores = criteria.random_scores(params, before, _key(seed, f"prune {mask.key}"))
+            return self._store_mask(folder, prune(before, scores, rate=how.rate, scope=how.scope))
+
+        # The rules made the mask; they do not act a second time.
+        config: dict[str, Any] = {"prune": {**chosen(how)}}
+        config["prune"].pop("rules", None)
+        if how.criterion == "random":
+            config["seed"] = seed
+        inputs = {"weights": weights.key, "mask": mask.key}
+        return MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"seed {seed}"))
+
+    def record(self, branch: str, level: int, seed: int, trained: Trained, mask: MaskRef, *, start: WeightsRef) -> None:
+        """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away."""
+        if self._record is not None:
+            self._record.add(self, branch, level, seed, trained, mask, start)
+
+    def _network(self) -> dict[str, Any]:
+        """What the shapes and the initialisation of the network depend on."""
+        return {
+            "model": chosen(self.options.model),
+            "image_shape": list(self.spec.image_shape),
+            "num_classes": self.spec.num_classes,
+        }
+
+    def _store_mask(self, folder: Path, mask: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        storage.save_arrays(folder / "mask.safetensors", jax.device_get(mask))
+        return ["mask.safetensors"], {"mask": mask_statistics(self.shapes.params, mask)}
+
+    def _check_same_network(self, params: Any, folder: Path) -> None:
+        found = {path: leaf.shape for path, leaf in paths.leaves(params).items()}
+        wanted = {path: leaf.shape for path, leaf in paths.leaves(self.shapes.params).items()}
+        different = sorted(path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path))
+        if different:
+            path = different[0]
+            raise masks.MaskError(
+                f"config.ticket={str(folder)!r}: {path} is {found.get(path, 'absent')} in the ticket and "
+                f"{wanted.get(path, 'absent')} in {self.options.model.name} on {self.options.data.name}; "
+                f"set config.model and config.data to the ticket's"
+            )
+
+
+def mask_statistics(params: Any, mask: dict[str, Any]) -> dict[str, Any]:
+    """A mask in numbers, JSON-ready."""
+    kept, total = masks.count(mask)
+    return {
+        "kept": kept,
+        "total": total,
+        "sparsity": masks.sparsity(mask),
+        "sparsity_total": masks.sparsity_total(params, mask),
+        "layer_sparsity": masks.layer_sparsity(mask),
+    }
+
+
+def _key(seed: int, stream: str) -> jax.Array:
+    """The key of one of a seed's independent random streams."""
+    return jax.random.fold_in(jax.random.key(seed), np.uint32(zlib.crc32(stream.encode())))

@@ -1,0 +1,125 @@
+"""What an experiment is told; the command line's `config` is one of these, checked and frozen."""
+
+import dataclasses
+import re
+
+from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.options import option
+from jaxticket.core.rules import match_rules
+from jaxticket.data.options import DataOptions
+from jaxticket.models.options import ModelOptions
+from jaxticket.training.options import TrainOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneOptions:
+    """How one round of pruning chooses.
+
+    Attributes:
+        rate: share of the surviving weights that a round removes.
+        scope: `global` ranks all layers together, `layer` each by itself.
+        criterion: what is ranked: `magnitude`, or `random` as a control.
+        rules: ordered (regular expression, prunable or not) pairs over parameter paths, first full match wins; empty
+            for every kernel but the stem's and the head's.
+    """
+
+    rate: float = option(0.2, above=0, below=1)
+    scope: str = option("global", choices=("global", "layer"))
+    criterion: str = option("magnitude", choices=("magnitude", "random"))
+    rules: tuple[tuple[str, bool], ...] = ()
+
+    def check(self, where: str) -> None:
+        """Refuses rules that are no regular expressions."""
+        try:
+            match_rules(self.rules, ())
+        except MaskError as error:
+            raise ConfigError(f"config.{where}.rules: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentOptions:
+    """What every experiment has.
+
+    Attributes:
+        name: the first half of the experiment's folder name; says nothing about what is computed.
+        seeds: one replicate each; initialisation, data order and augmentation have their own streams within a seed.
+        seed: shorthand for a single seed; replaces `seeds`.
+        data: the data set.
+        model: the network.
+        train: every training run of the experiment.
+    """
+
+    name: str = option("", hashed=False)
+    seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
+    seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
+    data: DataOptions = DataOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+
+    def check(self, where: str) -> None:
+        """Refuses what the parts cannot see by themselves."""
+        if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
+            raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
+        if not self.seeds:
+            raise ConfigError("config.seeds=(): must be at least one seed, such as (0,)")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"config.seeds={self.seeds}: must be different from each other")
+        if self.train.select == "best_val" and not self.data.val_fraction:
+            raise ConfigError("config.train.select='best_val': needs config.data.val_fraction above 0, found 0")
+
+    @property
+    def replicates(self) -> tuple[int, ...]:
+        """The seeds to run."""
+        return self.seeds if self.seed is None else (self.seed,)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainExperiment(ExperimentOptions):
+    """One network trained: dense, or a ticket.
+
+    Attributes:
+        ticket: folder of a saved ticket whose mask and starting weights are trained; empty for a dense network.
+    """
+
+    ticket: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImpExperiment(ExperimentOptions):
+    """Iterative magnitude pruning.
+
+    Attributes:
+        levels: rounds of pruning and retraining after the dense network, which is level 0.
+        prune: what a round removes.
+        reinit: where each level starts: `init` from the first weights (or the rewind point), `none` from the weights
+            it was pruned with, `random` from a new draw.
+        rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
+        rewind_steps: the same in steps; at most one of the two is not 0.
+        retrain: after a rewind, the `full` schedule or the `remaining` part of it.
+    """
+
+    levels: int = option(8, minimum=1)
+    prune: PruneOptions = PruneOptions()
+    reinit: str = option("init", choices=("init", "none", "random"))
+    rewind_epochs: int = option(0, minimum=0)
+    rewind_steps: int = option(0, minimum=0)
+    retrain: str = option("full", choices=("full", "remaining"))
+
+    def check(self, where: str) -> None:
+        """Refuses rewind points that do not exist or would not be used."""
+        super().check(where)
+        if self.rewind_epochs and self.rewind_steps:
+            raise ConfigError(f"config.rewind_steps={self.rewind_steps}: config.rewind_epochs is set too; set one to 0")
+        rewinds = self.rewind_epochs or self.rewind_steps
+        if rewinds and self.reinit != "init":
+            raise ConfigError(f"config.reinit={self.reinit!r}: a rewind point is only used by reinit='init'")
+        if self.retrain == "remaining" and not rewinds:
+            raise ConfigError("config.retrain='remaining': needs rewind_epochs or rewind_steps above 0")
+        if self.train.epochs and self.rewind_epochs >= self.train.epochs:
+            raise ConfigError(
+                f"config.rewind_epochs={self.rewind_epochs}: must be less than train.epochs={self.train.epochs}"
+            )
+        if self.train.steps and self.rewind_steps >= self.train.steps:
+            raise ConfigError(
+                f"config.rewind_steps={self.rewind_steps}: must be less than train.steps={self.train.steps}"
+            )

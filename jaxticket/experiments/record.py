@@ -1,0 +1,208 @@
+"""The experiment's own folder: its configuration, rows, learning curves and tickets."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxticket import storage
+from jaxticket.core import masks, paths
+from jaxticket.core.errors import TicketError
+from jaxticket.core.options import chosen, to_dict
+from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.ticket import Ticket, load_ticket, save_ticket
+
+if TYPE_CHECKING:
+    from jaxticket.experiments.lab import Lab, Trained
+
+_VERSIONED = ("jaxticket", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Record:
+    """Writes the folder of one experiment as its rows come in.
+
+    Attributes:
+        folder: where everything goes.
+        summary: the content of `summary.json`.
+    """
+
+    def __init__(
+        self, folder: Path, experiment: str, options: ExperimentOptions, config_hash: str, command: str
+    ) -> None:
+        self.folder = folder
+        self._options = options
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "experiment": experiment,
+            "config": to_dict(options),
+            "chosen": chosen(options),
+            "config_hash": config_hash,
+        }
+        storage.write_json(folder / "config.json", config)
+        storage.write_bytes(folder / "metrics.jsonl", b"")
+        self.summary: dict[str, Any] = {
+            "experiment": experiment,
+            "name": options.name or experiment,
+            "config_hash": config_hash,
+            "command": command,
+            "commit": _commit(),
+            "versions": _versions(),
+            "device": _device(),
+            "dataset": None,
+            "model": None,
+            "complete": False,
+            "rows": [],
+        }
+
+    def describe(self, lab: "Lab") -> None:
+        """Notes the data set and the network."""
+        train, val, test = lab.spec.split_sizes(self._options.data.val_fraction)
+        self.summary["dataset"] = {
+            "name": lab.spec.name,
+            "train": train,
+            "val": val,
+            "test": test,
+            "classes": lab.spec.num_classes,
+            "image_shape": list(lab.spec.image_shape),
+        }
+        sizes = [leaf.size for leaf in paths.leaves(lab.shapes.params).values()]
+        self.summary["model"] = {"name": self._options.model.name, "parameters": sum(sizes), "prunable": None}
+
+    def add(
+        self,
+        lab: "Lab",
+        branch: str,
+        level: int,
+        seed: int,
+        trained: "Trained",
+        mask: MaskRef,
+        start: WeightsRef,
+    ) -> None:
+        """One trained network: its row, its curve and, where it is sparse, its ticket."""
+        content, statistics, select = trained.stage.content, mask.statistics, trained.select
+        self.summary["model"]["prunable"] = statistics["total"]
+        label = f"{branch}-{level}-{seed}"
+        sparse = statistics["kept"] < statistics["total"]
+        row = {
+            "branch": branch,
+            "level": level,
+            "seed": seed,
+            "sparsity": statistics["sparsity"],
+            "sparsity_total": statistics["sparsity_total"],
+            "val_accuracy": content[f"{select}_val_accuracy"],
+            "test_accuracy": content[f"{select}_test_accuracy"],
+            "train_loss": content["history"][-1]["train_loss"],
+            "epochs": content["epochs"],
+            "seconds": content["seconds"],
+            "cached": trained.stage.cached,
+            "stage": trained.stage.id,
+            "weights": self._options.train.select,
+            "best_epoch": content["best_epoch"],
+            "best_val_accuracy": content["best_val_accuracy"],
+            "best_test_accuracy": content["best_test_accuracy"],
+            "ticket": label if sparse else None,
+            "kept": statistics["kept"],
+            "layer_sparsity": statistics["layer_sparsity"],
+        }
+        self.summary["rows"].append(row)
+        if sparse:
+            self._save_ticket(lab, label, row, mask, start)
+        with (self.folder / "metrics.jsonl").open("a") as lines:
+            for epoch in content["history"]:
+                line = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **epoch}
+                lines.write(json.dumps(line) + "\n")
+        storage.write_json(self.folder / "summary.json", self.summary)
+        lab.progress.finish(_line(label, row))
+
+    def finish(self) -> None:
+        """Marks the experiment as complete."""
+        self.summary["complete"] = True
+        storage.write_json(self.folder / "summary.json", self.summary)
+
+    def _save_ticket(self, lab: "Lab", label: str, row: dict[str, Any], mask: MaskRef, start: WeightsRef) -> None:
+        folder = self.folder / "tickets" / label
+        meta = {
+            "label": label,
+            "weights": "rewind",
+            "start": start.key,
+            "mask": mask.key,
+            "model": {
+                "name": self._options.model.name,
+                "options": self._options.model.options,
+                "num_classes": lab.spec.num_classes,
+                "image_shape": list(lab.spec.image_shape),
+            },
+            "dataset": lab.spec.name,
+            "config": chosen(self._options),
+            "history": [
+                {name: past[name] for name in ("branch", "level", "sparsity", "test_accuracy", "val_accuracy")}
+                for past in self.summary["rows"]
+                if past["seed"] == row["seed"]
+            ],
+            "sparsity": row["sparsity"],
+            "versions": self.summary["versions"],
+        }
+        try:
+            found = load_ticket(folder).meta
+            if found["start"] == meta["start"] and found["mask"] == meta["mask"]:
+                return
+        except (TicketError, KeyError):
+            pass
+        weights, kept = start.load(), mask.load()
+        params = jax.tree.map(np.asarray, masks.apply_mask(weights.params, kept))
+        save_ticket(folder, Ticket(params, kept, weights.model_state, meta))
+
+
+def _line(label: str, row: dict[str, Any]) -> str:
+    val = "" if row["val_accuracy"] is None else f"  val {row['val_accuracy']:.4f}"
+    done = "cached" if row["cached"] else f"{row['seconds']:.1f} s"
+    return f"{label:<12} sparsity {row['sparsity']:7.2%}{val}  test {row['test_accuracy']:.4f}  {done}"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _device() -> dict[str, Any]:
+    machine = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        machine = names[0].partition(":")[2].strip() if names else machine
+    device = jax.devices()[0]
+    return {
+        "kind": device.device_kind,
+        "count": jax.device_count(),
+        "cores": os.cpu_count(),
+        "machine": machine,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, with a plus where it was changed; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

@@ -1,0 +1,49 @@
+"""The experiments by name: what each is told, and where its function is."""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
+
+if TYPE_CHECKING:
+    from jaxticket.experiments.lab import Lab
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment: its options, and the function that runs it on a lab, loaded when asked for."""
+
+    name: str
+    options: type[ExperimentOptions]
+
+    def load(self) -> "Callable[[Lab, Any], None]":
+        """The function; it has the experiment's name, in the module of that name."""
+        return getattr(importlib.import_module(f"jaxticket.experiments.{self.name}"), self.name)
+
+
+_EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (Experiment("train", TrainExperiment), Experiment("imp", ImpExperiment))
+}
+
+
+def names() -> list[str]:
+    """The names of all experiments."""
+    return list(_EXPERIMENTS)
+
+
+def get_experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in _EXPERIMENTS:
+        near = difflib.get_close_matches(str(name), _EXPERIMENTS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"config.experiment={name!r}: must be one of {', '.join(names())}{hint}")
+    return _EXPERIMENTS[name]

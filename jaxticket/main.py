@@ -1,0 +1,165 @@
+"""The command line: `python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]`."""
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxticket.core.errors import ConfigError, JaxticketError
+
+USAGE = """\
+usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR] [--dry_run]
+
+  --config=FILE.py       a Python file with get_config(); ARGS go to it, as in configs/imp.py:model=lenet300
+  --config.KEY=VALUE     overrides a key of it, such as --config.train.epochs=3
+  --workdir=DIR          where experiments and their shared stages are kept (default: runs)
+  --dry_run              print what would be done, and do nothing
+  --help                 print this
+
+The same command again goes on where it was stopped, and only reports when all is done.
+Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: without the program's name; None takes them from the process.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(arguments):
+        print(USAGE)
+        return 0 if arguments else 2
+    try:
+        return _run(arguments)
+    except JaxticketError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _run(arguments: list[str]) -> int:
+    config, workdir, dry_run = read_flags(arguments)
+    from jaxticket.experiments.config import resolve
+    from jaxticket.training.interrupts import EXIT_REQUEUE, InterruptedRun, Interrupts
+
+    experiment, options = resolve(config)
+    try:
+        with Interrupts() as interrupts:
+            if dry_run:
+                _plan(experiment, options, workdir)
+            else:
+                _execute(experiment, options, workdir, interrupts, arguments)
+    except InterruptedRun:
+        print("stopped, everything up to here is saved; the same command goes on", flush=True)
+        return EXIT_REQUEUE
+    except KeyboardInterrupt:
+        print("stopped at once; the same command goes on from the last checkpoint", flush=True)
+        return EXIT_REQUEUE
+    return 0
+
+
+# What was checked so far took a fraction of a second; JAX and the rest load only from here on.
+
+
+def _plan(experiment: Any, options: Any, workdir: Path) -> None:
+    from jaxticket.experiments.run import make_plan
+    from jaxticket.report.plan import print_plan
+
+    print_plan(make_plan(experiment, options, workdir))
+
+
+def _execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, arguments: list[str]) -> None:
+    from jaxticket.experiments.run import make_plan, run_experiment
+    from jaxticket.report import print_table, write_report
+    from jaxticket.training.progress import for_terminal
+
+    plan = make_plan(experiment, options, workdir)
+    progress = for_terminal(len(plan.networks))
+    try:
+        folder, summary = run_experiment(
+            experiment,
+            options,
+            workdir,
+            command=shlex.join(["python", "-m", "jaxticket.main", *arguments]),
+            progress=progress,
+            interrupts=interrupts,
+        )
+    finally:
+        progress.close()
+    report = write_report(folder)
+    print_table(summary)
+    print(f"report   {report}")
+    tickets = sum(1 for row in summary["rows"] if row["ticket"])
+    if tickets:
+        print(f"tickets  {folder / 'tickets'} ({tickets})")
+
+
+def read_flags(arguments: Sequence[str]) -> tuple[Any, Path, bool]:
+    """The configuration with its overrides, the work folder, and whether only a plan is wanted.
+
+    Raises:
+        ConfigError: a flag, a file, a key or a value that cannot be used.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    values = flags.FlagValues()
+    program = ["jaxticket", *arguments]  # absl expects the name of the program first
+    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=program)
+    flags.DEFINE_string("workdir", "runs", "", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "", flag_values=values)
+    file = _config_file(arguments)
+    try:
+        rest = values(program)
+    except ConfigError:
+        raise
+    except flags.Error as error:
+        raise ConfigError(_one_line(error)) from error
+    except (AttributeError, KeyError) as error:
+        raise ConfigError(f"--config={file}: {_unknown_key(error)}") from error
+    except Exception as error:  # whatever a config file raises
+        raise ConfigError(f"--config={file}: {type(error).__name__}: {_one_line(error)}") from error
+    config = values.config
+    if len(rest) > 1:
+        raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
+    return config, Path(values.workdir), values.dry_run
+
+
+def _config_file(arguments: Sequence[str]) -> str:
+    """The path of the config file, without what follows the colon."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config"):
+            file = (value if equals else following).partition(":")[0]
+            if not Path(file).is_file():
+                raise ConfigError(f"--config={file}: there is no such file; give one, such as configs/imp.py")
+            return file
+    raise ConfigError("--config: is missing; give a config file, such as --config=configs/quickstart.py")
+
+
+def _unknown_key(error: BaseException) -> str:
+    """What `ml_collections` says of a key that is not there, in our words; other such errors as they are."""
+    text = str(error.args[0]) if error.args else ""
+    near = re.search(r"""Did you mean "(\w+)" instead of "(\w+)\"""", text)
+    if near:
+        return f"config has no key {near[2]!r}; did you mean {near[1]!r}?"
+    bare = re.fullmatch(r"'(\w+)'", text.strip())
+    if isinstance(error, KeyError) and (bare or text.isidentifier()):
+        name = bare[1] if bare else text
+        return f"config has no key {name!r}; its keys are those of default_config(...) in the file"
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error.args[0] if error.args else error).splitlines()]
+    text = " ".join(line for line in lines if line)
+    return text or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

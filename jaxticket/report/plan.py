@@ -1,0 +1,41 @@
+"""What `--dry_run` prints: the parameters, the stages with what is already done, and where things will be."""
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxticket.core import paths
+from jaxticket.experiments.options import PruneOptions
+from jaxticket.experiments.run import Plan
+
+
+def print_plan(plan: Plan, console: Console | None = None) -> None:
+    """Prints a plan; nothing is read but manifests, and nothing is written."""
+    console = console or Console()
+    lab, options = plan.lab, plan.lab.options
+    prune = getattr(options, "prune", PruneOptions())
+    prunable = lab.prunable(prune.rules)
+    train, val, test = lab.spec.split_sizes(options.data.val_fraction)
+
+    parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.spec.name}")
+    parameters.columns[2].justify = "right"
+    total = 0
+    for path, leaf in paths.leaves(lab.shapes.params).items():
+        total += leaf.size
+        parameters.add_row(path, "x".join(map(str, leaf.shape)), f"{prunable[path]:,}" if path in prunable else "-")
+    parameters.add_section()
+    parameters.add_row("all", f"{total:,}", f"{sum(prunable.values()):,}")
+    console.print(parameters)
+    console.print(
+        f"data: {train:,} training, {val:,} validation and {test:,} test images; batches of "
+        f"{options.train.batch_size}, {lab.duration.steps_per_epoch:,} steps per epoch, "
+        f"{lab.duration.total_steps:,} steps per network"
+    )
+
+    stages = Table("stage", "what", "work", "state", title="stages")
+    for stage in plan.stages:
+        stages.add_row(stage.id, stage.label, stage.work, "cached" if stage.cached else "to do")
+    console.print(stages)
+    waiting = [stage for stage in plan.networks if not stage.cached]
+    console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
+    console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)
+    console.print(f"results in  {plan.folder}", soft_wrap=True)

@@ -1,0 +1,44 @@
+"""Optimizers as Optax transformations without their learning rate, which the step applies itself.
+
+The rate follows the run's step, not a counter inside the optimizer, so that a run which starts late (rewinding with
+the remaining schedule) needs no special state.
+"""
+
+from typing import Any
+
+import jax
+import optax
+
+from jaxticket.training.options import TrainOptions
+
+
+def make_optimizer(options: TrainOptions) -> optax.GradientTransformation:
+    """The descent direction of `options.optimizer`, to be scaled by minus the learning rate.
+
+    The order matches PyTorch's: `sgd` adds the L2 term to the gradient before momentum, `adam` before the moments,
+    `adamw` after them.
+    """
+    return _free_promotion(_direction(options))
+
+
+def _direction(options: TrainOptions) -> optax.GradientTransformation:
+    decay = optax.add_decayed_weights(options.weight_decay) if options.weight_decay else optax.identity()
+    if options.optimizer == "sgd":
+        if not options.momentum:
+            return decay
+        return optax.chain(decay, optax.trace(decay=options.momentum, nesterov=options.nesterov))
+    if options.optimizer == "adam":
+        return optax.chain(decay, optax.scale_by_adam())
+    if options.optimizer == "adamw":
+        return optax.chain(optax.scale_by_adam(), decay)
+    raise ValueError(f"unknown optimizer {options.optimizer!r}")
+
+
+def _free_promotion(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Lets Optax mix integers and floats where the session forbids it to our own code."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            return optimizer.update(updates, state, params)
+
+    return optax.GradientTransformation(optimizer.init, update)

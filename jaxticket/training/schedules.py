@@ -1,0 +1,49 @@
+"""Learning rate as a function of the step, with milestones and warm-up given in epochs."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxticket.training.options import TrainOptions
+
+
+def learning_rate(
+    options: TrainOptions, *, steps_per_epoch: int, total_steps: int
+) -> Callable[[jax.Array | int], jax.Array]:
+    """The schedule of a run.
+
+    Milestones are absolute: a warm-up does not shift them, and a drop takes effect with the first step of its
+    epoch. Cosine falls from the end of the warm-up to the last step.
+
+    Args:
+        options: `lr`, `schedule`, `milestones`, `gamma` and the warm-up keys are read.
+        steps_per_epoch: optimizer steps in an epoch.
+        total_steps: optimizer steps in the whole run.
+
+    Returns:
+        step (from 0, traced or not) -> float32 scalar.
+    """
+    warmup_steps = options.warmup_steps or round(options.warmup_epochs * steps_per_epoch)
+    if options.schedule == "milestones":
+        drops = {round(epoch * steps_per_epoch): options.gamma for epoch in options.milestones}
+        after = optax.schedules.piecewise_constant_schedule(options.lr, drops)
+    elif options.schedule == "cosine":
+        cosine = optax.schedules.cosine_decay_schedule(options.lr, max(1, total_steps - warmup_steps))
+
+        def after(count: jax.Array) -> jax.Array:
+            return cosine(jnp.maximum(count - warmup_steps, 0))
+    else:
+        after = optax.schedules.constant_schedule(options.lr)
+
+    def schedule(step: jax.Array | int) -> jax.Array:
+        # Optax mixes steps with floats; float32 counts steps exactly up to 2**24.
+        step = jnp.asarray(step).astype(jnp.float32)
+        rate = jnp.asarray(after(step)).astype(jnp.float32)
+        if not warmup_steps:
+            return rate
+        rising = options.warmup_lr + (options.lr - options.warmup_lr) * (step / warmup_steps)
+        return jnp.where(step < warmup_steps, rising, rate)
+
+    return schedule

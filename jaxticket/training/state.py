@@ -1,0 +1,55 @@
+"""What training carries from step to step, and the sums an epoch is reported by."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Weights(NamedTuple):
+    """A network's arrays: what is trained, and what it collects on the way (batch-norm statistics)."""
+
+    params: Any
+    model_state: Any
+
+
+class Keys(NamedTuple):
+    """Independent random streams of a run, so that one can change while the others stay."""
+
+    order: jax.Array
+    augment: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False."""
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    opt_state: Any
+    mask: dict[str, jax.Array]
+    key: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """Running totals over examples; `bad_step` is the first step whose loss was not finite, else -1."""
+
+    loss: jax.Array
+    correct: jax.Array
+    count: jax.Array
+    bad_step: jax.Array
+
+    @classmethod
+    def zero(cls) -> "Sums":
+        """Totals over no examples."""
+        return cls(
+            loss=jnp.zeros((), jnp.float32),
+            correct=jnp.zeros((), jnp.int32),
+            count=jnp.zeros((), jnp.int32),
+            bad_step=jnp.full((), -1, jnp.int32),
+        )

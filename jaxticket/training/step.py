@@ -1,0 +1,144 @@
+"""The compiled work: one optimizer step, many of them in one call, and evaluation of a whole split."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxticket.core.transforms import masked_update
+from jaxticket.data.pipeline import normalise, take_batch
+from jaxticket.training.losses import cross_entropy
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.state import Sums, TrainState
+
+
+# A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
+ApplyFn = Callable[..., tuple[jax.Array, Any]]
+
+
+class DeviceSplit(NamedTuple):
+    """A split on the device: uint8 images [N, H, W, C], int32 labels [N], float32 example weights [N]."""
+
+    images: jax.Array
+    labels: jax.Array
+    weights: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """How a split becomes batches: sizes and the normalisation, all constants of the compiled step."""
+
+    batch_size: int
+    steps_per_epoch: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: str
+
+    def normalise(self, images: jax.Array) -> jax.Array:
+        """Uint8 [B, H, W, C] -> the network's input, in the compute dtype."""
+        return normalise(images, self.mean, self.std, self.dtype)
+
+
+def make_step(
+    apply: ApplyFn,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[jax.Array], jax.Array],
+    batches: Batches,
+    options: TrainOptions,
+) -> Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums]]:
+    """One masked optimizer step on the batch that `state.step` points at.
+
+    The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
+    parameters stay as they were, so that they can be looked at.
+
+    Returns:
+        (state, sums, training split, order int32 [N]) -> (state, sums).
+    """
+
+    def step(state: TrainState, sums: Sums, split: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
+        position = (state.step % batches.steps_per_epoch) * batches.batch_size
+        raw, labels = take_batch(split.images, split.labels, order, position, batches.batch_size)
+        images = batches.normalise(raw)
+
+        def mean_loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            logits, model_state = apply(params, state.model_state, images, train=True)
+            return cross_entropy(logits, labels, options.label_smoothing).mean(), (logits, model_state)
+
+        (loss, (logits, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        updates, opt_state = masked_update(optimizer, grads, state.opt_state, state.params, state.mask)
+        rate = schedule(state.step)
+        finite = jnp.isfinite(loss)
+        params = jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), state.params, updates)
+        correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
+        sums = Sums(
+            loss=sums.loss + loss * batches.batch_size,
+            correct=sums.correct + correct,
+            count=sums.count + batches.batch_size,
+            bad_step=jnp.where(finite | (sums.bad_step >= 0), sums.bad_step, state.step),
+        )
+        state = dataclasses.replace(
+            state, step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state
+        )
+        return state, sums
+
+    return step
+
+
+def repeat(
+    step: Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums]],
+) -> Callable[[TrainState, Sums, DeviceSplit, jax.Array, jax.Array], tuple[TrainState, Sums]]:
+    """`count` steps in one call; `count` is traced, so that one compilation serves every number of steps.
+
+    The loop ends early after a loss that was not finite.
+    """
+
+    def steps(
+        state: TrainState, sums: Sums, split: DeviceSplit, order: jax.Array, count: jax.Array
+    ) -> tuple[TrainState, Sums]:
+        def go_on(carry: tuple[jax.Array, TrainState, Sums]) -> jax.Array:
+            done, _, sums = carry
+            return (done < count) & (sums.bad_step < 0)
+
+        def body(carry: tuple[jax.Array, TrainState, Sums]) -> tuple[jax.Array, TrainState, Sums]:
+            done, state, sums = carry
+            state, sums = step(state, sums, split, order)
+            return done + 1, state, sums
+
+        _, state, sums = jax.lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state, sums))
+        return state, sums
+
+    return steps
+
+
+def make_evaluation(
+    apply: ApplyFn, batches: Batches
+) -> Callable[[Any, Any, DeviceSplit, jax.Array, jax.Array, Sums], Sums]:
+    """Sums of loss and correct answers over batches `first` to `last` (exclusive) of a padded split.
+
+    Returns:
+        (params, model_state, split, first, last, sums so far) -> sums; padding has weight 0 and counts nowhere.
+    """
+
+    def evaluate(
+        params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, sums: Sums
+    ) -> Sums:
+        def body(index: jax.Array, sums: Sums) -> Sums:
+            images, labels, weights = (
+                jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
+            )
+            logits, _ = apply(params, model_state, batches.normalise(images), train=False)
+            losses = cross_entropy(logits, labels)
+            right = (logits.argmax(-1) == labels) & (weights > 0)
+            return dataclasses.replace(
+                sums,
+                loss=sums.loss + (losses * weights).sum(),
+                correct=sums.correct + right.sum(dtype=jnp.int32),
+                count=sums.count + (weights > 0).sum(dtype=jnp.int32),
+            )
+
+        return jax.lax.fori_loop(first, last, body, sums)
+
+    return evaluate

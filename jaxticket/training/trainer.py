@@ -1,0 +1,169 @@
+"""The one trainer: a network, an optimizer and a data set, compiled once for every level, branch and seed."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core import masks, paths
+from jaxticket.core.errors import ConfigError
+from jaxticket.data.dataset import Dataset, Split
+from jaxticket.data.pipeline import pad_to_multiple
+from jaxticket.training.optimizers import make_optimizer
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.schedules import learning_rate
+from jaxticket.training.state import Sums, TrainState, Weights
+from jaxticket.training.step import ApplyFn, Batches, DeviceSplit, make_evaluation, make_step, repeat
+
+_STEPS_PER_DISPATCH = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Duration:
+    """The length of a run: steps in an epoch, and in all."""
+
+    steps_per_epoch: int
+    total_steps: int
+
+    @classmethod
+    def of(cls, options: TrainOptions, images: int) -> "Duration":
+        """The duration of training on `images` images.
+
+        Raises:
+            ConfigError: a batch holds more images than there are.
+        """
+        if options.batch_size > images:
+            raise ConfigError(
+                f"config.train.batch_size={options.batch_size}: must be at most the {images} training images"
+            )
+        per_epoch = images // options.batch_size
+        return cls(per_epoch, options.steps or options.epochs * per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs, the last one counted even where it is cut short."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Mean cross entropy in nats and accuracy in [0, 1] over a whole split."""
+
+    loss: float
+    accuracy: float
+
+
+class Trainer:
+    """Everything about training that does not depend on the weights, the mask or the seed.
+
+    Attributes:
+        duration: steps per epoch and in all.
+        compilations: function name -> how often it was compiled.
+    """
+
+    def __init__(self, apply: ApplyFn, dataset: Dataset, options: TrainOptions) -> None:
+        self.options = options
+        self.duration = Duration.of(options, len(dataset.train.labels))
+        self.compilations = {"train_step": 0, "evaluate": 0}
+        self._batches = Batches(
+            options.batch_size,
+            self.duration.steps_per_epoch,
+            dataset.mean,
+            dataset.std,
+            options.compute_dtype,
+        )
+        self._dataset = dataset
+        self._splits: dict[str, DeviceSplit] = {}
+        self._optimizer = make_optimizer(options)
+        self.learning_rate = learning_rate(
+            options,
+            steps_per_epoch=self.duration.steps_per_epoch,
+            total_steps=self.duration.total_steps,
+        )
+        step = make_step(apply, self._optimizer, self.learning_rate, self._batches, options)
+        self._single_step = jax.jit(self._counted("train_step", step), donate_argnums=0)
+        self._many_steps = jax.jit(self._counted("train_step", repeat(step)), donate_argnums=0)
+        self._evaluate = jax.jit(self._counted("evaluate", make_evaluation(apply, self._batches)))
+        self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+
+    def begin(self, start: Weights, mask: dict[str, Any], key: jax.Array, step: int = 0) -> TrainState:
+        """A state at `step` with the pruned weights of `start` at zero and a fresh optimizer.
+
+        Args:
+            start: the weights to start from.
+            mask: path -> bool array; the paths are leaves of `start.params`.
+            key: for what is random within a step.
+            step: where in the schedule and in the order of the data to start.
+        """
+        masks.check_fit(start.params, mask)
+        mask = {path: jnp.array(kept) for path, kept in mask.items()}
+        params = masks.apply_mask(jax.tree.map(jnp.array, start.params), mask)
+        return TrainState(
+            step=jnp.asarray(step, jnp.int32),
+            params=params,
+            model_state=jax.tree.map(jnp.array, start.model_state),
+            opt_state=self._optimizer.init(params),
+            mask=mask,
+            key=jnp.copy(key),
+        )
+
+    def run(self, state: TrainState, sums: Sums, order: jax.Array, count: int) -> tuple[TrainState, Sums]:
+        """`count` steps; `state` is donated. Returns before the device is done."""
+        train = self.split("train")
+        if count == 1 and self.steps_per_dispatch(state.params) == 1:
+            return self._single_step(state, sums, train, order)
+        return self._many_steps(state, sums, train, order, jnp.asarray(count, jnp.int32))
+
+    def steps_per_dispatch(self, params: Any) -> int:
+        """Steps per call of the compiled loop.
+
+        One for convolutions on the CPU, where XLA runs a convolution inside a loop about eight times slower.
+        """
+        if self.options.steps_per_dispatch:
+            return self.options.steps_per_dispatch
+        return 1 if self._unrolled(params) else _STEPS_PER_DISPATCH
+
+    def evaluate(self, weights: Weights, split: str) -> Scores | None:
+        """Loss and accuracy over a whole split, `train`, `val` or `test`; None where it holds nothing."""
+        data = self.split(split)
+        count = len(data.labels) // self._batches.batch_size
+        if not count:
+            return None
+        chunk = 1 if self._unrolled(weights.params) else count
+        sums = Sums.zero()
+        for first in range(0, count, chunk):
+            bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
+            sums = self._evaluate(weights.params, weights.model_state, data, *bounds, sums)
+        total = jax.device_get(sums)
+        return Scores(float(total.loss) / int(total.count), int(total.correct) / int(total.count))
+
+    def split(self, name: str) -> DeviceSplit:
+        """A split on the device, moved there on first use and padded to whole batches."""
+        if name not in self._splits:
+            split: Split = getattr(self._dataset, name)
+            if name == "train":
+                weights = np.ones(len(split.labels), np.float32)
+                arrays = (np.asarray(split.images), np.asarray(split.labels), weights)
+            else:
+                arrays = pad_to_multiple(split, self._batches.batch_size)
+            self._splits[name] = DeviceSplit(*(jnp.asarray(array) for array in arrays))
+        return self._splits[name]
+
+    def copy(self, state: TrainState) -> Weights:
+        """The weights of `state` in memory of their own, safe from donation."""
+        return Weights(*self._copy((state.params, state.model_state)))
+
+    def _unrolled(self, params: Any) -> bool:
+        """Whether each step is a call of its own."""
+        return jax.default_backend() == "cpu" and any(leaf.ndim > 2 for leaf in paths.leaves(params).values())
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def traced(*args: Any) -> Any:
+            self.compilations[name] += 1  # runs only while tracing
+            return function(*args)
+
+        return traced

@@ -1,0 +1,242 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxticket.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
+IMP = f"--config={ROOT / 'configs' / 'imp.py'}"
+TRAIN = f"--config={ROOT / 'configs' / 'train.py'}"
+SMALL = ["--config.train.epochs=1", "--config.train.batch_size=256", "--config.seeds=(0,)"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_config_module(monkeypatch):
+    """Config files share one module name; in a process that loads many, the one before would shine through."""
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+
+
+# (arguments after the config file and --workdir, what the one line must name)
+WRONG = [
+    ([], ["--config.levles=3"], ["levles", "levels"]),
+    ([], ["--config.zzzzz=0"], ["'zzzzz'"]),
+    ([], ["--config.train.lrr=0"], ["'lrr'", "'lr'"]),
+    ([], ["--config.prune=3"], ["config.prune=3"]),
+    ([], ["--config.levels=0"], ["config.levels=0", "at least 1"]),
+    ([], ["--config.levels=x"], ["config.levels", "x"]),
+    ([], ["--config.levels=1.5"], ["config.levels", "1.5"]),
+    ([], ["--config.levels=80"], ["config.levels=80", "removes nothing"]),
+    ([], ["--config.prune.rate=1.2"], ["config.prune.rate=1.2", "less than 1"]),
+    ([], ["--config.prune.rate=0"], ["config.prune.rate=0.0", "more than 0"]),
+    ([], ["--config.prune.scope=world"], ["config.prune.scope='world'", "global, layer"]),
+    ([], ["--config.prune.criterion=taste"], ["config.prune.criterion='taste'", "magnitude"]),
+    ([], ["--config.prune.rules=(('(', True),)"], ["config.prune.rules", "'('"]),
+    ([], ["--config.prune.rules=(('nothing', True),)"], ["fc1/bias", "('.*', False)"]),
+    (
+        [],
+        ["--config.prune.rules=(('.*', False),)"],
+        ["config.prune.rules", "nothing in lenet300 is prunable"],
+    ),
+    ([], ["--config.model.name=lenet3000"], ["config.model.name='lenet3000'", "lenet300"]),
+    ([], ["--config.data.name=digit"], ["config.data.name='digit'", "digits"]),
+    ([], ["--config.data.val_fraction=1.0"], ["config.data.val_fraction=1.0"]),
+    ([], ["--config.train.epochs=0"], ["config.train.epochs=0"]),
+    ([], ["--config.train.steps=5"], ["config.train.steps=5", "set one of them to 0"]),
+    ([], ["--config.train.lr=0"], ["config.train.lr=0.0", "more than 0"]),
+    ([], ["--config.train.lr=fast"], ["config.train.lr", "fast"]),
+    ([], ["--config.train.optimizer=adma"], ["config.train.optimizer='adma'", "adam"]),
+    ([], ["--config.train.batch_size=100000"], ["config.train.batch_size=100000", "training images"]),
+    ([], ["--config.train.nesterov=True"], ["config.train.nesterov", "sgd"]),
+    ([], ["--config.train.schedule=milestones"], ["config.train.milestones", "at least one epoch"]),
+    ([], ["--config.train.milestones=(3.0,)"], ["config.train.milestones", "schedule"]),
+    (
+        [],
+        ["--config.train.select=best_val", "--config.data.val_fraction=0."],
+        ["config.train.select", "val_fraction"],
+    ),
+    ([], ["--config.seeds=()"], ["config.seeds=()", "at least one"]),
+    ([], ["--config.seeds=(1,1)"], ["config.seeds=(1, 1)", "different"]),
+    ([], ["--config.seed=-1"], ["config.seed=-1", "at least 0"]),
+    ([], ["--config.name=a/b"], ["config.name='a/b'", "letters"]),
+    ([], ["--config.reinit=half"], ["config.reinit='half'", "init, none, random"]),
+    ([], ["--config.rewind_epochs=99"], ["config.rewind_epochs=99", "less than"]),
+    ([], ["--config.retrain=remaining"], ["config.retrain", "rewind_epochs"]),
+    ([], ["--config.experiment=impp"], ["config.experiment='impp'", "'imp'"]),
+    ([], ["--wordkir=x"], ["wordkir"]),
+    ([], ["stray"], ["'stray'"]),
+    ([":model"], [], ["'model'", "model=lenet300"]),
+    ([":modle=conv2"], [], ["'modle=conv2'"]),
+    ([":model=conv9"], [], ["config.model.name='conv9'", "conv2"]),
+    ([":dataset=mnist"], ["--config.data.folder=/nowhere"], ["mnist", "config.data.download=True"]),
+]
+
+
+@pytest.mark.parametrize(("suffix", "arguments", "named"), WRONG, ids=lambda value: " ".join(value) or "-")
+def test_wrong_input_is_one_line_and_exit_code_2(suffix, arguments, named, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+    config = IMP + "".join(suffix)
+    assert main([config, *SMALL[:0], f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
+    for text in named:
+        assert text in captured.err
+    rows = list((tmp_path / "runs").glob("*/tickets")) + list((tmp_path / "runs").glob("stages/train-*/last*"))
+    assert rows == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--workdir=runs"], "--config: is missing"),
+        (["--config=nowhere/no.py"], "nowhere/no.py"),
+        ([f"--config={ROOT / 'pyproject.toml'}"], "pyproject.toml"),
+    ],
+)
+def test_missing_or_foreign_config_file(arguments, named, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: [^\n]+\n", error)
+    assert named in error
+
+
+def test_config_file_that_is_broken_or_returns_something_else(tmp_path, capsys):
+    for text in (
+        "def get_config(:\n",
+        "x = 1\n",
+        "def get_config():\n    return 1\n",
+        "import nothing_like_it\n",
+    ):
+        file = tmp_path / "broken.py"
+        file.write_text(text)
+        assert main([f"--config={file}"]) == 2
+        assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
+
+
+def test_damaged_missing_and_foreign_tickets(small_ticket, tmp_path, capsys):
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for file in small_ticket.iterdir():
+        (damaged / file.name).write_bytes(file.read_bytes())
+    content = (damaged / "ticket.safetensors").read_bytes()
+    (damaged / "ticket.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 255]))
+    for folder, extra in (
+        (damaged, []),
+        (tmp_path / "absent", []),
+        (tmp_path, []),
+        (small_ticket, ["--config.model.name=lenet5"]),
+    ):
+        arguments = [TRAIN, f"--config.ticket={folder}", f"--workdir={tmp_path / 'runs'}", *extra]
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert re.fullmatch(r"error: [^\n]+\n", error), error
+        assert str(folder) in error or folder.name in error
+
+
+def test_work_folder_that_cannot_be_written(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main([IMP, f"--workdir={file / 'runs'}"]) == 2
+    assert re.fullmatch(r"error: --workdir=[^\n]+\n", capsys.readouterr().err)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The work folder of a small IMP run made by the command line, and what was printed."""
+    workdir = tmp_path_factory.mktemp("runs")
+    command = [
+        sys.executable,
+        "-m",
+        "jaxticket.main",
+        IMP,
+        *SMALL,
+        "--config.levels=2",
+        f"--workdir={workdir}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder,) = workdir.glob("imp-*")
+    return workdir, folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def small_ticket(finished):
+    return finished[1] / "tickets" / "imp-2-0"
+
+
+def test_run_folder_has_everything(finished):
+    workdir, folder, printed = finished
+    assert re.fullmatch(r"imp-[0-9a-f]{8}", folder.name)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["complete"]
+    assert summary["experiment"] == "imp"
+    assert summary["config_hash"] == folder.name[-8:]
+    assert [row["branch"] for row in summary["rows"]] == ["dense", "imp", "imp"]
+    assert {"commit", "versions", "device", "command"} <= set(summary)
+    assert sorted(path.name for path in (folder / "tickets").iterdir()) == ["imp-1-0", "imp-2-0"]
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert list((folder / "figures").glob("*.svg"))
+    for row in summary["rows"]:
+        assert (workdir / "stages" / row["stage"] / "manifest.json").exists()
+        assert not (workdir / "stages" / row["stage"] / "checkpoints").exists()
+    assert f"{folder / 'report.html'}" in printed.replace("\n", "")
+
+
+def test_same_command_only_reports(finished, capsys):
+    workdir, folder, _ = finished
+    assert main([IMP, *SMALL, "--config.levels=2", f"--workdir={workdir}"]) == 0
+    assert all(row["cached"] for row in json.loads((folder / "summary.json").read_text())["rows"])
+    assert capsys.readouterr().out.count("cached") >= 3
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):
+    workdir, _, _ = finished
+    assert main([IMP, *SMALL, "--config.levels=3", f"--workdir={workdir}", "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert "fc1/kernel" in printed
+    assert "networks: 4, of which 1 to train" in printed
+    assert printed.count("to do") == 2
+    assert main([IMP, f"--workdir={tmp_path / 'new'}", "--dry_run"]) == 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_ticket_can_be_trained_again(small_ticket, tmp_path):
+    assert main([TRAIN, *SMALL, f"--config.ticket={small_ticket}", f"--workdir={tmp_path}"]) == 0
+    (folder,) = tmp_path.glob("train-*")
+    (row,) = json.loads((folder / "summary.json").read_text())["rows"]
+    assert row["branch"] == "ticket"
+    first = json.loads((small_ticket.parents[1] / "summary.json").read_text())["rows"][2]
+    assert (row["kept"], row["test_accuracy"]) == (first["kept"], first["test_accuracy"])
+
+
+def test_help_and_config_errors_load_nothing_heavy():
+    heavy = ["jax", "flax", "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "rich"]
+    code = f"""
+import sys
+import jaxticket
+from jaxticket.main import main
+assert main(["--help"]) == 0
+assert main([{IMP!r}, "--config.levels=0"]) == 2
+loaded = [name for name in {heavy} if name in sys.modules]
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--workdir" in done.stdout
+    assert done.stderr.startswith("error: config.levels=0")
+
+
+def test_no_arguments_prints_usage(capsys):
+    assert main([]) == 2
+    assert "usage: python -m jaxticket.main" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.py")), ids=lambda file: file.stem)
+def test_every_config_is_planned_and_documented(file, tmp_path, capsys):
+    assert main([f"--config={file}", f"--workdir={tmp_path}", "--dry_run"]) == 0
+    docstring = file.read_text().split('"""')[1]
+    assert f"configs/{file.name}" in docstring
+    assert not list(tmp_path.iterdir())
