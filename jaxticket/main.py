@@ -148,10 +148,9 @@ def _unknown_key(error: BaseException) -> str:
     near = re.search(r"""Did you mean "(\w+)" instead of "(\w+)\"""", text)
     if near:
         return f"config has no key {near[2]!r}; did you mean {near[1]!r}?"
-    bare = re.fullmatch(r"'(\w+)'", text.strip())
-    if isinstance(error, KeyError) and (bare or text.isidentifier()):
-        name = bare[1] if bare else text
-        return f"config has no key {name!r}; its keys are those of default_config(...) in the file"
+    bare = re.fullmatch(r"""['"]*(\w+)['"]*""", text.strip())
+    if bare:
+        return f"config has no key {bare[1]!r}; its keys are those of default_config(...) in the file"
     return _one_line(error)
 
 

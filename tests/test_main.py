@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxticket import data, models
 from jaxticket.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,10 @@ WRONG = [
     ([], ["--config.levles=3"], ["levles", "levels"]),
     ([], ["--config.zzzzz=0"], ["'zzzzz'"]),
     ([], ["--config.train.lrr=0"], ["'lrr'", "'lr'"]),
+    ([], ["--config.model.options={'width': 3}"], ["config.model.options.width", "activation"]),
+    ([], ["--config.model.options={'activation': 'rleu'}"], ["config.model.options.activation='rleu'", "relu"]),
+    ([], ["--config.model.options.padding=same"], ["'padding'"]),
+    ([], ["--config.model.name=lenet5"], ["lenet5", "8x8", "padding"]),
     ([], ["--config.prune=3"], ["config.prune=3"]),
     ([], ["--config.levels=0"], ["config.levels=0", "at least 1"]),
     ([], ["--config.levels=x"], ["config.levels", "x"]),
@@ -127,7 +132,7 @@ def test_damaged_missing_and_foreign_tickets(small_ticket, tmp_path, capsys):
         (damaged, []),
         (tmp_path / "absent", []),
         (tmp_path, []),
-        (small_ticket, ["--config.model.name=lenet5"]),
+        (small_ticket, ["--config.model.name=conv2"]),
     ):
         arguments = [TRAIN, f"--config.ticket={folder}", f"--workdir={tmp_path / 'runs'}", *extra]
         assert main(arguments) == 2
@@ -217,6 +222,7 @@ def test_help_and_config_errors_load_nothing_heavy():
     code = f"""
 import sys
 import jaxticket
+from jaxticket import data, models
 from jaxticket.main import main
 assert main(["--help"]) == 0
 assert main([{IMP!r}, "--config.levels=0"]) == 2
@@ -232,6 +238,14 @@ assert not loaded, loaded
 def test_no_arguments_prints_usage(capsys):
     assert main([]) == 2
     assert "usage: python -m jaxticket.main" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("dataset", data.names())
+def test_every_model_is_planned_on_every_data_set(model, dataset, tmp_path, capsys):
+    arguments = [f"{IMP}:model={model},dataset={dataset}", "--config.levels=1", f"--workdir={tmp_path}", "--dry_run"]
+    assert main(arguments) == 0
+    assert f"{model} on {dataset}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.py")), ids=lambda file: file.stem)

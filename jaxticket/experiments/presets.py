@@ -29,6 +29,9 @@ def apply_preset(config: Any, model: str, dataset: str) -> None:
     config.model.name = model
     config.data.name = dataset
     config.train.update(_MODELS.get(model, {}))
+    if (model, dataset) == ("lenet5", "digits"):
+        with config.unlocked():
+            config.model.options.padding = "same"  # two 5x5 convolutions without padding need 16x16
     config.train.epochs = _EPOCHS.get(dataset, 20)
     if model in _PRUNE_ALL_KERNELS and "prune" in config:
         config.prune.rules = ALL_KERNELS

@@ -1,1 +1,23 @@
-"""..."""
+"""Flax Linen networks by name, their options, and fast initialisation."""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from jaxticket.models.apply import apply_model as apply_model
+    from jaxticket.models.initialize import abstract_variables as abstract_variables
+    from jaxticket.models.initialize import init_variables as init_variables
+    from jaxticket.models.options import ModelOptions as ModelOptions
+    from jaxticket.models.registry import create_model as create_model
+    from jaxticket.models.registry import names as names
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "apply": ("apply_model",),
+        "initialize": ("abstract_variables", "init_variables"),
+        "options": ("ModelOptions",),
+        "registry": ("create_model", "names"),
+    },
+)

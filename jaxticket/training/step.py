@@ -14,7 +14,6 @@ from jaxticket.training.losses import cross_entropy
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Sums, TrainState
 
-
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
 ApplyFn = Callable[..., tuple[jax.Array, Any]]
 

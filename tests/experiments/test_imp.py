@@ -37,7 +37,7 @@ def test_rows_have_exact_counts_and_the_default_rules_leave_the_head(small_run):
     for row in small_run.rows[1:]:
         alive -= round(0.2 * alive)
         assert row["kept"] == alive
-        assert row["sparsity"] == 1 - alive / PRUNABLE
+        assert row["sparsity"] == (PRUNABLE - alive) / PRUNABLE
     assert set(small_run.rows[1]["layer_sparsity"]) == {"fc1/kernel", "fc2/kernel"}
 
 

@@ -1,0 +1,40 @@
+"""The forward pass of a Linen network as a pure function of params and model state."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jax
+    from flax import linen as nn
+
+
+def apply_model(
+    model: "nn.Module",
+    params: Any,
+    model_state: Mapping[str, Any],
+    x: "jax.Array",
+    *,
+    train: bool,
+    rngs: Mapping[str, "jax.Array"] | None = None,
+) -> tuple["jax.Array", dict[str, Any]]:
+    """Logits, and the model state after this batch.
+
+    Args:
+        model: a network that takes (x, train).
+        params: nested dict of arrays.
+        model_state: collection -> nested dict, such as `{'batch_stats': ...}`, or empty.
+        x: float [batch, height, width, channels].
+        train: whether normalisations use the batch, and change the model state; without it the state stays.
+        rngs: stream -> key, for networks that draw random numbers in training, such as `{'dropout': key}`.
+
+    Returns:
+        float32 logits [batch, classes], and the model state with the collections of `model_state`.
+    """
+    variables = {"params": params, **model_state}
+    streams = dict(rngs or {})
+    if not train or not model_state:
+        logits: Any = model.apply(variables, x, train=train, rngs=streams)
+        return logits, dict(model_state)
+    outcome: Any = model.apply(variables, x, train=train, rngs=streams, mutable=list(model_state))
+    logits, changed = outcome
+    return logits, {**model_state, **changed}

@@ -1,0 +1,32 @@
+"""The network of a configuration."""
+
+import dataclasses
+from typing import Any
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.models.registry import check_model
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """Which network.
+
+    Attributes:
+        name: of a network, see `registry.names()`.
+        options: what the network is told, see `architectures`; all have defaults. The compute dtype is not
+            among them, for it belongs to training.
+    """
+
+    name: str = option("lenet300")
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, where: str) -> None:
+        """Refuses unknown names, options and values, without importing Flax or JAX."""
+        prefix = f"{where}.options"
+        if "dtype" in self.options:
+            raise ConfigError(f"config.{prefix}.dtype: no such key; set config.train.compute_dtype instead")
+        for key, value in self.options.items():
+            if callable(value):
+                raise ConfigError(f"config.{prefix}.{key}={value!r}: must be a name, not a function")
+        check_model(self.name, self.options, where)

@@ -1,0 +1,177 @@
+"""Figures as SVG: drawn by matplotlib without its global state, the same bytes for the same data."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from jaxticket.report.theme import COLOURS, FONTS, light
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# In pixels at natural size: two fit a page side by side, and text stays legible when one is scaled to a telephone.
+_WIDTH, _HEIGHT = 460, 330
+_FONT = "DejaVu Sans"  # Comes with matplotlib, so the layout is the same on every machine.
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jaxticket",
+    "font.family": [_FONT],
+    "font.size": 11.5,
+    "text.color": light("ink"),
+    "text.parse_math": False,
+    "figure.facecolor": light("panel"),
+    "axes.facecolor": light("panel"),
+    "axes.edgecolor": light("muted"),
+    "axes.labelcolor": light("muted"),
+    "axes.titlecolor": light("ink"),
+    "axes.titlesize": 12.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.unicode_minus": True,
+    "grid.color": light("grid"),
+    "grid.linewidth": 0.8,
+    "xtick.color": light("muted"),
+    "ytick.color": light("muted"),
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.fontsize": 11,
+    "legend.handlelength": 2.2,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One drawing.
+
+    Attributes:
+        name: of its file, without `.svg`.
+        label: what it shows, for those who cannot see it.
+        caption: the line under it on the page; may be empty.
+        svg: the file, in light colours.
+    """
+
+    name: str
+    label: str
+    caption: str
+    svg: str
+
+    @property
+    def inline(self) -> Markup:
+        """The drawing for the page: scales with its box, follows the page's colours, ids unique to it."""
+        body = self.svg[self.svg.index("<svg") :]
+        body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+        view = re.search(r'viewBox="([^"]+)"', body)
+        assert view is not None
+        head = f'<svg role="img" aria-label="{escape(self.label)}" viewBox="{view[1]}">'
+        body = head + body[body.index(">") + 1 :]
+        body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", body)
+        return Markup(re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", _variable, body))
+
+
+def draw(
+    name: str,
+    label: str,
+    paint: Callable[["Axes"], None],
+    *,
+    caption: str = "",
+) -> Figure:
+    """Draws a figure of one panel.
+
+    Args:
+        name: of its file, without `.svg`: letters, digits, `-` and `_`.
+        label: what it shows, for those who cannot see it.
+        paint: draws on the axes it is given.
+        caption: the line under it on the page.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    with _style():
+        canvas = Canvas(figsize=(_WIDTH / 72, _HEIGHT / 72), dpi=72, layout="constrained")
+        FigureCanvasSVG(canvas)
+        paint(canvas.add_subplot())
+        written = io.StringIO()
+        canvas.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = written.getvalue().replace(f"'{_FONT}'", FONTS)
+    svg = "".join(line.rstrip() + "\n" for line in svg.splitlines())
+    return Figure(name, label, caption, svg)
+
+
+def slug(text: str) -> str:
+    """Any text as a part of a file name and an id."""
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "unnamed"
+
+
+def slugs(texts: Sequence[str]) -> list[str]:
+    """Their slugs, with a number where two would be the same."""
+    made: list[str] = []
+    for text in texts:
+        name, i = slug(text), 2
+        while name in made:
+            name, i = f"{slug(text)}-{i}", i + 1
+        made.append(name)
+    return made
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """About two to eight round ticks within [low, high], as even on a logarithmic axis as that allows."""
+    inside: list[float] = []
+    for bases in ((1, 2, 5), range(1, 10), (1,)):
+        steps = [base * 10.0**power for power in range(-12, 12) for base in bases]
+        inside = [step for step in steps if low * 0.999 <= step <= high * 1.001]
+        if 2 < len(inside) < 9:
+            return inside
+    return inside if len(inside) > 1 else sorted({low, high})
+
+
+def set_log_axis(axes: "Axes", which: str, low: float, high: float) -> None:
+    """Makes an axis logarithmic with plain numbers at round ticks; the limits are left as they are."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def set_whole_axis(axes: "Axes") -> None:
+    """Puts the x axis's ticks on whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """Our look and nothing of the user's own matplotlib settings, put back afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+_NAMES = {colour.light: name for name, colour in COLOURS.items()}
+
+
+def _variable(found: re.Match[str]) -> str:
+    name = _NAMES.get(found[0])
+    return f"var(--{name})" if name else found[0]

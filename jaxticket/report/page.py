@@ -1,0 +1,75 @@
+"""The page of an experiment: its sections in order, in one self-contained HTML document."""
+
+import dataclasses
+from collections.abc import Callable
+
+from jaxticket.report import text, theme
+from jaxticket.report.figures import Figure
+from jaxticket.report.sections.accuracy import accuracy
+from jaxticket.report.sections.curves import curves
+from jaxticket.report.sections.headline import headline
+from jaxticket.report.sections.layers import layers
+from jaxticket.report.sections.provenance import provenance
+from jaxticket.report.sections.section import Section, render
+from jaxticket.report.sections.table import table
+from jaxticket.report.study import Study
+
+# In the order of the page. A section that has nothing to say of a study is left out.
+SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
+    headline,
+    accuracy,
+    curves,
+    layers,
+    table,
+    provenance,
+)
+TITLES = {"imp": "Iterative magnitude pruning", "train": "Training"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """A finished page.
+
+    Attributes:
+        html: the document.
+        figures: the drawings in it.
+    """
+
+    html: str
+    figures: tuple[Figure, ...]
+
+
+def make_page(study: Study) -> Page:
+    """Makes the page of a study; the same study gives the same bytes."""
+    summary = study.summary
+    sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    experiment = str(summary.get("experiment") or "experiment")
+    name = str(summary.get("name") or experiment)
+    html = render(
+        "page.html.jinja",
+        name=name,
+        folder=f"{name}-{summary['config_hash']}" if summary.get("config_hash") else name,
+        title=TITLES.get(experiment, experiment),
+        subtitle=_subtitle(study),
+        complete=study.complete,
+        rows=study.rows,
+        networks=text.count(len(study.rows), "network"),
+        command=str(summary.get("command") or ""),
+        sections=sections,
+        colours=theme.COLOURS,
+        version=str(study.part("versions").get("jaxticket") or ""),
+    )
+    return Page(str(html), tuple(figure for section in sections for figure in section.figures))
+
+
+def _subtitle(study: Study) -> str:
+    model, dataset = study.part("model").get("name"), study.part("dataset").get("name")
+    said = f"{model} on {dataset}" if model and dataset else str(model or dataset or "")
+    levels = len({row.level for row in study.rows if row.branch != "dense"})
+    seeds = len({row.seed for row in study.rows})
+    counts = []
+    if levels > 1:
+        counts.append(text.count(levels, "level"))
+    if seeds:
+        counts.append(text.count(seeds, "seed"))
+    return ", ".join(filter(None, [said, *counts]))

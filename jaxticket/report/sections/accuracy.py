@@ -1,0 +1,157 @@
+"""Accuracy against the share of weights that remain: the figure of the lottery-ticket literature."""
+
+import math
+from typing import TYPE_CHECKING
+
+from jaxticket.report import text, theme
+from jaxticket.report.figures import Figure, draw, set_log_axis
+from jaxticket.report.groups import (
+    MARGIN,
+    Group,
+    dense_group,
+    group_rows,
+    sparse_branches,
+    sparsest_match,
+)
+from jaxticket.report.sections.section import Section, render
+from jaxticket.report.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation accuracy"))
+
+
+def accuracy(study: Study) -> Section | None:
+    """Test and validation accuracy over the weights remaining, whole and close to the dense networks."""
+    groups = group_rows(study.rows)
+    branches = {
+        branch: [group for group in found if group.remaining > 0] for branch, found in sparse_branches(groups).items()
+    }
+    branches = {branch: found for branch, found in branches.items() if found}
+    dense = dense_group(groups)
+    whole, near = [], []
+    for name, title in _METRICS:
+        shown = [group for found in branches.values() for group in found if group.spread(name).n]
+        known_dense = dense is not None and dense.spread(name).n > 0
+        if not shown or len(shown) + known_dense < 2:
+            continue  # A single point needs no figure.
+        whole.append(_panel(f"{name}", name, title, branches, dense, None))
+        limits = _near_limits(name, shown, dense)
+        if limits:
+            near.append(_panel(f"{name}_near", name, f"{title}, near dense", branches, dense, limits))
+    if not whole:
+        return None
+    many = any(group.n > 1 for group in groups)
+    html = render("accuracy.html.jinja", whole=whole, near=near, many=many, dense=dense, margin=MARGIN)
+    return Section("accuracy", "Accuracy against weights remaining", html, (*whole, *near))
+
+
+def _near_limits(name: str, shown: list[Group], dense: Group | None) -> tuple[float, float] | None:
+    """A window around the dense accuracy, None when everything is close to it anyway."""
+    reference = dense.spread(name) if dense else None
+    if reference is None or reference.mean is None:
+        return None
+    depth = max(0.04, 2 * (max(reference.values) - min(reference.values)))
+    bottom = reference.mean - depth
+    values = [value for group in shown for value in group.spread(name).values]
+    if min(values) >= bottom - depth:
+        return None
+    top = max([*reference.values, *values])
+    return bottom, top + 0.08 * (top - bottom)
+
+
+def _panel(
+    file: str,
+    name: str,
+    title: str,
+    branches: dict[str, list[Group]],
+    dense: Group | None,
+    limits: tuple[float, float] | None,
+) -> Figure:
+    def paint(axes: "Axes") -> None:
+        everything = [group for found in branches.values() for group in found]
+        shares = [100 * group.remaining for group in everything if group.spread(name).n]
+        if dense is not None and dense.spread(name).n:
+            _paint_dense(axes, name, dense, with_margin=limits is not None)
+            shares.append(100 * dense.remaining)
+        for i, (branch, found) in enumerate(branches.items()):
+            _paint_branch(axes, name, branch, found, i)
+        if name == "test_accuracy" and dense is not None:
+            _paint_matches(axes, branches, dense)
+        set_log_axis(axes, "x", min(shares), max(shares))
+        # The fewer weights, the further right, as in Frankle and Carbin (2019).
+        axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+        if limits is not None:
+            axes.set_ylim(*limits)
+        axes.set_title(title)
+        axes.set_xlabel("Prunable weights remaining (%)")
+        axes.legend(loc="lower left")
+
+    names = ", ".join([*(["dense"] if dense else []), *branches])
+    return draw(file, f"{title} against the percentage of prunable weights remaining, for {names}", paint)
+
+
+def _paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> None:
+    spread, colour = dense.spread(name), theme.light("dense")
+    assert spread.mean is not None
+    axes.axhline(spread.mean, color=colour, linestyle=(0, (5, 2.5)), linewidth=1.4, label="dense", zorder=1.5)
+    if spread.n > 1:
+        axes.axhspan(min(spread.values), max(spread.values), color=colour, alpha=0.13, linewidth=0, zorder=1)
+    if with_margin and name == "test_accuracy":
+        label = f"dense \N{MINUS SIGN} {MARGIN}"
+        axes.axhline(spread.mean - MARGIN, color=colour, linestyle=(0, (1, 2)), linewidth=1.2, label=label, zorder=1.5)
+
+
+def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], index: int) -> None:
+    colour = theme.series(index)
+    points = [(100 * group.remaining, group.spread(name).values) for group in found]
+    points = sorted((point for point in points if point[1]), reverse=True)
+    if not points:
+        return
+    xs = [x for x, _ in points]
+    axes.plot(
+        xs,
+        [math.fsum(values) / len(values) for _, values in points],
+        color=colour,
+        marker=theme.MARKERS[index % len(theme.MARKERS)],
+        label=branch,
+        zorder=3,
+    )
+    dots = [(x, value) for x, values in points for value in values if len(values) > 1]
+    if dots:
+        lows, highs = [min(values) for _, values in points], [max(values) for _, values in points]
+        axes.fill_between(xs, lows, highs, color=colour, alpha=0.15, linewidth=0, zorder=2)
+        axes.plot(*zip(*dots, strict=True), ".", color=colour, alpha=0.45, markersize=4, zorder=2.5)
+
+
+def _paint_matches(axes: "Axes", branches: dict[str, list[Group]], dense: Group) -> None:
+    """Rings the sparsest level of every branch that matches the dense networks, and labels the sparsest of all."""
+    found = [(i, sparsest_match(groups, dense)) for i, groups in enumerate(branches.values())]
+    best = [
+        (100 * group.remaining, mean, i)
+        for i, group in found
+        if group is not None and (mean := group.spread("test_accuracy").mean) is not None
+    ]
+    for x, y, i in best:
+        axes.plot(
+            x,
+            y,
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=theme.series(i),
+            markeredgewidth=1.6,
+            zorder=4,
+        )
+    if best:
+        x, y, i = min(best)
+        axes.annotate(
+            text.remaining(x / 100),
+            (x, y),
+            xytext=(7, 5),
+            textcoords="offset points",
+            color=theme.series(i),
+            fontweight="bold",
+            zorder=4,
+        )

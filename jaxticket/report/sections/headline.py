@@ -1,0 +1,110 @@
+"""What was found, in sentences computed from the rows."""
+
+import dataclasses
+
+from jaxticket.report.groups import (
+    MARGIN,
+    Group,
+    dense_group,
+    gap,
+    group_rows,
+    matches,
+    sparse_branches,
+    sparsest_match,
+)
+from jaxticket.report.sections.section import Section, render
+from jaxticket.report.study import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What can be said of one branch.
+
+    Attributes:
+        branch: its name.
+        best: the sparsest group that matches the dense networks, None when none does.
+        nearest: the group with the highest mean test accuracy, for when none does; None when none is known.
+        misses: levels with more weights than `best` that do not match.
+        pairs: (seeds in which `best` matches the dense network of the same seed, seeds that can be compared).
+    """
+
+    branch: str
+    best: Group | None
+    nearest: Group | None
+    misses: tuple[int, ...]
+    pairs: tuple[int, int]
+
+
+def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
+    """Compares the levels of a branch with the dense networks."""
+    best = sparsest_match(groups, dense)
+    misses = ()
+    if best is not None:
+        misses = tuple(g.level for g in groups if g.remaining > best.remaining and not matches(g, dense))
+    known = [group for group in groups if group.spread("test_accuracy").n]
+    nearest = max(known, key=lambda group: gap(group, dense) or 0.0, default=None)
+    return Claim(branch, best, nearest, misses, _paired(best, dense) if best else (0, 0))
+
+
+def headline(study: Study) -> Section | None:
+    """The sparsest level that is as good as the dense network, for every branch, with n and spread."""
+    groups = group_rows(study.rows)
+    dense = dense_group(groups)
+    if dense is not None and not dense.spread("test_accuracy").n:
+        dense = None
+    claims = []
+    if dense is not None:
+        claims = [make_claim(branch, found, dense) for branch, found in sparse_branches(groups).items()]
+    found = [(claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None]
+    lead = claims[min(found)[1]] if found else None
+    html = render(
+        "headline.html.jinja",
+        claims=claims,
+        lead=lead,
+        dense=dense,
+        groups=groups,
+        branches=sparse_branches(groups),
+        ends=_ends,
+        margin=MARGIN,
+        cautions=_cautions(study, dense, claims) if dense is not None and claims else [],
+        networks=len(study.rows),
+        seeds=len({row.seed for row in study.rows}),
+        seconds=sum(row.seconds or 0.0 for row in study.rows),
+    )
+    return Section("found", "", html)
+
+
+def _ends(found: list[Group]) -> list[Group]:
+    """The first and the last level whose test accuracy is known."""
+    known = [group for group in found if group.spread("test_accuracy").n]
+    return known if len(known) < 2 else [known[0], known[-1]]
+
+
+def _paired(group: Group, dense: Group) -> tuple[int, int]:
+    """In how many seeds the network matches the dense one of its own seed, and how many have both."""
+    reference = {row.seed: row.test_accuracy for row in dense.rows}
+    gaps = [
+        row.test_accuracy - base
+        for row in group.rows
+        if row.test_accuracy is not None and (base := reference.get(row.seed)) is not None
+    ]
+    return sum(found >= -MARGIN - 1e-12 for found in gaps), len(gaps)
+
+
+def _cautions(study: Study, dense: Group, claims: list[Claim]) -> list[str]:
+    """What a careful reader should know before quoting the numbers."""
+    said = []
+    spread = dense.spread("test_accuracy")
+    if spread.n == 1:
+        said.append("One dense seed (n = 1): how far it would vary with the seed is not known.")
+    elif spread.std is not None and spread.std > MARGIN:
+        said.append(
+            f"The dense networks differ among themselves by {spread.std:.4f} (standard deviation), "
+            f"more than the margin of {MARGIN}."
+        )
+    images = study.part("dataset").get("test")
+    if isinstance(images, int) and 0 < images < 1000:
+        said.append(f"One of the {images:,} test images is worth {1 / images:.4f} of accuracy.")
+    if any(claim.best for claim in claims):
+        said.append("The level was picked by these same test accuracies, which flatters it a little.")
+    return said

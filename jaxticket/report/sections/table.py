@@ -1,0 +1,31 @@
+"""All numbers: by branch and level over the seeds, and every network by itself."""
+
+from jaxticket.report.groups import MARGIN, dense_group, gap, group_rows, matches
+from jaxticket.report.sections.section import Section, render
+from jaxticket.report.study import Study
+
+
+def table(study: Study) -> Section | None:
+    """The table of groups, and of single networks behind a fold."""
+    groups = group_rows(study.rows)
+    if not groups:
+        return None
+    dense = dense_group(groups)
+    lines = [
+        {
+            "group": group,
+            "gap": gap(group, dense) if dense and group is not dense else None,
+            "matches": bool(dense and group is not dense and matches(group, dense)),
+        }
+        for group in groups
+    ]
+    html = render(
+        "table.html.jinja",
+        lines=lines,
+        rows=[row for group in groups for row in group.rows],
+        compared=dense is not None and len(groups) > 1,
+        has_val=any(row.val_accuracy is not None for row in study.rows),
+        many=any(group.n > 1 for group in groups),
+        margin=MARGIN,
+    )
+    return Section("numbers", "Numbers", html)

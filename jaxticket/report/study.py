@@ -1,0 +1,215 @@
+"""The files of an experiment's folder as typed, checked values."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxticket.core.errors import JaxticketError
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One trained network; a number that is missing, or not finite, is None.
+
+    Attributes:
+        branch: how its mask came about, such as `dense` or `imp`.
+        level: the round of pruning.
+        seed: the replicate.
+        sparsity: removed share of the prunable weights, in [0, 1].
+        sparsity_total: removed share of all weights.
+        val_accuracy: in [0, 1]; None where there is no validation split.
+        test_accuracy: in [0, 1].
+        train_loss: of the last epoch.
+        epochs: trained.
+        seconds: of training.
+        cached: whether it was there before the command started.
+        stage: where its weights are.
+        ticket: the label of its saved ticket, if there is one.
+        layer_sparsity: path of a prunable leaf -> its removed share.
+    """
+
+    branch: str
+    level: int
+    seed: int
+    sparsity: float
+    sparsity_total: float | None = None
+    val_accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_loss: float | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+    cached: bool = False
+    stage: str = ""
+    ticket: str | None = None
+    layer_sparsity: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def remaining(self) -> float:
+        """Kept share of the prunable weights, in [0, 1]."""
+        return 1.0 - self.sparsity
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve; a number that is missing, or not finite, is None."""
+
+    branch: str
+    level: int
+    seed: int
+    epoch: float
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What an experiment left in its folder.
+
+    Attributes:
+        summary: `summary.json` as it is.
+        rows: its rows.
+        epochs: `metrics.jsonl`.
+        config: `config.json` as it is; empty where there is none.
+    """
+
+    summary: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    epochs: tuple[Epoch, ...] = ()
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """A group of the summary, such as `dataset`; empty where it is missing or null."""
+        value = self.summary.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the experiment came to its end."""
+        return bool(self.summary.get("complete", True))
+
+
+def read_study(folder: Path) -> Study:
+    """Reads `summary.json`, and `metrics.jsonl` and `config.json` where they exist.
+
+    Raises:
+        JaxticketError: the folder has no summary, or a file in it is not what an experiment writes.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise JaxticketError(
+            f"{path}: not found; a report is made from the folder of an experiment, WORKDIR/<name>-<hash>"
+        )
+    summary = _read_object(path)
+    config = _read_object(folder / "config.json") if (folder / "config.json").is_file() else {}
+    return Study(summary, rows_of(summary, str(path)), _read_epochs(folder / "metrics.jsonl"), config)
+
+
+def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Row, ...]:
+    """The rows of a summary.
+
+    Args:
+        summary: the content of `summary.json`.
+        where: its name, for messages.
+
+    Raises:
+        JaxticketError: a row without branch, level, seed or sparsity.
+    """
+    rows = summary.get("rows", [])
+    if not isinstance(rows, list):
+        raise JaxticketError(f"{where}: rows is {_kind(rows)}; must be a list of objects")
+    return tuple(_row(row, f"{where}: rows[{i}]") for i, row in enumerate(rows))
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _row(value: Any, where: str) -> Row:
+    branch, level, seed = _key(value, where)
+    sparsity = number(value.get("sparsity"))
+    if sparsity is None or not 0 <= sparsity <= 1:
+        raise JaxticketError(f"{where}: sparsity is {value.get('sparsity')!r}; must be a number in [0, 1]")
+    layers = value.get("layer_sparsity")
+    layers = layers if isinstance(layers, Mapping) else {}
+    ticket = value.get("ticket")
+    return Row(
+        branch=branch,
+        level=level,
+        seed=seed,
+        sparsity=sparsity,
+        sparsity_total=number(value.get("sparsity_total")),
+        val_accuracy=number(value.get("val_accuracy")),
+        test_accuracy=number(value.get("test_accuracy")),
+        train_loss=number(value.get("train_loss")),
+        epochs=number(value.get("epochs")),
+        seconds=number(value.get("seconds")),
+        cached=bool(value.get("cached")),
+        stage=str(value.get("stage") or ""),
+        ticket=str(ticket) if ticket else None,
+        layer_sparsity={str(k): found for k, v in layers.items() if (found := number(v)) is not None},
+    )
+
+
+def _read_epochs(path: Path) -> tuple[Epoch, ...]:
+    if not path.is_file():
+        return ()
+    lines = _read_text(path).splitlines()
+    epochs = []
+    for i, line in enumerate(lines):
+        where = f"{path}: line {i + 1}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            if i == len(lines) - 1:
+                break  # A run that was killed may leave half a last line.
+            raise JaxticketError(f"{where}: is not JSON ({error.msg}); must be one object a line") from error
+        branch, level, seed = _key(value, where)
+        epoch = number(value.get("epoch"))
+        if epoch is None:
+            raise JaxticketError(f"{where}: epoch is {value.get('epoch')!r}; must be a number")
+        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        epochs.append(Epoch(branch, level, seed, epoch, **{name: number(value.get(name)) for name in names}))
+    return tuple(epochs)
+
+
+def _key(value: Any, where: str) -> tuple[str, int, int]:
+    if not isinstance(value, Mapping):
+        raise JaxticketError(f"{where}: is {_kind(value)}; must be an object")
+    for name, kind in (("branch", str), ("level", int), ("seed", int)):
+        if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
+            raise JaxticketError(f"{where}: {name} is {value.get(name)!r}; must be {_ALLOWED[kind]}")
+    return value["branch"], value["level"], value["seed"]
+
+
+_ALLOWED = {str: "a string", int: "a whole number"}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise JaxticketError(
+            f"{path}: is not JSON ({error.msg}, line {error.lineno}); run the experiment's command again"
+        ) from error
+    if not isinstance(value, dict):
+        raise JaxticketError(f"{path}: is {_kind(value)}; must be an object")
+    return value
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JaxticketError(f"{path}: cannot be read ({error}); run the experiment's command again") from error
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number")

@@ -1,0 +1,79 @@
+"""Numbers as text, the same on the page, in the figures and in the terminal."""
+
+import math
+
+from jaxticket.report.groups import Spread
+
+NOTHING = "\N{EN DASH}"
+
+
+def decimals(remaining: float) -> int:
+    """Digits after the point that show two significant ones of the remaining percentage, at least one."""
+    percentage = 100 * remaining
+    if percentage >= 1 or percentage <= 0:
+        return 1
+    return 1 - math.floor(math.log10(percentage))
+
+
+def remaining(share: float) -> str:
+    """The kept share of the weights: `100%`, `41.0%`, `1.8%`, `0.071%`."""
+    return "100%" if share == 1 else f"{100 * share:.{decimals(share)}f}%"
+
+
+def sparsity(share: float) -> str:
+    """The removed share of the weights, with as many digits as the kept one: `98.2%`, `99.929%`."""
+    return "0%" if share == 0 else f"{100 * share:.{decimals(1 - share)}f}%"
+
+
+def accuracy(value: float | None) -> str:
+    """An accuracy in [0, 1]: `0.9612`."""
+    return NOTHING if value is None else f"{value:.4f}"
+
+
+def loss(value: float | None) -> str:
+    """A loss with three significant digits: `0.0123`, `2.30`, `1.2e-06`."""
+    if value is None:
+        return NOTHING
+    if value != 0 and not 1e-4 <= abs(value) < 1e4:
+        return f"{value:.1e}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def difference(value: float | None) -> str:
+    """A signed difference of accuracies: `+0.0012`, `-0.0130` (with a real minus sign)."""
+    if value is None:
+        return NOTHING
+    text = f"{abs(value):.4f}"
+    sign = "" if float(text) == 0 else "+" if value > 0 else "\N{MINUS SIGN}"
+    return sign + text
+
+
+def spread(values: Spread, plus_minus: str = "±") -> str:
+    """Mean and standard deviation of accuracies: `0.9612 ± 0.0031`; the mean alone for n = 1."""
+    if values.std is None:
+        return accuracy(values.mean)
+    return f"{accuracy(values.mean)} {plus_minus} {values.std:.4f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time: `1.2 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 seed`, `3 seeds`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listing(words: list[str]) -> str:
+    """Words in a sentence: `3`, `3 and 5`, `3, 4 and 5`."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

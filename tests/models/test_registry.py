@@ -1,0 +1,93 @@
+"""Networks by name: what exists, what is refused, and that asking costs no import of JAX."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import chosen, parse
+from jaxticket.models import ModelOptions, create_model, names, registry
+from jaxticket.models.architectures import ACTIVATIONS, DTYPES, INITS
+from jaxticket.models.initializers import SCHEMES
+from jaxticket.models.layers import activation
+
+
+def test_names_are_sorted_and_aliases_mean_the_same_network():
+    assert names() == sorted(names())
+    assert set(names()) >= {"lenet300", "lenet5", "conv2"}
+    assert "fc1" not in names()
+    assert create_model("fc1", 10) == create_model("lenet300", num_classes=10)
+
+
+@pytest.mark.parametrize("name", names())
+def test_options_are_the_fields_of_the_class_with_the_same_defaults(name):
+    model = create_model(name, num_classes=7)
+    assert type(model)(num_classes=7) == model
+    fields = {field.name for field in dataclasses.fields(model)} - {"num_classes", "parent", "name"}
+    assert {"init" if field == "weight_init" else field for field in fields} == set(registry.options(name))
+
+
+def test_every_activation_dtype_and_scheme_of_the_table_exists():
+    assert set(INITS) == set(SCHEMES)
+    assert all(callable(activation(name)) for name in ACTIVATIONS)
+    assert all(jax.numpy.dtype(name).name == name for name in DTYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lenet30", {}, "config.model.name='lenet30': must be one of .*lenet300.*; did you mean 'lenet300'"),
+        ("zzz", {}, "config.model.name='zzz': must be one of .*lenet5"),
+        ("lenet5", {"paddin": "same"}, "config.model.options.paddin: no such key; did you mean 'padding'"),
+        ("lenet5", {"padding": "SAME"}, "config.model.options.padding='SAME': must be one of valid, same"),
+        ("lenet5", {"batch_norm": 1}, "config.model.options.batch_norm=1: must be True or False"),
+        ("conv2", {"width": 0}, "config.model.options.width=0: must be at least 1"),
+        (
+            "conv2",
+            {"activation": "rulu"},
+            "config.model.options.activation='rulu': must be one of relu, swish",
+        ),
+        ("conv2", {"activation": None}, "config.model.options.activation=None: must be one of relu"),
+        ("lenet300", {"init": "he"}, "config.model.options.init='he': must be one of glorot_normal"),
+    ],
+)
+def test_mistakes_are_one_line_errors(name, options, message):
+    for attempt in (
+        lambda: create_model(name, 10, **options),
+        lambda: parse(ModelOptions, {"name": name, "options": options}, "model"),
+    ):
+        with pytest.raises(ConfigError, match=message) as error:
+            attempt()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("num_classes", [0, -1, True, 2.0, "10"])
+def test_num_classes_must_be_a_count(num_classes):
+    with pytest.raises(ConfigError, match=r"num_classes=.*at least 1"):
+        create_model("lenet300", num_classes)
+
+
+def test_a_configuration_takes_neither_functions_nor_a_dtype():
+    with pytest.raises(ConfigError, match=r"options\.activation=.*must be a name, not a function"):
+        parse(ModelOptions, {"options": {"activation": jax.nn.relu}}, "model")
+    with pytest.raises(ConfigError, match=r"options\.dtype: .*config\.train\.compute_dtype"):
+        parse(ModelOptions, {"options": {"dtype": "bfloat16"}}, "model")
+
+
+def test_default_model_options_leave_hashes_alone():
+    assert chosen(ModelOptions()) == {}
+    parsed = parse(ModelOptions, {"name": "lenet5", "options": {"padding": "same"}}, "model")
+    assert chosen(parsed) == {"name": "lenet5", "options": {"padding": "same"}}
+
+
+def test_checking_a_configuration_imports_neither_jax_nor_flax():
+    code = (
+        "import sys; import jaxticket.models as m; from jaxticket.models.options import ModelOptions;"
+        "from jaxticket.core.options import parse;"
+        "parse(ModelOptions, {'name': 'lenet5', 'options': {'padding': 'same'}}, 'model'); m.names();"
+        "sys.exit(any(name in sys.modules for name in ('jax', 'flax', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,221 @@
+"""Each section of the page: its words, its numbers, and when it is left out."""
+
+import html
+import json
+import re
+
+import pytest
+
+from jaxticket.report.sections.accuracy import accuracy
+from jaxticket.report.sections.curves import curves, mean_curve, pick
+from jaxticket.report.sections.headline import headline
+from jaxticket.report.sections.layers import layers
+from jaxticket.report.sections.provenance import flatten, provenance
+from jaxticket.report.sections.table import table
+from jaxticket.report.study import Epoch, read_study
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    return lambda rows, **changes: read_study(made.folder(tmp_path / "study", rows, **changes))
+
+
+def words(section):
+    """The text of a section, spaces and tags taken out."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", section.html)).split()).replace(" ,", ",").replace(" .", ".")
+
+
+def level_rows(made, values, branch="imp"):
+    """{level: test accuracy of each seed}, level 0 being dense."""
+    return [
+        made.row(branch if level else "dense", level, seed, test_accuracy=value)
+        for level, accuracies in values.items()
+        for seed, value in enumerate(accuracies)
+    ]
+
+
+def test_headline_names_the_sparsest_level_as_good_as_dense(made, study):
+    values = {0: (0.97, 0.96, 0.98), 1: (0.98, 0.97, 0.97), 2: (0.94, 0.95, 0.95), 3: (0.962, 0.965, 0.971), 4: (0.9,)}
+    said = words(headline(study(level_rows(made, values))))
+    assert "imp is as good as the dense network down to 51.2% of its prunable weights (level 3, sparsity 48.8%)" in said
+    assert "mean test accuracy 0.9660 ± 0.0046 over 3 seeds, against 0.9700 ± 0.0100 over 3 seeds dense" in said
+    assert "Seed by seed this holds in 1 of 3." in said
+    assert "Not every denser level does: level 2 is below." in said
+    assert "at most 0.005 below the dense mean" in said
+    assert "differ among themselves by 0.0100" in said
+    assert "One of the 360 test images is worth 0.0028" in said
+    assert "picked by these same test accuracies" in said
+
+
+def test_headline_of_one_seed_says_so(made, study):
+    said = words(headline(study(level_rows(made, {0: (0.97,), 1: (0.97,)}))))
+    assert "mean test accuracy 0.9700 over 1 seed, against 0.9700 over 1 seed dense" in said
+    assert "(n = 1)" in said
+    assert "0.9700 ±" not in said
+    assert "Seed by seed" not in said
+
+
+def test_headline_when_no_level_is_as_good(made, study):
+    said = words(headline(study(level_rows(made, {0: (0.97, 0.97), 1: (0.90, 0.92), 2: (0.8, 0.8)}))))
+    assert "No level of imp is as good as the dense network." in said
+    assert "The nearest is level 1 with 80.0% of the prunable weights: mean test accuracy 0.9100 ± 0.0141" in said
+
+
+def test_headline_of_only_dense_of_no_dense_and_of_nothing(made, study):
+    only = words(headline(study(level_rows(made, {0: (0.97, 0.95)}))))
+    assert "The dense network reaches a test accuracy of 0.9600 ± 0.0141" in only
+    assert "n = 2 seeds" in only
+    sparse = [made.row("ticket", 0, 0, sparsity=0.9, test_accuracy=0.95)]
+    without = words(headline(study(sparse)))
+    assert "ticket reaches a mean test accuracy of 0.9500 over 1 seed with 10.0% of its prunable weights." in without
+    assert "no dense network to compare with" in without
+    assert words(headline(study([]))) == "No network has been trained yet."
+
+
+def test_headline_claims_every_branch_for_itself(made, study):
+    rows = level_rows(made, {0: (0.97,), 1: (0.97,), 2: (0.97,)})
+    rows += level_rows(made, {1: (0.9,), 2: (0.8,)}, branch="random_mask")
+    rows += level_rows(made, {1: (None,)}, branch="broken")
+    said = words(headline(study(rows)))
+    assert "imp is as good as the dense network down to 64.0%" in said
+    assert "No level of random_mask is as good" in said
+    assert "broken has no finite test accuracy." in said
+
+
+def test_accuracy_has_a_panel_per_split_and_a_close_view_of_a_collapse(made, study):
+    section = accuracy(study(made.imp_rows(seeds=(0, 1))))
+    assert [figure.name for figure in section.figures] == [
+        "test_accuracy",
+        "val_accuracy",
+        "test_accuracy_near",
+        "val_accuracy_near",
+    ]
+    for figure in section.figures:
+        assert figure.inline in section.html
+    assert "bands go from the lowest to the highest seed" in section.html
+    flat = accuracy(study(made.imp_rows(levels=3, seeds=(0, 1), val_accuracy=None)))
+    assert [figure.name for figure in flat.figures] == ["test_accuracy"]
+
+
+def test_accuracy_of_one_seed_shows_no_spread(made, study):
+    section = accuracy(study(made.imp_rows(levels=3, seeds=(0,), val_accuracy=None)))
+    assert "(n = 1)" in section.html
+    assert "fill-opacity: 0.1" not in section.figures[0].svg
+    many = accuracy(study(made.imp_rows(levels=3, seeds=(0, 1), val_accuracy=None)))
+    assert "fill-opacity: 0.1" in many.figures[0].svg
+
+
+def test_accuracy_draws_sparser_further_right(made, study):
+    svg = accuracy(study(made.imp_rows(levels=10, seeds=(0,), val_accuracy=None))).figures[0].svg
+    places = {found[2]: float(found[1]) for found in re.finditer(r'x="([\d.]+)" y="[\d.]+"[^>]*>([\d.]+)</text>', svg)}
+    assert places["100"] < places["50"] < places["20"]
+
+
+def test_accuracy_needs_two_points(made, study):
+    assert accuracy(study(level_rows(made, {0: (0.97,)}))) is None
+    assert accuracy(study([made.row("ticket", 0, 0, sparsity=0.9)])) is None
+    assert accuracy(study([made.row("dense", 0, 0), made.row("imp", 1, 0, sparsity=1.0)])) is None
+
+
+def test_curves_are_means_over_the_seeds_that_know():
+    points = [
+        Epoch("imp", 1, seed, epoch, train_loss=loss)
+        for seed, epoch, loss in ((0, 2, 1.0), (1, 2, 2.0), (0, 1, 4.0), (1, 1, None), (0, 3, None))
+    ]
+    assert mean_curve(points, "train_loss") == [(1, 4.0), (2, 1.5)]
+
+
+def test_a_handful_of_levels_with_the_first_and_the_last():
+    assert pick(list(range(19)), 6) == [0, 4, 7, 11, 14, 18]
+    assert pick([1, 2], 6) == [1, 2]
+
+
+def test_training_shows_loss_and_validation_accuracy_or_else_training_accuracy(made, study):
+    rows = made.imp_rows(levels=8, seeds=(0, 1))
+    section = curves(study(rows))
+    assert [figure.name for figure in section.figures] == ["train_loss_imp", "val_accuracy_imp"]
+    assert "one line each for 100, " in section.figures[0].label
+    assert "mean over seeds" in section.html
+    without = curves(study(made.imp_rows(levels=1, seeds=(0,), val_accuracy=None)))
+    assert [figure.name for figure in without.figures] == ["train_loss_imp", "train_accuracy_imp"]
+    assert curves(study(rows, metrics=[])) is None
+    assert curves(study([])) is None
+
+
+def test_training_takes_lost_numbers_and_single_epochs(made, study):
+    rows = made.imp_rows(levels=1, seeds=(0,))
+    metrics = made.metrics(rows, epochs=1)
+    metrics[0]["train_loss"] = float("nan")
+    metrics[1]["train_loss"] = 0.0
+    assert len(curves(study(rows, metrics=metrics)).figures) == 2
+
+
+def test_layers_are_in_natural_order_and_empty_ones_do_not_break_the_axis(made, study):
+    paths = [f"block{i}/kernel" for i in (10, 2, 1)]
+    rows = [
+        made.row("imp" if level else "dense", level, 0, layer_sparsity=dict.fromkeys(paths, level / 3))
+        for level in range(4)
+    ]
+    section = layers(study(rows))
+    assert re.findall(r"<code>(.*?)</code>", section.html) == [f"block{i}/kernel" for i in (1, 2, 10)]
+    assert [figure.name for figure in section.figures] == ["layers_imp"]
+    assert "33.3%" in section.html
+
+
+def test_many_layers_are_coloured_by_order(made, study):
+    many = {f"conv{i}/kernel": 0.1 for i in range(20)}
+    rows = [made.row("imp", level, 0, layer_sparsity=many) for level in (1, 2)]
+    section = layers(study(rows))
+    assert "Colours follow the order of the table" in section.html
+    assert ">conv3/kernel<" not in section.figures[0].svg
+
+
+def test_layers_need_a_sparse_network_and_a_figure_two_levels(made, study):
+    assert layers(study([made.row("dense", 0, 0)])) is None
+    assert layers(study([made.row("imp", 1, 0, layer_sparsity={})])) is None
+    assert layers(study([made.row("ticket", 0, 0, sparsity=0.5)])).figures == ()
+
+
+def test_table_has_the_aggregated_numbers_and_every_row(made, study):
+    rows = level_rows(made, {0: (0.97, 0.95), 1: (0.96, 0.95), 2: (0.5, float("nan"))})
+    section = table(study(rows))
+    said = words(section)
+    assert "dense 0 100% 0.9600 ± 0.0141" in said
+    assert "imp 1 80.0% 0.9550 ± 0.0071 \N{MINUS SIGN}0.0050" in said
+    assert "imp 2 64.0% 0.5000 (n = 1) \N{MINUS SIGN}0.4600" in said
+    assert section.html.count('<tr class="match">') == 1
+    assert "Every network (6)" in said
+    assert section.html.count("<tr") == 2 + 3 + 6
+    assert table(study([])) is None
+
+
+def test_table_headings_say_what_they_are_headings_of(made, study):
+    section = table(study(made.imp_rows(levels=1)))
+    assert not re.search(r"<th(?![^>]*scope=)[^>e]*>", section.html)
+
+
+def test_provenance_has_all_that_is_needed_to_do_it_again(made, study):
+    said = words(provenance(study(made.imp_rows(levels=1)))).replace("\N{MULTIPLICATION SIGN}", "*")
+    for part in (
+        "python -m jaxticket.main --config=configs/quickstart.py --workdir=runs",
+        "digits, 8*8*1, 10 classes, 1,294 training, 143 validation and 360 test images",
+        "lenet300, 50,610 parameters, 50,200 of them prunable",
+        "1 * cpu, 2 CPU cores, AMD EPYC 7B13",
+        "jax 0.10.2",
+        "abc123def456+",
+        "hash ab12cd34",
+        'train.optimizer "adam"',
+        "prune.rate 0.2",
+    ):
+        assert part in said
+    assert "seed null" in said[said.index("Every option") :]
+
+
+def test_provenance_of_a_bare_summary(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps({"dataset": None, "model": None, "commit": None, "rows": []}))
+    assert words(provenance(read_study(tmp_path))) == ""
+
+
+def test_flatten_names_options_by_dotted_key():
+    options = {"a": {"b": {"c": (1, 2)}, "d": {}}, "e": None}
+    assert list(flatten(options)) == [("a.b.c", "[1, 2]"), ("a.d", "{}"), ("e", "null")]
