@@ -14,8 +14,8 @@ from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.registry import Experiment, get_experiment
 
 
-def default_config(experiment: str) -> config_dict.ConfigDict:
-    """Every key of an experiment with its default, for a config file to change and return.
+def default_config(experiment: str) -> Any:
+    """Every key of an experiment with its default, a locked `ConfigDict` for a config file to change and return.
 
     Raises:
         ConfigError: there is no such experiment.

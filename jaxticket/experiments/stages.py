@@ -5,7 +5,6 @@ redone, so resuming, sharing a dense run between studies and starting again afte
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,6 @@ class Cache:
         except TicketError as error:
             if self.execute:
                 self._note(f"{error}; the stage is done again")
-                shutil.rmtree(folder)
             return None
 
 

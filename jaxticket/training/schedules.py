@@ -28,19 +28,17 @@ def learning_rate(
     warmup_steps = options.warmup_steps or round(options.warmup_epochs * steps_per_epoch)
     if options.schedule == "milestones":
         drops = {round(epoch * steps_per_epoch): options.gamma for epoch in options.milestones}
-        after = optax.schedules.piecewise_constant_schedule(options.lr, drops)
+        base, begin = optax.schedules.piecewise_constant_schedule(options.lr, drops), 0
     elif options.schedule == "cosine":
-        cosine = optax.schedules.cosine_decay_schedule(options.lr, max(1, total_steps - warmup_steps))
-
-        def after(count: jax.Array) -> jax.Array:
-            return cosine(jnp.maximum(count - warmup_steps, 0))
+        falling = max(1, total_steps - warmup_steps)
+        base, begin = optax.schedules.cosine_decay_schedule(options.lr, falling), warmup_steps
     else:
-        after = optax.schedules.constant_schedule(options.lr)
+        base, begin = optax.schedules.constant_schedule(options.lr), 0
 
     def schedule(step: jax.Array | int) -> jax.Array:
         # Optax mixes steps with floats; float32 counts steps exactly up to 2**24.
         step = jnp.asarray(step).astype(jnp.float32)
-        rate = jnp.asarray(after(step)).astype(jnp.float32)
+        rate = jnp.asarray(base(jnp.maximum(step - begin, 0))).astype(jnp.float32)
         if not warmup_steps:
             return rate
         rising = options.warmup_lr + (options.lr - options.warmup_lr) * (step / warmup_steps)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
@@ -168,6 +169,24 @@ def test_batch_norm_state_is_separate_and_changes_only_in_training():
     )
     expected = 0.1 * maps.mean((0, 1, 2))  # momentum 0.9 on a running mean of zero
     np.testing.assert_allclose(new["batch_stats"]["stem_bn"]["mean"], expected, rtol=1e-4, atol=1e-5)
+
+
+class Counting(nn.Module):
+    """State that grows whenever it may."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        count = self.variable("counts", "calls", lambda: jnp.zeros((), jnp.int32))
+        if self.is_mutable_collection("counts") and not self.is_initializing():
+            count.value += 1
+        return nn.Dense(2)(x)
+
+
+def test_without_training_no_state_changes_whatever_the_model():
+    x = jnp.ones((1, 3))
+    params, state = init_variables(Counting(), jax.random.key(0), (1, 3))
+    assert int(apply_model(Counting(), params, state, x, train=False)[1]["counts"]["calls"]) == 0
+    assert int(apply_model(Counting(), params, state, x, train=True)[1]["counts"]["calls"]) == 1
 
 
 @pytest.mark.parametrize(
