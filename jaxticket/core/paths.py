@@ -16,8 +16,8 @@ from jaxticket.core.rules import match_rules as match_rules
 
 def path_string(key_path: Sequence[Any]) -> Path:
     """The slash path of a JAX key path; the attribute `value` with which NNX ends its paths is dropped."""
-    last = key_path[-1] if key_path else None
-    if isinstance(last, jax.tree_util.GetAttrKey) and last.name == "value" and len(key_path) > 1:
+    is_attribute = len(key_path) > 1 and isinstance(key_path[-1], jax.tree_util.GetAttrKey)
+    if is_attribute and key_path[-1].name == "value":
         key_path = key_path[:-1]
     return jax.tree_util.keystr(tuple(key_path), simple=True, separator="/")
 

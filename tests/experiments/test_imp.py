@@ -132,6 +132,7 @@ def test_seeds_and_reinit_differ_where_they_should(small_run, make_run):
     none = make_run(small_run.workdir, reinit="none")
     assert random.rows[0]["cached"]
     assert none.rows[0]["cached"]
+    assert len({run.rows[1]["stage"] for run in (small_run, random, none)}) == 3
     first = [jt.load_ticket(run.folder / "tickets" / "imp-1-0") for run in (small_run, random, none)]
     assert bits(first[0].mask) == bits(first[1].mask) == bits(first[2].mask)
     kept = first[0].mask["fc1/kernel"]

@@ -160,6 +160,16 @@ def test_remaining_schedule_continues_order_and_learning_rate(dataset, network, 
     assert [line["epoch"] for line in second.history] == [2, 3, 4]
 
 
+def test_milestone_acts_on_the_step_it_names_and_not_before(dataset, network, start, mask, keys):
+    def run(steps, **schedule):
+        options = dataclasses.replace(OPTIONS, epochs=0, steps=steps, **schedule)
+        return bits(fit(Trainer(network, dataset, options), start, mask, keys).last)
+
+    drop = {"schedule": "milestones", "milestones": (2,)}
+    assert run(8, **drop) == run(8)
+    assert run(9, **drop) != run(9)
+
+
 def test_loss_that_is_not_finite_stops_with_step_rate_and_norms(dataset, network, start, mask, keys):
     options = dataclasses.replace(OPTIONS, lr=1e38, momentum=0.0)
     with pytest.raises(TrainingError, match=r"not finite at step [1-9].*1e\+38.*kernel.*config\.train\.lr") as error:

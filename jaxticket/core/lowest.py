@@ -1,0 +1,215 @@
+"""The k lowest of many scores, to the last one, with no sort and no gather.
+
+Scores become integers of the same order, and the bound below which k of them lie is found by counting: every pass
+over the data counts, in one fused reduction, how many integers lie below each of seven bounds, and so narrows the
+search eightfold. Where more equal scores meet the bound than may go, the same search over their positions decides.
+Only counts travel between devices and only integers are compared, so the result has the same bits eagerly, under
+`jit` and on any number of devices.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxticket.core.masks import Mask, is_traced, spread_of
+from jaxticket.core.rules import Path
+
+# Seven bounds a pass: with fewer there are more passes, with more each takes longer to run and to compile.
+BITS_PER_PASS = 3
+# Leaves of equal shape are counted as one array, which keeps the program small, until it has this many weights.
+MOST_PER_STACK = 2**23
+
+
+# Bounds by group, how many lie below them by group, and the bits by which the next steps are shifted.
+_SearchState = tuple[jax.Array, jax.Array, jax.Array]
+
+
+class Place(NamedTuple):
+    """Where a leaf stands: the group within which it is compared, and the position of its first weight there."""
+
+    path: Path
+    group: int
+    first: int
+
+
+class Layout(NamedTuple):
+    """How the leaves of a mask are compared; hashable, for `jit`.
+
+    Attributes:
+        stacks: leaves that are counted together, as one array [leaves, *shape].
+        sizes: the number of weights in each group.
+    """
+
+    stacks: tuple[tuple[Place, ...], ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def places(self) -> list[Place]:
+        """All leaves in the order of the stacks."""
+        return [place for stack in self.stacks for place in stack]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The group of every leaf, in the order of `places`."""
+        return np.array([place.group for place in self.places])
+
+
+def layout_of(scores: Mapping[Path, Any], groups: Mapping[Path, int]) -> Layout:
+    """Puts leaves that are alike together, and gives each leaf its place in its group.
+
+    Args:
+        scores: path -> array.
+        groups: path -> group, numbered from 0; within a group weights are ordered by (sorted path, C-order index).
+    """
+    sizes = [0] * (max(groups.values()) + 1)
+    stacks: dict[Any, list[list[Place]]] = {}
+    for path in sorted(groups):
+        size, group = math.prod(np.shape(scores[path])), groups[path]
+        alike = stacks.setdefault(_kind(path, scores[path]), [[]])
+        if alike[-1] and (len(alike[-1]) + 1) * size > MOST_PER_STACK:
+            alike.append([])
+        alike[-1].append(Place(path, group, sizes[group]))
+        sizes[group] += size
+    return Layout(tuple(tuple(stack) for alike in stacks.values() for stack in alike), tuple(sizes))
+
+
+def _kind(path: Path, score: Any) -> Any:
+    """Equal for leaves that can lie in one array without being moved between devices: of one shape and sharding."""
+    if is_traced(score) and jax.device_count() > 1:
+        return path  # its sharding cannot be known
+    return np.shape(score), spread_of(score)
+
+
+@functools.partial(jax.jit, static_argnames="layout")
+def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[list[jax.Array], jax.Array, jax.Array]:
+    """Integers in the order of the scores, the greatest of all where the mask is False.
+
+    Returns:
+        The integers, an array [leaves, *shape] per stack; and for every leaf, in the order of `layout.places`, how
+        many weights are kept and how many of these have a NaN score, both [leaves].
+    """
+    wide = any(score.dtype == jnp.float64 for score in scores.values())
+    floating, integer = (jnp.float64, jnp.int64) if wide else (jnp.float32, jnp.int32)
+    lowest, pruned = jnp.iinfo(integer).min, jnp.iinfo(integer).max
+    not_a_number = pruned - 1
+
+    def key(kept: jax.Array, score: jax.Array) -> jax.Array:
+        bits = lax.bitcast_convert_type(score.astype(floating), integer)
+        # Negative floats count down from -0.0, which has the lowest bits and so comes to lie on 0.0.
+        ordered = jnp.where(bits < 0, lowest - bits, bits)
+        return jnp.where(kept, jnp.where(jnp.isnan(score), not_a_number, ordered), pruned)
+
+    keys = [jnp.stack([key(mask[place.path], scores[place.path]) for place in stack]) for stack in layout.stacks]
+    counts = jnp.concatenate([_count([stack != pruned, stack == not_a_number]) for stack in keys])
+    return keys, counts[:, 0], counts[:, 1]
+
+
+@functools.partial(jax.jit, static_argnames="layout")
+def remove_lowest(mask: Mask, keys: list[jax.Array], numbers: jax.Array, layout: Layout) -> Mask:
+    """The mask without the lowest keys of every group; among equal keys the first in position go first.
+
+    Args:
+        mask: path -> bool array.
+        keys: what `ordered_keys` made of the scores.
+        numbers: how many weights go from each group, at most as many as are kept, uint32 [groups].
+        layout: the places of the leaves.
+    """
+    groups = layout.groups
+    ends = np.cumsum([len(stack) for stack in layout.stacks])
+
+    def by_stack(by_group: jax.Array) -> list[jax.Array]:
+        """Values by group, [groups, ...], as values by leaf, [leaves, ...] for every stack."""
+        return jnp.split(by_group[groups], ends[:-1])
+
+    def lower(i: int, bounds: jax.Array) -> list[jax.Array]:
+        return [keys[i] < _beside(bound, keys[i]) for bound in bounds.T]
+
+    def equal_and_before(i: int, bounds: jax.Array) -> list[jax.Array]:
+        first = np.array([place.first for place in layout.stacks[i]], np.uint32)
+        # Tied to the bounds, or the compiler works out all positions ahead of a search that is seldom needed.
+        bounds, value, first = lax.optimization_barrier((bounds, values[i], first))
+        equal, positions = keys[i] == _beside(value, keys[i]), _positions(first, keys[i].shape)
+        return [equal & (positions < _beside(bound, positions)) for bound in bounds.T]
+
+    def count(conditions: Callable[[int, jax.Array], list[jax.Array]], bounds: jax.Array) -> jax.Array:
+        counts = [_count(conditions(i, tried)) for i, tried in enumerate(by_stack(bounds))]
+        return jnp.zeros(bounds.shape, jnp.uint32).at[groups].add(jnp.concatenate(counts))
+
+    integer = jnp.iinfo(keys[0].dtype)
+    lowest = jnp.full(numbers.shape, integer.min, integer.dtype)
+    value, number_lower = _search(functools.partial(count, lower), numbers, lowest, integer.bits)
+    values = by_stack(value)
+
+    first = jnp.zeros(numbers.shape, jnp.uint32)
+    bits = max(layout.sizes).bit_length()
+    position, _ = _search(functools.partial(count, equal_and_before), numbers - number_lower, first, bits)
+
+    new = {}
+    for i, (stack, bound) in enumerate(zip(layout.stacks, by_stack(position), strict=True)):
+        gone = lower(i, values[i][:, None])[0] | equal_and_before(i, bound[:, None])[0]
+        new |= {place.path: mask[place.path] & ~gone[row] for row, place in enumerate(stack)}
+    return new
+
+
+def _search(
+    count_below: Callable[[jax.Array], jax.Array], numbers: jax.Array, lowest: jax.Array, bits: int
+) -> tuple[jax.Array, jax.Array]:
+    """The highest bound found, by group, below which at most `numbers` lie, and how many do lie below it.
+
+    It ends as soon as exactly `numbers` lie below the bound of every group, at the latest when no higher bound is left.
+
+    Args:
+        count_below: bounds [groups, n] -> how many lie below each, [groups, n].
+        numbers: how many are wanted, uint32 [groups].
+        lowest: a bound below which nothing lies, [groups].
+        bits: nothing lies at or above `lowest + 2**bits`.
+    """
+    steps = jnp.arange(1, 2**BITS_PER_PASS, dtype=lowest.dtype)
+
+    def unfinished(state: _SearchState) -> jax.Array:
+        _, number, shift = state
+        return (shift >= 0) & jnp.any(number < numbers)
+
+    def narrow(state: _SearchState) -> _SearchState:
+        bound, number, shift = state
+        # The first pass may try bounds beyond the last integer: they wrap round to others, which does no harm.
+        tried = bound[:, None] + (steps << shift.astype(steps.dtype))[None, :]
+        counts = count_below(tried)
+        low_enough = counts <= numbers[:, None]
+        bound = jnp.max(jnp.where(low_enough, tried, bound[:, None]), axis=1)
+        number = jnp.max(jnp.where(low_enough, counts, number[:, None]), axis=1)
+        return bound, number, shift - BITS_PER_PASS
+
+    first_shift = BITS_PER_PASS * ((bits - 1) // BITS_PER_PASS)
+    bound, number, _ = lax.while_loop(unfinished, narrow, (lowest, jnp.zeros_like(numbers), jnp.int32(first_shift)))
+    return bound, number
+
+
+def _count(conditions: Sequence[jax.Array]) -> jax.Array:
+    """How often each condition holds in each row, [rows, conditions]; all are counted in one pass over the data."""
+    ones = [condition.astype(jnp.uint32) for condition in conditions]
+
+    def add(a: Sequence[jax.Array], b: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+        return tuple(x + y for x, y in zip(a, b, strict=True))
+
+    return jnp.stack(lax.reduce(ones, [jnp.uint32(0)] * len(ones), add, range(1, ones[0].ndim)), axis=1)
+
+
+def _beside(by_row: jax.Array, rows: jax.Array) -> jax.Array:
+    """One value per row, [leaves], in the rank of `rows`, [leaves, *shape]."""
+    return lax.expand_dims(by_row, range(1, rows.ndim))
+
+
+def _positions(first: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The position of every weight in its group, in C order from `first`, [leaves], of each leaf on."""
+    positions = lax.broadcast_in_dim(first, shape, (0,))
+    for axis in range(1, len(shape)):
+        steps = np.arange(shape[axis], dtype=np.uint32) * np.uint32(math.prod(shape[axis + 1 :]))
+        positions += lax.broadcast_in_dim(steps, shape, (axis,))
+    return positions
