@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxticket.core.transforms import masked_update
+from jaxticket.core.masks import apply_mask
 from jaxticket.data.pipeline import normalise, take_batch
 from jaxticket.training.losses import cross_entropy
 from jaxticket.training.options import TrainOptions
@@ -67,7 +67,10 @@ def make_step(
             return cross_entropy(logits, labels, options.label_smoothing).mean(), (logits, model_state)
 
         (loss, (logits, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-        updates, opt_state = masked_update(optimizer, grads, state.opt_state, state.params, state.mask)
+        # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
+        # themselves, which makes one pass over the mask enough.
+        grads = apply_mask(grads, state.mask)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step)
         finite = jnp.isfinite(loss)
         params = jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), state.params, updates)
