@@ -1,7 +1,6 @@
 """The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
 
 import dataclasses
-import functools
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxticket import data, models, storage
-from jaxticket.core import criteria, masks, paths
+from jaxticket import models, storage
+from jaxticket.core import criteria, masks
 from jaxticket.core.options import chosen
 from jaxticket.core.select import prune
-from jaxticket.data.dataset import Dataset
 from jaxticket.experiments.options import ExperimentOptions, PruneOptions
+from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.stages import Cache, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.ticket import load_ticket
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.loop import discard_checkpoints, fit
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Keys, Weights
-from jaxticket.training.trainer import Duration, Trainer
 
 if TYPE_CHECKING:
     from jaxticket.experiments.record import Record
@@ -50,7 +48,7 @@ class Trained:
         return WeightsRef(self.stage, "snapshot")
 
 
-class Lab:
+class Lab(Setting):
     """The stages of an experiment over one data set, one network and one way of training.
 
     Args:
@@ -72,73 +70,11 @@ class Lab:
         progress: Progress | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
-        self.options = options
+        super().__init__(options)
         self.progress = progress or Quiet()
         self.interrupts = interrupts or Interrupts()
         self.cache = Cache(folder, execute=execute, note=self.progress.note)
         self._record = record
-
-    # What is the same for every stage; heavy parts are made when a stage first needs them.
-
-    @functools.cached_property
-    def spec(self) -> data.DatasetSpec:
-        """What is known of the data set without reading it."""
-        return data.spec(self.options.data.name)
-
-    @functools.cached_property
-    def model(self) -> Any:
-        """The network."""
-        return models.create_model(
-            self.options.model.name,
-            num_classes=self.spec.num_classes,
-            dtype=self.options.train.compute_dtype,
-            **self.options.model.options,
-        )
-
-    @functools.cached_property
-    def shapes(self) -> Weights:
-        """The network's arrays, abstract."""
-        return Weights(*models.abstract_variables(self.model, self.spec.image_shape))
-
-    @functools.cached_property
-    def duration(self) -> Duration:
-        """The length of every training run."""
-        train, _, _ = self.spec.split_sizes(self.options.data.val_fraction)
-        return Duration.of(self.options.train, train)
-
-    @functools.cached_property
-    def dataset(self) -> Dataset:
-        """The data, read on first use."""
-        chosen_data = self.options.data
-        return data.load(
-            chosen_data.name,
-            folder=chosen_data.folder,
-            download=chosen_data.download,
-            val_fraction=chosen_data.val_fraction,
-            val_seed=chosen_data.val_seed,
-        )
-
-    @functools.cached_property
-    def trainer(self) -> Trainer:
-        """The compiled step, shared by all runs."""
-        apply = functools.partial(models.apply_model, self.model)
-        return Trainer(apply, self.dataset, self.options.train)
-
-    def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
-        """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.
-
-        Raises:
-            MaskError: the rules leave nothing to prune, or do not cover a leaf.
-        """
-        mask = jax.eval_shape(lambda: masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
-        if not mask:
-            raise masks.MaskError(
-                f"config.prune.rules: nothing in {self.options.model.name} is prunable; its parameters are "
-                f"{', '.join(paths.leaves(self.shapes.params))}"
-            )
-        return {path: leaf.size for path, leaf in mask.items()}
-
-    # The verbs.
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
         """Initial weights; another `stream` of the same seed is another draw."""
@@ -149,7 +85,7 @@ class Lab:
             write_weights(folder / "weights.safetensors", Weights(*variables))
             return ["weights.safetensors"], {}
 
-        config = {**self._network(), "seed": seed, "stream": stream}
+        config = {**self.network_key(), "seed": seed, "stream": stream}
         stage = self.cache.stage("init", 1, config, {}, run, label=f"{stream}-{seed}")
         return WeightsRef(stage, "weights")
 
@@ -159,7 +95,7 @@ class Lab:
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
             return self._store_mask(folder, masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
 
-        config = {**self._network(), "rules": [list(rule) for rule in rules]}
+        config = {**self.network_key(), "rules": [list(rule) for rule in rules]}
         return MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
 
     def ticket(self, folder: Path) -> tuple[WeightsRef, MaskRef]:
@@ -170,7 +106,7 @@ class Lab:
             MaskError: the ticket belongs to another network.
         """
         ticket = load_ticket(folder)
-        self._check_same_network(ticket.params, folder)
+        self.check_same_network(ticket.params, folder)
 
         def run(stage_folder: Path) -> tuple[list[str], dict[str, Any]]:
             write_weights(stage_folder / "weights.safetensors", Weights(ticket.params, ticket.model_state))
@@ -237,7 +173,7 @@ class Lab:
             return files, content
 
         config = {
-            **self._network(),
+            **self.network_key(),
             "data": chosen(self.options.data),
             "train": chosen(self.options.train),
             "seed": seed,
@@ -274,29 +210,9 @@ class Lab:
         if self._record is not None:
             self._record.add(self, branch, level, seed, trained, mask, start)
 
-    def _network(self) -> dict[str, Any]:
-        """What the shapes and the initialisation of the network depend on."""
-        return {
-            "model": chosen(self.options.model),
-            "image_shape": list(self.spec.image_shape),
-            "num_classes": self.spec.num_classes,
-        }
-
     def _store_mask(self, folder: Path, mask: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         storage.save_arrays(folder / "mask.safetensors", jax.device_get(mask))
         return ["mask.safetensors"], {"mask": mask_statistics(self.shapes.params, mask)}
-
-    def _check_same_network(self, params: Any, folder: Path) -> None:
-        found = {path: leaf.shape for path, leaf in paths.leaves(params).items()}
-        wanted = {path: leaf.shape for path, leaf in paths.leaves(self.shapes.params).items()}
-        different = sorted(path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path))
-        if different:
-            path = different[0]
-            raise masks.MaskError(
-                f"config.ticket={str(folder)!r}: {path} is {found.get(path, 'absent')} in the ticket and "
-                f"{wanted.get(path, 'absent')} in {self.options.model.name} on {self.options.data.name}; "
-                f"set config.model and config.data to the ticket's"
-            )
 
 
 def mask_statistics(params: Any, mask: dict[str, Any]) -> dict[str, Any]:

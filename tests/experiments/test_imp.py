@@ -11,6 +11,7 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import lab as lab_module
 from jaxticket.experiments import make_plan
+from jaxticket.experiments import setting as setting_module
 from jaxticket.experiments.stages import read_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "imp_masks.npz"
@@ -114,13 +115,13 @@ def test_damaged_stage_is_done_again_to_the_same_bits(small_run, make_run, tmp_p
 
 def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(tmp_path, make_run, monkeypatch):
     trainers = []
-    trainer = lab_module.Trainer
+    trainer = setting_module.Trainer
 
     def remember(*arguments):
         trainers.append(trainer(*arguments))
         return trainers[-1]
 
-    monkeypatch.setattr(lab_module, "Trainer", remember)
+    monkeypatch.setattr(setting_module, "Trainer", remember)
     make_run(tmp_path, **{"seeds": (0, 1), "train.epochs": 1})
     # Validation and test split differ in size, so evaluation is compiled for each.
     assert [made.compilations for made in trainers] == [{"train_step": 1, "evaluate": 2}]

@@ -1,0 +1,106 @@
+"""The setting of an experiment: its data set, its network and its way of training, the same for every stage."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxticket import data, models
+from jaxticket.core import masks, paths
+from jaxticket.core.errors import MaskError
+from jaxticket.core.options import chosen
+from jaxticket.data.dataset import Dataset
+from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.training.state import Weights
+from jaxticket.training.trainer import Duration, Trainer
+
+
+class Setting:
+    """What follows from an experiment's options; what is heavy is made when it is first needed."""
+
+    def __init__(self, options: ExperimentOptions) -> None:
+        self.options = options
+
+    @functools.cached_property
+    def spec(self) -> data.DatasetSpec:
+        """What is known of the data set without reading it."""
+        return data.spec(self.options.data.name)
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The network."""
+        return models.create_model(
+            self.options.model.name,
+            num_classes=self.spec.num_classes,
+            dtype=self.options.train.compute_dtype,
+            **self.options.model.options,
+        )
+
+    @functools.cached_property
+    def shapes(self) -> Weights:
+        """The network's arrays, abstract."""
+        return Weights(*models.abstract_variables(self.model, self.spec.image_shape))
+
+    @functools.cached_property
+    def duration(self) -> Duration:
+        """The length of every training run."""
+        train, _, _ = self.spec.split_sizes(self.options.data.val_fraction)
+        return Duration.of(self.options.train, train)
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data, read on first use."""
+        chosen_data = self.options.data
+        return data.load(
+            chosen_data.name,
+            folder=chosen_data.folder,
+            download=chosen_data.download,
+            val_fraction=chosen_data.val_fraction,
+            val_seed=chosen_data.val_seed,
+        )
+
+    @functools.cached_property
+    def trainer(self) -> Trainer:
+        """The compiled step, shared by all runs."""
+        apply = functools.partial(models.apply_model, self.model)
+        return Trainer(apply, self.dataset, self.options.train)
+
+    def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
+        """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.
+
+        Raises:
+            MaskError: the rules leave nothing to prune, or do not cover a leaf.
+        """
+        mask = jax.eval_shape(lambda: masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
+        if not mask:
+            raise MaskError(
+                f"config.prune.rules: nothing in {self.options.model.name} is prunable; its parameters are "
+                f"{', '.join(paths.leaves(self.shapes.params))}"
+            )
+        return {path: leaf.size for path, leaf in mask.items()}
+
+    def network_key(self) -> dict[str, Any]:
+        """What the shapes and the initialisation of the network depend on."""
+        return {
+            "model": chosen(self.options.model),
+            "image_shape": list(self.spec.image_shape),
+            "num_classes": self.spec.num_classes,
+        }
+
+    def check_same_network(self, params: Any, folder: Path) -> None:
+        """Refuses the parameters of a ticket that belong to another network.
+
+        Raises:
+            MaskError: a leaf is missing, or has another shape.
+        """
+        found = {path: leaf.shape for path, leaf in paths.leaves(params).items()}
+        wanted = {path: leaf.shape for path, leaf in paths.leaves(self.shapes.params).items()}
+        different = sorted(path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path))
+        if different:
+            path = different[0]
+            raise MaskError(
+                f"config.ticket={str(folder)!r}: {path} is {found.get(path, 'absent')} in the ticket and "
+                f"{wanted.get(path, 'absent')} in {self.options.model.name} on {self.options.data.name}; "
+                f"set config.model and config.data to the ticket's"
+            )
