@@ -91,8 +91,8 @@ def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[l
     """Integers in the order of the scores, the greatest of all where the mask is False.
 
     Returns:
-        The integers, an array [leaves, *shape] per stack; and for every leaf, in the order of `layout.places`, how
-        many weights are kept and how many of these have a NaN score, both [leaves].
+        The integers, an array [leaves, *shape] per stack; how many weights each group keeps, uint32 [groups]; and how
+        many of these have a NaN score in each leaf, in the order of `layout.places`, uint32 [leaves].
     """
     wide = any(score.dtype == jnp.float64 for score in scores.values())
     floating, integer = (jnp.float64, jnp.int64) if wide else (jnp.float32, jnp.int32)
@@ -106,8 +106,8 @@ def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[l
         return jnp.where(kept, jnp.where(jnp.isnan(score), not_a_number, ordered), pruned)
 
     keys = [jnp.stack([key(mask[place.path], scores[place.path]) for place in stack]) for stack in layout.stacks]
-    counts = jnp.concatenate([_count([stack != pruned, stack == not_a_number]) for stack in keys])
-    return keys, counts[:, 0], counts[:, 1]
+    counts = _count([[stack != pruned, stack == not_a_number] for stack in keys])
+    return keys, _sum_by_group(counts[:, 0], layout), counts[:, 1]
 
 
 @functools.partial(jax.jit, static_argnames="layout")
@@ -121,40 +121,44 @@ def remove_lowest(mask: Mask, keys: list[jax.Array], numbers: jax.Array, layout:
         layout: the places of the leaves.
     """
     groups = layout.groups
-    ends = np.cumsum([len(stack) for stack in layout.stacks])
+    firsts = np.array([place.first for place in layout.places], np.uint32)
+    rows = _rows(layout)
 
-    def by_stack(by_group: jax.Array) -> list[jax.Array]:
-        """Values by group, [groups, ...], as values by leaf, [leaves, ...] for every stack."""
-        return jnp.split(by_group[groups], ends[:-1])
+    def lower(bounds: jax.Array) -> list[list[jax.Array]]:
+        return [[key < _beside(bound, key) for bound in bounds[at].T] for key, at in zip(keys, rows, strict=True)]
 
-    def lower(i: int, bounds: jax.Array) -> list[jax.Array]:
-        return [keys[i] < _beside(bound, keys[i]) for bound in bounds.T]
-
-    def equal_and_before(i: int, bounds: jax.Array) -> list[jax.Array]:
-        first = np.array([place.first for place in layout.stacks[i]], np.uint32)
+    def equal_and_before(bounds: jax.Array) -> list[list[jax.Array]]:
         # Tied to the bounds, or the compiler works out all positions ahead of a search that is seldom needed.
-        bounds, value, first = lax.optimization_barrier((bounds, values[i], first))
-        equal, positions = keys[i] == _beside(value, keys[i]), _positions(first, keys[i].shape)
-        return [equal & (positions < _beside(bound, positions)) for bound in bounds.T]
+        bounds, values, starts = lax.optimization_barrier((bounds, value[groups], firsts))
+        conditions = []
+        for key, at in zip(keys, rows, strict=True):
+            equal, positions = key == _beside(values[at], key), _positions(starts[at], key.shape)
+            conditions.append([equal & (positions < _beside(bound, key)) for bound in bounds[at].T])
+        return conditions
 
-    def count(conditions: Callable[[int, jax.Array], list[jax.Array]], bounds: jax.Array) -> jax.Array:
-        counts = [_count(conditions(i, tried)) for i, tried in enumerate(by_stack(bounds))]
-        return jnp.zeros(bounds.shape, jnp.uint32).at[groups].add(jnp.concatenate(counts))
+    def count(conditions: Callable[[jax.Array], list[list[jax.Array]]], bounds: jax.Array) -> jax.Array:
+        return _sum_by_group(_count(conditions(bounds[groups])), layout)
 
     integer = jnp.iinfo(keys[0].dtype)
     lowest = jnp.full(numbers.shape, integer.min, integer.dtype)
     value, number_lower = _search(functools.partial(count, lower), numbers, lowest, integer.bits)
-    values = by_stack(value)
 
     first = jnp.zeros(numbers.shape, jnp.uint32)
     bits = max(layout.sizes).bit_length()
     position, _ = _search(functools.partial(count, equal_and_before), numbers - number_lower, first, bits)
 
     new = {}
-    for i, (stack, bound) in enumerate(zip(layout.stacks, by_stack(position), strict=True)):
-        gone = lower(i, values[i][:, None])[0] | equal_and_before(i, bound[:, None])[0]
-        new |= {place.path: mask[place.path] & ~gone[row] for row, place in enumerate(stack)}
+    gone = zip(lower(value[groups, None]), equal_and_before(position[groups, None]), strict=True)
+    for stack, ((is_lower,), (is_next,)) in zip(layout.stacks, gone, strict=True):
+        kept = ~(is_lower | is_next)
+        new |= {place.path: mask[place.path] & kept[row] for row, place in enumerate(stack)}
     return new
+
+
+def _rows(layout: Layout) -> list[slice]:
+    """Where the leaves of every stack are in `layout.places`."""
+    ends = np.cumsum([len(stack) for stack in layout.stacks]).tolist()
+    return [slice(end - len(stack), end) for end, stack in zip(ends, layout.stacks, strict=True)]
 
 
 def _search(
@@ -191,14 +195,27 @@ def _search(
     return bound, number
 
 
-def _count(conditions: Sequence[jax.Array]) -> jax.Array:
-    """How often each condition holds in each row, [rows, conditions]; all are counted in one pass over the data."""
-    ones = [condition.astype(jnp.uint32) for condition in conditions]
+def _count(conditions: Sequence[Sequence[jax.Array]]) -> jax.Array:
+    """How often each condition holds in each leaf, uint32 [leaves, conditions].
+
+    Args:
+        conditions: for every stack its conditions, each [leaves of the stack, *shape]; those of one stack are counted
+            in one pass over the data.
+    """
 
     def add(a: Sequence[jax.Array], b: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
         return tuple(x + y for x, y in zip(a, b, strict=True))
 
-    return jnp.stack(lax.reduce(ones, [jnp.uint32(0)] * len(ones), add, range(1, ones[0].ndim)), axis=1)
+    counts = []
+    for stack in conditions:
+        ones = [condition.astype(jnp.uint32) for condition in stack]
+        counts.append(lax.reduce(ones, [jnp.uint32(0)] * len(ones), add, range(1, ones[0].ndim)))
+    return jnp.stack([jnp.concatenate(leaves) for leaves in zip(*counts, strict=True)], axis=1)
+
+
+def _sum_by_group(by_leaf: jax.Array, layout: Layout) -> jax.Array:
+    """[leaves, ...] -> [groups, ...]."""
+    return jnp.zeros((len(layout.sizes), *by_leaf.shape[1:]), by_leaf.dtype).at[layout.groups].add(by_leaf)
 
 
 def _beside(by_row: jax.Array, rows: jax.Array) -> jax.Array:
@@ -209,7 +226,7 @@ def _beside(by_row: jax.Array, rows: jax.Array) -> jax.Array:
 def _positions(first: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """The position of every weight in its group, in C order from `first`, [leaves], of each leaf on."""
     positions = lax.broadcast_in_dim(first, shape, (0,))
-    for axis in range(1, len(shape)):
+    for axis in [axis for axis in range(1, len(shape)) if shape[axis] > 1]:
         steps = np.arange(shape[axis], dtype=np.uint32) * np.uint32(math.prod(shape[axis + 1 :]))
         positions += lax.broadcast_in_dim(steps, shape, (axis,))
     return positions

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.lowest import Layout, layout_of, ordered_keys, remove_lowest
+from jaxticket.core.lowest import layout_of, ordered_keys, remove_lowest
 from jaxticket.core.masks import Mask, check_fit, is_traced
 from jaxticket.core.rules import Path
 
@@ -68,7 +68,7 @@ def prune(
         for place, number in zip(layout.places, nan, strict=True):
             if number:
                 raise MaskError(f"scores[{place.path!r}] is NaN for {number} kept weights; NaN cannot be ranked")
-    return remove_lowest(dict(mask), keys, _numbers_to_remove(kept, layout, rate, sparsity), layout)
+    return remove_lowest(dict(mask), keys, _numbers_to_remove(kept, layout.sizes, rate, sparsity), layout)
 
 
 def _groups(mask: Mask, scope: str) -> dict[Path, int]:
@@ -79,18 +79,17 @@ def _groups(mask: Mask, scope: str) -> dict[Path, int]:
     raise MaskError(f"scope={scope!r}: must be one of {', '.join(map(repr, SCOPES))}")
 
 
-def _numbers_to_remove(kept: Any, layout: Layout, rate: Any, sparsity: Any) -> Any:
+def _numbers_to_remove(kept: Any, sizes: tuple[int, ...], rate: Any, sparsity: Any) -> Any:
     """How many weights go, uint32 [groups]; Python's own arithmetic where all that it depends on is known."""
-    sizes = np.array(layout.sizes, np.uint32)
-    alive = jax.ops.segment_sum(kept, layout.groups, len(sizes))
-    share, wholes = (rate, alive) if sparsity is None else (sparsity, sizes)
+    total = np.array(sizes, np.uint32)
+    share, wholes = (rate, kept) if sparsity is None else (sparsity, total)
     if is_traced((share, wholes)):
         part = jnp.round(jnp.asarray(share, jnp.float32) * wholes.astype(jnp.float32)).astype(jnp.uint32)
     else:
         part = np.array([round(float(share) * int(whole)) for whole in wholes], np.uint32)
     if sparsity is None:
-        return jnp.minimum(part, alive)
-    return part - jnp.minimum(part, sizes - alive)
+        return jnp.minimum(part, kept)
+    return part - jnp.minimum(part, total - kept)
 
 
 def _check_share(rate: Any, sparsity: Any) -> None:
