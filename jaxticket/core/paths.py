@@ -10,8 +10,7 @@ from typing import Any
 import jax
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path as Path
-from jaxticket.core.rules import match_rules as match_rules
+from jaxticket.core.rules import Path
 
 
 def path_string(key_path: Sequence[Any]) -> Path:

@@ -1,10 +1,6 @@
 """The experiment's own folder: its configuration, rows, learning curves and tickets."""
 
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +11,13 @@ from jaxticket import storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import chosen, to_dict
+from jaxticket.experiments import provenance
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab, Trained
-
-_VERSIONED = ("jaxticket", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Record:
@@ -52,9 +47,9 @@ class Record:
             "name": options.name or experiment,
             "config_hash": config_hash,
             "command": command,
-            "commit": _commit(),
-            "versions": _versions(),
-            "device": _device(),
+            "commit": provenance.commit(),
+            "versions": provenance.versions(),
+            "device": provenance.device(),
             "dataset": None,
             "model": None,
             "complete": False,
@@ -164,45 +159,3 @@ def _line(label: str, row: dict[str, Any]) -> str:
     val = "" if row["val_accuracy"] is None else f"  val {row['val_accuracy']:.4f}"
     done = "cached" if row["cached"] else f"{row['seconds']:.1f} s"
     return f"{label:<12} sparsity {row['sparsity']:7.2%}{val}  test {row['test_accuracy']:.4f}  {done}"
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _device() -> dict[str, Any]:
-    machine = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        machine = names[0].partition(":")[2].strip() if names else machine
-    device = jax.devices()[0]
-    return {
-        "kind": device.device_kind,
-        "count": jax.device_count(),
-        "cores": os.cpu_count(),
-        "machine": machine,
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, with a plus where it was changed; None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
