@@ -15,7 +15,8 @@ from jaxticket.training.options import TrainOptions
 def make_optimizer(options: TrainOptions) -> optax.GradientTransformation:
     """The descent direction of `options.optimizer`, to be scaled by minus the learning rate.
 
-    Every one of them leaves a weight alone that is zero and has a zero gradient, moments included; the step relies on it.
+    Every one of them leaves alone a weight that is zero and has a zero gradient, and its moments; the step relies on
+    it.
 
     The order matches PyTorch's: `sgd` adds the L2 term to the gradient before momentum, `adam` before the moments,
     `adamw` after them.
