@@ -38,7 +38,7 @@ def _direction(options: TrainOptions) -> optax.GradientTransformation:
 
 
 def _free_promotion(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Lets Optax mix integers and floats where the session forbids it to our own code."""
+    """Lets Optax mix integers and floats where `jax_numpy_dtype_promotion` is strict, as in our tests."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         with jax.numpy_dtype_promotion("standard"):
