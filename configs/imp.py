@@ -6,8 +6,8 @@ Arguments: `model`, `dataset`. Levels, seeds, the rewind point and all else are 
 `--config.levels=15 --config.seeds='(0,1,2)' --config.rewind_epochs=1`. Level 0 is the dense network; level k has
 0.8^k of the prunable weights left.
 
-As given above, 33 networks take about 20 minutes on 2 cores of an AMD EPYC; expect 88.8 % test accuracy dense and 89.2 %
-with 10.7 % of the weights left, the means of three seeds (docs/results.md). Digits take a minute.
+As given above, 33 networks take about 20 minutes on 2 cores of an AMD EPYC; expect a test accuracy of 88.8 % dense and
+of 89.2 % with 10.7 % of the weights left, the means of three seeds (docs/results.md). Digits take a minute.
 """
 
 from jaxticket.experiments import default_config, parse_arguments

@@ -6,7 +6,6 @@ refuses whatever is not, to the bit, what was saved.
 
 import dataclasses
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxticket import __version__, storage
+from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError, TicketError
 from jaxticket.core.masks import check_fit, is_traced
+from jaxticket.core.versions import versions
 
 ARRAYS = "ticket.safetensors"
 DESCRIPTION = "ticket.json"
 
 _FORMAT = {"format": "jaxticket-ticket", "version": 1}
 _PARTS = ("params", "mask", "model_state")
-_VERSIONED = ("jax", "flax", "numpy", "safetensors")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,23 +141,13 @@ def _complete(meta: Mapping[str, Any], mask: Mapping[str, np.ndarray]) -> dict[s
     total = sum(kept.size for kept in mask.values())
     pruned = total - sum(int(np.count_nonzero(kept)) for kept in mask.values())
     sparsity = pruned / total if total else 0.0
-    complete = {"weights": "rewind", "sparsity": sparsity, "versions": _versions(), **storage.plain(meta, "meta")}
+    complete = {"weights": "rewind", "sparsity": sparsity, "versions": versions(), **storage.plain(meta, "meta")}
     if complete["weights"] not in ("rewind", "trained"):
         raise TicketError(f"meta['weights'] is {complete['weights']!r}; must be 'rewind' or 'trained'")
     stated = complete["sparsity"]
     if isinstance(stated, bool) or not isinstance(stated, int | float) or abs(stated - sparsity) > 1e-3:
         raise TicketError(f"meta['sparsity'] is {stated!r}, the mask's is {sparsity:.4f}; leave it out or mend it")
     return complete
-
-
-def _versions() -> dict[str, str]:
-    found = {"jaxticket": __version__}
-    for package in _VERSIONED:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _nest(flat: Mapping[paths.Path, Any], where: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""Where and with what something was computed: versions, device, commit."""
+"""Where and with what something was computed: device and commit."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -8,19 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-
-_VERSIONED = ("jaxticket", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that matter."""
-    found = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def device() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jaxticket import storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import chosen, to_dict
+from jaxticket.core.versions import versions
 from jaxticket.experiments import provenance
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
@@ -48,7 +49,7 @@ class Record:
             "config_hash": config_hash,
             "command": command,
             "commit": provenance.commit(),
-            "versions": provenance.versions(),
+            "versions": versions(),
             "device": provenance.device(),
             "dataset": None,
             "model": None,
