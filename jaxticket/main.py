@@ -74,23 +74,18 @@ def _plan(experiment: Any, options: Any, workdir: Path) -> None:
 
 
 def _execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, arguments: list[str]) -> None:
-    from jaxticket.experiments.run import make_plan, run_experiment
+    from jaxticket.experiments.run import run_experiment
     from jaxticket.report import print_table, write_report
     from jaxticket.training.progress import for_terminal
 
-    plan = make_plan(experiment, options, workdir)
-    progress = for_terminal(len(plan.networks))
-    try:
-        folder, summary = run_experiment(
-            experiment,
-            options,
-            workdir,
-            command=shlex.join(["python", "-m", "jaxticket.main", *arguments]),
-            progress=progress,
-            interrupts=interrupts,
-        )
-    finally:
-        progress.close()
+    folder, summary = run_experiment(
+        experiment,
+        options,
+        workdir,
+        command=shlex.join(["python", "-m", "jaxticket.main", *arguments]),
+        progress=for_terminal,
+        interrupts=interrupts,
+    )
     report = write_report(folder)
     print_table(summary)
     print(f"report   {report}")

@@ -1,12 +1,12 @@
 """Criteria: a score for every prunable weight, higher = keep."""
 
-import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.keys import named_key
 from jaxticket.core.masks import Mask, check_fit
 from jaxticket.core.paths import leaves
 from jaxticket.core.rules import Path
@@ -49,12 +49,7 @@ def random_scores(params: Any, mask: Mask, key: jax.Array) -> Scores:
         MaskError: a mask that does not fit `params`.
     """
     check_fit(params, mask)
-    return {
-        path: jax.random.uniform(
-            jax.random.fold_in(key, np.uint32(zlib.crc32(path.encode()))), np.shape(kept), jnp.float32
-        )
-        for path, kept in mask.items()
-    }
+    return {path: jax.random.uniform(named_key(key, path), np.shape(kept), jnp.float32) for path, kept in mask.items()}
 
 
 @jax.jit

@@ -83,6 +83,12 @@ def unknown_key(key_path: str, key: str, known: Sequence[str]) -> str:
     return f"config.{key_path}: no such key; {hint}"
 
 
+def must_be_one_of(name: Any, known: Sequence[str]) -> str:
+    """What to say of a name that is not among `known`: those, and the nearest of them."""
+    near = difflib.get_close_matches(str(name), known, 1)
+    return f"must be one of {', '.join(known)}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
 def to_dict(options: Any) -> dict[str, Any]:
     """All fields of an options dataclass as plain, JSON-ready values (tuples become lists)."""
     return json.loads(json.dumps(dataclasses.asdict(options)))

@@ -4,10 +4,10 @@ A new data set is one more row of `_SPECS`, as long as it comes from a source li
 """
 
 import dataclasses
-import difflib
 import math
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import must_be_one_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +112,7 @@ def spec(name: str) -> DatasetSpec:
 
 def unknown_name(name: str) -> str:
     """What to say of a name that is not registered: the ones that are, and the nearest."""
-    near = difflib.get_close_matches(name, names(), 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"must be one of {', '.join(names())}{hint}"
+    return must_be_one_of(name, names())
 
 
 _DIGIT_NAMES = tuple("0123456789")

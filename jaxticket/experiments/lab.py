@@ -1,15 +1,14 @@
 """The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
 
 import dataclasses
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from jaxticket import models, storage
 from jaxticket.core import criteria, masks
+from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen
 from jaxticket.core.select import prune
 from jaxticket.experiments.options import ExperimentOptions, PruneOptions
@@ -164,11 +163,15 @@ class Lab(Setting):
                 "best_epoch": result.best_epoch,
                 "seconds": round(result.seconds, 3),
             }
-            for name, weights in (("last", result.last), ("best", result.best)):
+            last_epoch = result.history[-1]["epoch"]
+            on_val = {line["epoch"]: line["val_accuracy"] for line in result.history}
+            on_test: dict[int, float | None] = {}
+            for name, epoch, weights in (("last", last_epoch, result.last), ("best", result.best_epoch, result.best)):
                 write_weights(folder / f"{name}.safetensors", weights)
-                for split in ("val", "test"):
-                    scores = trainer.evaluate(weights, split)
-                    content[f"{name}_{split}_accuracy"] = None if scores is None else scores.accuracy
+                if epoch not in on_test:  # the best weights often are the last ones
+                    scores = trainer.evaluate(weights, "test")
+                    on_test[epoch] = None if scores is None else scores.accuracy
+                content |= {f"{name}_val_accuracy": on_val[epoch], f"{name}_test_accuracy": on_test[epoch]}
             discard_checkpoints(checkpoints)
             return files, content
 
@@ -198,8 +201,7 @@ class Lab(Setting):
             return self._store_mask(folder, prune(before, scores, rate=how.rate, scope=how.scope))
 
         # The rules made the mask; they do not act a second time.
-        config: dict[str, Any] = {"prune": {**chosen(how)}}
-        config["prune"].pop("rules", None)
+        config: dict[str, Any] = {"prune": chosen(dataclasses.replace(how, rules=()))}
         if how.criterion == "random":
             config["seed"] = seed
         inputs = {"weights": weights.key, "mask": mask.key}
@@ -229,4 +231,4 @@ def mask_statistics(params: Any, mask: dict[str, Any]) -> dict[str, Any]:
 
 def _key(seed: int, stream: str) -> jax.Array:
     """The key of one of a seed's independent random streams."""
-    return jax.random.fold_in(jax.random.key(seed), np.uint32(zlib.crc32(stream.encode())))
+    return named_key(jax.random.key(seed), stream)

@@ -1,12 +1,12 @@
 """The experiments by name: what each is told, and where its function is."""
 
 import dataclasses
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import must_be_one_of
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
 
 if TYPE_CHECKING:
@@ -43,7 +43,5 @@ def get_experiment(name: str) -> Experiment:
         ConfigError: there is none.
     """
     if name not in _EXPERIMENTS:
-        near = difflib.get_close_matches(str(name), _EXPERIMENTS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"config.experiment={name!r}: must be one of {', '.join(names())}{hint}")
+        raise ConfigError(f"config.experiment={name!r}: {must_be_one_of(name, names())}")
     return _EXPERIMENTS[name]

@@ -1,6 +1,7 @@
 """An experiment from its options to its folder, and the plan of one."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxticket.experiments.record import Record
 from jaxticket.experiments.registry import Experiment
 from jaxticket.experiments.stages import Stage
 from jaxticket.training.interrupts import Interrupts
-from jaxticket.training.progress import Progress
+from jaxticket.training.progress import Progress, Quiet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def run_experiment(
     workdir: Path,
     *,
     command: str = "",
-    progress: Progress | None = None,
+    progress: Callable[[int], Progress] | None = None,
     interrupts: Interrupts | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Runs what is not done yet.
@@ -67,7 +68,7 @@ def run_experiment(
         options: what it is told.
         workdir: the folder of all experiments and their shared stages.
         command: how it was called, for the record.
-        progress: told what happens.
+        progress: makes, from the number of networks, what is told what happens.
         interrupts: asked whether to stop.
 
     Returns:
@@ -77,20 +78,17 @@ def run_experiment(
         JaxticketError: bad options, missing data or training that cannot go on.
         InterruptedRun: a stop was asked for; calling again goes on.
     """
-    make_plan(experiment, options, workdir)
-    folder = experiment_folder(experiment, options, workdir)
+    plan = make_plan(experiment, options, workdir)
     try:
-        record = Record(folder, experiment.name, options, config_hash(experiment.name, options), command)
+        record = Record(plan.folder, experiment.name, options, config_hash(experiment.name, options), command)
     except OSError as error:
         raise ConfigError(f"--workdir={str(workdir)!r}: cannot be written to ({error.strerror})") from error
-    lab = Lab(
-        options,
-        workdir / "stages",
-        record=record,
-        progress=progress,
-        interrupts=interrupts,
-    )
-    record.describe(lab)
-    experiment.load()(lab, options)
+    shown = progress(len(plan.networks)) if progress else Quiet()
+    try:
+        lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
+        record.describe(lab)
+        experiment.load()(lab, options)
+    finally:
+        shown.close()
     record.finish()
-    return folder, record.summary
+    return plan.folder, record.summary

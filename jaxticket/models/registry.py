@@ -1,13 +1,12 @@
 """Networks by name; names and options are checked before Flax and JAX are imported."""
 
 import dataclasses
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import parse
+from jaxticket.core.options import must_be_one_of, parse
 from jaxticket.models.architectures import ARCHITECTURES, NetworkOptions
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ def resolve(name: str, where: str = "model") -> str:
     known = {alias: proper for proper, row in ARCHITECTURES.items() for alias in (proper, *row.aliases)}
     if isinstance(name, str) and name in known:
         return known[name]
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"config.{where}.name={name!r}: must be one of {', '.join(sorted(known))}{hint}")
+    raise ConfigError(f"config.{where}.name={name!r}: {must_be_one_of(name, sorted(known))}")
 
 
 def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> NetworkOptions:

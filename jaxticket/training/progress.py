@@ -50,7 +50,6 @@ class Lines(Quiet):
 
     def __init__(self) -> None:
         self._label = ""
-        self._epochs_text = ""
         self._last = time.monotonic()
 
     def start(self, label: str, *, steps: int, done: int) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core import masks, paths
+from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.pipeline import pad_to_multiple
@@ -99,7 +99,6 @@ class Trainer:
             key: for what is random within a step.
             step: where in the schedule and in the order of the data to start.
         """
-        masks.check_fit(start.params, mask)
         mask = {path: jnp.array(kept) for path, kept in mask.items()}
         params = masks.apply_mask(jax.tree.map(jnp.array, start.params), mask)
         return TrainState(
@@ -159,7 +158,7 @@ class Trainer:
 
     def _unrolled(self, params: Any) -> bool:
         """Whether each step is a call of its own."""
-        return jax.default_backend() == "cpu" and any(leaf.ndim > 2 for leaf in paths.leaves(params).values())
+        return jax.default_backend() == "cpu" and any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
 
     def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def traced(*args: Any) -> Any:
