@@ -167,5 +167,7 @@ SCHEMES: dict[str, Scheme] = {
     "glorot_normal": Scheme(glorot_normal, lambda fan_in: zeros),
     "he_normal": Scheme(he_normal, lambda fan_in: zeros),
     "he_normal_fan_in": Scheme(he_normal_fan_in, lambda fan_in: zeros),
+    "gaussian_0.01": Scheme(normal(0.01), lambda fan_in: zeros),
+    "gaussian_0.02": Scheme(normal(0.02), lambda fan_in: zeros),
     "torch": Scheme(torch_uniform, lambda fan_in: uniform(1 / math.sqrt(fan_in))),
 }

@@ -15,6 +15,7 @@ Activation = Callable[[jax.Array], jax.Array]
 
 _ACTIVATIONS: dict[str, Activation] = {
     "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
     "swish": jax.nn.swish,
     "mish": jax.nn.mish,
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
@@ -30,26 +31,65 @@ def activation(kind: str | Activation) -> Activation:
     return _ACTIVATIONS[kind] if isinstance(kind, str) else kind
 
 
-def check_images(network: str, x: jax.Array) -> None:
-    """Refuses an input that is not float images.
+def check_images(network: str, x: jax.Array, least: int = 1, remedy: str = "") -> None:
+    """Refuses an input that is not float images, or is smaller than the network can take.
+
+    Args:
+        network: its name, for the message.
+        x: the input.
+        least: the smallest height and width.
+        remedy: what else could be done about images that are too small, for the message.
 
     Raises:
-        JaxticketError: x is not float [batch, height, width, channels].
+        JaxticketError: x is not float [batch, height, width, channels], or height or width are below `least`.
     """
     if x.ndim != 4 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise JaxticketError(
             f"{network} takes float images [batch, height, width, channels], got {x.dtype.name}{list(x.shape)}"
         )
+    if min(x.shape[1:3]) < least:
+        raise JaxticketError(
+            f"{network} takes images of {least}x{least} or more, got {x.shape[1]}x{x.shape[2]}"
+            + (f"; {remedy}" if remedy else "; choose another network or larger images")
+        )
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-    """The greatest of each 2x2 window, stride 2; an odd last row or column is dropped."""
-    return nn.max_pool(x, (2, 2), (2, 2))
+def is_large(x: jax.Array) -> bool:
+    """Whether images [B, H, W, C] are of ImageNet's kind, 112 pixels or more: what the choice `auto` goes by."""
+    return min(x.shape[1:3]) >= 112
+
+
+def scaled(features: int, width: float, multiple_of: int = 1) -> int:
+    """A number of channels times a width factor.
+
+    With `multiple_of` 8 it is the rule of MobileNets: the nearest multiple, at least 8 and at least 90 % of the
+    product (Sandler et al. 2018, in the authors' code).
+    """
+    product = features * width
+    rounded = max(multiple_of, int(product + multiple_of / 2) // multiple_of * multiple_of)
+    return rounded + multiple_of if rounded < 0.9 * product else rounded
+
+
+def max_pool(x: jax.Array, window: int = 2, stride: int = 2, padding: int = 0) -> jax.Array:
+    """The greatest of each window; what is left of the image at its end and fills no window is dropped."""
+    sides: Any = ((padding, padding),) * 2  # Flax says `str` where it means this too
+    return nn.max_pool(x, (window, window), (stride, stride), sides)
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """The mean of each 2x2 window, stride 2; an odd last row or column is dropped."""
+    # Flax's avg_pool divides by an integer, which strict dtype promotion refuses.
+    return 0.25 * nn.pool(x, 0.0, jax.lax.add, (2, 2), (2, 2), "VALID")
+
+
+def global_average(x: jax.Array) -> jax.Array:
+    """The mean over the image: [B, H, W, C] -> [B, C]."""
+    return x.mean(axis=(1, 2))
 
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Makes and applies the layers of a network, inside its compact `__call__`.
+    """Makes and applies the layers of a network, inside its compact `__call__` or that of its blocks.
 
     Attributes:
         init: name of the scheme of initial weights.
@@ -57,6 +97,8 @@ class Layers:
         dtype: name of the dtype of activations; parameters are float32.
         batch_norm: whether `conv_act` normalises, in which case its convolution has no bias.
         train: whether a normalisation uses and updates the statistics of the batch.
+        head_init: scheme of the classifier; `same` is that of the other layers.
+        norm_scale: initial scale of the normalisations.
     """
 
     init: str
@@ -64,14 +106,16 @@ class Layers:
     dtype: str
     batch_norm: bool = False
     train: bool = False
+    head_init: str = "same"
+    norm_scale: float = 1.0
 
     def act(self, x: jax.Array) -> jax.Array:
         """The nonlinearity."""
         return activation(self.activation)(x)
 
-    def dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
+    def dense(self, x: jax.Array, features: int, name: str, init: str = "same") -> jax.Array:
         """A dense layer with bias: [..., inputs] -> [..., features]."""
-        return nn.Dense(features, name=name, **self._common((x.shape[-1], features)))(x)
+        return nn.Dense(features, name=name, **self._common((x.shape[-1], features), init))(x)
 
     def conv(
         self,
@@ -80,29 +124,55 @@ class Layers:
         kernel: int,
         name: str,
         *,
-        padding: str = "same",
+        stride: int = 1,
+        groups: int = 1,
+        padding: str | int = "same",
         bias: bool = True,
     ) -> jax.Array:
-        """A convolution with a square window, stride 1: [B, H, W, inputs] -> [B, H', W', features]."""
-        shape = (kernel, kernel, x.shape[-1], features)
-        return nn.Conv(features, shape[:2], padding=padding.upper(), use_bias=bias, name=name, **self._common(shape))(x)
+        """A convolution with a square window: [B, H, W, inputs] -> [B, H', W', features].
+
+        Padding is zeros on all four sides alike, as many as a number says; `same` are `(kernel - 1) // 2`, as
+        PyTorch's networks have them (XLA's own SAME pads an even image unevenly where the stride is 2).
+        """
+        shape = (kernel, kernel, x.shape[-1] // groups, features)
+        sides = padding if isinstance(padding, int) else {"same": (kernel - 1) // 2, "valid": 0}[padding]
+        return nn.Conv(
+            features,
+            shape[:2],
+            strides=stride,
+            padding=((sides, sides),) * 2,
+            feature_group_count=groups,
+            use_bias=bias,
+            name=name,
+            **self._common(shape),
+        )(x)
 
     def norm(self, x: jax.Array, name: str) -> jax.Array:
-        """Batch normalisation with PyTorch's constants: momentum 0.9 on the running mean, eps 1e-5."""
-        return nn.BatchNorm(
+        """Batch normalisation with PyTorch's constants: momentum 0.9 on the running mean, eps 1e-5.
+
+        The arithmetic is float32 whatever the compute dtype.
+        """
+        normalised = nn.BatchNorm(
             use_running_average=not self.train,
             momentum=0.9,
             epsilon=1e-5,
-            dtype=jnp.dtype(self.dtype),
+            scale_init=nn.initializers.constant(self.norm_scale),
             name=name,
-        )(x)
+        )(x.astype(jnp.float32))
+        return normalised.astype(self.dtype)
 
-    def conv_act(self, x: jax.Array, features: int, kernel: int, name: str, *, padding: str = "same") -> jax.Array:
+    def norm_act(self, x: jax.Array, name: str) -> jax.Array:
+        """Batch normalisation, nonlinearity."""
+        return self.act(self.norm(x, name))
+
+    def conv_norm(self, x: jax.Array, features: int, kernel: int, name: str, **how: Any) -> jax.Array:
+        """Convolution and, where it is on, batch normalisation `<name>_bn`; with it there is no bias by default."""
+        x = self.conv(x, features, kernel, name, **{"bias": not self.batch_norm, **how})
+        return self.norm(x, f"{name}_bn") if self.batch_norm else x
+
+    def conv_act(self, x: jax.Array, features: int, kernel: int, name: str, **how: Any) -> jax.Array:
         """Convolution, batch normalisation `<name>_bn` where it is on, nonlinearity."""
-        x = self.conv(x, features, kernel, name, padding=padding, bias=not self.batch_norm)
-        if self.batch_norm:
-            x = self.norm(x, f"{name}_bn")
-        return self.act(x)
+        return self.act(self.conv_norm(x, features, kernel, name, **how))
 
     def dense_act(self, x: jax.Array, features: int, name: str) -> jax.Array:
         """Dense layer, nonlinearity."""
@@ -110,10 +180,10 @@ class Layers:
 
     def head(self, x: jax.Array, num_classes: int) -> jax.Array:
         """The classifier, named `head`: float32 logits."""
-        return self.dense(x, num_classes, "head").astype(jnp.float32)
+        return self.dense(x, num_classes, "head", self.head_init).astype(jnp.float32)
 
-    def _common(self, kernel_shape: tuple[int, ...]) -> dict[str, Any]:
-        scheme = SCHEMES[self.init]
+    def _common(self, kernel_shape: tuple[int, ...], init: str = "same") -> dict[str, Any]:
+        scheme = SCHEMES[self.init if init == "same" else init]
         return {
             "dtype": jnp.dtype(self.dtype),
             "param_dtype": jnp.float32,

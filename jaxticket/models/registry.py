@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of, parse
-from jaxticket.models.architectures import ARCHITECTURES, NetworkOptions
+from jaxticket.models.architectures import ARCHITECTURES
+from jaxticket.models.network_options import NetworkOptions
 
 if TYPE_CHECKING:
     from flax import linen as nn
@@ -78,4 +79,4 @@ def create_model(name: str, num_classes: int, **options: Any) -> "nn.Module":
     fields["weight_init"] = fields.pop("init")
     row = ARCHITECTURES[resolve(name)]
     factory = getattr(importlib.import_module(f"jaxticket.models.{row.module}"), row.factory)
-    return factory(num_classes=num_classes, **fields)
+    return factory(num_classes=num_classes, **row.fixed, **fields)

@@ -61,6 +61,8 @@ def theory(scheme, shape):
         "glorot_normal": 2 / (fan_in + fan_out),
         "he_normal": 2 / fan_out,
         "he_normal_fan_in": 2 / fan_in,
+        "gaussian_0.01": 0.01**2,
+        "gaussian_0.02": 0.02**2,
     }
     return math.sqrt(variance[scheme]), math.inf
 

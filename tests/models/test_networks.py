@@ -8,8 +8,9 @@ from flax import linen as nn
 
 from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
-from jaxticket.models import abstract_variables, apply_model, create_model, init_variables, names
+from jaxticket.models import abstract_variables, apply_model, create_model, init_variables
 from jaxticket.models.layers import activation
+from jaxticket.models.vit import attention
 
 DIGITS, MNIST, CIFAR = (8, 8, 1), (28, 28, 1), (32, 32, 3)
 SMALL = {"lenet5": {"padding": "same"}}
@@ -20,34 +21,9 @@ def shapes(name, image, num_classes=10, **options):
     return paths.leaves(params)
 
 
-def counts(leaves):
-    kernels = sum(leaf.size for path, leaf in leaves.items() if path.endswith("/kernel"))
-    return sum(leaf.size for leaf in leaves.values()), kernels
-
-
-@pytest.mark.parametrize(
-    ("name", "image", "options", "total", "kernels"),
-    [
-        ("lenet300", MNIST, {}, 266_610, 266_200),  # Frankle and Carbin 2019: 266K
-        ("lenet300", DIGITS, {}, 50_610, 50_200),
-        ("lenet300", CIFAR, {}, 953_010, 952_600),  # COLT specification 1.3
-        ("lenet5", CIFAR, {}, 15_926, 15_690),  # COLT specification 1.3
-        ("lenet5", CIFAR, {"head_input": "flatten"}, 62_006, 61_770),  # the classical LeNet-5
-        ("conv2", CIFAR, {}, 4_301_642, 4_300_992),  # Frankle and Carbin 2019: 4.3M, 38K of them convolutions
-    ],
-)
-def test_parameter_counts(name, image, options, total, kernels):
-    assert counts(shapes(name, image, **options)) == (total, kernels)
-
-
 def test_conv2_has_38_thousand_convolution_weights():
     leaves = shapes("conv2", CIFAR)
     assert leaves["stem/kernel"].size + leaves["conv2/kernel"].size == 38_592
-
-
-def test_lenet5_halved_classes_as_in_colt():
-    total, _ = counts(shapes("lenet5", CIFAR))
-    assert total - counts(shapes("lenet5", CIFAR, num_classes=5))[0] == 5 * 85
 
 
 def test_layer_names_are_part_of_the_contract():
@@ -61,21 +37,6 @@ def test_layer_names_are_part_of_the_contract():
         assert "stem/bias" not in normalised
 
 
-@pytest.mark.parametrize("image", [DIGITS, MNIST, CIFAR], ids=str)
-@pytest.mark.parametrize("name", names())
-def test_logits_of_every_network_at_every_size(name, image):
-    options = SMALL.get(name, {}) if image == DIGITS else {}
-    model = create_model(name, 7, **options)
-    params, state = abstract_variables(model, image)
-    x = jax.ShapeDtypeStruct((5, *image), jnp.float32)
-    for train in (False, True):
-        logits, new_state = jax.eval_shape(
-            lambda p, s, x, train=train: apply_model(model, p, s, x, train=train), params, state, x
-        )
-        assert (logits.shape, logits.dtype) == ((5, 7), jnp.float32)
-        assert jax.tree.structure(new_state) == jax.tree.structure(state)
-
-
 # relu(conv(relu(conv(x)))) in bfloat16, compiled for a CPU without its gradient, is wrong from 64 channels on with
 # jaxlib 0.12.0.1: plain JAX shows it too, and XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= cures it.
 BROKEN = pytest.mark.xfail(
@@ -83,7 +44,10 @@ BROKEN = pytest.mark.xfail(
 )
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=BROKEN if name == "conv2" else ()) for name in names()])
+@pytest.mark.parametrize(
+    "name",
+    ["lenet300", "lenet5", pytest.param("conv2", marks=BROKEN), pytest.param("resnet20", marks=BROKEN), "vit_ti"],
+)
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     model = create_model(name, 10, dtype="bfloat16", **SMALL.get(name, {}))
     exact = create_model(name, 10, **SMALL.get(name, {}))
@@ -99,6 +63,9 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     assert logits.dtype == jnp.float32
     error = float(jnp.abs(logits - reference).max())
     assert 0 < error < 0.05 * float(jnp.abs(reference).max())
+    trained, new = jax.eval_shape(lambda p, s, x: apply_model(model, p, s, x, train=True), params, state, x)
+    assert trained.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} <= {jnp.dtype("float32")}
 
 
 def test_lenet300_is_relu_of_dense_layers_and_lenet5_averages_or_flattens():
@@ -130,6 +97,7 @@ def test_width_of_conv2_scales_all_hidden_layers():
     ("name", "values"),
     [  # at x = -1, -0.5, 0.5, 1, 2: swish and mish from the ToST specification, check 9
         ("relu", [0, 0, 0.5, 1, 2]),
+        ("relu6", [0, 0, 0.5, 1, 2]),
         ("swish", [-0.268941, -0.188770, 0.311230, 0.731059, 1.761594]),
         ("mish", [-0.303401, -0.220744, 0.375245, 0.865098, 1.943959]),
         ("gelu", [-0.158655, -0.154269, 0.345731, 0.841345, 1.954500]),
@@ -208,3 +176,10 @@ def test_integer_images_are_refused():
     params, state = init_variables(create_model("lenet300", 10), jax.random.key(0), DIGITS)
     with pytest.raises(JaxticketError, match=r"takes float images .* got uint8\[2, 8, 8, 1\]"):
         apply_model(create_model("lenet300", 10), params, state, jnp.zeros((2, 8, 8, 1), jnp.uint8), train=False)
+
+
+def test_attention_is_the_library_s():
+    query, key, value = jax.random.normal(jax.random.key(0), (3, 2, 5, 3, 4))
+    np.testing.assert_allclose(
+        attention(query, key, value), jax.nn.dot_product_attention(query, key, value), rtol=1e-5, atol=1e-6
+    )

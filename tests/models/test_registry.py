@@ -10,9 +10,10 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, parse
 from jaxticket.models import ModelOptions, create_model, names, registry
-from jaxticket.models.architectures import ACTIVATIONS, DTYPES, INITS
+from jaxticket.models.architectures import ARCHITECTURES
 from jaxticket.models.initializers import SCHEMES
 from jaxticket.models.layers import activation
+from jaxticket.models.network_options import ACTIVATIONS, DTYPES, INITS
 
 
 def test_names_are_sorted_and_aliases_mean_the_same_network():
@@ -25,8 +26,9 @@ def test_names_are_sorted_and_aliases_mean_the_same_network():
 @pytest.mark.parametrize("name", names())
 def test_options_are_the_fields_of_the_class_with_the_same_defaults(name):
     model = create_model(name, num_classes=7)
-    assert type(model)(num_classes=7) == model
-    fields = {field.name for field in dataclasses.fields(model)} - {"num_classes", "parent", "name"}
+    fixed = ARCHITECTURES[name].fixed
+    assert type(model)(num_classes=7, **fixed) == model
+    fields = {field.name for field in dataclasses.fields(model)} - {"num_classes", "parent", "name", *fixed}
     assert {"init" if field == "weight_init" else field for field in fields} == set(registry.options(name))
 
 
@@ -48,7 +50,7 @@ def test_every_activation_dtype_and_scheme_of_the_table_exists():
         (
             "conv2",
             {"activation": "rulu"},
-            "config.model.options.activation='rulu': must be one of relu, swish",
+            "config.model.options.activation='rulu': must be one of relu, relu6, swish",
         ),
         ("conv2", {"activation": None}, "config.model.options.activation=None: must be one of relu"),
         ("lenet300", {"init": "he"}, "config.model.options.init='he': must be one of glorot_normal"),
