@@ -1,0 +1,164 @@
+"""PyTorch's state dicts as Flax variables and masks."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxticket.core.errors import ConfigError, TicketError
+from jaxticket.core.masks import Mask
+from jaxticket.core.paths import leaves, nest
+from jaxticket.core.rules import Path
+from jaxticket.interop.torch_names import has_names, layer_paths
+from jaxticket.models.initialize import abstract_variables
+from jaxticket.models.registry import create_model, names, resolve
+
+_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Converted:
+    """A PyTorch network's weights, ready for `apply_model` or a `Ticket`.
+
+    Attributes:
+        params: nested dict of float32 NumPy arrays, exactly zero where the mask is False.
+        model_state: `{'batch_stats': ...}`, or empty.
+        mask: path -> bool array, True = kept, of the tensors that `torch.nn.utils.prune` had pruned; else empty.
+    """
+
+    params: dict[str, Any]
+    model_state: dict[str, Any]
+    mask: Mask
+
+
+def from_torch(
+    name: str,
+    state_dict: Mapping[str, np.ndarray],
+    *,
+    image_shape: Sequence[int],
+    num_classes: int | None = None,
+    **options: Any,
+) -> Converted:
+    """The variables of the network `name` from those of the same network in PyTorch.
+
+    Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` with `weight_mask`
+    (`torch.nn.utils.prune`) gives the masked weights and a mask. Every tensor has to be used and every leaf covered.
+
+    Args:
+        name: a ResNet, a VGG, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
+        state_dict: tensor name -> array, such as `read_torch` gives; names as in torchvision, or for ResNets and VGGs
+            as customary for CIFAR.
+        image_shape: (height, width, channels).
+        num_classes: logits; None takes the number from the classifier's weight.
+        **options: of the network, as for `create_model`.
+
+    Raises:
+        TicketError: a tensor without a place, a leaf without a tensor, or two that do not fit.
+        ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
+    """
+    name = resolve(name)
+    if not has_names(name):
+        known = ", ".join(known for known in names() if has_names(known))
+        raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")
+    tensors, torch_masks = _without_pruning(state_dict)
+    if num_classes is None:
+        num_classes = _classes(name, tensors)
+    params, model_state = abstract_variables(create_model(name, num_classes, **options), tuple(image_shape))
+    wanted = leaves({"params": params, **model_state})
+    sources = _sources(name, tensors, wanted)
+    arrays: dict[Path, np.ndarray] = {}
+    mask: Mask = {}
+    for path, tensor in sources.items():
+        arrays[path] = _turned(tensors[tensor], tensor, path, wanted[path].shape)
+        if tensor in torch_masks:
+            torch_mask = _turned(torch_masks[tensor], f"{tensor}_mask", path, wanted[path].shape)
+            if not np.isin(torch_mask, (0, 1)).all():
+                raise TicketError(f"'{tensor}_mask' has values other than 0 and 1, so it is no mask")
+            kept = torch_mask == 1
+            arrays[path] = np.where(kept, arrays[path], np.float32(0))
+            mask[path.removeprefix("params/")] = kept
+    nested = nest(arrays)
+    return Converted(nested.pop("params"), nested, dict(sorted(mask.items())))
+
+
+def _without_pruning(state_dict: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The tensors by their names before pruning, and the masks of those that were pruned, by the same names."""
+    masks: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {}
+    for name, tensor in state_dict.items():
+        tensor = np.asarray(tensor)
+        if name.endswith("_mask"):
+            pruned = name.removesuffix("_mask")
+            if f"{pruned}_orig" not in state_dict:
+                raise TicketError(f"the state dict has {name!r} but no '{pruned}_orig'; give both or neither")
+            masks[pruned] = tensor
+        elif not name.endswith("num_batches_tracked"):
+            tensors[name] = tensor
+    for pruned in masks:
+        if pruned in tensors:
+            raise TicketError(f"the state dict has {pruned!r} and '{pruned}_orig'; give one of them")
+        tensors[pruned] = tensors.pop(f"{pruned}_orig")
+    return tensors, masks
+
+
+def _modules(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Name of a module -> rank of its weight."""
+    ranks: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        module, _, kind = name.rpartition(".")
+        ranks[module] = np.ndim(tensor) if kind == "weight" else ranks.get(module, 0)
+    return ranks
+
+
+def _classes(network: str, tensors: Mapping[str, np.ndarray]) -> int:
+    for module, path in layer_paths(network, _modules(tensors), ()).items():
+        weight = tensors.get(f"{module}.weight")
+        if path == "head" and weight is not None and weight.ndim == 2:
+            return weight.shape[0]
+    raise TicketError(f"the state dict has no classifier that {network} knows, of names fc, linear, head or classifier")
+
+
+def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Path, Any]) -> dict[Path, str]:
+    """Path of a leaf -> the tensor that fills it, for every leaf."""
+    layers = sorted({path.removeprefix("params/").rpartition("/")[0] for path in wanted if path.startswith("params/")})
+    places = layer_paths(network, _modules(tensors), layers)
+    sources: dict[Path, str] = {}
+    for tensor in tensors:
+        module, _, kind = tensor.rpartition(".")
+        layer = places[module]
+        if layer is None:
+            raise TicketError(f"tensor {tensor!r} is none of {network}'s; give the state dict of that network alone")
+        if kind in _STATISTICS:
+            path = f"batch_stats/{layer}/{_STATISTICS[kind]}"
+        elif kind == "weight":
+            path = f"params/{layer}/" + ("scale" if f"params/{layer}/scale" in wanted else "kernel")
+        else:
+            path = f"params/{layer}/{kind}"
+        if path not in wanted:
+            raise TicketError(
+                f"tensor {tensor!r} would be {path}, which {network} does not have; check the network and its options"
+            )
+        if path in sources:
+            raise TicketError(f"tensors {sources[path]!r} and {tensor!r} would both be {path} of {network}")
+        sources[path] = tensor
+    missing = sorted(set(wanted) - set(sources))
+    if missing:
+        raise TicketError(f"no tensor gives {missing[0]} of {network}; check the state dict and the network's options")
+    return sources
+
+
+def _turned(tensor: np.ndarray, name: str, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor with its axes in Flax's order, float32, contiguous.
+
+    PyTorch's kernels are [outputs, inputs, height, width] and [outputs, inputs]; Flax has the channels last,
+    inputs first.
+    """
+    axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(tensor.ndim)
+    turned = tensor.transpose(axes) if axes else tensor
+    if turned.shape != shape:
+        raise TicketError(
+            f"tensor {name!r} of shape {tensor.shape} gives {turned.shape}, {path} has {shape}; "
+            "check the network, its options, image_shape and num_classes"
+        )
+    return np.ascontiguousarray(turned, dtype=np.float32)

@@ -1,0 +1,130 @@
+"""What PyTorch's networks call their layers: ordered (regular expression, path) rules per family of architectures.
+
+An expression has to match the whole name of a PyTorch module, the first match wins. What it captures, digits as
+numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets and
+VGGs also those customary for CIFAR.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxticket.core.rules import Path
+
+NameRules = Sequence[tuple[str, Callable[..., Path]]]
+
+
+def _always(path: Path) -> Callable[..., Path]:
+    return lambda: path
+
+
+_HEAD = (r"fc|linear|head|classifier", _always("head"))
+
+_RESNET: NameRules = (
+    (r"conv1", _always("stem")),
+    (r"bn1", _always("stem_bn")),
+    (r"layer(\d+)\.(\d+)\.conv(\d)", lambda i, j, k: f"stage{i}_block{j}/conv{k}"),
+    (r"layer(\d+)\.(\d+)\.bn(\d)", lambda i, j, k: f"stage{i}_block{j}/conv{k}_bn"),
+    (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.0", lambda i, j: f"stage{i}_block{j}/shortcut"),
+    (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.1", lambda i, j: f"stage{i}_block{j}/shortcut_bn"),
+    _HEAD,
+)
+
+_MOBILENET_V2: NameRules = (
+    (r"features\.0\.0", _always("stem")),
+    (r"features\.0\.1", _always("stem_bn")),
+    # The first block has no expansion, so its places are one earlier.
+    (r"features\.1\.conv\.0\.0", _always("block0/depthwise")),
+    (r"features\.1\.conv\.0\.1", _always("block0/depthwise_bn")),
+    (r"features\.1\.conv\.1", _always("block0/project")),
+    (r"features\.1\.conv\.2", _always("block0/project_bn")),
+    (r"features\.18\.0", _always("last_conv")),
+    (r"features\.18\.1", _always("last_conv_bn")),
+    (r"features\.(\d+)\.conv\.0\.0", lambda i: f"block{i - 1}/expand"),
+    (r"features\.(\d+)\.conv\.0\.1", lambda i: f"block{i - 1}/expand_bn"),
+    (r"features\.(\d+)\.conv\.1\.0", lambda i: f"block{i - 1}/depthwise"),
+    (r"features\.(\d+)\.conv\.1\.1", lambda i: f"block{i - 1}/depthwise_bn"),
+    (r"features\.(\d+)\.conv\.2", lambda i: f"block{i - 1}/project"),
+    (r"features\.(\d+)\.conv\.3", lambda i: f"block{i - 1}/project_bn"),
+    (r"classifier\.1", _always("head")),
+    _HEAD,
+)
+
+_DENSENET: NameRules = (
+    (r"features\.conv0", _always("stem")),
+    (r"features\.norm0", _always("stem_bn")),
+    (r"features\.denseblock(\d+)\.denselayer(\d+)\.norm\.?(\d)", lambda i, j, k: f"stage{i}_layer{j - 1}/bn{k}"),
+    (r"features\.denseblock(\d+)\.denselayer(\d+)\.conv\.?(\d)", lambda i, j, k: f"stage{i}_layer{j - 1}/conv{k}"),
+    (r"features\.transition(\d+)\.norm", lambda i: f"transition{i}/bn"),
+    (r"features\.transition(\d+)\.conv", lambda i: f"transition{i}/conv"),
+    (r"features\.norm5", _always("final_bn")),
+    _HEAD,
+)
+
+_BRANCH1 = {0: "depthwise", 1: "depthwise_bn", 2: "pointwise", 3: "pointwise_bn"}
+_BRANCH2 = {0: "expand", 1: "expand_bn", 3: "depthwise", 4: "depthwise_bn", 5: "pointwise", 6: "pointwise_bn"}
+
+_SHUFFLENET_V2: NameRules = (
+    (r"conv1\.0", _always("stem")),
+    (r"conv1\.1", _always("stem_bn")),
+    # The stages are numbered as in the paper's table, where the stem is the first.
+    (r"stage(\d+)\.(\d+)\.branch1\.([0-3])", lambda i, j, k: f"stage{i - 1}_block{j}/branch1_{_BRANCH1[k]}"),
+    (r"stage(\d+)\.(\d+)\.branch2\.([013-6])", lambda i, j, k: f"stage{i - 1}_block{j}/branch2_{_BRANCH2[k]}"),
+    (r"conv5\.0", _always("last_conv")),
+    (r"conv5\.1", _always("last_conv_bn")),
+    _HEAD,
+)
+
+
+def _vgg(ranks: Mapping[str, int], layers: Sequence[Path]) -> NameRules:
+    """A VGG's `features.N` are numbered through, poolings included: its convolutions are ours in order."""
+    numbered = sorted((int(name.split(".")[1]), name) for name in ranks if re.fullmatch(r"features\.\d+", name))
+    ours = sorted((path for path in layers if re.fullmatch(r"stage\d+_conv\d+", path)), key=_numbers)
+    places = ["stem", *ours]
+    rules: list[tuple[str, Callable[..., Path]]] = []
+    convolutions = 0
+    for _, name in numbered:
+        convolutions += ranks[name] == 4
+        if 1 <= convolutions <= len(places):
+            place = places[convolutions - 1]
+            rules.append((re.escape(name), _always(place if ranks[name] == 4 else f"{place}_bn")))
+    return (*rules, (r"classifier\.0", _always("head")), _HEAD)
+
+
+_FAMILIES: Sequence[tuple[str, NameRules | Callable[[Mapping[str, int], Sequence[Path]], NameRules]]] = (
+    (r"resnet\d+", _RESNET),
+    (r"vgg\d+", _vgg),
+    (r"mobilenet_v2", _MOBILENET_V2),
+    (r"densenet121", _DENSENET),
+    (r"shufflenet_v2", _SHUFFLENET_V2),
+)
+
+
+def has_names(network: str) -> bool:
+    """Whether it is known what PyTorch calls the layers of `network`, a name of the table of networks."""
+    return any(re.fullmatch(expression, network) for expression, _ in _FAMILIES)
+
+
+def layer_paths(network: str, ranks: Mapping[str, int], layers: Sequence[Path]) -> dict[str, Path | None]:
+    """The path of every PyTorch module's layer here; None where no rule knows the module.
+
+    Args:
+        network: a name for which `has_names`.
+        ranks: name of a PyTorch module -> rank of its weight.
+        layers: paths of the network's layers here.
+    """
+    rules: Any = next(rules for expression, rules in _FAMILIES if re.fullmatch(expression, network))
+    if callable(rules):
+        rules = rules(ranks, layers)
+    return {name: _first_match(rules, name) for name in ranks}
+
+
+def _first_match(rules: NameRules, name: str) -> Path | None:
+    for expression, place in rules:
+        if match := re.fullmatch(expression, name):
+            return place(*(int(group) if group.isdecimal() else group for group in match.groups()))
+    return None
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path)]

@@ -1,0 +1,174 @@
+"""PyTorch's names and layouts become ours, pruning becomes a mask, and what does not fit is said in one line."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxticket.core.errors import ConfigError, TicketError
+from jaxticket.core.masks import check_fit, count, layer_sparsity
+from jaxticket.core.paths import leaves
+from jaxticket.interop import from_torch, read_torch
+from jaxticket.models import abstract_variables, create_model
+from jaxticket.ticket import Ticket, load_ticket, save_ticket
+
+CIFAR = (32, 32, 3)
+
+
+def test_importing_the_room_loads_nothing_heavy():
+    code = "import sys, jaxticket.interop; sys.exit(any(name in sys.modules for name in ('jax', 'flax', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def zeros(shapes):
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def resnet20(golden):
+    return golden.state_dict("resnet20")
+
+
+def test_kernels_are_turned_and_statistics_moved(resnet20):
+    converted = from_torch("resnet20", resnet20, image_shape=CIFAR)
+    params, statistics = leaves(converted.params), leaves(converted.model_state)
+    kernel = resnet20["layer2.0.conv1.weight"]
+    assert kernel.shape == (32, 16, 3, 3)
+    assert params["stage2_block0/conv1/kernel"].shape == (3, 3, 16, 32)
+    assert params["stage2_block0/conv1/kernel"][2, 0, 5, 7] == kernel[7, 5, 2, 0]
+    np.testing.assert_array_equal(params["head/kernel"], resnet20["linear.weight"].T)
+    np.testing.assert_array_equal(params["stem_bn/scale"], resnet20["bn1.weight"])
+    np.testing.assert_array_equal(
+        statistics["batch_stats/stage3_block0/shortcut_bn/var"], resnet20["layer3.0.shortcut.1.running_var"]
+    )
+    assert all(leaf.dtype == np.float32 and leaf.flags.c_contiguous for leaf in (params | statistics).values())
+
+
+def test_other_names_for_the_same_layers(resnet20):
+    renamed = {
+        name.replace("shortcut", "downsample").replace("linear", "fc"): value for name, value in resnet20.items()
+    }
+    first, second = (from_torch("resnet20", state, image_shape=CIFAR) for state in (resnet20, renamed))
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+
+
+@pytest.mark.parametrize(
+    ("name", "golden_name", "options"),
+    [("resnet50", "resnet50", {"variant": "imagenet"}), ("vgg16", "vgg16", {"conv_bias": True})],
+)
+def test_every_leaf_of_these_is_covered_too(name, golden_name, options, golden):
+    state = zeros(golden.shapes(golden_name))
+    if options.get("conv_bias"):
+        state |= {name.replace("weight", "bias"): value[:, 0, 0, 0] for name, value in state.items() if value.ndim == 4}
+        state = {name.replace("classifier.", "classifier.0."): value for name, value in state.items()}
+    converted = from_torch(name, state, image_shape=CIFAR, **options)
+    classes = 1000 if name == "resnet50" else 10
+    expected, _ = abstract_variables(create_model(name, classes, **options), CIFAR)
+    assert {path: leaf.shape for path, leaf in leaves(converted.params).items()} == {
+        path: leaf.shape for path, leaf in leaves(expected).items()
+    }
+
+
+def test_pruned_weights_give_a_mask_and_exact_zeros(golden):
+    state = read_torch(golden.folder / "torch_resnet20.pth")
+    converted = from_torch("resnet20", state, image_shape=CIFAR, width=0.25, shortcut="pad")
+    assert list(converted.mask) == ["stage1_block0/conv1/kernel", "stage3_block2/conv2/kernel"]
+    check_fit(converted.params, converted.mask)
+    assert layer_sparsity(converted.mask) == {
+        "stage1_block0/conv1/kernel": 72 / 144,
+        "stage3_block2/conv2/kernel": 1843 / 2304,  # round(0.8 * 2304)
+    }
+    for path, kept in converted.mask.items():
+        kernel = leaves(converted.params)[path]
+        assert not kernel[~kept].any()
+        assert np.count_nonzero(kernel) == kept.sum()
+    torch_name = "layer3.2.conv2.weight"
+    expected = (state[f"{torch_name}_orig"] * state[f"{torch_name}_mask"]).transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(leaves(converted.params)["stage3_block2/conv2/kernel"], expected)
+    assert count(converted.mask) == (72 + 461, 144 + 2304)
+
+
+def test_a_converted_network_is_a_ticket(golden, tmp_path):
+    state = read_torch(golden.folder / "torch_resnet20.pth")
+    converted = from_torch("resnet20", state, image_shape=CIFAR, width=0.25, shortcut="pad")
+    save_ticket(tmp_path / "t", Ticket(converted.params, converted.mask, converted.model_state, {"weights": "trained"}))
+    loaded = load_ticket(tmp_path / "t")
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, converted.params)
+    jax.tree.map(np.testing.assert_array_equal, loaded.model_state, converted.model_state)
+    assert count(loaded.mask) == count(converted.mask)
+
+
+def test_weights_of_other_float_dtypes_become_float32(resnet20):
+    half = {name: value.astype(np.float16) for name, value in resnet20.items()}
+    kernel = from_torch("resnet20", half, image_shape=CIFAR).params["stem"]["kernel"]
+    assert kernel.dtype == np.float32
+    np.testing.assert_array_equal(kernel, half["conv1.weight"].transpose(2, 3, 1, 0))
+
+
+def without(name):
+    return lambda state: {key: value for key, value in state.items() if key != name}
+
+
+def plus(name, shape):
+    return lambda state: {**state, name: np.zeros(shape, np.float32)}
+
+
+def pruned(mask):
+    def change(state):
+        state = dict(state)
+        kernel = state.pop("conv1.weight")
+        return {**state, "conv1.weight_orig": kernel, "conv1.weight_mask": mask(kernel)}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("bn1.running_mean"), "no tensor gives batch_stats/stem_bn/mean of resnet20"),
+        (without("linear.weight"), "no classifier that resnet20 knows"),
+        (plus("layer1.0.se.weight", (3,)), "tensor 'layer1.0.se.weight' is none of resnet20's"),
+        (
+            plus("layer4.0.conv1.weight", (8, 8, 3, 3)),
+            "would be params/stage4_block0/conv1/kernel, which resnet20 does",
+        ),
+        (plus("conv1.bias", (16,)), "'conv1.bias' would be params/stem/bias, which resnet20 does not have"),
+        (plus("fc.weight", (10, 64)), "'linear.weight' and 'fc.weight' would both be params/head/kernel"),
+        (
+            plus("conv1.weight", (16, 3, 7, 7)),
+            r"'conv1.weight' of shape \(16, 3, 7, 7\) gives \(7, 7, 3, 16\), params/stem/kernel has \(3, 3, 3, 16\)",
+        ),
+        (plus("layer1.0.conv1.weight_mask", (16, 16, 3, 3)), "but no 'layer1.0.conv1.weight_orig'"),
+        (
+            lambda state: plus("conv1.weight", (1,))(pruned(np.ones_like)(state)),
+            "has 'conv1.weight' and 'conv1.weight_orig'",
+        ),
+        (pruned(lambda kernel: np.full_like(kernel, 0.5)), "'conv1.weight_mask' has values other than 0 and 1"),
+        (pruned(lambda kernel: np.ones(16)), r"'conv1.weight_mask' of shape \(16,\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(resnet20, change, message):
+    with pytest.raises(TicketError, match=message) as error:
+        from_torch("resnet20", change(resnet20), image_shape=CIFAR)
+    assert "\n" not in str(error.value)
+
+
+def test_another_number_of_classes_is_refused(resnet20):
+    with pytest.raises(TicketError, match=r"gives \(64, 10\), params/head/kernel has \(64, 100\)"):
+        from_torch("resnet20", resnet20, image_shape=CIFAR, num_classes=100)
+
+
+def test_a_deeper_vgg_is_refused(golden):
+    with pytest.raises(TicketError, match="is none of vgg11's"):
+        from_torch("vgg11", zeros(golden.shapes("vgg16")), image_shape=CIFAR)
+
+
+def test_networks_whose_names_are_not_known_are_refused(resnet20):
+    with pytest.raises(
+        ConfigError, match="'lenet5' cannot be converted from PyTorch; networks that can are densenet121"
+    ):
+        from_torch("lenet5", resnet20, image_shape=CIFAR)
+    with pytest.raises(ConfigError, match="no such key"):
+        from_torch("resnet20", resnet20, image_shape=CIFAR, widht=2)
