@@ -16,7 +16,6 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import jaxticket as jt  # noqa: E402
@@ -50,7 +49,7 @@ def contenders(name: str, dataset: Dataset) -> dict[str, Callable[[], Any]]:
     model = models.create_model(name, num_classes=10)
     start = Weights(*models.init_variables(model, jax.random.key(0), (28, 28, 1)))
     trainer = Trainer(functools.partial(models.apply_model, model), dataset, options)
-    order = jnp.arange(len(dataset.train.labels), dtype=jnp.int32)
+    epoch = trainer.epoch(jax.random.key(2), 0)
     full = jt.full_mask(start.params, EVERY_KERNEL)
     masks = {"dense": {}, "masked": jt.prune(full, jt.magnitude(start.params, full), sparsity=0.9)}
     states = {kind: trainer.begin(start, mask, jax.random.key(1)) for kind, mask in masks.items()}
@@ -58,7 +57,7 @@ def contenders(name: str, dataset: Dataset) -> dict[str, Callable[[], Any]]:
 
     def run(kind: str) -> Any:
         for _ in range(steps // chunk):
-            states[kind], _ = trainer.run(states[kind], Sums.zero(), order, chunk)
+            states[kind], _ = trainer.run(states[kind], Sums.zero(), epoch, chunk)
         return states[kind].params
 
     return {kind: functools.partial(run, kind) for kind in masks}

@@ -1,7 +1,7 @@
 """Decoded copies of data sets: one uncompressed `.npy` file per array, mapped into memory instead of read.
 
-They live in `<folder>/cache/<name>-<version>/`. `manifest.json` has the size and checksum of every array and
-is written last, so a copy without it is an unfinished one.
+They live in `<folder>/cache/<name>-<version>/`, a slash of the name turned into a dash. `manifest.json` has
+the size and checksum of every array and is written last, so a copy without it is an unfinished one.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.data.dataset import Split
+from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.files import replacing
-from jaxticket.data.registry import DatasetSpec
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
@@ -22,7 +22,12 @@ _MANIFEST = "manifest.json"
 
 def cache_folder(spec: DatasetSpec, folder: Path) -> Path:
     """Where the decoded copy of `spec` lives."""
-    return folder / "cache" / f"{spec.name}-{spec.version}"
+    return folder / "cache" / f"{spec.name.replace('/', '-')}-{spec.version}"
+
+
+def has_cache(spec: DatasetSpec, folder: Path) -> bool:
+    """Whether there is a finished decoded copy; whether it is undamaged is seen when it is read."""
+    return (cache_folder(spec, folder) / _MANIFEST).is_file()
 
 
 def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
@@ -33,7 +38,7 @@ def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
         where there is a damaged one.
     """
     cache = cache_folder(spec, folder)
-    if not (cache / _MANIFEST).is_file():
+    if not has_cache(spec, folder):
         return None
     try:
         return _read(spec, cache)

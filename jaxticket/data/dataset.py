@@ -2,9 +2,12 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxticket.data.streaming import Stream
 
 
 class Split(NamedTuple):
@@ -18,10 +21,17 @@ class Split(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    @property
+    def size(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set, split and ready to be put on a device; its arrays are read-only.
+
+    The splits are arrays in memory (`Split`), or all three `Stream`s where the images are too many.
 
     Attributes:
         name: its registered name.
@@ -30,14 +40,15 @@ class Dataset:
         test: the test images.
         num_classes: labels are 0 to `num_classes - 1`.
         class_names: by label.
-        mean: per channel, of the pixels of `train` divided by 255.
+        mean: per channel, of pixels divided by 255: the customary constant of the data set, or else that of its
+            training images.
         std: per channel, the standard deviation of the same.
     """
 
     name: str
-    train: Split
-    val: Split
-    test: Split
+    train: "Split | Stream"
+    val: "Split | Stream"
+    test: "Split | Stream"
     num_classes: int
     class_names: tuple[str, ...]
     mean: tuple[float, ...]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jaxticket.core.errors import DataError
 from jaxticket.data.archives import existing, own_folder
+from jaxticket.data.facts import Archive, DatasetSpec
 from jaxticket.data.files import replacing
-from jaxticket.data.registry import Archive, DatasetSpec
 
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20

@@ -1,4 +1,4 @@
-"""From a name to a data set in memory."""
+"""From a name to a data set in memory, or to one that is streamed."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,8 @@ import numpy as np
 from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry, sources
 from jaxticket.data.dataset import Dataset, Split, channel_statistics, validation_split
+from jaxticket.data.parts import check_parts, class_parts, noisy_labels, parse_part, take_classes
+from jaxticket.data.streaming import open_streams
 
 
 def load(
@@ -17,12 +19,20 @@ def load(
     download: bool = False,
     val_fraction: float = 0.1,
     val_seed: int = 0,
+    train_fraction: float = 1.0,
+    part: str = "full",
+    class_order: str = "label",
+    class_seed: int = 0,
+    label_noise: float = 0.0,
+    noise_seed: int = 0,
+    side: int = 0,
 ) -> Dataset:
     """The data set `name`, with a validation split taken from its official training images.
 
     The order of the images, and so which of them are kept for validation, does not depend on where they were
     found. `digits`, which comes with the package, has no official test split; its last 360 images in a fixed
-    permutation are the test split, the other 1,437 the official training images.
+    permutation are the test split, the other 1,437 the official training images. Which images validate depends on
+    `val_fraction` and `val_seed` alone: an image that validates the whole set validates its part too.
 
     Args:
         name: a registered name; `names()` lists them.
@@ -31,27 +41,48 @@ def load(
         download: whether missing archives may be fetched from their public address; nothing is fetched else.
         val_fraction: share of the official training images kept for validation, in [0, 1).
         val_seed: which ones, at least 0.
+        train_fraction: share of the remaining training images that is used, the first ones, in (0, 1].
+        part: `full`, or which part of the classes in all three splits, such as `1/2`; see `class_parts`.
+        class_order: `label` or `shuffled`: how classes are dealt out to parts.
+        class_seed: of the shuffle.
+        label_noise: share of the training labels that is made wrong; validation and test labels stay right.
+        noise_seed: of the wrong labels.
+        side: height and width of streamed images, 0: those of the registry; others have the size they have.
 
     Raises:
-        ConfigError: an unknown name, or a fraction or seed that is out of range.
+        ConfigError: an unknown name, or a number or part that cannot be.
         DataError: the data is missing, damaged or not what its name says; the message says how to mend it.
     """
     spec = registry.spec(name)
-    _, val_size, _ = spec.split_sizes(val_fraction)
+    train_size, val_size, _ = spec.split_sizes(val_fraction)
     if val_seed < 0:
         raise ConfigError(f"val_seed={val_seed!r}: must be at least 0")
-    official = sources.official_splits(spec, data_folder(folder), download=download)
+    if not 0 < train_fraction <= 1 or not round(train_fraction * train_size):
+        raise ConfigError(f"train_fraction={train_fraction!r}: must be in (0, 1] and leave an image to train on")
+    if not 0 <= label_noise <= 1:
+        raise ConfigError(f"label_noise={label_noise!r}: must be at least 0 and at most 1")
+    check_parts(spec, part)
     train_rows, val_rows = validation_split(spec.train_size, val_size, val_seed)
-    # Without a validation split the arrays stay as they are, mapped and not copied.
+    used_rows = train_rows[: round(train_fraction * train_size)]
+    if spec.stream:
+        return open_streams(spec, data_folder(folder), used_rows, val_rows, side or spec.image_shape[0])
+    official = sources.official_splits(spec, data_folder(folder), download=download)
+    # Where every row is used the arrays stay as they are, mapped and not copied.
     train = _rows(official["train"], train_rows) if val_size else official["train"]
-    mean, std = channel_statistics(train.images)
+    mean, std = (spec.mean, spec.std) if spec.mean else channel_statistics(train.images)
+    used = train if len(used_rows) == len(train_rows) else _rows(official["train"], used_rows)
+    if label_noise:
+        used = Split(used.images, noisy_labels(used.labels, label_noise, spec.num_classes, noise_seed))
+    splits = [used, _rows(official["train"], val_rows), official["test"]]
+    index, parts = parse_part(part)
+    classes = class_parts(spec.num_classes, parts, class_seed if class_order == "shuffled" else None)[index]
+    if parts > 1:
+        splits = [take_classes(split, classes) for split in splits]
     return Dataset(
-        name=name,
-        train=_read_only(train),
-        val=_read_only(_rows(official["train"], val_rows)),
-        test=_read_only(official["test"]),
-        num_classes=spec.num_classes,
-        class_names=spec.class_names,
+        name,
+        *(_read_only(split) for split in splits),
+        num_classes=len(classes),
+        class_names=tuple(spec.class_names[label] for label in classes) if parts > 1 else spec.class_names,
         mean=mean,
         std=std,
     )

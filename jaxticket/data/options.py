@@ -1,10 +1,42 @@
-"""Which data set an experiment uses, where it is looked for and how much of it is kept for validation."""
+"""Which data set an experiment uses, where it is looked for, how it is split and what its images go through."""
 
 import dataclasses
+from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data import registry
+from jaxticket.data.facts import DatasetSpec
+from jaxticket.data.parts import check_parts, parse_part
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentOptions:
+    """Random changes of training images, in this order; see `augmentation`. All are off by default.
+
+    Attributes:
+        crop_padding: pixels of zeros on every side, before a random crop of the image's own size.
+        resized_crop: side of a random window scaled to a square; test images are scaled and cropped in the middle.
+        flip: whether every other image is mirrored left to right.
+        rotation: greatest angle, in degrees, either way.
+        cutout: side of a square of zeros.
+        mixup: alpha of the mixture of two images and their labels.
+    """
+
+    crop_padding: int = option(0, minimum=0)
+    resized_crop: int = option(0, minimum=0)
+    flip: bool = option(False)
+    rotation: float = option(0.0, minimum=0, maximum=180)
+    cutout: int = option(0, minimum=0)
+    mixup: float = option(0.0, minimum=0)
+
+    def check(self, where: str) -> None:
+        """Refuses two kinds of crop at once."""
+        if self.crop_padding and self.resized_crop:
+            raise ConfigError(
+                f"config.{where}.crop_padding={self.crop_padding}: {where}.resized_crop={self.resized_crop} crops too; "
+                f"set one of them to 0"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +50,13 @@ class DataOptions:
             JAXTICKET_DATA, else `~/.cache/jaxticket/data`.
         val_fraction: share of the official training images kept for validation, in [0, 1).
         val_seed: which ones; apart from all other seeds, so that replicates share one validation split.
+        train_fraction: share of the remaining training images that is used, the first ones: 0.1 is `train[:10%]`.
+        part: `full`, or which part of the classes: `1/2` is the first of two equal parts (COLT, section 3).
+        class_order: how classes are dealt out to parts: by `label`, or `shuffled`.
+        class_seed: of the shuffle.
+        label_noise: share of the training labels that is replaced by another, wrong one.
+        noise_seed: which labels, and by what.
+        augment: random changes of training images.
     """
 
     name: str = option("digits")
@@ -25,9 +64,16 @@ class DataOptions:
     folder: str = option("", hashed=False)
     val_fraction: float = option(0.1, minimum=0, below=1)
     val_seed: int = option(0, minimum=0)
+    train_fraction: float = option(1.0, above=0, maximum=1)
+    part: str = option("full")
+    class_order: str = option("label", choices=("label", "shuffled"))
+    class_seed: int = option(0, minimum=0)
+    label_noise: float = option(0.0, minimum=0, maximum=1)
+    noise_seed: int = option(0, minimum=0)
+    augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 
     def check(self, where: str) -> None:
-        """Refuses unknown data sets and fractions that leave nothing to train on; reads no data.
+        """Refuses unknown data sets, and splits and parts that cannot be made; reads no data.
 
         Raises:
             ConfigError: naming the key, the value and what is allowed.
@@ -35,7 +81,53 @@ class DataOptions:
         prefix = f"config.{where}." if where else "config."
         if self.name not in registry.names():
             raise ConfigError(f"{prefix}name={self.name!r}: {registry.unknown_name(self.name)}")
+        spec = registry.spec(self.name)
         try:
-            registry.spec(self.name).split_sizes(self.val_fraction)
+            train, _, _ = spec.split_sizes(self.val_fraction)
+            check_parts(spec, self.part)
         except ConfigError as error:
             raise ConfigError(f"{prefix}{error}") from error
+        if not round(self.train_fraction * train):
+            raise ConfigError(
+                f"{prefix}train_fraction={self.train_fraction}: leaves none of the {train} training images; raise it"
+            )
+        if spec.stream and self.label_noise:
+            raise ConfigError(
+                f"{prefix}label_noise={self.label_noise}: {self.name} is streamed and its labels stay as they are; "
+                f"set it to 0"
+            )
+        side = self.augment.resized_crop
+        if not spec.stream and side > min(spec.image_shape[:2]):
+            raise ConfigError(
+                f"{prefix}augment.resized_crop={side}: must be at most the side of the images of {self.name}, "
+                f"{min(spec.image_shape[:2])}"
+            )
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """The static facts of the whole data set."""
+        return registry.spec(self.name)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of labels, of the chosen part."""
+        return self.spec.num_classes // parse_part(self.part)[1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what a network is given."""
+        side = self.augment.resized_crop
+        return (side, side, self.spec.image_shape[2]) if side else self.spec.image_shape
+
+    def split_sizes(self) -> tuple[int, int, int] | None:
+        """The number of (training, validation, test) images; None where only the labels can tell: of a part."""
+        if self.part != "full":
+            return None
+        train, val, test = self.spec.split_sizes(self.val_fraction)
+        return round(self.train_fraction * train), val, test
+
+    def load_arguments(self) -> dict[str, Any]:
+        """What `load` is called with."""
+        arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        augment = arguments.pop("augment")
+        return {**arguments, "side": augment.resized_crop}

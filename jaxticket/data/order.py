@@ -5,24 +5,25 @@ for data read from raw archives, index 17 is the same image on every machine, an
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def hash_order(split: str, n: int) -> np.ndarray:
-    """The rows of a raw archive in the order of TensorFlow Datasets, int64 [n].
-
-    Holds for data sets whose keys are the running index, as those of the MNIST family are.
+def hash_order(split: str, keys: int | Sequence[str | int]) -> np.ndarray:
+    """The rows of a raw archive in the order of TensorFlow Datasets, int64 [number of keys].
 
     Args:
-        split: the split's name in TensorFlow Datasets, `train` or `test`; it is the salt of the hash.
-        n: number of examples in the archive.
+        split: the split's name in TensorFlow Datasets, such as `train`; it is the salt of the hash.
+        keys: the key of every example; a number n stands for the running index 0 .. n-1.
     """
     salted = hashlib.md5(split.encode(), usedforsecurity=False)
+    keys = range(keys) if isinstance(keys, int) else keys
 
-    def digest(key: int) -> bytes:
+    def digest(row: int) -> bytes:
         hashed = salted.copy()
-        hashed.update(str(key).encode())
+        # Keys that are paths hash alike on every system.
+        hashed.update(str(keys[row]).replace("\\", "/").encode())
         return hashed.digest()
 
-    return np.array(sorted(range(n), key=digest), np.int64)
+    return np.array(sorted(range(len(keys)), key=digest), np.int64)

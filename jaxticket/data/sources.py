@@ -1,15 +1,16 @@
 """Where a data set comes from: its sources by preference, a decoded copy, and what to say without one."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from jaxticket.core.errors import DataError
-from jaxticket.data.archives import own_folder, read_idx_archives
+from jaxticket.data.archives import READERS, own_folder, read_archives
 from jaxticket.data.cache import read_cache, write_cache
 from jaxticket.data.dataset import Split
 from jaxticket.data.digits import read_digits
 from jaxticket.data.download import fetch_archives
-from jaxticket.data.registry import DatasetSpec
+from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.tfds_folder import read_prepared
 
 Source = Callable[[DatasetSpec, Path], dict[str, Split] | None]
@@ -18,7 +19,7 @@ Source = Callable[[DatasetSpec, Path], dict[str, Split] | None]
 SOURCES: dict[str, Source] = {
     "vendored": lambda spec, folder: read_digits(),
     "tfds": read_prepared,
-    "idx": read_idx_archives,
+    **dict.fromkeys(READERS, read_archives),
 }
 
 
@@ -36,6 +37,11 @@ def official_splits(spec: DatasetSpec, folder: Path, *, download: bool = False) 
     Raises:
         DataError: the data is missing, damaged or not what its name says.
     """
+    if spec.stream:
+        raise DataError(
+            f"{spec.name} is too large to be kept in memory; it is streamed from the folder that "
+            f"`{prepare_command(spec, folder)}` writes"
+        )
     try:
         return _official_splits(spec, folder, download)
     except OSError as error:
@@ -51,7 +57,7 @@ def _official_splits(spec: DatasetSpec, folder: Path, download: bool) -> dict[st
     if splits is not None:
         return splits
     splits = _from_sources(spec, folder)
-    if splits is None and download:
+    if splits is None and download and spec.url:
         fetch_archives(spec, folder)
         splits = _from_sources(spec, folder)
     if splits is None:
@@ -63,27 +69,45 @@ def _official_splits(spec: DatasetSpec, folder: Path, download: bool) -> dict[st
 
 def missing_message(spec: DatasetSpec, folder: Path) -> str:
     """One line: what is missing, how large it is, and every way to get it."""
-    size = f"{spec.download_bytes / 1e6:.1f} MB"
-    files = ", ".join(archive.name for archive in spec.archives)
-    debian = f", or install the Debian package {spec.debian_package}" if spec.debian_package else ""
-    return (
-        f"{spec.name} is not on this machine: put {files} ({size} in all) into "
-        f"{own_folder(spec, folder)}{debian}, or let {size} be downloaded with --config.data.download=True "
-        "(in Python: download=True)"
-    )
+    size = size_text(spec.download_bytes)
+    files = ", ".join(archive.name for archive in spec.archives) + (f" ({size} in all)" if size else "")
+    ways = [] if spec.stream else [f"put {files} into {own_folder(spec, folder)}"]
+    if spec.debian_package:
+        ways.append(f"install Debian's {spec.debian_package}")
+    ways.append((f"get {files} and " if spec.stream else "") + f"run `{prepare_command(spec, folder)}`")
+    if spec.url:
+        ways.append(f"let {size} be downloaded with --config.data.download=True (in Python: download=True)")
+    access = f"; {spec.access}" if spec.access else ""
+    return f"{spec.name} is not on this machine: {', or '.join(ways)}{access}"
+
+
+def prepare_command(spec: DatasetSpec, folder: Path) -> str:
+    """The command that turns archives of `spec`, wherever they lie, into a folder of TensorFlow Datasets."""
+    return f"python -m jaxticket.data prepare {spec.name} --archive PATH --folder {shlex.quote(str(folder))}"
+
+
+def size_text(size: int) -> str:
+    """Bytes as people say them, such as `11.6 MB`; empty for 0."""
+    if not size:
+        return ""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _from_sources(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
     for source in spec.sources:
         splits = SOURCES[source](spec, folder)
         if splits is not None:
-            _check(spec, source, splits)
+            check_splits(spec, source, splits)
             return splits
     return None
 
 
-def _check(spec: DatasetSpec, source: str, splits: dict[str, Split]) -> None:
-    """Refuses data that does not fit its registered facts."""
+def check_splits(spec: DatasetSpec, source: str, splits: dict[str, Split]) -> None:
+    """Refuses data that does not fit its registered facts.
+
+    Raises:
+        DataError: naming the split, what was found and what was expected.
+    """
     for name, size in spec.official_sizes.items():
         images, labels = splits[name]
         if images.shape != (size, *spec.image_shape) or labels.shape != (size,):

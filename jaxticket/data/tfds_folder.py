@@ -1,20 +1,38 @@
 """Data sets prepared by TensorFlow Datasets, as ArrayRecord or TFRecord files, read without TensorFlow."""
 
-import io
+import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from jaxticket.core.errors import DataError
 from jaxticket.data.dataset import Split
-from jaxticket.data.registry import DatasetSpec
+from jaxticket.data.examples import decode
+from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.tfrecord import read_records
 
 
+def own_prepared_folder(spec: DatasetSpec, folder: Path) -> Path:
+    """Where a prepared copy of `spec` belongs in a folder of data sets: `<name>/<version>` or `<name>/<config>/...`."""
+    return folder / spec.prepared_name / spec.version
+
+
+def find_prepared(spec: DatasetSpec, folder: Path) -> Path | None:
+    """The finished folder of `spec` in `folder`, $TFDS_DATA_DIR or `~/tensorflow_datasets`, whichever is first."""
+    for root in (folder, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"):
+        if not root:
+            continue
+        prepared = own_prepared_folder(spec, Path(root).expanduser())
+        if all((prepared / file).is_file() for file in ("dataset_info.json", "features.json")):
+            return prepared
+    return None
+
+
 def read_prepared(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
-    """The official splits from `<name>/<version>/` in `folder`, $TFDS_DATA_DIR or `~/tensorflow_datasets`.
+    """The official splits from the folder that `find_prepared` finds.
 
     Returns:
         The splits `train` and `test`, or None where there is no such folder.
@@ -22,47 +40,99 @@ def read_prepared(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
     Raises:
         DataError: there is one, but it is damaged or does not hold this data set.
     """
-    for root in (folder, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"):
-        if not root:
-            continue
-        prepared = Path(root).expanduser() / spec.name / spec.version
-        if all((prepared / file).is_file() for file in ("dataset_info.json", "features.json")):
-            return _read(spec, prepared)
-    return None
+    prepared = find_prepared(spec, folder)
+    return None if prepared is None else _read(spec, prepared)
+
+
+def prepared_source(spec: DatasetSpec, prepared: Path, split: str) -> "PreparedSource":
+    """The encoded images of one official split, to be read one by one in any order.
+
+    Args:
+        spec: the data set.
+        prepared: its folder, from `find_prepared`.
+        split: `train` or `test`.
+
+    Raises:
+        DataError: the folder is damaged, not in the ArrayRecord format, or does not hold this data set.
+    """
+    import tensorflow_datasets as tfds
+
+    with _refusing(spec, prepared):
+        builder: Any = tfds.builder_from_directory(prepared)
+        if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+            raise DataError(
+                f"{prepared}: is in the format {builder.info.file_format.value}, which cannot be read in any order; "
+                "prepare it with python -m jaxticket.data prepare, in another folder"
+            )
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        source = PreparedSource(builder.as_data_source(spec.tfds_split(split), decoders=decoders), spec.label_key)
+        _check_size(spec, prepared, split, len(source))
+        return source
+
+
+class PreparedSource(Sequence[tuple[bytes, int]]):
+    """Row -> (encoded image, label); may be read from several threads."""
+
+    def __init__(self, source: Any, label_key: str) -> None:
+        self._source = source
+        self._label_key = label_key
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[bytes, int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[bytes, int]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[bytes, int] | list[tuple[bytes, int]]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        example = self._source[index]
+        return example["image"], int(example[self._label_key])
 
 
 def _read(spec: DatasetSpec, prepared: Path) -> dict[str, Split]:
     import tensorflow_datasets as tfds
 
+    with _refusing(spec, prepared):
+        builder: Any = tfds.builder_from_directory(prepared)
+        return {name: _read_split(spec, prepared, builder, name) for name in spec.official_sizes}
+
+
+@contextlib.contextmanager
+def _refusing(spec: DatasetSpec, prepared: Path) -> Iterator[None]:
     try:
-        builder = tfds.builder_from_directory(prepared)
-        return {name: _read_split(spec, builder, name) for name in spec.official_sizes}
+        yield
     except DataError:
         raise
     # Whatever a foreign or damaged file makes the readers below raise, it is the folder that is wrong.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"{prepared}: cannot be read as {spec.name} ({reason}); remove the folder or prepare it again"
+            f"{prepared}: cannot be read as {spec.name} ({reason}); remove the folder and prepare it again"
         ) from error
 
 
-def _read_split(spec: DatasetSpec, builder: Any, name: str) -> Split:
+def _check_size(spec: DatasetSpec, prepared: Path, split: str, size: int) -> None:
+    if size != spec.official_sizes[split]:
+        raise DataError(
+            f"{prepared}: the split {split!r} holds {size:,} examples, {spec.name} has "
+            f"{spec.official_sizes[split]:,}; remove the folder and prepare it again"
+        )
+
+
+def _read_split(spec: DatasetSpec, prepared: Path, builder: Any, name: str) -> Split:
     import tensorflow_datasets as tfds
 
-    records = _records(builder, name)
-    if len(records) != spec.official_sizes[name]:
-        raise DataError(
-            f"{builder.data_dir}: the split {name!r} holds {len(records):,} examples, {spec.name} has "
-            f"{spec.official_sizes[name]:,}; remove the folder or prepare it again"
-        )
+    records = _records(builder, spec.tfds_split(name))
+    _check_size(spec, prepared, name, len(records))
     images = np.empty((len(records), *spec.image_shape), np.uint8)
     labels = np.empty(len(records), np.int32)
     decoders = {"image": tfds.decode.SkipDecoding()}
     for row, record in enumerate(records):
         example = builder.info.features.deserialize_example_np(record, decoders=decoders)
-        images[row] = _decode(example["image"], spec.image_shape)
-        labels[row] = example["label"]
+        images[row] = decode(example["image"], spec)
+        labels[row] = example[spec.label_key]
     return Split(images, labels)
 
 
@@ -75,15 +145,3 @@ def _records(builder: Any, split: str) -> list[bytes]:
         return [record for path in paths for record in read_records(Path(path))]
     source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
     return list(source.__getitems__(range(len(source)))) if len(source) else []
-
-
-def _decode(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """The pixels of an image file, uint8 of `shape`; its mode, grey or colour, must fit the shape."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(encoded)) as image:
-        pixels = np.asarray(image)
-    grey = pixels.ndim == 2 and shape[2] == 1
-    if pixels.dtype != np.uint8 or (pixels[..., None] if grey else pixels).shape != shape:
-        raise ValueError(f"an image has shape {pixels.shape} and type {pixels.dtype}, expected uint8 {shape}")
-    return pixels.reshape(shape)

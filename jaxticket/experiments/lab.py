@@ -80,7 +80,7 @@ class Lab(Setting):
 
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
             self.interrupts.check()
-            variables = models.init_variables(self.model, _key(seed, stream), self.spec.image_shape)
+            variables = models.init_variables(self.model, _key(seed, stream), self.image_shape)
             write_weights(folder / "weights.safetensors", Weights(*variables))
             return ["weights.safetensors"], {}
 

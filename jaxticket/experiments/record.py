@@ -59,14 +59,14 @@ class Record:
 
     def describe(self, lab: "Lab") -> None:
         """Notes the data set and the network."""
-        train, val, test = lab.spec.split_sizes(self._options.data.val_fraction)
+        train, val, test = lab.split_sizes
         self.summary["dataset"] = {
             "name": lab.spec.name,
             "train": train,
             "val": val,
             "test": test,
-            "classes": lab.spec.num_classes,
-            "image_shape": list(lab.spec.image_shape),
+            "classes": self._options.data.num_classes,
+            "image_shape": list(lab.image_shape),
         }
         sizes = [leaf.size for leaf in paths.leaves(lab.shapes.params).values()]
         self.summary["model"] = {"name": self._options.model.name, "parameters": sum(sizes), "prunable": None}
@@ -132,8 +132,8 @@ class Record:
             "model": {
                 "name": self._options.model.name,
                 "options": self._options.model.options,
-                "num_classes": lab.spec.num_classes,
-                "image_shape": list(lab.spec.image_shape),
+                "num_classes": self._options.data.num_classes,
+                "image_shape": list(lab.image_shape),
             },
             "dataset": lab.spec.name,
             "config": chosen(self._options),

@@ -32,7 +32,7 @@ class Setting:
         """The network."""
         return models.create_model(
             self.options.model.name,
-            num_classes=self.spec.num_classes,
+            num_classes=self.options.data.num_classes,
             dtype=self.options.train.compute_dtype,
             **self.options.model.options,
         )
@@ -40,31 +40,34 @@ class Setting:
     @functools.cached_property
     def shapes(self) -> Weights:
         """The network's arrays, abstract."""
-        return Weights(*models.abstract_variables(self.model, self.spec.image_shape))
+        return Weights(*models.abstract_variables(self.model, self.image_shape))
 
     @functools.cached_property
     def duration(self) -> Duration:
         """The length of every training run."""
-        train, _, _ = self.spec.split_sizes(self.options.data.val_fraction)
-        return Duration.of(self.options.train, train)
+        return Duration.of(self.options.train, self.split_sizes[0])
 
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data, read on first use."""
-        chosen_data = self.options.data
-        return data.load(
-            chosen_data.name,
-            folder=chosen_data.folder,
-            download=chosen_data.download,
-            val_fraction=chosen_data.val_fraction,
-            val_seed=chosen_data.val_seed,
-        )
+        return data.load(**self.options.data.load_arguments())
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what the network is given."""
+        return self.options.data.image_shape
+
+    @functools.cached_property
+    def split_sizes(self) -> tuple[int, int, int]:
+        """The number of (training, validation, test) images; of a part of the classes only the data itself can tell."""
+        known = self.options.data.split_sizes()
+        return known or (self.dataset.train.size, self.dataset.val.size, self.dataset.test.size)
 
     @functools.cached_property
     def trainer(self) -> Trainer:
         """The compiled step, shared by all runs."""
         apply = functools.partial(models.apply_model, self.model)
-        return Trainer(apply, self.dataset, self.options.train)
+        return Trainer(apply, self.dataset, self.options.train, self.options.data.augment)
 
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
         """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.
@@ -84,8 +87,8 @@ class Setting:
         """What the shapes and the initialisation of the network depend on."""
         return {
             "model": chosen(self.options.model),
-            "image_shape": list(self.spec.image_shape),
-            "num_classes": self.spec.num_classes,
+            "image_shape": list(self.image_shape),
+            "num_classes": self.options.data.num_classes,
         }
 
     def check_same_network(self, params: Any, folder: Path) -> None:

@@ -14,7 +14,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     lab, options = plan.lab, plan.lab.options
     prune = getattr(options, "prune", PruneOptions())
     prunable = lab.prunable(prune.rules)
-    train, val, test = lab.spec.split_sizes(options.data.val_fraction)
+    train, val, test = lab.split_sizes
 
     parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.spec.name}")
     parameters.columns[2].justify = "right"

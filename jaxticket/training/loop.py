@@ -11,7 +11,6 @@ import jax
 
 from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
-from jaxticket.data.pipeline import epoch_order
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Keys, Sums, TrainState, Weights
@@ -106,13 +105,13 @@ def fit(
     try:
         while step < duration.total_steps:
             epoch = step // duration.steps_per_epoch
-            order = epoch_order(keys.order, epoch, len(trainer.split("train").labels))
+            data = trainer.epoch(keys.order, epoch, step % duration.steps_per_epoch)
             epoch_end = min((epoch + 1) * duration.steps_per_epoch, duration.total_steps)
             epoch_begun, first_step = time.monotonic(), step
             while step < epoch_end:
                 count = min(chunk, epoch_end - step, next(s for s in stops if s > step) - step)
                 before = sums
-                state, sums = trainer.run(state, sums, order, count)
+                state, sums = trainer.run(state, sums, data, count)
                 step += count
                 # One call of run-ahead keeps the device busy and lets a stop be noticed soon.
                 jax.block_until_ready(before.loss)

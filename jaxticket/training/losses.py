@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxticket.training.batches import Targets
+
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
     """Softmax cross entropy of each example, in nats.
@@ -21,3 +23,11 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32), smoothing)
     return optax.softmax_cross_entropy(logits, targets)
+
+
+def mixed_cross_entropy(logits: jax.Array, targets: Targets, smoothing: float = 0.0) -> jax.Array:
+    """Cross entropy of each example of a batch that may be a mixture: float32 [B] (Zhang et al. 2018, section 2)."""
+    loss = cross_entropy(logits, targets.labels, smoothing)
+    if targets.others is None or targets.share is None:
+        return loss
+    return targets.share * loss + (1 - targets.share) * cross_entropy(logits, targets.others, smoothing)

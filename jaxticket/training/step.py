@@ -2,43 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxticket.core.masks import apply_mask
-from jaxticket.data.pipeline import normalise, take_batch
-from jaxticket.training.losses import cross_entropy
+from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Sums, TrainState
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
 ApplyFn = Callable[..., tuple[jax.Array, Any]]
-
-
-class DeviceSplit(NamedTuple):
-    """A split on the device: uint8 images [N, H, W, C], int32 labels [N], float32 example weights [N]."""
-
-    images: jax.Array
-    labels: jax.Array
-    weights: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Batches:
-    """How a split becomes batches: sizes and the normalisation, all constants of the compiled step."""
-
-    batch_size: int
-    steps_per_epoch: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dtype: str
-
-    def normalise(self, images: jax.Array) -> jax.Array:
-        """Uint8 [B, H, W, C] -> the network's input, in the compute dtype."""
-        return normalise(images, self.mean, self.std, self.dtype)
+Step = Callable[[TrainState, Sums, Epoch | Batch], tuple[TrainState, Sums]]
 
 
 def make_step(
@@ -47,24 +25,23 @@ def make_step(
     schedule: Callable[[jax.Array], jax.Array],
     batches: Batches,
     options: TrainOptions,
-) -> Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums]]:
-    """One masked optimizer step on the batch that `state.step` points at.
+) -> Step:
+    """One masked optimizer step on a given batch, or on the batch of an epoch that `state.step` points at.
 
     The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
     parameters stay as they were, so that they can be looked at.
 
     Returns:
-        (state, sums, training split, order int32 [N]) -> (state, sums).
+        (state, sums, epoch or batch) -> (state, sums).
     """
 
-    def step(state: TrainState, sums: Sums, split: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
-        position = (state.step % batches.steps_per_epoch) * batches.batch_size
-        raw, labels = take_batch(split.images, split.labels, order, position, batches.batch_size)
-        images = batches.normalise(raw)
+    def step(state: TrainState, sums: Sums, data: Epoch | Batch) -> tuple[TrainState, Sums]:
+        raw, labels = data.take(state.step, batches)
+        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
 
         def mean_loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             logits, model_state = apply(params, state.model_state, images, train=True)
-            return cross_entropy(logits, labels, options.label_smoothing).mean(), (logits, model_state)
+            return mixed_cross_entropy(logits, targets, options.label_smoothing).mean(), (logits, model_state)
 
         (loss, (logits, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
@@ -89,24 +66,20 @@ def make_step(
     return step
 
 
-def repeat(
-    step: Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums]],
-) -> Callable[[TrainState, Sums, DeviceSplit, jax.Array, jax.Array], tuple[TrainState, Sums]]:
+def repeat(step: Step) -> Callable[[TrainState, Sums, Epoch, jax.Array], tuple[TrainState, Sums]]:
     """`count` steps in one call; `count` is traced, so that one compilation serves every number of steps.
 
     The loop ends early after a loss that was not finite.
     """
 
-    def steps(
-        state: TrainState, sums: Sums, split: DeviceSplit, order: jax.Array, count: jax.Array
-    ) -> tuple[TrainState, Sums]:
+    def steps(state: TrainState, sums: Sums, epoch: Epoch, count: jax.Array) -> tuple[TrainState, Sums]:
         def go_on(carry: tuple[jax.Array, TrainState, Sums]) -> jax.Array:
             done, _, sums = carry
             return (done < count) & (sums.bad_step < 0)
 
         def body(carry: tuple[jax.Array, TrainState, Sums]) -> tuple[jax.Array, TrainState, Sums]:
             done, state, sums = carry
-            state, sums = step(state, sums, split, order)
+            state, sums = step(state, sums, epoch)
             return done + 1, state, sums
 
         _, state, sums = jax.lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state, sums))
@@ -131,7 +104,7 @@ def make_evaluation(
             images, labels, weights = (
                 jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
             )
-            logits, _ = apply(params, model_state, batches.normalise(images), train=False)
+            logits, _ = apply(params, model_state, batches.for_evaluation(images), train=False)
             losses = cross_entropy(logits, labels)
             right = (logits.argmax(-1) == labels) & (weights > 0)
             return dataclasses.replace(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,12 +12,15 @@ import numpy as np
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.dataset import Dataset, Split
-from jaxticket.data.pipeline import pad_to_multiple
+from jaxticket.data.options import AugmentOptions
+from jaxticket.data.pipeline import epoch_order, pad_to_multiple
+from jaxticket.data.streaming import Stream
+from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.state import Sums, TrainState, Weights
-from jaxticket.training.step import ApplyFn, Batches, DeviceSplit, make_evaluation, make_step, repeat
+from jaxticket.training.step import ApplyFn, make_evaluation, make_step, repeat
 
 _STEPS_PER_DISPATCH = 100
 
@@ -65,9 +68,14 @@ class Trainer:
         compilations: function name -> how often it was compiled.
     """
 
-    def __init__(self, apply: ApplyFn, dataset: Dataset, options: TrainOptions) -> None:
+    def __init__(
+        self, apply: ApplyFn, dataset: Dataset, options: TrainOptions, augment: AugmentOptions | None = None
+    ) -> None:
+        augment = augment or AugmentOptions()
+        if isinstance(dataset.train, Stream):  # which crops while it decodes
+            augment = dataclasses.replace(augment, resized_crop=0)
         self.options = options
-        self.duration = Duration.of(options, len(dataset.train.labels))
+        self.duration = Duration.of(options, dataset.train.size)
         self.compilations = {"train_step": 0, "evaluate": 0}
         self._batches = Batches(
             options.batch_size,
@@ -75,6 +83,7 @@ class Trainer:
             dataset.mean,
             dataset.std,
             options.compute_dtype,
+            augment,
         )
         self._dataset = dataset
         self._splits: dict[str, DeviceSplit] = {}
@@ -110,51 +119,79 @@ class Trainer:
             key=jnp.copy(key),
         )
 
-    def run(self, state: TrainState, sums: Sums, order: jax.Array, count: int) -> tuple[TrainState, Sums]:
+    def epoch(self, key: jax.Array, number: int, position: int = 0) -> Epoch | Iterator[Batch]:
+        """The training data of one epoch.
+
+        Args:
+            key: the run's key for the order of its data.
+            number: of the epoch, from 0.
+            position: the step of the epoch at which to begin.
+        """
+        train = self._dataset.train
+        if isinstance(train, Stream):
+            seed = int(jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32))
+            parts = train.epoch(self._batches.batch_size, seed=seed, first=position)
+            return (Batch(jnp.asarray(images), jnp.asarray(labels)) for images, labels in parts)
+        return Epoch(self.split("train"), epoch_order(key, number, train.size))
+
+    def run(self, state: TrainState, sums: Sums, epoch: Epoch | Iterator[Batch], count: int) -> tuple[TrainState, Sums]:
         """`count` steps; `state` is donated. Returns before the device is done."""
-        train = self.split("train")
+        if not isinstance(epoch, Epoch):
+            for _ in range(count):
+                state, sums = self._single_step(state, sums, next(epoch))
+            return state, sums
         if count == 1 and self.steps_per_dispatch(state.params) == 1:
-            return self._single_step(state, sums, train, order)
-        return self._many_steps(state, sums, train, order, jnp.asarray(count, jnp.int32))
+            return self._single_step(state, sums, epoch)
+        return self._many_steps(state, sums, epoch, jnp.asarray(count, jnp.int32))
 
     def steps_per_dispatch(self, params: Any) -> int:
         """Steps per call of the compiled loop.
 
-        One for convolutions on the CPU, where XLA runs a convolution inside a loop about eight times slower.
+        One for streamed data, and for convolutions on the CPU, where XLA runs a convolution inside a loop about eight
+        times slower.
         """
         if self.options.steps_per_dispatch:
             return self.options.steps_per_dispatch
-        return 1 if self._unrolled(params) else _STEPS_PER_DISPATCH
+        streamed = isinstance(self._dataset.train, Stream)
+        return 1 if streamed or self._unrolled(params) else _STEPS_PER_DISPATCH
 
     def evaluate(self, weights: Weights, split: str) -> Scores | None:
         """Loss and accuracy over a whole split, `train`, `val` or `test`; None where it holds nothing."""
-        data = self.split(split)
-        count = len(data.labels) // self._batches.batch_size
-        if not count:
-            return None
-        chunk = 1 if self._unrolled(weights.params) else count
         sums = Sums.zero()
-        for first in range(0, count, chunk):
-            bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
-            sums = self._evaluate(weights.params, weights.model_state, data, *bounds, sums)
+        stream = getattr(self._dataset, split)
+        if isinstance(stream, Stream):
+            for part in stream.in_order(self._batches.batch_size):
+                sums = self._evaluate(*weights, self._padded(part), jnp.int32(0), jnp.int32(1), sums)
+        else:
+            data = self.split(split)
+            count = len(data.labels) // self._batches.batch_size
+            chunk = 1 if self._unrolled(weights.params) else max(count, 1)
+            for first in range(0, count, chunk):
+                bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
+                sums = self._evaluate(*weights, data, *bounds, sums)
+        if not stream.size:
+            return None
         total = jax.device_get(sums)
         return Scores(float(total.loss) / int(total.count), int(total.correct) / int(total.count))
 
     def split(self, name: str) -> DeviceSplit:
-        """A split on the device, moved there on first use and padded to whole batches."""
+        """A split in memory, moved to the device on first use; those for evaluation are padded to whole batches."""
         if name not in self._splits:
-            split: Split = getattr(self._dataset, name)
+            split = getattr(self._dataset, name)
             if name == "train":
-                weights = np.ones(len(split.labels), np.float32)
-                arrays = (np.asarray(split.images), np.asarray(split.labels), weights)
+                arrays = (np.asarray(split.images), np.asarray(split.labels), np.ones(split.size, np.float32))
+                self._splits[name] = DeviceSplit(*(jnp.asarray(array) for array in arrays))
             else:
-                arrays = pad_to_multiple(split, self._batches.batch_size)
-            self._splits[name] = DeviceSplit(*(jnp.asarray(array) for array in arrays))
+                self._splits[name] = self._padded(split)
         return self._splits[name]
 
     def copy(self, state: TrainState) -> Weights:
         """The weights of `state` in memory of their own, safe from donation."""
         return Weights(*self._copy((state.params, state.model_state)))
+
+    def _padded(self, split: Split) -> DeviceSplit:
+        arrays = pad_to_multiple(split, self._batches.batch_size)
+        return DeviceSplit(*(jnp.asarray(array) for array in arrays))
 
     def _unrolled(self, params: Any) -> bool:
         """Whether each step is a call of its own."""

@@ -6,13 +6,13 @@ import pytest
 
 from jaxticket.core.errors import DataError
 from jaxticket.data import registry
-from jaxticket.data.archives import find_archives, read_idx_archives
+from jaxticket.data.archives import find_archives, read_archives
 from jaxticket.data.order import hash_order
 
 
 def test_rows_come_in_hash_order(small, raw, place_archives, tmp_path):
     place_archives(tmp_path / "fashion_mnist")
-    splits = read_idx_archives(small, tmp_path)
+    splits = read_archives(small, tmp_path)
     assert splits is not None
     rows = hash_order("test", 120)
     assert np.array_equal(splits["test"].images[..., 0], raw["t10k-images-idx3-ubyte"][rows])
@@ -25,9 +25,9 @@ def test_rows_come_in_hash_order(small, raw, place_archives, tmp_path):
 @pytest.mark.parametrize("place", ["fashion_mnist", "downloads/manual", "debian"])
 def test_every_place_plain_or_compressed(small, place_archives, tmp_path, place, plain):
     row = dataclasses.replace(small, debian_folder=str(tmp_path / "debian"))
-    assert read_idx_archives(row, tmp_path) is None
+    assert read_archives(row, tmp_path) is None
     place_archives(tmp_path / place, plain=plain)
-    assert read_idx_archives(row, tmp_path) is not None
+    assert read_archives(row, tmp_path) is not None
 
 
 def test_the_own_folder_comes_first_and_an_incomplete_one_is_passed_by(small, place_archives, tmp_path):
@@ -49,7 +49,7 @@ def test_a_file_with_other_content_is_refused(small, raw, place_archives, tmp_pa
     content[-1] ^= 1
     path.write_bytes(gzip.compress(bytes(content)))
     with pytest.raises(DataError, match=r"is not t10k-labels-idx1-ubyte\.gz of fashion_mnist; put"):
-        read_idx_archives(small, tmp_path)
+        read_archives(small, tmp_path)
 
 
 def test_the_files_of_another_data_set_are_named(small, registered, place_archives, tmp_path):
@@ -63,4 +63,4 @@ def test_the_files_of_another_data_set_are_named(small, registered, place_archiv
         ),
     )
     with pytest.raises(DataError, match=r"of mnist but train-images-idx3-ubyte\.gz of fashion_mnist"):
-        read_idx_archives(renamed, tmp_path)
+        read_archives(renamed, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from jaxticket import data
 from jaxticket.core.errors import DataError
 from jaxticket.data import registry
-from jaxticket.data.archives import read_idx_archives
+from jaxticket.data.archives import read_archives
 from jaxticket.data.download import fetch_archives
 
 
@@ -48,7 +48,7 @@ def test_archives_are_fetched_once_and_checked(online, server, tmp_path, place_a
     fetch_archives(online, tmp_path)
     assert len(server.asked) == 4
     place_archives(tmp_path / "by_hand" / "fashion_mnist")
-    fetched, by_hand = (read_idx_archives(online, f) for f in (tmp_path, tmp_path / "by_hand"))
+    fetched, by_hand = (read_archives(online, f) for f in (tmp_path, tmp_path / "by_hand"))
     assert fetched is not None
     assert by_hand is not None
     assert np.array_equal(fetched["train"].images, by_hand["train"].images)

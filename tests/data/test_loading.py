@@ -57,13 +57,14 @@ def test_missing_data_is_one_line_with_every_remedy_and_no_network(tmp_path, mon
     assert str(error.value) == (
         "mnist is not on this machine: put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
         "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz (11.6 MB in all) into "
-        f"{tmp_path}/mnist, or let 11.6 MB be downloaded with --config.data.download=True "
+        f"{tmp_path}/mnist, or run `python -m jaxticket.data prepare mnist --archive PATH --folder {tmp_path}`, "
+        "or let 11.6 MB be downloaded with --config.data.download=True "
         "(in Python: download=True)"
     )
 
 
 def test_missing_data_names_the_debian_package(registered, tmp_path):
-    with pytest.raises(DataError, match="or install the Debian package dataset-fashion-mnist, or let"):
+    with pytest.raises(DataError, match="or install Debian's dataset-fashion-mnist, or run"):
         data.load("fashion_mnist", folder=tmp_path)
 
 
@@ -100,7 +101,7 @@ def test_sources_are_tried_in_order(registered, prepared, place_archives, tmp_pa
 
         return watched
 
-    for name, source in {"tfds": tfds_folder.read_prepared, "idx": archives.read_idx_archives}.items():
+    for name, source in {"tfds": tfds_folder.read_prepared, "idx": archives.read_archives}.items():
         monkeypatch.setitem(sources.SOURCES, name, watch(name, source))
 
     place_archives(tmp_path / "fashion_mnist")
@@ -133,7 +134,7 @@ def test_labels_outside_the_classes_are_refused(small, place_archives, tmp_path)
 
     place_archives(tmp_path / "fashion_mnist")
     nine = dataclasses.replace(small, class_names=small.class_names[:9])
-    with pytest.raises(DataError, match=r"labels from 0 to 9, expected 0 to 8"):
+    with pytest.raises(DataError, match=r"has the label 9, expected 0 to 8"):
         sources.official_splits(nine, tmp_path)
 
 

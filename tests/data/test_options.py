@@ -2,7 +2,7 @@ import pytest
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, parse
-from jaxticket.data import DataOptions
+from jaxticket.data import DataOptions, names
 
 
 def test_defaults():
@@ -24,9 +24,9 @@ def test_only_what_is_computed_is_hashed():
     [
         (
             {"name": "mnits"},
-            "config.data.name='mnits': must be one of digits, fashion_mnist, mnist; did you mean 'mnist'?",
+            f"config.data.name='mnits': must be one of {', '.join(names())}; did you mean 'mnist'?",
         ),
-        ({"name": "?"}, "config.data.name='?': must be one of digits, fashion_mnist, mnist"),
+        ({"name": "?"}, f"config.data.name='?': must be one of {', '.join(names())}"),
         ({"val_fraction": 1.0}, "config.data.val_fraction=1.0: must be less than 1"),
         ({"val_fraction": -0.1}, "config.data.val_fraction=-0.1: must be at least 0"),
         (

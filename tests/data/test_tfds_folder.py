@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxticket.core.errors import DataError
-from jaxticket.data.archives import read_idx_archives
-from jaxticket.data.tfds_folder import read_prepared
+from jaxticket.data.archives import read_archives
+from jaxticket.data.tfds_folder import find_prepared, prepared_source, read_prepared
 from jaxticket.data.tfrecord import masked_crc32c
 
 
@@ -49,7 +49,7 @@ def test_a_prepared_folder_holds_what_the_archives_hold_example_for_example(
     from_tfds = read_prepared(small, folder)
     archives = tmp_path_factory.mktemp("archives")
     place_archives(archives / "fashion_mnist")
-    from_idx = read_idx_archives(small, archives)
+    from_idx = read_archives(small, archives)
     assert from_tfds is not None
     assert from_idx is not None
     for split in ("train", "test"):
@@ -114,3 +114,22 @@ def test_a_damaged_folder_is_one_line(request, layout, damage, small):
         read_prepared(small, folder)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_source_needs_the_array_record_format_and_the_right_size(tfrecord, small):
+    folder = find_prepared(small, tfrecord)
+    assert folder is not None
+    with pytest.raises(DataError, match="is in the format tfrecord, which cannot be read in any order; prepare it"):
+        prepared_source(small, folder, "train")
+
+
+def test_a_source_has_one_example_at_a_time(array_record, small):
+    folder = find_prepared(small, array_record)
+    assert folder is not None
+    whole = read_prepared(small, array_record)
+    assert whole is not None
+    source = prepared_source(small, folder, "test")
+    assert len(source) == 120
+    assert [label for _, label in source[5:9]] == whole["test"].labels[5:9].tolist()
+    with pytest.raises(DataError, match="'test' holds 120 examples, fashion_mnist has 121; remove the folder"):
+        prepared_source(dataclasses.replace(small, test_size=121), folder, "test")

@@ -34,7 +34,7 @@ def undisturbed(trainer, start, mask, keys):
 def test_pruned_weights_and_moments_are_zero_after_50_steps(dataset, network, start, mask, keys, optimizer, nesterov):
     options = dataclasses.replace(OPTIONS, optimizer=optimizer, nesterov=nesterov, weight_decay=0.01)
     trainer = Trainer(network, dataset, options)
-    state, _ = trainer.run(trainer.begin(start, mask, keys.augment), Sums.zero(), np.arange(70, dtype=np.int32), 50)
+    state, _ = trainer.run(trainer.begin(start, mask, keys.augment), Sums.zero(), trainer.epoch(keys.order, 0), 50)
     assert int(state.step) == 50
     for path, kept in mask.items():
         trained = np.asarray(paths.leaves(state.params)[path])

@@ -1,0 +1,176 @@
+"""Splits too large for memory: encoded images on disk, decoded and cropped as they are needed.
+
+An epoch is a permutation, as it is for arrays in memory, and a batch is found by its number alone: what a run must
+remember to continue at any step is again the seed, the epoch and the position. Processes take every n-th image of the
+same permutation, so their shares are disjoint and together complete, and an image's random crop does not depend on how
+many processes there are. Order and reading are Grain's.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from jaxticket.core.errors import ConfigError, DataError
+from jaxticket.data.dataset import Dataset, Split
+from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
+from jaxticket.data.facts import DatasetSpec
+from jaxticket.data.sources import missing_message
+from jaxticket.data.tfds_folder import find_prepared, prepared_source
+
+
+class Source(Protocol):
+    """Random access to encoded images and their labels, from several threads at once."""
+
+    def __getitem__(self, row: int, /) -> tuple[bytes, int]:
+        """An image file, and a label."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """A split of encoded images with random access.
+
+    Attributes:
+        source: row -> (encoded image, label).
+        rows: which rows of the source belong to the split, int64 [N].
+        side: height and width of the decoded images.
+        threads: that read and decode.
+    """
+
+    source: Source
+    rows: np.ndarray
+    side: int
+    threads: int = 16
+
+    @property
+    def size(self) -> int:
+        """The number of images."""
+        return len(self.rows)
+
+    def epoch(
+        self, batch_size: int, *, seed: int, first: int = 0, process: tuple[int, int] = (0, 1)
+    ) -> Iterator[Split]:
+        """The full training batches of one epoch, from the batch `first` on; what fills no batch is left out.
+
+        Args:
+            batch_size: of all processes together.
+            seed: of order and crops, a number of 32 bits; another one for every epoch.
+            first: how many batches to skip, without reading them.
+            process: (index, count): this process gets the images `index`, `index + count`, ... of every batch.
+
+        Returns:
+            An iterator over splits of uint8 images [batch_size // count, side, side, 3] and int32 labels.
+
+        Raises:
+            ConfigError: the batch is larger than the split, or cannot be divided among the processes.
+            DataError: while iterating, an image cannot be decoded.
+        """
+        if batch_size > self.size:
+            raise ConfigError(f"batch_size={batch_size}: must be at most the {self.size} training images")
+        ordered = self._images().shuffle(seed=seed)
+        cropped = ordered.random_map(_RandomCrop(self.side), seed=seed)
+        return self._batches(cropped, batch_size, range(first, self.size // batch_size), process)
+
+    def in_order(self, batch_size: int, *, process: tuple[int, int] = (0, 1)) -> Iterator[Split]:
+        """Every image once, in order, cropped in the middle; the last batch may hold fewer images, or none."""
+        cropped = self._images().map(_CentreCrop(self.side))
+        return self._batches(cropped, batch_size, range(math.ceil(self.size / batch_size)), process)
+
+    def _images(self) -> Any:
+        grain = _grain()
+        return grain.MapDataset.source(_Rows(self.source, self.rows))
+
+    def _batches(self, images: Any, batch_size: int, numbers: range, process: tuple[int, int]) -> Iterator[Split]:
+        index, count = process
+        if batch_size % count:
+            raise ConfigError(f"batch_size={batch_size}: must be a multiple of the {count} processes")
+        # The share of one process of consecutive batches is consecutive in every `count`-th image.
+        own = images[numbers.start * batch_size : min(numbers.stop * batch_size, self.size)][index::count]
+        options = _grain().ReadOptions(num_threads=self.threads, prefetch_buffer_size=4 * batch_size // count)
+        iterator = iter(own.to_iter_dataset(options))
+        for number in numbers:
+            global_size = min(batch_size, self.size - number * batch_size)
+            examples = [next(iterator) for _ in range(len(range(index, global_size, count)))]
+            pixels = np.empty((len(examples), self.side, self.side, 3), np.uint8)
+            for row, (image, _) in enumerate(examples):
+                pixels[row] = image
+            yield Split(pixels, np.array([label for _, label in examples], np.int32))
+
+
+def open_streams(spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_rows: np.ndarray, side: int) -> Dataset:
+    """A streamed data set from the folder that `jaxticket.data prepare` or TensorFlow Datasets wrote.
+
+    Args:
+        spec: the data set.
+        folder: where data sets live.
+        train_rows: rows of the official training images to train on.
+        val_rows: those to validate on.
+        side: height and width of the images for the network.
+
+    Raises:
+        DataError: the folder is missing or not in the ArrayRecord format.
+        ConfigError: Grain or OpenCV is not installed.
+    """
+    _grain()
+    prepared = find_prepared(spec, folder)
+    if prepared is None:
+        raise DataError(missing_message(spec, folder))
+    train, test = (prepared_source(spec, prepared, split) for split in ("train", "test"))
+    return Dataset(
+        name=spec.name,
+        train=Stream(train, train_rows, side),
+        val=Stream(train, val_rows, side),
+        test=Stream(test, np.arange(spec.test_size), side),
+        num_classes=spec.num_classes,
+        class_names=spec.class_names,
+        mean=spec.mean,
+        std=spec.std,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Some rows of a source, as Grain wants them."""
+
+    source: Source
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        return self.source[int(self.rows[index])]
+
+
+@dataclasses.dataclass(frozen=True)
+class _CentreCrop:
+    side: int
+
+    def __call__(self, example: tuple[bytes, int]) -> tuple[np.ndarray, int]:
+        encoded, label = example
+        return centre_crop(decode_colour(encoded), self.side), label
+
+
+@dataclasses.dataclass(frozen=True)
+class _RandomCrop:
+    side: int
+
+    def __call__(self, example: tuple[bytes, int], rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        encoded, label = example
+        return random_resized_crop(decode_colour(encoded), self.side, rng), label
+
+
+def _grain() -> Any:
+    try:
+        import cv2  # noqa: F401
+        import grain
+    except ImportError as error:
+        raise ConfigError(
+            f"config.data.name: streamed data sets need {error.name}, which is not installed; "
+            "run pip install 'jaxticket[imagenet]'"
+        ) from error
+    return grain
