@@ -1,0 +1,166 @@
+"""From a split to the network's input: augmentation in the step, mixed targets, streams."""
+
+import dataclasses
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxticket.data import Dataset
+from jaxticket.data.options import AugmentOptions
+from jaxticket.data.streaming import Stream
+from jaxticket.training.batches import Batches, Targets
+from jaxticket.training.interrupts import InterruptedRun, Interrupts
+from jaxticket.training.loop import fit
+from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.progress import Quiet
+from jaxticket.training.state import Weights
+from jaxticket.training.trainer import Trainer
+
+RNG = np.random.default_rng(0)
+IMAGES = jnp.asarray(RNG.integers(1, 256, (6, 8, 8, 2), dtype=np.uint8))
+LABELS = jnp.arange(6, dtype=jnp.int32)
+PLAIN = Batches(6, 1, (0.4, 0.6), (0.2, 0.3), "float32")
+ALL = AugmentOptions(crop_padding=2, flip=True, rotation=10.0, cutout=3, mixup=0.5)
+
+
+def test_without_augmentation_training_and_evaluation_see_the_same():
+    images, targets = PLAIN.for_training(jax.random.key(0), IMAGES, LABELS)
+    assert np.array_equal(images, PLAIN.for_evaluation(IMAGES))
+    np.testing.assert_allclose(images, (np.asarray(IMAGES) / 255 - [0.4, 0.6]) / [0.2, 0.3], rtol=1e-5, atol=1e-6)
+    assert targets == Targets(LABELS)
+
+
+def test_one_change_does_not_depend_on_the_others():
+    key = jax.random.key(3)
+    cropped, flipped = (
+        dataclasses.replace(PLAIN, augment=how).for_training(key, IMAGES, LABELS)[0]
+        for how in (AugmentOptions(crop_padding=2), AugmentOptions(crop_padding=2, flip=True))
+    )
+    for one, other in zip(np.asarray(cropped), np.asarray(flipped), strict=True):
+        assert np.array_equal(one, other) or np.array_equal(one, other[:, ::-1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_change_at_once_in_jit(dtype):
+    batches = dataclasses.replace(PLAIN, augment=ALL, dtype=dtype)
+    images, targets = jax.jit(batches.for_training)(jax.random.key(0), IMAGES, LABELS)
+    assert (images.dtype, images.shape) == (dtype, IMAGES.shape)
+    assert np.array_equal(targets.others, LABELS[::-1])
+    assert jnp.isfinite(images).all()
+    assert np.array_equal(
+        batches.for_evaluation(IMAGES), dataclasses.replace(PLAIN, dtype=dtype).for_evaluation(IMAGES)
+    )
+
+
+def test_resized_crops_have_the_size_asked_for_in_training_and_evaluation():
+    batches = dataclasses.replace(PLAIN, augment=AugmentOptions(resized_crop=4))
+    assert batches.for_training(jax.random.key(0), IMAGES, LABELS)[0].shape == (6, 4, 4, 2)
+    assert batches.for_evaluation(IMAGES).shape == (6, 4, 4, 2)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixed_loss_is_the_mixture_of_losses(smoothing):
+    logits = jnp.asarray(RNG.normal(size=(6, 6)), jnp.float32)
+    share = jnp.asarray(0.3)
+    mixed = mixed_cross_entropy(logits, Targets(LABELS, LABELS[::-1], share), smoothing)
+    own, other = (cross_entropy(logits, labels, smoothing) for labels in (LABELS, LABELS[::-1]))
+    np.testing.assert_allclose(mixed, 0.3 * own + 0.7 * other, rtol=1e-5)
+    assert np.array_equal(mixed_cross_entropy(logits, Targets(LABELS), smoothing), own)
+
+
+def test_every_step_draws_anew_and_a_run_is_reproducible(dataset, network, start, mask, keys):
+    """A learning rate of almost nothing leaves the weights alone, so that losses differ by augmentation only."""
+    options = TrainOptions(epochs=2, batch_size=70, lr=1e-12, momentum=0.0)
+    augment = AugmentOptions(crop_padding=1, flip=True)
+
+    def losses(augment, keys=keys):
+        trainer = Trainer(network, dataset, options, augment)
+        return [record["train_loss"] for record in fit(trainer, start, mask, keys).history]
+
+    plain = losses(AugmentOptions())
+    assert plain[0] == pytest.approx(plain[1], rel=1e-5)
+    augmented = losses(augment)
+    assert augmented == losses(augment)
+    assert abs(augmented[0] - augmented[1]) > 1e-3
+    assert augmented != losses(augment, keys._replace(augment=jax.random.key(9)))
+
+
+class Encoded:
+    """The images of a split as PNG files."""
+
+    def __init__(self, split):
+        self.split = split
+
+    def __getitem__(self, row):
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(self.split.images[row, ..., 0]).resize((20, 20)).save(file, "PNG")
+        return file.getvalue(), int(self.split.labels[row])
+
+
+@pytest.fixture(scope="module")
+def streams(dataset):
+    parts = {
+        name: Stream(Encoded(getattr(dataset, name)), np.arange(getattr(dataset, name).size), 4, threads=2)
+        for name in ("train", "val", "test")
+    }
+    return Dataset("streamed", **parts, num_classes=3, class_names=("a", "b", "c"), mean=(0.3,) * 3, std=(0.2,) * 3)
+
+
+@pytest.fixture
+def colour_start(start):
+    kernel = np.repeat(start.params["fc1"]["kernel"], 3, axis=0)
+    return Weights({**start.params, "fc1": {**start.params["fc1"], "kernel": kernel}}, start.model_state)
+
+
+@pytest.fixture
+def colour_mask(mask):
+    return {**mask, "fc1/kernel": np.repeat(mask["fc1/kernel"], 3, axis=0)}
+
+
+OPTIONS = TrainOptions(epochs=3, batch_size=16, lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def trainer(streams, network):
+    return Trainer(network, streams, OPTIONS, AugmentOptions(flip=True, resized_crop=4))
+
+
+def test_streamed_training_learns_and_evaluates_every_image_once(trainer, colour_start, colour_mask, keys):
+    found = fit(trainer, colour_start, colour_mask, keys)
+    losses = [record["train_loss"] for record in found.history]
+    assert losses[-1] < losses[0]
+    assert int(found.last.model_state["seen"]) == 3 * (70 // 16)
+    accuracies = {name: trainer.evaluate(found.last, name).accuracy for name in ("val", "test")}
+    for name, count in {"val": 21, "test": 33}.items():
+        assert accuracies[name] * count == pytest.approx(round(accuracies[name] * count), abs=1e-4)
+    assert trainer.compilations == {"train_step": 1, "evaluate": 1}
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 9])
+def test_streamed_run_stopped_anywhere_continues_with_the_same_batches(
+    trainer, colour_start, colour_mask, keys, tmp_path, stop_at
+):
+    undisturbed = fit(trainer, colour_start, colour_mask, keys)
+    interrupts = Interrupts()
+
+    class StopAt(Quiet):
+        def advance(self, step, **rest):
+            interrupts.requested = interrupts.requested or step == stop_at
+
+    with pytest.raises(InterruptedRun):
+        fit(trainer, colour_start, colour_mask, keys, folder=tmp_path / "c", interrupts=interrupts, progress=StopAt())
+    continued = fit(trainer, colour_start, colour_mask, keys, folder=tmp_path / "c")
+    for found, expected in zip(jax.tree.leaves(continued.last), jax.tree.leaves(undisturbed.last), strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_streamed_split_without_images_has_no_scores(streams, network, colour_start):
+    empty = dataclasses.replace(streams.val, rows=np.arange(0))
+    trainer = Trainer(network, dataclasses.replace(streams, val=empty), OPTIONS)
+    assert trainer.evaluate(colour_start, "val") is None
