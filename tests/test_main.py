@@ -77,6 +77,33 @@ WRONG = [
     ([":modle=conv2"], [], ["'modle=conv2'"]),
     ([":model=conv9"], [], ["config.model.name='conv9'", "conv2"]),
     ([":dataset=mnist"], ["--config.data.folder=/nowhere"], ["mnist", "config.data.download=True"]),
+    (
+        [":dataset=cifar10"],
+        ["--config.data.folder=/nowhere"],
+        ["cifar-10-binary.tar.gz", "170.1 MB", "/nowhere", "jaxticket.data prepare cifar10", "data.download=True"],
+    ),
+    (
+        [":dataset=imagenet2012"],
+        ["--config.data.folder=/nowhere"],
+        ["ILSVRC2012_img_train.tar", "154.6 GB", "account", "jaxticket.data prepare imagenet2012"],
+    ),
+    ([":dataset=cifar11"], [], ["config.data.name='cifar11'", "did you mean 'cifar10"]),
+    ([":model=vgg16"], [], ["a VGG takes images of 16x16 or more, got 8x8"]),
+    ([], ["--config.data.part=1/3"], ["config.data.part='1/3'", "use 2, 5, 10 parts"]),
+    ([], ["--config.data.part=half"], ["config.data.part='half'", "'1/2'"]),
+    ([], ["--config.data.train_fraction=0."], ["config.data.train_fraction=0.0", "more than 0"]),
+    ([], ["--config.data.label_noise=1.5"], ["config.data.label_noise=1.5", "at most 1"]),
+    ([], ["--config.data.augment.resized_crop=9"], ["config.data.augment.resized_crop=9", "digits, 8"]),
+    (
+        [],
+        ["--config.data.augment.resized_crop=8", "--config.data.augment.crop_padding=1"],
+        ["config.data.augment.crop_padding=1", "set one of them to 0"],
+    ),
+    (
+        [":dataset=imagenet2012"],
+        ["--config.data.label_noise=0.1"],
+        ["config.data.label_noise=0.1", "imagenet2012 is streamed"],
+    ),
 ]
 
 
@@ -218,7 +245,8 @@ def test_a_ticket_can_be_trained_again(small_ticket, tmp_path):
 
 
 def test_help_and_config_errors_load_nothing_heavy():
-    heavy = ["jax", "flax", "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "rich"]
+    heavy = ["jax", "flax", "optax", "orbax", "tensorflow_datasets", "grain", "cv2", "scipy"]
+    heavy += ["PIL", "matplotlib", "rich"]
     code = f"""
 import sys
 import jaxticket
