@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from jaxticket.core.activations import per_output as per_output
+    from jaxticket.core.activations import wanda as wanda
+    from jaxticket.core.criteria import bn_scale as bn_scale
+    from jaxticket.core.criteria import lamp as lamp
     from jaxticket.core.criteria import magnitude as magnitude
     from jaxticket.core.criteria import random_scores as random_scores
+    from jaxticket.core.granularity import UNSTRUCTURED as UNSTRUCTURED
+    from jaxticket.core.granularity import block as block
+    from jaxticket.core.granularity import channel as channel
+    from jaxticket.core.granularity import n_of_m as n_of_m
     from jaxticket.core.masks import DEFAULT_RULES as DEFAULT_RULES
     from jaxticket.core.masks import apply_mask as apply_mask
     from jaxticket.core.masks import count as count
@@ -27,6 +35,13 @@ if TYPE_CHECKING:
     from jaxticket.core.schedules import geometric as geometric
     from jaxticket.core.schedules import linear as linear
     from jaxticket.core.select import prune as prune
+    from jaxticket.core.sensitivity import grasp as grasp
+    from jaxticket.core.sensitivity import movement as movement
+    from jaxticket.core.sensitivity import obd as obd
+    from jaxticket.core.sensitivity import snip as snip
+    from jaxticket.core.sensitivity import taylor as taylor
+    from jaxticket.core.synflow import synflow as synflow
+    from jaxticket.core.synflow import synflow_prune as synflow_prune
     from jaxticket.core.transforms import keep_pruned as keep_pruned
     from jaxticket.core.transforms import mask_of as mask_of
     from jaxticket.ticket import Ticket as Ticket
@@ -38,7 +53,9 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "core.criteria": ("magnitude", "random_scores"),
+        "core.activations": ("per_output", "wanda"),
+        "core.criteria": ("bn_scale", "lamp", "magnitude", "random_scores"),
+        "core.granularity": ("UNSTRUCTURED", "block", "channel", "n_of_m"),
         "core.masks": (
             "DEFAULT_RULES",
             "apply_mask",
@@ -53,6 +70,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ),
         "core.schedules": ("cubic", "exponential", "geometric", "linear"),
         "core.select": ("prune",),
+        "core.sensitivity": ("grasp", "movement", "obd", "snip", "taylor"),
+        "core.synflow": ("synflow", "synflow_prune"),
         "core.transforms": ("keep_pruned", "mask_of"),
         "ticket": ("Ticket", "load_ticket", "save_ticket"),
     },

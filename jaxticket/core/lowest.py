@@ -95,19 +95,41 @@ def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[l
         many of these have a NaN score in each leaf, in the order of `layout.places`, uint32 [leaves].
     """
     wide = any(score.dtype == jnp.float64 for score in scores.values())
-    floating, integer = (jnp.float64, jnp.int64) if wide else (jnp.float32, jnp.int32)
-    lowest, pruned = jnp.iinfo(integer).min, jnp.iinfo(integer).max
+    pruned = jnp.iinfo(jnp.int64 if wide else jnp.int32).max
     not_a_number = pruned - 1
 
     def key(kept: jax.Array, score: jax.Array) -> jax.Array:
-        bits = lax.bitcast_convert_type(score.astype(floating), integer)
-        # Negative floats count down from -0.0, which has the lowest bits and so comes to lie on 0.0.
-        ordered = jnp.where(bits < 0, lowest - bits, bits)
-        return jnp.where(kept, jnp.where(jnp.isnan(score), not_a_number, ordered), pruned)
+        return jnp.where(kept, ordered_integers(score, wide=wide), pruned)
 
     keys = [jnp.stack([key(mask[place.path], scores[place.path]) for place in stack]) for stack in layout.stacks]
     counts = _count([[stack != pruned, stack == not_a_number] for stack in keys])
     return keys, _sum_by_group(counts[:, 0], layout), counts[:, 1]
+
+
+def ordered_integers(score: jax.Array, *, wide: bool = False) -> jax.Array:
+    """Integers in the order of the scores; -0.0 gives that of 0.0, NaN the greatest but one, and none is the least.
+
+    Args:
+        score: float array; half precision counts as float32.
+        wide: whether to count as float64, as float64 scores do.
+
+    Returns:
+        int32 or, for float64, int64 array of the shape of `score`.
+    """
+    wide = wide or score.dtype == jnp.float64
+    floating, integer = (jnp.float64, jnp.int64) if wide else (jnp.float32, jnp.int32)
+    lowest, highest = jnp.iinfo(integer).min, jnp.iinfo(integer).max
+    bits = lax.bitcast_convert_type(score.astype(floating), integer)
+    # Negative floats count down from -0.0, which has the lowest bits and so comes to lie on 0.0.
+    ordered = jnp.where(bits < 0, lowest - bits, bits)
+    return jnp.where(jnp.isnan(score), highest - 1, ordered)
+
+
+@functools.partial(jax.jit, static_argnames="layout")
+def hide(keys: list[jax.Array], mask: Mask, layout: Layout) -> list[jax.Array]:
+    """The keys with the greatest of all where the mask is True, so that these are never the lowest."""
+    hidden = [jnp.stack([mask[place.path] for place in stack]) for stack in layout.stacks]
+    return [jnp.where(at, jnp.iinfo(key.dtype).max, key) for at, key in zip(hidden, keys, strict=True)]
 
 
 @functools.partial(jax.jit, static_argnames="layout")

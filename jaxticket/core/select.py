@@ -1,7 +1,8 @@
 """Pruning: which weights go, given their scores; exact in number, stable in ties, the same on any number of devices.
 
-Every scope is two decisions: which leaves are compared with each other (groups), and how many weights go from each
-group. The removal itself is `lowest.remove_lowest`, whatever the scope.
+Whatever is asked, it takes the same steps: scores of weights are pooled into scores of units (granularity), a scope
+says which leaves are compared with each other and how many units go from each group, `lowest.remove_lowest` removes
+the lowest, and the units that stay are expanded to weights.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.lowest import layout_of, ordered_keys, remove_lowest
+from jaxticket.core.granularity import (
+    UNSTRUCTURED,
+    Granularity,
+    NOfM,
+    check_n_of_m,
+    expand_units,
+    keep_n_of_m,
+    pool_units,
+)
+from jaxticket.core.lowest import Layout, hide, layout_of, ordered_keys, remove_lowest
 from jaxticket.core.masks import Mask, check_fit, is_traced
 from jaxticket.core.rules import Path
+from jaxticket.core.scopes import (
+    Scope,
+    erk_numbers_to_remove,
+    groups_of,
+    least_kept,
+    numbers_to_remove,
+    sparsity_by_rules,
+)
 
-SCOPES = ("global", "layer")
 # Positions and counts are unsigned 32-bit integers; this is the largest of them that float32 holds too.
 MOST_PER_GROUP = 2**32 - 2**8
 
@@ -27,76 +44,142 @@ def prune(
     *,
     rate: Any = None,
     sparsity: Any = None,
-    scope: str = "global",
+    scope: Scope = "global",
+    granularity: Granularity | NOfM = UNSTRUCTURED,
+    max_layer_sparsity: float = 1.0,
 ) -> Mask:
-    """The mask without its lowest-scored weights, an exact number of them.
+    """The mask without its lowest-scored units, an exact number of them; a unit is a weight if nothing else is said.
 
-    A weight that is pruned already is never considered, so the masks of successive calls are nested. Among equal
-    scores the first in the order of (sorted path, C-order index) goes first; -0.0 equals 0.0.
+    What is pruned already is never considered, so the masks of successive calls are nested. Among equal scores the
+    first in the order of (sorted path, C-order index) goes first; -0.0 equals 0.0.
 
-    Everything but `scope` may be traced by `jit` or `vmap`, and arrays may be sharded over devices: the weights
-    stay where they are. A number of weights that depends on traced values is computed in float32. NaN scores cannot
-    be reported under tracing; they rank above infinity there.
+    `mask`, `scores`, `rate` and `sparsity` may be traced by `jit` or `vmap`, and arrays may be sharded over devices:
+    the weights stay where they are, except for those that form blocks across devices. A number of units that depends
+    on traced values is computed in float32. NaN scores cannot be reported under tracing; they rank above infinity
+    there.
 
     Args:
         mask: path -> bool array, True = kept.
         scores: path -> float array of the mask's paths and shapes, higher = keep; half precision counts as float32.
-        rate: remove `round(rate * kept)` of the weights still kept; in [0, 1].
-        sparsity: remove until `round(sparsity * all)` of all weights are pruned; in [0, 1]. A mask that is sparser
+        rate: remove `round(rate * kept)` of the units still kept; in [0, 1].
+        sparsity: remove until `round(sparsity * all)` of all units are pruned; in [0, 1]. A mask that is sparser
             already stays as it is.
-        scope: 'global' compares all weights with each other and counts over the whole mask, 'layer' does both
-            within each leaf.
+        scope: 'global' compares all units with each other and counts over the whole mask; 'layer' does both within
+            each leaf; 'erk' counts over the whole mask, and gives each leaf a density in proportion to the sum of its
+            dimensions over their product (`scopes.erk_numbers_to_remove`); a dictionary {regular expression: sparsity}
+            gives each leaf the sparsity of the first expression that matches its whole path, and neither `rate` nor
+            `sparsity` is given then.
+        granularity: what goes as one piece: `UNSTRUCTURED`, `block(rows, cols)`, `channel()` or any `Granularity`.
+            A unit is kept as long as any weight of it is, and rates and sparsities count units, whatever their
+            size. `n_of_m(n, m)` says itself how many weights go, so `rate`, `sparsity` and `scope` are not given.
+        max_layer_sparsity: with scope 'global', the largest share of its units that any leaf may lose, in [0, 1]. A
+            leaf keeps at least its best `ceil((1 - max_layer_sparsity) * all)`, and others lose more instead. Under
+            tracing as many go as can, where that is fewer than were asked for.
 
     Returns:
         A mask of the paths and shapes of `mask`.
 
     Raises:
-        MaskError: both or none of `rate` and `sparsity`, or one out of range; an unknown scope; scores that do not
-            fit the mask, or are NaN where it keeps; more than 4,294,967,040 weights compared with each other.
+        MaskError: both or none of `rate` and `sparsity`, or one out of range; an unknown scope, or one that does not
+            cover a leaf; a leaf that `granularity` does not fit; a combination that has no meaning, or a
+            `max_layer_sparsity` under which too few can go; scores that do not fit the mask, or are NaN where it
+            keeps; more than 4,294,967,040 units compared with each other.
     """
-    _check_share(rate, sparsity)
+    _check_demand(rate, sparsity, scope, granularity, max_layer_sparsity)
     _check_scores(mask, scores)
-    layout = layout_of(scores, _groups(mask, scope))
-    if max(layout.sizes) > MOST_PER_GROUP:
-        raise MaskError(
-            f"scope={scope!r} compares {max(layout.sizes)} weights with each other, at most {MOST_PER_GROUP} can be; "
-            "prune parts of the mask one by one, or with scope='layer'"
-        )
-    keys, kept, nan = ordered_keys(dict(mask), dict(scores), layout)
+    if isinstance(granularity, NOfM):
+        check_n_of_m(mask, granularity)
+        new, nan = keep_n_of_m(dict(mask), dict(scores), granularity)
+        _check_nan(nan, "weights")
+        return new
+    units, unit_scores = dict(mask), dict(scores)
+    if granularity != UNSTRUCTURED:
+        units, unit_scores = pool_units(units, unit_scores, granularity)
+    groups = groups_of("layer" if max_layer_sparsity < 1 else scope, mask)
+    layout = layout_of(unit_scores, groups)
+    _check_sizes(layout.sizes, scope)
+    keys, kept, nan = ordered_keys(units, unit_scores, layout)
     if not is_traced(nan):
         kept, nan = jax.device_get((kept, nan))
-        for place, number in zip(layout.places, nan, strict=True):
-            if number:
-                raise MaskError(f"scores[{place.path!r}] is NaN for {number} kept weights; NaN cannot be ranked")
-    return remove_lowest(dict(mask), keys, _numbers_to_remove(kept, layout.sizes, rate, sparsity), layout)
-
-
-def _groups(mask: Mask, scope: str) -> dict[Path, int]:
-    if scope == "global":
-        return dict.fromkeys(mask, 0)
-    if scope == "layer":
-        return {path: number for number, path in enumerate(sorted(mask))}
-    raise MaskError(f"scope={scope!r}: must be one of {', '.join(map(repr, SCOPES))}")
-
-
-def _numbers_to_remove(kept: Any, sizes: tuple[int, ...], rate: Any, sparsity: Any) -> Any:
-    """How many weights go, uint32 [groups]; Python's own arithmetic where all that it depends on is known."""
-    total = np.array(sizes, np.uint32)
-    share, wholes = (rate, kept) if sparsity is None else (sparsity, total)
-    if is_traced((share, wholes)):
-        part = jnp.round(jnp.asarray(share, jnp.float32) * wholes.astype(jnp.float32)).astype(jnp.uint32)
+        paths = [place.path for place in layout.places]
+        _check_nan(dict(zip(paths, nan, strict=True)), "weights" if granularity == UNSTRUCTURED else "units")
+    if max_layer_sparsity < 1:
+        keys, numbers = _protect_layers(units, keys, kept, layout, max_layer_sparsity, rate, sparsity)
+        layout = layout_of(unit_scores, groups_of(scope, mask))
+    elif isinstance(scope, Mapping):
+        numbers = numbers_to_remove(kept, layout.sizes, sparsity=_shares(scope, mask))
+    elif scope == "erk":
+        shapes = [np.shape(mask[path]) for path in sorted(mask)]
+        numbers = erk_numbers_to_remove(kept, layout.sizes, shapes, rate=rate, sparsity=sparsity)
     else:
-        part = np.array([round(float(share) * int(whole)) for whole in wholes], np.uint32)
-    if sparsity is None:
-        return jnp.minimum(part, kept)
-    return part - jnp.minimum(part, total - kept)
+        numbers = numbers_to_remove(kept, layout.sizes, rate=rate, sparsity=sparsity)
+    left = remove_lowest(units, keys, numbers, layout)
+    return left if granularity == UNSTRUCTURED else expand_units(dict(mask), left, granularity)
 
 
-def _check_share(rate: Any, sparsity: Any) -> None:
+def _protect_layers(
+    units: Mask, keys: list[jax.Array], kept: Any, layers: Layout, most: float, rate: Any, sparsity: Any
+) -> tuple[list[jax.Array], Any]:
+    """The keys without those of the units that must stay in their layer, and how many of all units go, uint32 [1]."""
+    numbers = jnp if is_traced(kept) else np
+    can_go = kept - numbers.minimum(kept, least_kept(layers.sizes, most))
+    best = remove_lowest(units, keys, can_go, layers)
+    size, all_kept, possible = sum(layers.sizes), _sum(kept), _sum(can_go)
+    wanted = numbers_to_remove(all_kept, (size,), rate=rate, sparsity=sparsity)
+    if is_traced((wanted, possible)):
+        wanted = jnp.minimum(wanted, possible)
+    elif wanted > possible:
+        demand = f"rate={rate!r}" if sparsity is None else f"sparsity={sparsity!r}"
+        reachable = size - int(all_kept[0]) + int(possible[0])
+        raise MaskError(
+            f"{demand} removes {wanted[0]} of {all_kept[0]} units, with max_layer_sparsity={most!r} only {possible[0]} "
+            f"can go (sparsity {reachable / size:.6g}); ask for less or allow more"
+        )
+    return hide(keys, best, layers), wanted
+
+
+def _sum(counts: Any) -> Any:
+    return counts.sum(keepdims=True, dtype=np.uint32)
+
+
+def _shares(scope: Mapping[str, Any], mask: Mask) -> list[Any]:
+    shares = sparsity_by_rules(scope, mask)
+    for share in shares:
+        _check_share("sparsity", share)
+    return shares
+
+
+def _check_demand(
+    rate: Any, sparsity: Any, scope: Scope, granularity: Granularity | NOfM, max_layer_sparsity: float
+) -> None:
+    if not isinstance(granularity, Granularity | NOfM):
+        raise MaskError(
+            f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel() or "
+            "an object with the methods pool and expand"
+        )
+    given = [f"{name}={share!r}" for name, share in (("rate", rate), ("sparsity", sparsity)) if share is not None]
+    limited = not isinstance(max_layer_sparsity, int | float) or max_layer_sparsity != 1
+    if limited:
+        _check_share("max_layer_sparsity", max_layer_sparsity)
+        given.append(f"max_layer_sparsity={max_layer_sparsity!r}")
+    if isinstance(granularity, NOfM):
+        if given or scope != "global":
+            extra = given[0] if given else f"scope={scope!r}"
+            raise MaskError(f"{extra} with {granularity}: it says itself how many weights go; leave the other out")
+        return
+    if limited and scope != "global":
+        raise MaskError(f"max_layer_sparsity={max_layer_sparsity!r} with scope={scope!r}: it needs scope='global'")
+    if isinstance(scope, Mapping):
+        if given:
+            raise MaskError(f"{given[0]} with scope={dict(scope)!r}: the dictionary gives the sparsities; leave it out")
+        return
     if (rate is None) == (sparsity is None):
         raise MaskError(f"rate={rate!r}, sparsity={sparsity!r}: exactly one of them must be given")
-    name, share = ("rate", rate) if sparsity is None else ("sparsity", sparsity)
-    if is_traced(share) and share.ndim == 0:
+    _check_share(*(("rate", rate) if sparsity is None else ("sparsity", sparsity)))
+
+
+def _check_share(name: str, share: Any) -> None:
+    if is_traced(share) and share.ndim == 0 and name != "max_layer_sparsity":
         return
     try:
         in_range = 0 <= float(share) <= 1
@@ -104,6 +187,23 @@ def _check_share(rate: Any, sparsity: Any) -> None:
         in_range = False
     if not in_range:
         raise MaskError(f"{name}={share!r}: must be one number from 0 to 1")
+
+
+def _check_sizes(sizes: tuple[int, ...], scope: Scope) -> None:
+    compared = max(sizes) if scope == "layer" or isinstance(scope, Mapping) else sum(sizes)
+    if compared > MOST_PER_GROUP:
+        raise MaskError(
+            f"scope={scope!r} compares {compared} units with each other, at most {MOST_PER_GROUP} can be; "
+            "prune parts of the mask one by one, or with scope='layer'"
+        )
+
+
+def _check_nan(numbers: Mapping[Path, Any], what: str) -> None:
+    if is_traced(numbers):
+        return
+    for path, number in jax.device_get(dict(numbers)).items():
+        if number:
+            raise MaskError(f"scores[{path!r}] is NaN for {number} kept {what}; NaN cannot be ranked")
 
 
 def _check_scores(mask: Mask, scores: Mapping[Path, Any]) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxticket.core import lowest, masks, select
+from jaxticket.core import lowest, masks
 from jaxticket.core.criteria import magnitude, random_scores
 from jaxticket.core.errors import MaskError
+from jaxticket.core.scopes import numbers_to_remove
 from jaxticket.core.select import prune
 
 # Every test below uses these shapes where it can: compilation is what tests of this kind spend their time on.
@@ -312,7 +313,7 @@ def test_survivors_of_iterative_pruning(size, levels) -> None:
 def test_structure_lth_2_1_survivors(levels) -> None:
     kept = np.array([levels[0]], np.uint32)
     for survivors in levels[1:]:
-        kept = kept - np.asarray(select._numbers_to_remove(kept, (levels[0],), 0.2, None))
+        kept = kept - np.asarray(numbers_to_remove(kept, (levels[0],), rate=0.2))
         assert kept == survivors
 
 

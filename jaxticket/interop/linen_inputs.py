@@ -1,0 +1,61 @@
+"""What goes into the layers of a Flax Linen network: the norms of their input features."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxticket.core.errors import MaskError
+from jaxticket.core.rules import Path
+
+
+def input_norms(
+    apply_fn: Callable[[Any, Any], Any], params: Any, batches: Iterable[tuple[Any, Any]]
+) -> dict[Path, Any]:
+    """The Euclidean norm of every input feature of every dense and convolutional layer, for `wanda`.
+
+    It is taken over all examples of all batches, and over all positions. Batches are taken one at a time by one
+    compiled step. Layers inside `nn.scan`, `nn.vmap` or `nn.remat` cannot be looked into.
+
+    Args:
+        apply_fn: (params, x) -> anything, calling `apply` of a Linen module.
+        params: its parameters; masked ones for the inputs that the pruned network has.
+        batches: (x, anything) pairs, gone through once.
+
+    Returns:
+        Path of the kernel -> float32 [inputs]; a layer that is called several times has one norm over all calls.
+
+    Raises:
+        MaskError: no batch, or no dense or convolutional layer is called.
+    """
+
+    @jax.jit
+    def squares(params: Any, x: Any) -> dict[Path, jax.Array]:
+        found: dict[Path, jax.Array] = {}
+
+        def listen(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+            if isinstance(context.module, nn.Dense | nn.Conv) and context.method_name == "__call__":
+                inputs = (args[0] if args else kwargs["inputs"]).astype(jnp.float32)
+                path = "/".join((*context.module.path, "kernel"))
+                found[path] = found.get(path, 0.0) + jnp.square(inputs).sum(tuple(range(inputs.ndim - 1)))
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(listen):
+            apply_fn(params, x)
+        return found
+
+    add = jax.jit(functools.partial(jax.tree.map, jnp.add), donate_argnums=0)
+    total = None
+    for x, _ in batches:
+        found = squares(params, x)
+        total = found if total is None else add(total, found)
+    if not total:
+        raise MaskError(
+            "there are no batches; at least one is needed"
+            if total is None
+            else "apply_fn called no nn.Dense and no nn.Conv; it must call `apply` of a Linen module"
+        )
+    return {path: jnp.sqrt(leaf) for path, leaf in total.items()}
