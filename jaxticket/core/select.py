@@ -85,6 +85,8 @@ def prune(
             `max_layer_sparsity` under which too few can go; scores that do not fit the mask, or are NaN where it
             keeps; more than 4,294,967,040 units compared with each other.
     """
+    if not mask:
+        raise MaskError("the mask has no leaves, so there is nothing to prune; see full_mask and its rules")
     _check_demand(rate, sparsity, scope, granularity, max_layer_sparsity)
     _check_scores(mask, scores)
     if isinstance(granularity, NOfM):

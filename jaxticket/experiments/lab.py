@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxticket import models, storage
-from jaxticket.core import criteria, masks
+from jaxticket.core import masks
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen
-from jaxticket.core.select import prune
-from jaxticket.experiments.options import ExperimentOptions, PruneOptions
+from jaxticket.core.scopes import empty_layers
+from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.stages import Cache, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.ticket import load_ticket
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.loop import discard_checkpoints, fit
+from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Keys, Weights
 
@@ -45,6 +49,11 @@ class Trained:
     def snapshot(self) -> WeightsRef:
         """The weights after the step that was asked for."""
         return WeightsRef(self.stage, "snapshot")
+
+    @property
+    def mask(self) -> MaskRef:
+        """The mask at the end of a run that changed it."""
+        return MaskRef(self.stage)
 
 
 class Lab(Setting):
@@ -125,6 +134,8 @@ class Lab(Setting):
         label: str,
         start_step: int = 0,
         snapshot_step: int = 0,
+        mask_update: MaskUpdate | None = None,
+        train: TrainOptions | None = None,
     ) -> Trained:
         """A network trained from `start` under `mask`, evaluated on all splits.
 
@@ -135,15 +146,18 @@ class Lab(Setting):
             label: what the run is called; not part of its key.
             start_step: where the schedule and the data order begin.
             snapshot_step: keep the weights after this step too; 0 keeps none.
+            mask_update: how the mask changes on the way; the last one is the stage's mask.
+            train: how, where that is not `config.train`.
         """
-        work = f"{self.duration.total_steps - start_step:,} steps"
+        train = train or self.options.train
+        work = f"{self.duration_of(train).total_steps - start_step:,} steps"
 
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
             self.interrupts.check()
             files = ["last.safetensors", "best.safetensors"]
             if snapshot_step:
                 files.append("snapshot.safetensors")
-            trainer, checkpoints = self.trainer, folder / "checkpoints"
+            trainer, checkpoints = self.trainer_of(train), folder / "checkpoints"
             result = fit(
                 trainer,
                 start.load(),
@@ -152,6 +166,7 @@ class Lab(Setting):
                 start_step=start_step,
                 snapshot_steps=(snapshot_step,) if snapshot_step else (),
                 on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
+                mask_update=mask_update,
                 folder=checkpoints,
                 label=label,
                 progress=self.progress,
@@ -172,45 +187,59 @@ class Lab(Setting):
                     scores = trainer.evaluate(weights, "test")
                     on_test[epoch] = None if scores is None else scores.accuracy
                 content |= {f"{name}_val_accuracy": on_val[epoch], f"{name}_test_accuracy": on_test[epoch]}
+            if mask_update:
+                stored, statistics = self._store_mask(folder, result.mask)
+                files, content = [*files, *stored], content | statistics
             discard_checkpoints(checkpoints)
             return files, content
 
         config = {
             **self.network_key(),
             "data": chosen(self.options.data),
-            "train": chosen(self.options.train),
+            "train": chosen(train),
             "seed": seed,
             "start_step": start_step,
             "snapshot_step": snapshot_step,
         }
+        if mask_update:
+            config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
         inputs = {"start": start.key, "mask": mask.key}
         stage = self.cache.stage("train", 1, config, inputs, run, label=label, work=work)
-        return Trained(stage, {"last": "last", "best_val": "best"}[self.options.train.select])
+        return Trained(stage, {"last": "last", "best_val": "best"}[train.select])
 
-    def prune(self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int) -> MaskRef:
-        """`mask` less the share `how.rate` of its survivors, chosen by the scores of `weights`."""
+    def prune(
+        self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
+    ) -> MaskRef:
+        """`mask` less what `how` ranks lowest by `weights`: its rate of the survivors, or down to a sparsity."""
 
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
             self.interrupts.check()
-            before, params = mask.load(), weights.load().params
-            if how.criterion == "magnitude":
-                scores = criteria.magnitude(params, before)
-            else:
-                # The mask's own key makes every round a fresh draw.
-                scores = criteria.random_scores(params, before, _key(seed, f"prune {mask.key}"))
-            return self._store_mask(folder, prune(before, scores, rate=how.rate, scope=how.scope))
+            # The mask's own key makes every round a fresh draw.
+            stream = f"prune {mask.key}" if how.criterion == "random" else "score"
+            new = pruned(self, weights.load(), mask.load(), how, _key(seed, stream), sparsity=sparsity)
+            self._warn_of_empty_layers(new)
+            return self._store_mask(folder, new)
 
         # The rules made the mask; they do not act a second time.
         config: dict[str, Any] = {"prune": chosen(dataclasses.replace(how, rules=()))}
-        if how.criterion == "random":
+        if how.criterion in ("random", *DATA_CRITERIA):
             config["seed"] = seed
+        if how.criterion in DATA_CRITERIA:
+            config["data"] = chosen(self.options.data)
+        if sparsity is not None:
+            config["sparsity"] = sparsity
         inputs = {"weights": weights.key, "mask": mask.key}
-        return MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"seed {seed}"))
+        return MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
 
     def record(self, branch: str, level: int, seed: int, trained: Trained, mask: MaskRef, *, start: WeightsRef) -> None:
         """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away."""
         if self._record is not None:
             self._record.add(self, branch, level, seed, trained, mask, start)
+
+    def _warn_of_empty_layers(self, mask: dict[str, Any]) -> None:
+        empty = empty_layers(mask)
+        if empty:
+            self.progress.note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
 
     def _store_mask(self, folder: Path, mask: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         storage.save_arrays(folder / "mask.safetensors", jax.device_get(mask))

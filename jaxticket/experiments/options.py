@@ -3,37 +3,12 @@
 import dataclasses
 import re
 
-from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
-from jaxticket.core.rules import match_rules
 from jaxticket.data.options import DataOptions
+from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.models.options import ModelOptions
 from jaxticket.training.options import TrainOptions
-
-
-@dataclasses.dataclass(frozen=True)
-class PruneOptions:
-    """How one round of pruning chooses.
-
-    Attributes:
-        rate: share of the surviving weights that a round removes.
-        scope: `global` ranks all layers together, `layer` each by itself.
-        criterion: what is ranked: `magnitude`, or `random` as a control.
-        rules: ordered (regular expression, prunable or not) pairs over parameter paths, first full match wins; empty
-            for every kernel but the stem's and the head's.
-    """
-
-    rate: float = option(0.2, above=0, below=1)
-    scope: str = option("global", choices=("global", "layer"))
-    criterion: str = option("magnitude", choices=("magnitude", "random"))
-    rules: tuple[tuple[str, bool], ...] = ()
-
-    def check(self, where: str) -> None:
-        """Refuses rules that are no regular expressions."""
-        try:
-            match_rules(self.rules, ())
-        except MaskError as error:
-            raise ConfigError(f"config.{where}.rules: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

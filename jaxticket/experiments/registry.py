@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
+from jaxticket.experiments.method_options import (
+    AdmmExperiment,
+    AtInitExperiment,
+    DynamicExperiment,
+    GradualExperiment,
+    OneshotExperiment,
+)
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
 
 if TYPE_CHECKING:
@@ -27,7 +34,15 @@ class Experiment:
 
 _EXPERIMENTS = {
     experiment.name: experiment
-    for experiment in (Experiment("train", TrainExperiment), Experiment("imp", ImpExperiment))
+    for experiment in (
+        Experiment("train", TrainExperiment),
+        Experiment("imp", ImpExperiment),
+        Experiment("oneshot", OneshotExperiment),
+        Experiment("at_init", AtInitExperiment),
+        Experiment("gradual", GradualExperiment),
+        Experiment("dynamic", DynamicExperiment),
+        Experiment("admm", AdmmExperiment),
+    )
 }
 
 

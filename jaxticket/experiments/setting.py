@@ -12,6 +12,7 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.options import chosen
 from jaxticket.data.dataset import Dataset
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Duration, Trainer
 
@@ -21,6 +22,7 @@ class Setting:
 
     def __init__(self, options: ExperimentOptions) -> None:
         self.options = options
+        self._trainers: dict[TrainOptions, Trainer] = {}
 
     @functools.cached_property
     def spec(self) -> data.DatasetSpec:
@@ -42,10 +44,14 @@ class Setting:
         """The network's arrays, abstract."""
         return Weights(*models.abstract_variables(self.model, self.image_shape))
 
-    @functools.cached_property
+    @property
     def duration(self) -> Duration:
-        """The length of every training run."""
-        return Duration.of(self.options.train, self.split_sizes[0])
+        """The length of every training run by `config.train`."""
+        return self.duration_of(self.options.train)
+
+    def duration_of(self, train: TrainOptions) -> Duration:
+        """The length of a training run by other options."""
+        return Duration.of(train, self.split_sizes[0])
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -63,11 +69,17 @@ class Setting:
         known = self.options.data.split_sizes()
         return known or (self.dataset.train.size, self.dataset.val.size, self.dataset.test.size)
 
-    @functools.cached_property
+    @property
     def trainer(self) -> Trainer:
-        """The compiled step, shared by all runs."""
-        apply = functools.partial(models.apply_model, self.model)
-        return Trainer(apply, self.dataset, self.options.train, self.options.data.augment)
+        """The compiled step, shared by all runs by `config.train`."""
+        return self.trainer_of(self.options.train)
+
+    def trainer_of(self, train: TrainOptions) -> Trainer:
+        """The compiled step of runs by other options, shared by all of them."""
+        if train not in self._trainers:
+            apply = functools.partial(models.apply_model, self.model)
+            self._trainers[train] = Trainer(apply, self.dataset, train, self.options.data.augment)
+        return self._trainers[train]
 
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
         """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.

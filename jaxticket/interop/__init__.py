@@ -1,4 +1,4 @@
-"""Weights from elsewhere: PyTorch checkpoints into Flax variables, without PyTorch."""
+"""Models and weights from elsewhere: Flax NNX models as functions, PyTorch checkpoints without PyTorch."""
 
 from typing import TYPE_CHECKING
 
@@ -7,12 +7,16 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.interop.from_torch import Converted as Converted
     from jaxticket.interop.from_torch import from_torch as from_torch
+    from jaxticket.interop.linen_inputs import input_norms as input_norms
+    from jaxticket.interop.nnx import functional as functional
     from jaxticket.interop.torch_files import read_torch as read_torch
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "from_torch": ("Converted", "from_torch"),
+        "linen_inputs": ("input_norms",),
+        "nnx": ("functional",),
         "torch_files": ("read_torch",),
     },
 )

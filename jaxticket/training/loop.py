@@ -12,6 +12,7 @@ import jax
 from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
+from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Keys, Sums, TrainState, Weights
 from jaxticket.training.trainer import Trainer
@@ -29,6 +30,7 @@ class Fit:
         best_epoch: that epoch, counted from 1.
         history: one record per epoch, JSON-ready.
         seconds: training time in all, interruptions left out.
+        mask: path -> bool array, as it was in the end.
     """
 
     last: Weights
@@ -36,6 +38,7 @@ class Fit:
     best_epoch: int
     history: list[dict[str, Any]]
     seconds: float
+    mask: dict[str, Any]
 
 
 @dataclasses.dataclass
@@ -66,6 +69,7 @@ def fit(
     start_step: int = 0,
     snapshot_steps: Collection[int] = (),
     on_snapshot: Callable[[int, Weights], None] | None = None,
+    mask_update: MaskUpdate | None = None,
     folder: Path | None = None,
     label: str = "",
     progress: Progress | None = None,
@@ -81,6 +85,7 @@ def fit(
         start_step: where the schedule and the data order begin (rewinding with the remaining schedule).
         snapshot_steps: steps after which `on_snapshot(step, weights)` is called.
         on_snapshot: must have stored the weights when it returns; after a crash it may be called again, with equals.
+        mask_update: how the mask changes on the way; until it is done no weights count as the best. None: it stays.
         folder: where checkpoints live; a run found there is continued. None makes none.
         label: what the network is called while it trains.
         progress: told what happens.
@@ -93,7 +98,7 @@ def fit(
     progress = progress or Quiet()
     interrupts = interrupts or Interrupts()
     duration = trainer.duration
-    state, sums = trainer.begin(start, mask, keys.augment, start_step), Sums.zero()
+    state, sums = trainer.begin(start, mask, keys.augment, start_step, mask_update), Sums.zero()
     run = _Run(best=trainer.copy(state))
     saver = _Saver(folder)
     state, sums = saver.restore(state, sums, run)
@@ -101,7 +106,9 @@ def fit(
     begun, offset = time.monotonic(), run.seconds
     progress.start(label, steps=duration.total_steps, done=step)
     chunk = trainer.steps_per_dispatch(state.params)
-    stops = sorted({s for s in snapshot_steps if s > step} | {duration.total_steps})
+    updates = mask_update.steps(duration.total_steps) if mask_update else range(0)
+    settled = max(updates, default=0)
+    stops = sorted({s for s in (*snapshot_steps, *updates) if s > step} | {duration.total_steps})
     try:
         while step < duration.total_steps:
             epoch = step // duration.steps_per_epoch
@@ -111,10 +118,13 @@ def fit(
             while step < epoch_end:
                 count = min(chunk, epoch_end - step, next(s for s in stops if s > step) - step)
                 before = sums
-                state, sums = trainer.run(state, sums, data, count)
+                state, sums = trainer.run(state, sums, data, count, mask_update)
                 step += count
                 # One call of run-ahead keeps the device busy and lets a stop be noticed soon.
                 jax.block_until_ready(before.loss)
+                if mask_update and step in updates:
+                    _refuse_non_finite(trainer, state, sums)
+                    state = trainer.update_mask(state, mask_update, data)
                 if step in snapshot_steps and on_snapshot is not None:
                     on_snapshot(step, trainer.copy(state))
                 rate = (step - first_step) * trainer.options.batch_size / (time.monotonic() - epoch_begun)
@@ -126,7 +136,7 @@ def fit(
                     raise InterruptedRun
             _refuse_non_finite(trainer, state, sums)
             run.seconds = offset + time.monotonic() - begun
-            record = _end_of_epoch(trainer, state, sums, run, epoch + 1, step)
+            record = _end_of_epoch(trainer, state, sums, run, epoch + 1, step, settled)
             progress.epoch(record)
             sums = Sums.zero()
             if step < duration.total_steps:
@@ -139,10 +149,12 @@ def fit(
         saver.close()
     last = Weights(state.params, state.model_state)
     best = run.best if run.best_epoch else last
-    return Fit(last, best, run.best_epoch or duration.epochs, run.history, run.seconds)
+    return Fit(last, best, run.best_epoch or duration.epochs, run.history, run.seconds, state.mask)
 
 
-def _end_of_epoch(trainer: Trainer, state: TrainState, sums: Sums, run: _Run, epoch: int, step: int) -> dict[str, Any]:
+def _end_of_epoch(
+    trainer: Trainer, state: TrainState, sums: Sums, run: _Run, epoch: int, step: int, settled: int
+) -> dict[str, Any]:
     """Evaluates where due, keeps the best weights, and adds the epoch's record to the history."""
     total = jax.device_get(sums)
     record: dict[str, Any] = {
@@ -159,7 +171,7 @@ def _end_of_epoch(trainer: Trainer, state: TrainState, sums: Sums, run: _Run, ep
         scores = trainer.evaluate(Weights(state.params, state.model_state), "val")
         if scores is not None:
             record.update(val_loss=scores.loss, val_accuracy=scores.accuracy)
-            if scores.accuracy > run.best_accuracy:
+            if scores.accuracy > run.best_accuracy and step >= settled:
                 run.best, run.best_accuracy, run.best_epoch = trainer.copy(state), scores.accuracy, epoch
     run.history.append(record)
     return record

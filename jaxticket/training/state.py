@@ -24,7 +24,10 @@ class Keys(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False."""
+    """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False.
+
+    `memory` is what a rule that acts on the mask remembers, or None.
+    """
 
     step: jax.Array
     params: Any
@@ -32,6 +35,7 @@ class TrainState:
     opt_state: Any
     mask: dict[str, jax.Array]
     key: jax.Array
+    memory: Any = None
 
 
 @jax.tree_util.register_dataclass

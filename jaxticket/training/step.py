@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxticket.core.masks import apply_mask
+from jaxticket.core.transforms import zero_pruned
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
+from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Sums, TrainState
 
@@ -25,11 +27,13 @@ def make_step(
     schedule: Callable[[jax.Array], jax.Array],
     batches: Batches,
     options: TrainOptions,
+    rule: MaskUpdate | None = None,
 ) -> Step:
     """One masked optimizer step on a given batch, or on the batch of an epoch that `state.step` points at.
 
     The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
-    parameters stay as they were, so that they can be looked at.
+    parameters stay as they were, so that they can be looked at. The penalty of `rule`, if it has one, is part of the
+    loss.
 
     Returns:
         (state, sums, epoch or batch) -> (state, sums).
@@ -41,7 +45,10 @@ def make_step(
 
         def mean_loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             logits, model_state = apply(params, state.model_state, images, train=True)
-            return mixed_cross_entropy(logits, targets, options.label_smoothing).mean(), (logits, model_state)
+            loss = mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
+            if rule is not None and rule.penalises:
+                loss += rule.penalty(params, state.mask, state.memory)
+            return loss, (logits, model_state)
 
         (loss, (logits, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
@@ -64,6 +71,35 @@ def make_step(
         return state, sums
 
     return step
+
+
+def make_gradients(
+    apply: ApplyFn, batches: Batches, options: TrainOptions
+) -> Callable[[TrainState, Epoch | Batch], Any]:
+    """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
+
+    def gradients(state: TrainState, data: Epoch | Batch) -> Any:
+        raw, labels = data.take(state.step, batches)
+        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
+
+        def mean_loss(params: Any) -> jax.Array:
+            logits, _ = apply(params, state.model_state, images, train=True)
+            return mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
+
+        return jax.grad(mean_loss)(state.params)
+
+    return gradients
+
+
+def with_mask(state: TrainState, mask: dict[str, jax.Array], memory: Any) -> TrainState:
+    """The state under another mask: what it prunes becomes zero, in the weights and in the optimizer's moments."""
+    return dataclasses.replace(
+        state,
+        params=apply_mask(state.params, mask),
+        opt_state=zero_pruned(state.opt_state, state.params, mask),
+        mask=mask,
+        memory=memory,
+    )
 
 
 def repeat(step: Step) -> Callable[[TrainState, Sums, Epoch, jax.Array], tuple[TrainState, Sums]]:

@@ -11,16 +11,18 @@ import numpy as np
 
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
 from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import epoch_order, pad_to_multiple
 from jaxticket.data.streaming import Stream
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.state import Sums, TrainState, Weights
-from jaxticket.training.step import ApplyFn, make_evaluation, make_step, repeat
+from jaxticket.training.step import ApplyFn, make_evaluation, make_gradients, make_step, repeat, with_mask
 
 _STEPS_PER_DISPATCH = 100
 
@@ -65,6 +67,7 @@ class Trainer:
 
     Attributes:
         duration: steps per epoch and in all.
+        batches: how a split becomes batches.
         compilations: function name -> how often it was compiled.
     """
 
@@ -77,7 +80,7 @@ class Trainer:
         self.options = options
         self.duration = Duration.of(options, dataset.train.size)
         self.compilations = {"train_step": 0, "evaluate": 0}
-        self._batches = Batches(
+        self.batches = Batches(
             options.batch_size,
             self.duration.steps_per_epoch,
             dataset.mean,
@@ -93,13 +96,21 @@ class Trainer:
             steps_per_epoch=self.duration.steps_per_epoch,
             total_steps=self.duration.total_steps,
         )
-        step = make_step(apply, self._optimizer, self.learning_rate, self._batches, options)
-        self._single_step = jax.jit(self._counted("train_step", step), donate_argnums=0)
-        self._many_steps = jax.jit(self._counted("train_step", repeat(step)), donate_argnums=0)
-        self._evaluate = jax.jit(self._counted("evaluate", make_evaluation(apply, self._batches)))
+        self._apply = apply
+        self._compiled: dict[MaskUpdate | None, tuple[Any, Any]] = {}
+        self._evaluate = jax.jit(self._counted("evaluate", make_evaluation(apply, self.batches)))
+        self._gradients = jax.jit(make_gradients(apply, self.batches, options))
+        self._with_mask = jax.jit(with_mask, donate_argnums=0)
         self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
-    def begin(self, start: Weights, mask: dict[str, Any], key: jax.Array, step: int = 0) -> TrainState:
+    def begin(
+        self,
+        start: Weights,
+        mask: dict[str, Any],
+        key: jax.Array,
+        step: int = 0,
+        rule: MaskUpdate | None = None,
+    ) -> TrainState:
         """A state at `step` with the pruned weights of `start` at zero and a fresh optimizer.
 
         Args:
@@ -107,6 +118,7 @@ class Trainer:
             mask: path -> bool array; the paths are leaves of `start.params`.
             key: for what is random within a step.
             step: where in the schedule and in the order of the data to start.
+            rule: what will act on the mask.
         """
         mask = {path: jnp.array(kept) for path, kept in mask.items()}
         params = masks.apply_mask(jax.tree.map(jnp.array, start.params), mask)
@@ -117,6 +129,7 @@ class Trainer:
             opt_state=self._optimizer.init(params),
             mask=mask,
             key=jnp.copy(key),
+            memory=None if rule is None else rule.remember(params, mask),
         )
 
     def epoch(self, key: jax.Array, number: int, position: int = 0) -> Epoch | Iterator[Batch]:
@@ -130,19 +143,45 @@ class Trainer:
         train = self._dataset.train
         if isinstance(train, Stream):
             seed = int(jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32))
-            parts = train.epoch(self._batches.batch_size, seed=seed, first=position)
+            parts = train.epoch(self.batches.batch_size, seed=seed, first=position)
             return (Batch(jnp.asarray(images), jnp.asarray(labels)) for images, labels in parts)
         return Epoch(self.split("train"), epoch_order(key, number, train.size))
 
-    def run(self, state: TrainState, sums: Sums, epoch: Epoch | Iterator[Batch], count: int) -> tuple[TrainState, Sums]:
+    def run(
+        self,
+        state: TrainState,
+        sums: Sums,
+        epoch: Epoch | Iterator[Batch],
+        count: int,
+        rule: MaskUpdate | None = None,
+    ) -> tuple[TrainState, Sums]:
         """`count` steps; `state` is donated. Returns before the device is done."""
+        single_step, many_steps = self._steps(rule)
         if not isinstance(epoch, Epoch):
             for _ in range(count):
-                state, sums = self._single_step(state, sums, next(epoch))
+                state, sums = single_step(state, sums, next(epoch))
             return state, sums
         if count == 1 and self.steps_per_dispatch(state.params) == 1:
-            return self._single_step(state, sums, epoch)
-        return self._many_steps(state, sums, epoch, jnp.asarray(count, jnp.int32))
+            return single_step(state, sums, epoch)
+        return many_steps(state, sums, epoch, jnp.asarray(count, jnp.int32))
+
+    def update_mask(self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch]) -> TrainState:
+        """The state, which is donated, under the mask that `update` gives it.
+
+        Raises:
+            ConfigError: gradients are asked for and the data is streamed.
+        """
+        gradients = None
+        if update.needs_gradients:
+            if not isinstance(epoch, Epoch):
+                raise ConfigError(
+                    "config.grow='gradient': needs data in memory, and this data set is streamed; use 'random'"
+                )
+            gradients = self._gradients(state, epoch)
+        step = int(state.step)
+        key = named_key(jax.random.fold_in(state.key, step), "mask")
+        mask, memory = update.update(step, state.params, state.mask, state.memory, gradients, key)
+        return self._with_mask(state, mask, memory)
 
     def steps_per_dispatch(self, params: Any) -> int:
         """Steps per call of the compiled loop.
@@ -160,11 +199,11 @@ class Trainer:
         sums = Sums.zero()
         stream = getattr(self._dataset, split)
         if isinstance(stream, Stream):
-            for part in stream.in_order(self._batches.batch_size):
+            for part in stream.in_order(self.batches.batch_size):
                 sums = self._evaluate(*weights, self._padded(part), jnp.int32(0), jnp.int32(1), sums)
         else:
             data = self.split(split)
-            count = len(data.labels) // self._batches.batch_size
+            count = len(data.labels) // self.batches.batch_size
             chunk = 1 if self._unrolled(weights.params) else max(count, 1)
             for first in range(0, count, chunk):
                 bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
@@ -189,8 +228,19 @@ class Trainer:
         """The weights of `state` in memory of their own, safe from donation."""
         return Weights(*self._copy((state.params, state.model_state)))
 
+    def _steps(self, rule: MaskUpdate | None) -> tuple[Any, Any]:
+        """One compiled step, and many; all rules without a penalty share them."""
+        key = rule if rule is not None and rule.penalises else None
+        if key not in self._compiled:
+            step = make_step(self._apply, self._optimizer, self.learning_rate, self.batches, self.options, key)
+            self._compiled[key] = (
+                jax.jit(self._counted("train_step", step), donate_argnums=0),
+                jax.jit(self._counted("train_step", repeat(step)), donate_argnums=0),
+            )
+        return self._compiled[key]
+
     def _padded(self, split: Split) -> DeviceSplit:
-        arrays = pad_to_multiple(split, self._batches.batch_size)
+        arrays = pad_to_multiple(split, self.batches.batch_size)
         return DeviceSplit(*(jnp.asarray(array) for array in arrays))
 
     def _unrolled(self, params: Any) -> bool:

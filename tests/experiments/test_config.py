@@ -1,7 +1,7 @@
 import pytest
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments import config_hash, default_config, parse_arguments, resolve
+from jaxticket.experiments import config_hash, default_config, names, parse_arguments, resolve
 
 
 def hash_of(experiment, **changes):
@@ -21,6 +21,12 @@ def hash_of(experiment, **changes):
         ("imp", {"train.epochs": 0, "train.steps": 1000, "seeds": (0, 1, 2)}, "575996f0"),
         ("imp", {"prune.scope": "layer", "prune.rate": 0.5, "rewind_epochs": 2}, "26b721b8"),
         ("imp", {"model.name": "conv2", "data.name": "fashion_mnist"}, "b36dc482"),
+        ("oneshot", {}, "0274f050"),
+        ("at_init", {}, "89961b73"),
+        ("gradual", {}, "8a7b5c52"),
+        ("dynamic", {}, "5a571366"),
+        ("admm", {}, "ddbd097c"),
+        ("imp", {"prune.criterion": "lamp", "data.part": "1/2", "data.augment.flip": True}, "6d71611f"),
         ("train", {}, "11fd3161"),
         ("train", {"train.optimizer": "adamw", "train.weight_decay": 0.01, "seed": 3}, "494a42c2"),
     ],
@@ -37,7 +43,7 @@ def test_what_is_not_computed_does_not_enter_the_hash():
 
 
 def test_defaults_resolve_and_every_key_is_there():
-    for name in ("train", "imp"):
+    for name in names():
         config = default_config(name)
         experiment, options = resolve(config)
         assert experiment.name == name

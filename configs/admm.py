@@ -1,0 +1,18 @@
+"""ADMM: weights are drawn towards a sparse copy of themselves before they are pruned, then trained again.
+
+    python -m jaxticket.main --config=configs/admm.py:model=lenet300,dataset=digits
+
+Arguments: `model`, `dataset`. `config.admm` has the length, learning rate and weight of the drawing phase. Four
+networks for each of three seeds take half a minute on 2 CPU cores (AMD EPYC); expect 0.97 at 90 % and 0.96 at 95 %.
+"""
+
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.presets import apply_preset
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
+    config = default_config("admm")
+    apply_preset(config, **arguments)
+    config.seeds = (0, 1, 2)
+    return config

@@ -1,0 +1,87 @@
+"""Dynamic sparse training: masks that lose weights and gain as many others, layer by layer.
+
+Here, and only here, weights come back. A weight that comes back starts at zero.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core.criteria import magnitude
+from jaxticket.core.errors import MaskError
+from jaxticket.core.lowest import layout_of, ordered_keys, remove_lowest
+from jaxticket.core.masks import Mask, is_traced, union
+from jaxticket.core.rules import Path
+from jaxticket.core.scopes import groups_of
+from jaxticket.core.select import prune
+
+
+def regrow(mask: Mask, drop_scores: Mapping[Path, Any], grow_scores: Mapping[Path, Any], rate: Any) -> Mask:
+    """Each leaf loses `round(rate * kept)` of its lowest weights and gains as many of the highest that it lacks.
+
+    With magnitudes to drop and random scores to grow it is SET (Mocanu et al. 2018, algorithm 1), with magnitudes of
+    gradients to grow RigL (Evci et al. 2020, algorithm 1), where a weight that was just dropped may be grown again.
+
+    Args:
+        mask: path -> bool array, True = kept; may be traced.
+        drop_scores: higher = keep, of the mask's paths and shapes.
+        grow_scores: higher = grow.
+        rate: share of the kept weights of every leaf, in [0, 1]; may be traced.
+
+    Returns:
+        A mask that keeps as many weights of each leaf as `mask` does.
+
+    Raises:
+        MaskError: scores that do not fit or are NaN, or a rate out of range.
+    """
+    left = prune(mask, drop_scores, rate=rate, scope="layer")
+    counts = [jnp.sum(mask[path], dtype=jnp.uint32) - jnp.sum(left[path], dtype=jnp.uint32) for path in sorted(mask)]
+    return _grow(left, grow_scores, jnp.stack(counts))
+
+
+def mutate(mask: Mask, params: Any, key: jax.Array, *, lower: float, upper: float) -> Mask:
+    """Each leaf is pruned by magnitude to the sparsity `lower` and grown at random to `upper`.
+
+    The bounds of the sparse-training code behind the sanity checks: with `lower` 0.92 and `upper` 0.90 a leaf of a
+    thousand weights keeps 80 of its largest and gains 20 at random. With `lower` equal to `upper` nothing grows.
+
+    Args:
+        mask: path -> bool array, True = kept.
+        params: any pytree of arrays; zero where the mask is False.
+        key: of the random growth.
+        lower: sparsity after pruning, in [0, 1].
+        upper: sparsity after growth, at most `lower`.
+
+    Raises:
+        MaskError: bounds that are out of range or the wrong way round, or a mask that does not fit.
+    """
+    if not 0 <= upper <= lower <= 1:
+        raise MaskError(f"lower={lower!r}, upper={upper!r}: must be sparsities with 0 <= upper <= lower <= 1")
+    left = prune(mask, magnitude(params, mask), sparsity=lower, scope="layer")
+    counts = [
+        jnp.uint32(max(0, np.size(left[path]) - round(upper * np.size(left[path]))))
+        - jnp.sum(left[path], dtype=jnp.uint32)
+        for path in sorted(left)
+    ]
+    # A mask that was sparser than `lower` before is brought to `upper` all the same.
+    return _grow(left, random_order(left, key), jnp.stack(counts))
+
+
+def random_order(mask: Mask, key: jax.Array) -> dict[Path, jax.Array]:
+    """Uniform random scores for every weight, kept or not; each path has a key of its own."""
+    keys = jax.random.split(key, len(mask))
+    return {path: jax.random.uniform(keys[i], np.shape(mask[path])) for i, path in enumerate(sorted(mask))}
+
+
+def _grow(mask: Mask, scores: Mapping[Path, Any], counts: jax.Array) -> Mask:
+    """The mask with the highest-scored weights that it lacks, `counts` of them in each leaf in sorted order."""
+    lacking = {path: ~jnp.asarray(kept) for path, kept in mask.items()}
+    layout = layout_of(scores, groups_of("layer", mask))
+    keys, available, nan = ordered_keys(lacking, dict(scores), layout)
+    if not is_traced(nan) and int(jnp.sum(nan)):
+        paths = [place.path for place in layout.places]
+        raise MaskError(f"{paths[int(jnp.argmax(nan))]!r} has NaN scores; look for the cause in what computed them")
+    return union(mask, remove_lowest(lacking, keys, available - counts, layout))

@@ -1,0 +1,38 @@
+"""Pruning by ADMM (Zhang et al. 2018), the alternating direction method of multipliers."""
+
+import dataclasses
+
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.method_options import AdmmExperiment
+from jaxticket.training.mask_updates import Admm
+
+
+def admm(lab: Lab, options: AdmmExperiment) -> None:
+    """Trains, draws the weights towards their pruned copy, prunes, and trains what is left from there."""
+    how = options.admm
+    thirds = (how.epochs / 3, how.epochs * 2 / 3)
+    drawing = dataclasses.replace(
+        options.train,
+        epochs=how.epochs,
+        steps=0,
+        lr=how.lr,
+        schedule="milestones",
+        milestones=thirds,
+        gamma=0.1,
+        warmup_epochs=0.0,
+        warmup_steps=0,
+    )
+    every = how.every_epochs * lab.duration.steps_per_epoch
+    for seed in options.replicates:
+        init = lab.init(seed)
+        full = lab.full_mask(options.prune.rules)
+        dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
+        lab.record("dense", 0, seed, dense, full, start=init)
+        for level, sparsity in enumerate(options.sparsities, start=1):
+            rule = Admm(every, how.rho, sparsity, options.prune.scope)
+            drawn = lab.train(
+                dense.weights, full, seed=seed, label=f"drawn-{level}-{seed}", mask_update=rule, train=drawing
+            )
+            mask = lab.prune(drawn.weights, full, options.prune, seed=seed, sparsity=sparsity)
+            trained = lab.train(drawn.weights, mask, seed=seed, label=f"admm-{level}-{seed}")
+            lab.record("admm", level, seed, trained, mask, start=drawn.weights)

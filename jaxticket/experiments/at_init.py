@@ -1,0 +1,22 @@
+"""Pruning before training: random, magnitude, SNIP, GraSP, SynFlow (Frankle et al. 2021 compare them)."""
+
+import dataclasses
+
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.method_options import AtInitExperiment
+
+
+def at_init(lab: Lab, options: AtInitExperiment) -> None:
+    """Scores the initial weights, prunes once to each sparsity, and trains what is left."""
+    for seed in options.replicates:
+        init = lab.init(seed)
+        full = lab.full_mask(options.prune.rules)
+        if options.dense:
+            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
+            lab.record("dense", 0, seed, dense, full, start=init)
+        for method in options.methods:
+            how = dataclasses.replace(options.prune, criterion=method)
+            for level, sparsity in enumerate(options.sparsities, start=1):
+                mask = lab.prune(init, full, how, seed=seed, sparsity=sparsity)
+                trained = lab.train(init, mask, seed=seed, label=f"{method}-{level}-{seed}")
+                lab.record(method, level, seed, trained, mask, start=init)

@@ -1,0 +1,29 @@
+"""Dynamic sparse training: SET (Mocanu et al. 2018), RigL (Evci et al. 2020), and a static random mask."""
+
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.method_options import DynamicExperiment
+from jaxticket.training.mask_updates import Regrowth
+
+_GROWTH = {"set": "random", "rigl": "gradient"}
+
+
+def dynamic(lab: Lab, options: DynamicExperiment) -> None:
+    """Trains from random masks, all methods from the same one, and lets them move while they train."""
+    end = round(options.end * lab.duration.total_steps)
+    for seed in options.replicates:
+        init = lab.init(seed)
+        full = lab.full_mask(options.prune.rules)
+        if options.dense:
+            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
+            lab.record("dense", 0, seed, dense, full, start=init)
+        for level, sparsity in enumerate(options.sparsities, start=1):
+            first = lab.prune(init, full, options.prune, seed=seed, sparsity=sparsity)
+            for method in options.methods:
+                label = f"{method}-{level}-{seed}"
+                if method == "static":
+                    trained, mask = lab.train(init, first, seed=seed, label=label), first
+                else:
+                    growth = Regrowth(_GROWTH[method], options.every_steps, end, options.rate)
+                    trained = lab.train(init, first, seed=seed, label=label, mask_update=growth)
+                    mask = trained.mask
+                lab.record(method, level, seed, trained, mask, start=init)

@@ -1,0 +1,179 @@
+"""What the experiments with methods other than IMP are told."""
+
+import dataclasses
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.prune_options import CRITERIA, PruneOptions
+
+
+def _check_sparsities(sparsities: tuple[float, ...]) -> None:
+    if not sparsities or list(sparsities) != sorted(set(sparsities)):
+        raise ConfigError(f"config.sparsities={sparsities}: must be increasing, such as (0.5, 0.9)")
+
+
+@dataclasses.dataclass(frozen=True)
+class OneshotExperiment(ExperimentOptions):
+    """A trained network pruned once, to each of some sparsities, and trained again.
+
+    Attributes:
+        sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
+        prune: what is ranked; its rate is not used.
+        retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
+            the rewind point on (`lr_rewind`), or from the trained weights with those of the last epochs (`finetune`).
+        rewind_epochs: the rewind point; 0 is the start.
+        finetune_epochs: how many.
+    """
+
+    sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1)
+    prune: PruneOptions = PruneOptions()
+    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "finetune"))
+    rewind_epochs: int = option(0, minimum=0)
+    finetune_epochs: int = option(0, minimum=0)
+
+    def check(self, where: str) -> None:
+        """Refuses epochs that are not used or do not exist."""
+        super().check(where)
+        _check_sparsities(self.sparsities)
+        if (self.retrain == "finetune") != bool(self.finetune_epochs):
+            raise ConfigError(
+                f"config.finetune_epochs={self.finetune_epochs}: must be above 0 with retrain='finetune', else 0; "
+                f"found {self.retrain!r}"
+            )
+        if self.retrain == "finetune" and self.rewind_epochs:
+            raise ConfigError(f"config.rewind_epochs={self.rewind_epochs}: retrain='finetune' does not rewind; set 0")
+        for key in ("rewind_epochs", "finetune_epochs"):
+            if self.train.epochs and getattr(self, key) >= self.train.epochs:
+                raise ConfigError(
+                    f"config.{key}={getattr(self, key)}: must be less than train.epochs={self.train.epochs}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class AtInitExperiment(ExperimentOptions):
+    """Networks pruned before they are trained.
+
+    Attributes:
+        methods: criteria, each a branch of the rows.
+        sparsities: increasing; level k of the rows is the k-th.
+        prune: scope, images and the rest; its criterion and rate are not used.
+        dense: whether the dense network is trained too, as level 0.
+    """
+
+    methods: tuple[str, ...] = ("random", "magnitude", "snip", "grasp", "synflow")
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    prune: PruneOptions = PruneOptions()
+    dense: bool = option(True)
+
+    def check(self, where: str) -> None:
+        """Refuses methods that do not exist."""
+        super().check(where)
+        _check_sparsities(self.sparsities)
+        unknown = sorted(set(self.methods) - set(CRITERIA))
+        if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ConfigError(
+                f"config.methods={self.methods}: must be different ones of {', '.join(CRITERIA)}, such as "
+                f"('snip', 'synflow')"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class GradualExperiment(ExperimentOptions):
+    """Gradual magnitude pruning while training.
+
+    Attributes:
+        sparsities: in the end, one network each; increasing.
+        prune: scope and rules; criterion, rate and granularity are not used.
+        begin: share of all steps after which pruning begins.
+        end: share of all steps at which the sparsity is reached.
+        every_steps: between two prunings.
+        dense: whether the dense network is trained too, as level 0.
+    """
+
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    prune: PruneOptions = PruneOptions()
+    begin: float = option(0.0, minimum=0, below=1)
+    end: float = option(0.75, above=0, maximum=1)
+    every_steps: int = option(10, minimum=1)
+    dense: bool = option(True)
+
+    def check(self, where: str) -> None:
+        """Refuses spans that end before they begin, and what is not used."""
+        super().check(where)
+        _check_sparsities(self.sparsities)
+        if self.begin >= self.end:
+            raise ConfigError(f"config.begin={self.begin}: must be less than end={self.end}")
+        if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+            raise ConfigError("config.prune: gradual pruning by magnitude uses scope and rules alone; leave the rest")
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicExperiment(ExperimentOptions):
+    """Sparse from the start, with a mask that moves: SET and RigL, and a mask that stays.
+
+    Attributes:
+        methods: `static`, `set`, `rigl`, each a branch of the rows.
+        sparsities: increasing; level k of the rows is the k-th.
+        prune: scope (`erk` is customary) and rules of the random first mask.
+        rate: share of the kept weights of each layer that is exchanged at first; it falls to 0 along a cosine.
+        end: share of all steps after which the mask stays.
+        every_steps: between two exchanges.
+        dense: whether the dense network is trained too, as level 0.
+    """
+
+    methods: tuple[str, ...] = ("static", "set", "rigl")
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    prune: PruneOptions = PruneOptions(scope="erk", criterion="random")
+    rate: float = option(0.3, above=0, below=1)
+    end: float = option(0.75, above=0, maximum=1)
+    every_steps: int = option(10, minimum=1)
+    dense: bool = option(True)
+
+    def check(self, where: str) -> None:
+        """Refuses methods that do not exist, and what is not used."""
+        super().check(where)
+        _check_sparsities(self.sparsities)
+        if not self.methods or set(self.methods) - {"static", "set", "rigl"}:
+            raise ConfigError(f"config.methods={self.methods}: must be some of static, set, rigl, such as ('rigl',)")
+        if self.prune.criterion != "random":
+            raise ConfigError(f"config.prune.criterion={self.prune.criterion!r}: the first mask is 'random'")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdmmOptions:
+    """The phase in which weights are drawn towards their pruned copy.
+
+    Attributes:
+        epochs: its length; the learning rate falls to a tenth after each third.
+        lr: the learning rate at first.
+        rho: weight of the penalty.
+        every_epochs: epochs between two updates of the copy and the multipliers.
+    """
+
+    epochs: int = option(9, minimum=1)
+    lr: float = option(1e-3, above=0)
+    rho: float = option(1e-3, above=0)
+    every_epochs: int = option(1, minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdmmExperiment(ExperimentOptions):
+    """A trained network, its weights drawn towards a sparse copy, pruned and trained again.
+
+    Attributes:
+        sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
+        prune: scope and rules; magnitudes are ranked, and the rate is not used.
+        admm: the phase in between.
+    """
+
+    sparsities: tuple[float, ...] = option((0.8, 0.9, 0.95), above=0, below=1)
+    prune: PruneOptions = PruneOptions()
+    admm: AdmmOptions = AdmmOptions()
+
+    def check(self, where: str) -> None:
+        """Refuses what is not used."""
+        super().check(where)
+        _check_sparsities(self.sparsities)
+        if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+            raise ConfigError("config.prune: ADMM ranks magnitudes and uses scope and rules alone; leave the rest")

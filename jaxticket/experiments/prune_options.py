@@ -1,0 +1,62 @@
+"""How one round of pruning chooses."""
+
+import dataclasses
+import re
+
+from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.options import option
+from jaxticket.core.rules import match_rules
+
+# Criteria that look at images, and all.
+DATA_CRITERIA = ("snip", "grasp", "obd")
+CRITERIA = ("magnitude", "random", "lamp", "synflow", *DATA_CRITERIA)
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneOptions:
+    """What is ranked, and what is compared with what.
+
+    Attributes:
+        rate: share of the surviving weights that a round removes, where no sparsity is asked for.
+        scope: `global` ranks all layers together, `layer` each by itself; `erk` gives small layers a higher density.
+        criterion: what is ranked: `magnitude`, `random` as a control, `lamp`, `snip` (on trained weights: Taylor),
+            `grasp`, `obd`, or `synflow`, which is global and unstructured.
+        granularity: what goes as one piece: `unstructured` (a weight), `channel` or `block:16x128`.
+        max_layer_sparsity: with scope `global`, the largest share that any layer may lose in all.
+        images_per_class: training images that a criterion which needs any looks at.
+        rounds: of `synflow`, each with new scores.
+        rules: ordered (regular expression, prunable or not) pairs over parameter paths, first full match wins; empty
+            for every kernel but the stem's and the head's.
+    """
+
+    rate: float = option(0.2, above=0, below=1)
+    scope: str = option("global", choices=("global", "layer", "erk"))
+    criterion: str = option("magnitude", choices=CRITERIA)
+    granularity: str = option("unstructured")
+    max_layer_sparsity: float = option(1.0, above=0, maximum=1)
+    images_per_class: int = option(10, minimum=1)
+    rounds: int = option(100, minimum=1)
+    rules: tuple[tuple[str, bool], ...] = ()
+
+    def check(self, where: str) -> None:
+        """Refuses rules that are no regular expressions, and combinations without a meaning."""
+        try:
+            match_rules(self.rules, ())
+        except MaskError as error:
+            raise ConfigError(f"config.{where}.rules: {error}") from error
+        if not re.fullmatch(r"unstructured|channel|block:[1-9]\d*x[1-9]\d*", self.granularity):
+            raise ConfigError(
+                f"config.{where}.granularity={self.granularity!r}: must be 'unstructured', 'channel' or such as "
+                f"'block:16x128'"
+            )
+        if self.max_layer_sparsity < 1 and self.scope != "global":
+            raise ConfigError(
+                f"config.{where}.max_layer_sparsity={self.max_layer_sparsity}: needs scope='global', found "
+                f"{self.scope!r}"
+            )
+        plain = self.scope == "global" and self.granularity == "unstructured" and self.max_layer_sparsity == 1
+        if self.criterion == "synflow" and not plain:
+            raise ConfigError(
+                f"config.{where}.criterion='synflow': is global and unstructured; leave scope, granularity and "
+                f"max_layer_sparsity at their defaults"
+            )

@@ -1,0 +1,207 @@
+"""Rules that act on masks while a network trains: when, and how.
+
+A mask is data of the compiled step, so a changing mask compiles nothing anew. At the steps that an update names, the
+loop hands it the state; weights and moments of what the new mask prunes become zero, and what it brings back starts
+from zero.
+"""
+
+import abc
+import dataclasses
+import math
+from typing import Any
+
+import jax
+
+from jaxticket.core.admm import Multipliers, admm_penalty, start_admm, update_admm
+from jaxticket.core.criteria import magnitude
+from jaxticket.core.masks import Mask
+from jaxticket.core.regrow import mutate, random_order, regrow
+from jaxticket.core.schedules import cubic
+from jaxticket.core.select import prune
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskUpdate(abc.ABC):
+    """A rule by which the mask changes; its fields are part of the key of a training run."""
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether `update` is given the gradients of all weights, pruned ones too."""
+        return False
+
+    @property
+    def penalises(self) -> bool:
+        """Whether `penalty` is part of the loss, which compiles a training step of its own."""
+        return False
+
+    @abc.abstractmethod
+    def steps(self, total_steps: int) -> range:
+        """The numbers of finished optimizer steps after which there is an update."""
+
+    @abc.abstractmethod
+    def update(
+        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+    ) -> tuple[Mask, Any]:
+        """The new mask, and what the rule remembers.
+
+        Args:
+            step: the number of finished optimizer steps.
+            params: the parameters, zero where pruned.
+            mask: path -> bool array.
+            memory: what the rule remembers.
+            gradients: of the loss, a tree like the parameters, or None.
+            key: for what is random.
+        """
+
+    def remember(self, params: Any, mask: Mask) -> Any:
+        """What the rule remembers at first, a pytree of arrays or None."""
+        del params, mask
+        return None
+
+    def penalty(self, params: Any, mask: Mask, memory: Any) -> jax.Array:
+        """What is added to the loss; traced, and called only where `penalises`."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class GradualPruning(MaskUpdate):
+    """Gradual magnitude pruning (Zhu and Gupta 2018): the sparsity follows a cubic from `initial` to `final`.
+
+    Attributes:
+        start: the step at which the cubic begins.
+        end: the step at which it is at `final`; a multiple of `every` steps later than `start`.
+        every: steps between two prunings.
+        final: the sparsity in the end.
+        initial: the sparsity at `start`.
+        scope: `global`, `layer` or `erk`.
+    """
+
+    start: int
+    end: int
+    every: int
+    final: float
+    initial: float = 0.0
+    scope: str = "global"
+
+    def steps(self, total_steps: int) -> range:
+        """From `start` to `end`, as far as training goes."""
+        return range(self.start, min(self.end, total_steps) + 1, self.every)
+
+    def update(
+        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+    ) -> tuple[Mask, Any]:
+        """The smallest weights go."""
+        del gradients, key
+        sparsity = cubic(self.start, self.end, self.initial, self.final, self.every)(step)
+        return prune(mask, magnitude(params, mask), sparsity=float(sparsity), scope=self.scope), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Regrowth(MaskUpdate):
+    """SET (Mocanu et al. 2018) and RigL (Evci et al. 2020): the smallest weights go, as many others come.
+
+    The share that goes falls from `rate` to 0 along a cosine until `end` (RigL, section 3).
+
+    Attributes:
+        grow: what comes: `random` (SET) or those with the largest `gradient` (RigL).
+        every: steps between two updates.
+        end: the step after which the mask stays.
+        rate: the share of the kept weights of each layer that goes at first.
+    """
+
+    grow: str
+    every: int
+    end: int
+    rate: float = 0.3
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether growth looks at gradients."""
+        return self.grow == "gradient"
+
+    def steps(self, total_steps: int) -> range:
+        """Multiples of `every` before `end`."""
+        return range(self.every, min(self.end, total_steps), self.every)
+
+    def update(
+        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+    ) -> tuple[Mask, Any]:
+        """Every layer keeps its number of weights."""
+        rate = self.rate / 2 * (1 + math.cos(math.pi * step / self.end))
+        grow = magnitude(gradients, mask) if self.needs_gradients else random_order(mask, key)
+        return regrow(mask, magnitude(params, mask), grow, rate), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation(MaskUpdate):
+    """Every layer is pruned to a lower bound of its density and grown at random to an upper one (`regrow.mutate`).
+
+    Attributes:
+        every: steps between two updates.
+        lower: sparsities after pruning, one for each span of steps.
+        upper: sparsities after growth, each at most that of `lower`.
+        boundaries: the steps at which the next span begins; one fewer than there are spans.
+    """
+
+    every: int
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    boundaries: tuple[int, ...] = ()
+
+    def bounds(self, step: int) -> tuple[float, float]:
+        """The two sparsities at a step; the last ones hold from the last boundary on."""
+        span = min(sum(step >= boundary for boundary in self.boundaries), len(self.lower) - 1)
+        return self.lower[span], self.upper[span]
+
+    def steps(self, total_steps: int) -> range:
+        """Multiples of `every`, the end not among them."""
+        return range(self.every, total_steps, self.every)
+
+    def update(
+        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+    ) -> tuple[Mask, Any]:
+        """Prunes and grows."""
+        del gradients
+        lower, upper = self.bounds(step)
+        return mutate(mask, params, key, lower=lower, upper=upper), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Admm(MaskUpdate):
+    """Weights are drawn towards their pruned copy (Zhang et al. 2018); the mask itself stays.
+
+    Attributes:
+        every: steps between two updates of the copy and the multipliers.
+        rho: weight of the penalty.
+        sparsity: of the copy.
+        scope: `global`, `layer` or `erk`.
+    """
+
+    every: int
+    rho: float
+    sparsity: float
+    scope: str = "global"
+
+    @property
+    def penalises(self) -> bool:
+        """The distance to the copy is part of the loss."""
+        return True
+
+    def remember(self, params: Any, mask: Mask) -> Multipliers:
+        """The pruned weights, and multipliers of zero."""
+        return start_admm(params, mask, sparsity=self.sparsity, scope=self.scope)
+
+    def penalty(self, params: Any, mask: Mask, memory: Multipliers) -> jax.Array:
+        """`rho / 2 * |W - Z + U|^2`."""
+        return admm_penalty(params, mask, memory, self.rho)
+
+    def steps(self, total_steps: int) -> range:
+        """Multiples of `every`, the end not among them."""
+        return range(self.every, total_steps, self.every)
+
+    def update(
+        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+    ) -> tuple[Mask, Multipliers]:
+        """The copy and the multipliers follow the weights."""
+        del step, gradients, key
+        return mask, update_admm(params, mask, memory, sparsity=self.sparsity, scope=self.scope)

@@ -1,0 +1,87 @@
+"""Masks that lose weights and gain others: SET, RigL and the bounds of the sanity checks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxticket.core.errors import MaskError
+from jaxticket.core.masks import count
+from jaxticket.core.regrow import mutate, random_order, regrow
+
+RNG = np.random.default_rng(0)
+SHAPES = {"b/kernel": (20, 30), "a/kernel": (3, 3, 4, 5)}
+MASK = {path: jnp.asarray(RNG.random(shape) < 0.3) for path, shape in SHAPES.items()}
+PARAMS = {path: jnp.asarray(RNG.normal(size=shape), jnp.float32) for path, shape in SHAPES.items()}
+DROP = {path: jnp.abs(leaf) for path, leaf in PARAMS.items()}
+GROW = {path: jnp.asarray(RNG.random(shape), jnp.float32) for path, shape in SHAPES.items()}
+
+
+def by_hand(kept, drop, grow, rate):
+    kept, drop, grow = (np.asarray(array).ravel() for array in (kept, drop, grow))
+    number = round(rate * int(kept.sum()))
+    alive = np.flatnonzero(kept)
+    left = kept.copy()
+    left[alive[np.argsort(drop[alive], kind="stable")][:number]] = False
+    lacking = np.flatnonzero(~left)
+    left[lacking[np.argsort(-grow[lacking], kind="stable")][:number]] = True
+    return left
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_the_lowest_go_and_the_highest_come_in_every_leaf(rate):
+    new = regrow(MASK, DROP, GROW, rate)
+    for path in SHAPES:
+        expected = by_hand(MASK[path], DROP[path], GROW[path], rate)
+        assert np.array_equal(np.asarray(new[path]).ravel(), expected)
+        assert new[path].sum() == MASK[path].sum()
+
+
+def test_under_jit_and_vmap_with_a_traced_rate():
+    eager = regrow(MASK, DROP, GROW, 0.25)
+    compiled = jax.jit(regrow)(MASK, DROP, GROW, jnp.float32(0.25))
+    stacked = jax.vmap(regrow, in_axes=(None, None, None, 0))(MASK, DROP, GROW, jnp.asarray([0.25, 0.5], jnp.float32))
+    for path in SHAPES:
+        assert np.array_equal(eager[path], compiled[path])
+        assert np.array_equal(eager[path], stacked[path][0])
+        assert not np.array_equal(eager[path], stacked[path][1])
+
+
+def test_a_dropped_weight_may_come_back_and_a_full_mask_stays_full():
+    full = {path: jnp.ones(shape, bool) for path, shape in SHAPES.items()}
+    assert all(kept.all() for kept in regrow(full, DROP, GROW, 0.5).values())
+
+
+def test_nan_scores_are_named():
+    broken = {**GROW, "a/kernel": jnp.full(SHAPES["a/kernel"], jnp.nan)}
+    with pytest.raises(MaskError, match="'a/kernel' has NaN scores"):
+        regrow(MASK, DROP, broken, 0.3)
+
+
+@pytest.mark.parametrize(("lower", "upper", "grown"), [(0.92, 0.90, 20), (0.90, 0.85, 50), (0.9, 0.9, 0)])
+def test_bounds_of_the_sanity_checks(lower, upper, grown):
+    """Sanity checks, section 2.10: of 1000 weights (0.92, 0.90) leaves 80 and grows 20; (0.90, 0.85) grows 50."""
+    weights = {"w": jnp.asarray(RNG.normal(size=(40, 25)), jnp.float32)}
+    full = {"w": jnp.ones((40, 25), bool)}
+    new = mutate(full, weights, jax.random.key(0), lower=lower, upper=upper)
+    assert count(new) == (round(1000 * (1 - upper)), 1000)
+    order = np.argsort(-np.abs(np.asarray(weights["w"]).ravel()))
+    largest = order[: 1000 - round(1000 * lower)]
+    assert np.asarray(new["w"]).ravel()[largest].all()
+    assert np.asarray(new["w"]).sum() - len(largest) == grown
+    other = mutate(full, weights, jax.random.key(1), lower=lower, upper=upper)
+    assert np.array_equal(new["w"], other["w"]) == (grown == 0)
+
+
+def test_bounds_the_wrong_way_round_are_refused():
+    with pytest.raises(MaskError, match=r"lower=0.5, upper=0.9: must be sparsities with"):
+        mutate(MASK, PARAMS, jax.random.key(0), lower=0.5, upper=0.9)
+
+
+def test_random_order_is_uniform_and_by_path():
+    scores = random_order(MASK, jax.random.key(0))
+    assert {path: score.shape for path, score in scores.items()} == SHAPES
+    values = np.concatenate([np.asarray(score).ravel() for score in scores.values()])
+    assert abs(values.mean() - 0.5) < 0.05
+    again = random_order(dict(reversed(MASK.items())), jax.random.key(0))
+    assert all(np.array_equal(scores[path], again[path]) for path in SHAPES)
