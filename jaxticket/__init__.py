@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxticket.core.criteria import lamp as lamp
     from jaxticket.core.criteria import magnitude as magnitude
     from jaxticket.core.criteria import random_scores as random_scores
+    from jaxticket.core.gradual import gradual as gradual
     from jaxticket.core.granularity import UNSTRUCTURED as UNSTRUCTURED
     from jaxticket.core.granularity import block as block
     from jaxticket.core.granularity import channel as channel
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jaxticket.core.masks import sparsity as sparsity
     from jaxticket.core.masks import sparsity_total as sparsity_total
     from jaxticket.core.masks import union as union
+    from jaxticket.core.plan import plan as plan
     from jaxticket.core.schedules import cubic as cubic
     from jaxticket.core.schedules import exponential as exponential
     from jaxticket.core.schedules import geometric as geometric
@@ -55,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "core.activations": ("per_output", "wanda"),
         "core.criteria": ("bn_scale", "lamp", "magnitude", "random_scores"),
+        "core.gradual": ("gradual",),
         "core.granularity": ("UNSTRUCTURED", "block", "channel", "n_of_m"),
         "core.masks": (
             "DEFAULT_RULES",
@@ -68,6 +71,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "sparsity_total",
             "union",
         ),
+        "core.plan": ("plan",),
         "core.schedules": ("cubic", "exponential", "geometric", "linear"),
         "core.select": ("prune",),
         "core.sensitivity": ("grasp", "movement", "obd", "snip", "taylor"),

@@ -42,7 +42,7 @@ def keep_pruned(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientT
         if not jax.tree.leaves(params):  # the placeholder with which Optax asks what in a state is like parameters
             return KeepPrunedState(own_mask, tx.init(params))
         params = apply_mask(params, mask)
-        return KeepPrunedState(own_mask, _zero_pruned(tx.init(params), params, mask))
+        return KeepPrunedState(own_mask, zero_pruned(tx.init(params), params, mask))
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, KeepPrunedState]:
         updates, inner = masked_update(tx, updates, state.inner, params, state.mask, **extra)
@@ -75,31 +75,42 @@ def masked_update(
         MaskError: a mask that does not fit `grads`.
     """
     updates, opt_state = optax.with_extra_args_support(tx).update(apply_mask(grads, mask), opt_state, params, **extra)
-    return apply_mask(updates, mask), _zero_pruned(opt_state, grads, mask)
+    return apply_mask(updates, mask), zero_pruned(opt_state, grads, mask)
 
 
 def mask_of(opt_state: Any) -> Mask:
-    """The mask in an optimizer state, however deep `keep_pruned` is wrapped in it.
+    """The mask in an optimizer state, however deep `keep_pruned` or `gradual` is wrapped in it.
 
     Raises:
         MaskError: the state has no mask, or several.
     """
-    nodes = jax.tree.leaves(opt_state, is_leaf=_has_mask)
-    masks = [node.mask for node in nodes if _has_mask(node)]
+    masks = _masks(opt_state)
     if len(masks) != 1:
-        raise MaskError(f"the optimizer state has {len(masks)} masks; wrap the optimizer in keep_pruned, once")
+        raise MaskError(
+            f"the optimizer state has {len(masks)} masks; wrap the optimizer in keep_pruned or gradual, once"
+        )
     return masks[0]
+
+
+def _masks(opt_state: Any) -> list[Mask]:
+    nodes = [node for node in jax.tree.leaves(opt_state, is_leaf=_has_mask) if _has_mask(node)]
+    return [mask for node in nodes for mask in (node.mask, *_masks(node.inner))]
 
 
 def _has_mask(node: Any) -> bool:
     return isinstance(node, KeepPrunedState)
 
 
-def _zero_pruned(opt_state: Any, params: Any, mask: Mask) -> Any:
+def zero_pruned(opt_state: Any, params: Any, mask: Mask) -> Any:
     """The state with zeros where the parameter that a leaf belongs to is pruned.
 
     A leaf of the state belongs to the parameter whose path its own path ends with and whose shape it has, whatever
     holds it: `0/mu/conv/kernel` belongs to `conv/kernel`.
+
+    Args:
+        opt_state: the state of any Optax optimizer.
+        params: the parameters, or a tree like them.
+        mask: path -> bool array, True = kept.
     """
     shapes = {path: np.shape(leaf) for path, leaf in leaves(params).items()}
 

@@ -8,8 +8,10 @@ import pytest
 from flax import nnx
 
 from jaxticket.core.errors import MaskError
+from jaxticket.core.gradual import gradual
 from jaxticket.core.masks import apply_mask
 from jaxticket.core.paths import leaves, path_string
+from jaxticket.core.schedules import linear
 from jaxticket.core.transforms import KeepPrunedState, keep_pruned, mask_of, masked_update
 
 RANDOM = np.random.default_rng(0)
@@ -219,9 +221,16 @@ def test_optax_can_map_over_the_states_parameters() -> None:
     np.testing.assert_array_equal(mapped.mask["fc1/kernel"], MASK["fc1/kernel"])
 
 
+def test_mask_of_finds_the_mask_of_gradual_too() -> None:
+    tx = optax.chain(optax.clip(1.0), optax.apply_if_finite(gradual(optax.adam(0.1), linear(0, 9, 0.0, 0.5)), 3))
+    np.testing.assert_array_equal(mask_of(tx.init(PARAMS))["fc1/kernel"], np.ones((8, 6), bool))
+
+
 def test_mask_of_needs_exactly_one_mask() -> None:
     with pytest.raises(MaskError, match="0 masks"):
         mask_of(optax.sgd(0.1).init(PARAMS))
+    with pytest.raises(MaskError, match="2 masks"):
+        mask_of(gradual(keep_pruned(optax.sgd(0.1), MASK), linear(0, 9, 0.0, 0.5)).init(PARAMS))
     with pytest.raises(MaskError, match="2 masks"):
         mask_of((KeepPrunedState(MASK, ()), KeepPrunedState(MASK, ())))
 
