@@ -86,9 +86,11 @@ def _scores(setting: "Setting", weights: Weights, mask: Mask, how: PruneOptions,
         return criteria.lamp(params, mask)
     assert how.criterion in DATA_CRITERIA
 
+    # Statistics of the batch, for at initialisation the running ones say nothing yet; but OBD sees images one by one.
+    train = how.criterion != "obd"
+
     def apply(params: Any, x: jax.Array) -> jax.Array:
-        # Statistics of the batch: at initialisation the running ones say nothing yet.
-        return models.apply_model(setting.model, params, weights.model_state, x, train=True)[0]
+        return models.apply_model(setting.model, params, weights.model_state, x, train=train)[0]
 
     method = {"snip": sensitivity.snip, "grasp": sensitivity.grasp, "obd": sensitivity.obd}[how.criterion]
     return method(apply, params, mask, list(_batches(setting, how.images_per_class, key)))

@@ -1,4 +1,4 @@
-"""Every criterion with every scope and granularity: exact counts, nested, never revived, whatever the order of leaves."""
+"""Every criterion with every scope and granularity: exact counts, nested, never revived, in any order of leaves."""
 
 import functools
 
