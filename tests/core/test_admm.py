@@ -14,7 +14,7 @@ def weights(*values):
     return {"w": jnp.asarray(values, jnp.float32), "b": jnp.ones(2)}
 
 
-def test_two_steps_of_the_sanity_checks():
+def test_sanity_check_lth_17_two_steps():
     """Sanity checks, check 17: ratio 0.5, rho 0.001."""
     first = weights(0.5, -0.2, 0.9, 0.1)
     memory = start_admm(first, MASK, sparsity=0.5)

@@ -292,7 +292,7 @@ def test_sanity_check_lth_4_counts() -> None:
         (266_200, [212960, 170368, 136294, 109035, 87228, 69782, 55826, 44661, 35729, 28583]),
     ],
 )
-def test_survivors_of_iterative_pruning(size, levels) -> None:
+def test_structure_lth_t2_survivors_of_iterative_pruning(size, levels) -> None:
     scores, mask = uniform(size), {"w": jnp.ones(size, bool)}
     survivors = []
     for _ in levels:
@@ -469,3 +469,22 @@ def test_too_many_weights_to_compare_are_refused() -> None:
     shape = (2**16, 2**16)
     with pytest.raises(MaskError, match=r"4294967296.*scope='layer'"):
         prune({"w": np.broadcast_to(True, shape)}, {"w": np.broadcast_to(np.float32(0), shape)}, rate=0.5)
+
+
+def test_structure_lth_t1_global_rounds() -> None:
+    weights = {"a": np.array([[0.9, -0.1, 0.3], [0.05, -0.7, 0.2]]), "b": np.array([[0.4, -0.02], [0.15, 0.6]])}
+    weights = {path: np.float32(leaf) for path, leaf in weights.items()}
+    mask = {path: np.ones(leaf.shape, bool) for path, leaf in weights.items()}
+    rounds = [
+        ([[1, 1, 1], [0, 1, 1]], [[1, 0], [1, 1]]),
+        ([[1, 0, 1], [0, 1, 1]], [[1, 0], [0, 1]]),
+        ([[1, 0, 1], [0, 1, 0]], [[1, 0], [0, 1]]),
+    ]
+    for expected in rounds:
+        mask = prune(mask, {path: np.abs(leaf) for path, leaf in weights.items()}, rate=0.2)
+        assert [np.asarray(mask[path]).astype(int).tolist() for path in ("a", "b")] == list(expected)
+
+
+def test_an_empty_mask_is_refused() -> None:
+    with pytest.raises(MaskError, match="the mask has no leaves, so there is nothing to prune"):
+        prune({}, {}, sparsity=0.5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxticket.core.errors import MaskError
+from jaxticket.core.masks import full_mask
 from jaxticket.core.select import prune
 from jaxticket.core.sensitivity import grasp, movement, obd, snip, taylor
 
@@ -50,7 +51,7 @@ def masked_params() -> dict:
     return {name: {"kernel": jnp.where(MLP_MASK[f"{name}/kernel"], params[name]["kernel"], 0)} for name in params}
 
 
-def test_snip_adds_signed_gradients_over_batches_first() -> None:
+def test_tost_4_snip_adds_signed_gradients_over_batches_first() -> None:
     scores = snip(linear, PARAMS, FULL, [BATCH_A, BATCH_B])["fc/kernel"]
     np.testing.assert_allclose(scores, np.transpose([[0.639829, 1.563881], [1.279659, 0.312776]]), atol=1e-5)
     share = np.transpose([[0.168547, 0.411965], [0.337094, 0.082393]])
@@ -85,7 +86,7 @@ def test_derivatives_are_taken_where_pruned_weights_are_zero() -> None:
             assert not np.asarray(scores[path])[~np.asarray(kept)].any()
 
 
-def test_taylor_and_snip_give_the_same_mask() -> None:
+def test_tost_5_taylor_and_snip_give_the_same_mask() -> None:
     params, batches = mlp_params(), mlp_batches()
     a = prune(MLP_MASK, snip(mlp, params, MLP_MASK, batches), sparsity=0.6)
     b = prune(MLP_MASK, taylor(mlp, params, MLP_MASK, batches), sparsity=0.6)
@@ -224,3 +225,28 @@ def test_other_mistakes_are_named() -> None:
     for criterion in (snip, grasp, obd):
         with pytest.raises(MaskError, match="'other/kernel'"):
             criterion(linear, PARAMS, {"other/kernel": jnp.ones((2, 2), bool)}, [BATCH_A])
+
+
+@pytest.mark.parametrize("criterion", [snip, obd])
+def test_memory_between_batches_is_at_most_twice_the_parameters(criterion):
+    params = {name: {"kernel": jnp.ones((200, 200)) * 0.01} for name in ("a", "b", "c")}
+    mask = full_mask(params)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+
+    def network(params, x):
+        for name in ("a", "b", "c"):
+            x = jnp.tanh(x @ params[name]["kernel"])
+        return x
+
+    held = []
+
+    def batches():
+        for seed in range(4):
+            held.append(sum(array.nbytes for array in jax.live_arrays()))
+            yield jax.random.normal(jax.random.key(seed), (4, 200)), jnp.arange(4)
+
+    before = sum(array.nbytes for array in jax.live_arrays())
+    scores = criterion(network, params, mask, batches())
+    assert len(held) == 4
+    assert max(held) - before <= 2.1 * size  # a sum and the latest gradient, or masked weights
+    assert set(scores) == set(mask)

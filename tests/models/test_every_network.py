@@ -121,7 +121,7 @@ def test_convolution_weights_and_normalisation_channels(name, options, conv, sca
     assert sum(leaf.size for path, leaf in leaves.items() if path.endswith("/scale")) == scales
 
 
-def test_resnet32_of_the_sanity_checks_prunes_no_shortcut():
+def test_sanity_check_lth_8_resnet32_prunes_no_shortcut():
     params = paths.nest(shapes("resnet32", width=2.0))
     rules = ((r".*shortcut/kernel", False), *masks.DEFAULT_RULES)
     mask = jax.eval_shape(lambda: masks.full_mask(params, rules))

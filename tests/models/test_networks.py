@@ -107,7 +107,7 @@ def test_width_of_conv2_scales_all_hidden_layers():
         ("tanh", [-0.761594, -0.462117, 0.462117, 0.761594, 0.964028]),
     ],
 )
-def test_activations(name, values):
+def test_tost_9_activations(name, values):
     x = jnp.asarray([-1, -0.5, 0.5, 1, 2], jnp.float32)
     np.testing.assert_allclose(activation(name)(x), values, atol=2e-6)
 

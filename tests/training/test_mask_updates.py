@@ -181,7 +181,7 @@ def test_admm_draws_the_weights_that_will_go_towards_zero(trainer, start, full, 
     assert small_share(Admm(4, 0.5, 0.8)) < 0.8 * small_share(None)
 
 
-def test_mutation_bounds_of_the_sanity_checks():
+def test_sanity_check_lth_18_mutation_bounds():
     """Sanity checks, check 18, with epochs as steps."""
     rule = Mutation(1, (0.92, 0.91, 0.9), (0.9, 0.9, 0.9), boundaries=(100, 130))
     assert {rule.bounds(step) for step in range(100)} == {(0.92, 0.9)}
