@@ -13,6 +13,7 @@ from jaxticket.core.synflow import synflow_prune
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_synflow_keeps_every_layer_of_vgg16_alive_at_999_of_1000(record_property):
     """Tanaka et al. (2020), section 3: VGG-16 with 99.9 % of its weights gone. SNIP is only shown."""
     image = (32, 32, 3)

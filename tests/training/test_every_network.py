@@ -19,9 +19,10 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Sums, Weights
 from jaxticket.training.trainer import Trainer
 
-# Deep networks of a family of which a smaller one is trained in the quick subset too.
+# Deep networks of a family of which a smaller one is trained in the quick subset; compiling them takes minutes.
 DEEP = ("resnet44", "resnet56", "resnet110", "resnet34", "resnet101", "resnet152", "preresnet101", "preresnet164")
 DEEP += ("vgg13", "vgg16", "vgg19", "densenet121", "vit_s", "wide_resnet", "resnet50")
+DEEP_MARKS = (pytest.mark.slow, pytest.mark.deep)
 BATCH, STEPS = 4, 2
 
 
@@ -51,7 +52,7 @@ def random_weights(model):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in models.names()]
+    "name", [pytest.param(name, marks=DEEP_MARKS if name in DEEP else ()) for name in models.names()]
 )
 def test_trains_a_few_steps_with_a_mask_and_finite_loss(emoji, name):
     config = default_config("train")
