@@ -26,6 +26,10 @@ def test_sanity_check_lth_17_two_steps():
     np.testing.assert_allclose(memory.z["w"], [0.45, 0, 0.8, 0])
     np.testing.assert_allclose(memory.u["w"], [0, -0.3, 0, 0.05])
     assert float(admm_penalty(second, MASK, memory, 0.001)) == pytest.approx(1.85e-4, rel=1e-5)
+    third = weights(0.4, -0.3, 0.8, 0.1)  # W + U is 0.4, -0.6, 0.8, 0.15: the multiplier decides
+    memory = update_admm(third, MASK, memory, sparsity=0.5)
+    np.testing.assert_allclose(memory.z["w"], [0, -0.6, 0.8, 0], atol=1e-7)
+    np.testing.assert_allclose(memory.u["w"], [0.4, 0, 0, 0.15], atol=1e-7)
 
 
 def test_the_gradient_of_the_penalty_draws_towards_the_copy():

@@ -131,7 +131,8 @@ def test_where_a_pruned_network_goes_on_from(run, workdir):
 
     rewound, whole, dense = start_and_epochs()
     trained = read_weights(workdir / "stages" / dense["stage"] / "last.safetensors").params["fc1"]["kernel"]
-    _, half, later = start_and_epochs(retrain="lr_rewind", rewind_epochs=1)
+    again, half, later = start_and_epochs(retrain="lr_rewind", rewind_epochs=1)
+    assert np.array_equal(again[again != 0], trained[again != 0])
     kept_trained, last, _ = start_and_epochs(retrain="finetune", finetune_epochs=1)
     assert (whole, half, last) == (2, 1, 1)
     assert np.array_equal(kept_trained[kept_trained != 0], trained[kept_trained != 0])
