@@ -38,19 +38,11 @@ def make_step(
     Returns:
         (state, sums, epoch or batch) -> (state, sums).
     """
+    loss_of = _make_loss(apply, batches, options, rule)
 
     def step(state: TrainState, sums: Sums, data: Epoch | Batch) -> tuple[TrainState, Sums]:
-        raw, labels = data.take(state.step, batches)
-        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
-
-        def mean_loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            logits, model_state = apply(params, state.model_state, images, train=True)
-            loss = mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
-            if rule is not None and rule.penalises:
-                loss += rule.penalty(params, state.mask, state.memory)
-            return loss, (logits, model_state)
-
-        (loss, (logits, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, data)
+        labels, logits, model_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
         # themselves, which makes one pass over the mask enough.
         grads = apply_mask(grads, state.mask)
@@ -73,20 +65,33 @@ def make_step(
     return step
 
 
+def _make_loss(
+    apply: ApplyFn, batches: Batches, options: TrainOptions, rule: MaskUpdate | None
+) -> Callable[[Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]]:
+    """(params, state, data) -> mean loss of the batch that is next, with its labels, logits and the new model state."""
+
+    def loss_of(
+        params: Any, state: TrainState, data: Epoch | Batch
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
+        raw, labels = data.take(state.step, batches)
+        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
+        logits, model_state = apply(params, state.model_state, images, train=True)
+        loss = mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
+        if rule is not None and rule.penalises:
+            loss += rule.penalty(params, state.mask, state.memory)
+        return loss, (labels, logits, model_state)
+
+    return loss_of
+
+
 def make_gradients(
     apply: ApplyFn, batches: Batches, options: TrainOptions
 ) -> Callable[[TrainState, Epoch | Batch], Any]:
     """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
+    loss_of = _make_loss(apply, batches, options, None)
 
     def gradients(state: TrainState, data: Epoch | Batch) -> Any:
-        raw, labels = data.take(state.step, batches)
-        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
-
-        def mean_loss(params: Any) -> jax.Array:
-            logits, _ = apply(params, state.model_state, images, train=True)
-            return mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
-
-        return jax.grad(mean_loss)(state.params)
+        return jax.grad(loss_of, has_aux=True)(state.params, state, data)[0]
 
     return gradients
 

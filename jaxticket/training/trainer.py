@@ -196,20 +196,20 @@ class Trainer:
 
     def evaluate(self, weights: Weights, split: str) -> Scores | None:
         """Loss and accuracy over a whole split, `train`, `val` or `test`; None where it holds nothing."""
+        held = getattr(self._dataset, split)
+        if not held.size:
+            return None
         sums = Sums.zero()
-        stream = getattr(self._dataset, split)
-        if isinstance(stream, Stream):
-            for part in stream.in_order(self.batches.batch_size):
+        if isinstance(held, Stream):
+            for part in held.in_order(self.batches.batch_size):
                 sums = self._evaluate(*weights, self._padded(part), jnp.int32(0), jnp.int32(1), sums)
         else:
             data = self.split(split)
             count = len(data.labels) // self.batches.batch_size
-            chunk = 1 if self._unrolled(weights.params) else max(count, 1)
+            chunk = 1 if self._unrolled(weights.params) else count
             for first in range(0, count, chunk):
                 bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
                 sums = self._evaluate(*weights, data, *bounds, sums)
-        if not stream.size:
-            return None
         total = jax.device_get(sums)
         return Scores(float(total.loss) / int(total.count), int(total.correct) / int(total.count))
 
