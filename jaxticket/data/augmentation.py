@@ -9,11 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-# Of a random resized crop: shares of the area, and width / height (Szegedy et al. 2015, section 6).
-_AREA = (0.08, 1.0)
-_ASPECT = (3 / 4, 4 / 3)
-# Customary for ImageNet: the shorter side of a test image is made 256 pixels before 224 are cropped.
-_RESIZE_PER_CROP = 256 / 224
+from jaxticket.data.decoding import AREA, LOG_ASPECT, RESIZE_PER_CROP
 
 
 def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
@@ -60,8 +56,8 @@ def random_resized_crop(key: jax.Array, images: jax.Array, side: int) -> jax.Arr
     """
     batch, height, width, channels = images.shape
     area_key, ratio_key, place_key = jax.random.split(key, 3)
-    area = height * width * jax.random.uniform(area_key, (batch,), jnp.float32, *_AREA)
-    log_ratio = jax.random.uniform(ratio_key, (batch,), jnp.float32, *(math.log(ratio) for ratio in _ASPECT))
+    area = height * width * jax.random.uniform(area_key, (batch,), jnp.float32, *AREA)
+    log_ratio = jax.random.uniform(ratio_key, (batch,), jnp.float32, *LOG_ASPECT)
     sides = jnp.sqrt(jnp.stack([area / jnp.exp(log_ratio), area * jnp.exp(log_ratio)], axis=1))
     whole = jnp.asarray([[height, width]], jnp.float32)
     sides = jnp.minimum(sides, whole)
@@ -112,7 +108,7 @@ def resize_and_crop(images: jax.Array, side: int) -> jax.Array:
     The shorter side is scaled to `side * 256 / 224`, linear with antialiasing, and the middle is cropped.
     """
     batch, height, width, channels = images.shape
-    shorter = round(side * _RESIZE_PER_CROP)
+    shorter = round(side * RESIZE_PER_CROP)
     scale = shorter / min(height, width)
     rows, columns = max(shorter, round(height * scale)), max(shorter, round(width * scale))
     resized = jax.image.resize(images.astype(jnp.float32), (batch, rows, columns, channels), "linear")

@@ -7,12 +7,14 @@ import numpy as np
 
 from jaxticket.core.errors import DataError
 
-# Shares of the area, ratio of width to height, attempts (Szegedy et al. 2015, section 6; ten attempts as is customary).
-_AREA = (0.08, 1.0)
+# Of a random resized crop: shares of the area, ratio of width to height, attempts (Szegedy et al. 2015, section 6; ten
+# attempts as is customary).
+AREA = (0.08, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
-_LOG_ASPECT = (math.log(_ASPECT[0]), math.log(_ASPECT[1]))
+LOG_ASPECT = (math.log(_ASPECT[0]), math.log(_ASPECT[1]))
 _ATTEMPTS = 10
-_RESIZE_PER_CROP = 256 / 224
+# Customary for ImageNet: the shorter side of a test image is made 256 pixels before 224 are cropped.
+RESIZE_PER_CROP = 256 / 224
 
 
 def decode_colour(encoded: bytes) -> np.ndarray:
@@ -36,8 +38,8 @@ def random_resized_crop(pixels: np.ndarray, side: int, rng: np.random.Generator)
     """
     height, width = pixels.shape[:2]
     for _ in range(_ATTEMPTS):
-        area = height * width * rng.uniform(*_AREA)
-        ratio = math.exp(rng.uniform(*_LOG_ASPECT))
+        area = height * width * rng.uniform(*AREA)
+        ratio = math.exp(rng.uniform(*LOG_ASPECT))
         rows, columns = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < rows <= height and 0 < columns <= width:
             top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
@@ -49,7 +51,7 @@ def random_resized_crop(pixels: np.ndarray, side: int, rng: np.random.Generator)
 def centre_crop(pixels: np.ndarray, side: int) -> np.ndarray:
     """The middle of an image whose shorter side was scaled to `side * 256 / 224`: uint8 [side, side, C]."""
     height, width = pixels.shape[:2]
-    scale = round(side * _RESIZE_PER_CROP) / min(height, width)
+    scale = round(side * RESIZE_PER_CROP) / min(height, width)
     resized = _resize(pixels, max(side, round(height * scale)), max(side, round(width * scale)))
     return _middle(resized, side, side)
 

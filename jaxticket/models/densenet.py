@@ -12,8 +12,8 @@ from jaxticket.models.layers import (
     average_pool,
     check_images,
     global_average,
-    is_large,
     max_pool,
+    variant_for,
 )
 
 
@@ -74,7 +74,7 @@ class DenseNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits float32 [B, num_classes] of images float [B, H, W, C]."""
-        large = self.variant == "imagenet" or (self.variant == "auto" and is_large(x))
+        large = variant_for(self.variant, x) == "imagenet"
         check_images("a DenseNet", x, 2 ** (len(self.stages) - 1) * (4 if large else 1))
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
         if large:

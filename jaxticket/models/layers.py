@@ -59,6 +59,13 @@ def is_large(x: jax.Array) -> bool:
     return min(x.shape[1:3]) >= 112
 
 
+def variant_for(variant: str, x: jax.Array) -> str:
+    """The variant itself, and for `auto` the one for images of this size, `imagenet` or `cifar`."""
+    if variant != "auto":
+        return variant
+    return "imagenet" if is_large(x) else "cifar"
+
+
 def scaled(features: int, width: float, multiple_of: int = 1) -> int:
     """A number of channels times a width factor.
 

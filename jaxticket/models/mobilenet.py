@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from jaxticket.models.layers import Activation, Layers, check_images, global_average, is_large, scaled
+from jaxticket.models.layers import Activation, Layers, check_images, global_average, scaled, variant_for
 
 # Features and stride of each block (Howard et al. 2017, table 1).
 _SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
@@ -48,7 +48,7 @@ class MobileNetV1(nn.Module):
         """Logits float32 [B, num_classes] of images float [B, H, W, C]."""
         check_images("mobilenet_v1", x)
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
-        stride = 2 if self.variant == "imagenet" or (self.variant == "auto" and is_large(x)) else 1
+        stride = 2 if variant_for(self.variant, x) == "imagenet" else 1
         x = layers.conv_act(x, scaled(32, self.width, 8), 3, "stem", stride=stride)
         for i, (features, stride) in enumerate(_SEPARABLE):
             x = SeparableBlock(layers, scaled(features, self.width, 8), stride, name=f"block{i}")(x)
@@ -97,7 +97,7 @@ class MobileNetV2(nn.Module):
         """Logits float32 [B, num_classes] of images float [B, H, W, C]."""
         check_images("mobilenet_v2", x)
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
-        variant = self.variant if self.variant != "auto" else "imagenet" if is_large(x) else "cifar"
+        variant = variant_for(self.variant, x)
         colt = variant == "colt"
         features = scaled(32, self.width, 8)
         if colt:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxticket.models.layers import Activation, Layers, check_images, global_average, is_large, max_pool, scaled
+from jaxticket.models.layers import Activation, Layers, check_images, global_average, max_pool, scaled, variant_for
 
 
 class BasicBlock(nn.Module):
@@ -84,7 +84,7 @@ class ResNet(nn.Module):
         check_images("a ResNet", x)
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
         features = [scaled(self.features * 2**i, self.width) for i in range(len(self.stages))]
-        if self.variant == "imagenet" or (self.variant == "auto" and is_large(x)):
+        if variant_for(self.variant, x) == "imagenet":
             x = max_pool(layers.conv_act(x, features[0], 7, "stem", stride=2), 3, 2, 1)
         else:
             x = layers.conv_act(x, features[0], 3, "stem")

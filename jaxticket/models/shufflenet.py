@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxticket.models.layers import Activation, Layers, check_images, global_average, is_large, max_pool
+from jaxticket.models.layers import Activation, Layers, check_images, global_average, max_pool, variant_for
 
 _BLOCKS = (4, 8, 4)
 # Features of the three stages and of the last convolution by width (Ma et al. 2018, table 5).
@@ -78,7 +78,7 @@ class ShuffleNetV2(nn.Module):
         """Logits float32 [B, num_classes] of images float [B, H, W, C]."""
         check_images("shufflenet_v2", x)
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
-        variant = self.variant if self.variant != "auto" else "imagenet" if is_large(x) else "cifar"
+        variant = variant_for(self.variant, x)
         colt = variant == "colt"
         if variant == "imagenet":
             x = max_pool(layers.conv_act(x, 24, 3, "stem", stride=2), 3, 2, 1)
