@@ -4,7 +4,7 @@ import jax
 from flax import linen as nn
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.models.layers import Activation, Layers, check_images, max_pool
+from jaxticket.models.layers import Activation, Layers, check_images, max_pool, scaled
 
 
 class LeNet300(nn.Module):
@@ -14,6 +14,7 @@ class LeNet300(nn.Module):
     activation: str | Activation = "relu"
     dtype: str = "float32"
     weight_init: str = "glorot_normal"
+    width: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -21,8 +22,8 @@ class LeNet300(nn.Module):
         check_images("lenet300", x)
         layers = Layers(self.weight_init, self.activation, self.dtype)
         x = x.reshape(x.shape[0], -1)
-        x = layers.dense_act(x, 300, "fc1")
-        x = layers.dense_act(x, 100, "fc2")
+        x = layers.dense_act(x, scaled(300, self.width), "fc1")
+        x = layers.dense_act(x, scaled(100, self.width), "fc2")
         return layers.head(x, self.num_classes)
 
 
@@ -39,6 +40,7 @@ class LeNet5(nn.Module):
     batch_norm: bool = False
     head_input: str = "pool"
     padding: str = "valid"
+    width: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -46,11 +48,11 @@ class LeNet5(nn.Module):
         check_images("lenet5", x)
         self._check_size(x.shape[1], x.shape[2])
         layers = Layers(self.weight_init, self.activation, self.dtype, self.batch_norm, train)
-        x = max_pool(layers.conv_act(x, 6, 5, "stem", padding=self.padding))
-        x = max_pool(layers.conv_act(x, 16, 5, "conv2", padding=self.padding))
+        x = max_pool(layers.conv_act(x, scaled(6, self.width), 5, "stem", padding=self.padding))
+        x = max_pool(layers.conv_act(x, scaled(16, self.width), 5, "conv2", padding=self.padding))
         x = x.mean(axis=(1, 2)) if self.head_input == "pool" else x.reshape(x.shape[0], -1)
-        x = layers.dense_act(x, 120, "fc1")
-        x = layers.dense_act(x, 84, "fc2")
+        x = layers.dense_act(x, scaled(120, self.width), "fc1")
+        x = layers.dense_act(x, scaled(84, self.width), "fc2")
         return layers.head(x, self.num_classes)
 
     def _check_size(self, height: int, width: int) -> None:

@@ -37,9 +37,14 @@ class NetworkOptions:
 
 @dataclasses.dataclass(frozen=True)
 class LeNet300Options(NetworkOptions):
-    """Options of `lenet300`."""
+    """Options of `lenet300`.
+
+    Attributes:
+        width: factor on the numbers of hidden units.
+    """
 
     init: str = option("glorot_normal", choices=INITS)
+    width: float = option(1.0, above=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +55,11 @@ class LeNet5Options(NetworkOptions):
         batch_norm: whether a batch normalisation follows each convolution.
         head_input: how the last maps become a vector: `pool` averages each, `flatten` keeps all values.
         padding: of the convolutions; `valid` is none and needs images of 16x16 or more.
+        width: factor on the numbers of channels and of hidden units.
     """
 
     init: str = option("glorot_normal", choices=INITS)
+    width: float = option(1.0, above=0)
     batch_norm: bool = option(False)
     head_input: str = option("pool", choices=("pool", "flatten"))
     padding: str = option("valid", choices=("valid", "same"))

@@ -26,6 +26,8 @@ class TrainOptions:
         warmup_epochs: length of the linear warm-up from `warmup_lr` to `lr`; milestones stay where they are.
         warmup_steps: the same in steps; at most one of the two is not 0.
         warmup_lr: the learning rate at step 0 of a warm-up.
+        lr_every: whether the learning rate moves with every `step`, or stands still within an `epoch`; a warm-up by
+            epochs has reached `lr` in its last one.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1).
         compute_dtype: of activations and gradients; parameters and moments stay float32.
         select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
@@ -48,6 +50,7 @@ class TrainOptions:
     warmup_epochs: float = option(0.0, minimum=0)
     warmup_steps: int = option(0, minimum=0)
     warmup_lr: float = option(0.0, minimum=0)
+    lr_every: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     select: str = option("last", choices=("last", "best_val"))

@@ -52,3 +52,16 @@ def test_rate_is_a_float32_scalar_for_traced_and_plain_steps(schedule):
     for rate in (function(3), jax.jit(function)(3)):
         assert rate.dtype == np.float32
         assert rate.shape == ()
+
+
+def test_sanity_check_13_cosine_by_epochs():
+    options = TrainOptions(epochs=90, lr=2.048, schedule="cosine", warmup_epochs=5.0, lr_every="epoch")
+    expected = [0.4096, 0.8192, 2.048, 2.048, 2.0473, 0.000699]
+    for within in (0, 9):  # the first and the last step of the epoch
+        got = rates(options, [10 * epoch + within for epoch in (0, 1, 4, 5, 6, 89)], total_steps=900)
+        np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+
+def test_rates_by_epoch_stand_still_within_one():
+    options = TrainOptions(epochs=4, lr=1.0, schedule="milestones", milestones=(1.5,), lr_every="epoch")
+    np.testing.assert_allclose(rates(options, [0, 14, 15, 19, 20], total_steps=40), [1, 1, 1, 1, 0.1], rtol=1e-6)
