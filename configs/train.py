@@ -5,6 +5,11 @@
 
 Arguments: `model`, `dataset`. Digits and lenet300 take 3 seconds on 2 CPU cores; expect a test accuracy near 0.97.
 A ticket needs the model and the data set it was found with.
+
+    python -m jaxticket.sweep --config=configs/train.py:model=lenet300,dataset=digits
+
+trains with a quarter of the learning rate, with it and with four times of it, each with and without weight decay: 40
+seconds for six networks on 2 CPU cores (AMD EPYC).
 """
 
 from jaxticket.experiments import default_config, parse_arguments
@@ -16,3 +21,10 @@ def get_config(argument=None):
     config = default_config("train")
     apply_preset(config, **arguments)
     return config
+
+
+def sweep(argument=None):
+    lr = get_config(argument).train.lr
+    for factor in (0.25, 1, 4):
+        for weight_decay in (0.0, 1e-3):
+            yield {"train.lr": factor * lr, "train.weight_decay": weight_decay}

@@ -3,11 +3,14 @@
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError, JaxticketError
+
+if TYPE_CHECKING:
+    from absl import flags
 
 USAGE = """\
 usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR] [--dry_run]
@@ -31,29 +34,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    return command_line(arguments, USAGE, _run)
+
+
+def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[list[str]], int]) -> int:
+    """Prints `usage` where it is asked for, else calls `run`; what the user can mend becomes one line.
+
+    Args:
+        arguments: without the program's name; None takes them from the process.
+        usage: the text of `--help`.
+        run: takes the arguments and returns the exit code.
+
+    Returns:
+        The exit code.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(arguments):
-        print(USAGE)
+        print(usage)
         return 0 if arguments else 2
     try:
-        return _run(arguments)
+        return run(arguments)
     except JaxticketError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
 def _run(arguments: list[str]) -> int:
-    config, workdir, dry_run = read_flags(arguments)
+    values = read_flags(arguments)
+    workdir = Path(values.workdir)
     from jaxticket.experiments.config import resolve
+
+    experiment, options = resolve(values.config)
+
+    def work(interrupts: Any) -> None:
+        if values.dry_run:
+            _plan(experiment, options, workdir)
+        else:
+            command = shlex.join(["python", "-m", "jaxticket.main", *arguments])
+            execute(experiment, options, workdir, interrupts, command)
+
+    return until_stopped(work)
+
+
+# What was checked so far took a fraction of a second; JAX and the rest load only from here on.
+
+
+def until_stopped(work: Callable[[Any], None]) -> int:
+    """Calls `work` with the `Interrupts` to ask, and turns a stop by Ctrl-C or SIGTERM into a line and exit code 75."""
     from jaxticket.training.interrupts import EXIT_REQUEUE, InterruptedRun, Interrupts
 
-    experiment, options = resolve(config)
     try:
         with Interrupts() as interrupts:
-            if dry_run:
-                _plan(experiment, options, workdir)
-            else:
-                _execute(experiment, options, workdir, interrupts, arguments)
+            work(interrupts)
     except InterruptedRun:
         print("stopped, everything up to here is saved; the same command goes on", flush=True)
         return EXIT_REQUEUE
@@ -63,9 +95,6 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-# What was checked so far took a fraction of a second; JAX and the rest load only from here on.
-
-
 def _plan(experiment: Any, options: Any, workdir: Path) -> None:
     from jaxticket.experiments.run import make_plan
     from jaxticket.report.plan import print_plan
@@ -73,18 +102,26 @@ def _plan(experiment: Any, options: Any, workdir: Path) -> None:
     print_plan(make_plan(experiment, options, workdir))
 
 
-def _execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, arguments: list[str]) -> None:
+def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, command: str) -> None:
+    """Runs one experiment and prints its table and where its report and its tickets are.
+
+    Args:
+        experiment: what to run.
+        options: what it is told.
+        workdir: the folder of all experiments and their shared stages.
+        interrupts: asked whether to stop.
+        command: how it was called, for the record.
+
+    Raises:
+        JaxticketError: bad options, missing data or training that cannot go on.
+        InterruptedRun: a stop was asked for; calling again goes on.
+    """
     from jaxticket.experiments.run import run_experiment
     from jaxticket.report import print_table, write_report
     from jaxticket.training.progress import for_terminal
 
     folder, summary = run_experiment(
-        experiment,
-        options,
-        workdir,
-        command=shlex.join(["python", "-m", "jaxticket.main", *arguments]),
-        progress=for_terminal,
-        interrupts=interrupts,
+        experiment, options, workdir, command=command, progress=for_terminal, interrupts=interrupts
     )
     report = write_report(folder)
     print_table(summary)
@@ -94,8 +131,15 @@ def _execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, argu
         print(f"tickets  {folder / 'tickets'} ({tickets})")
 
 
-def read_flags(arguments: Sequence[str]) -> tuple[Any, Path, bool]:
-    """The configuration with its overrides, the work folder, and whether only a plan is wanted.
+def read_flags(
+    arguments: Sequence[str], *, strings: Sequence[str] = (), switches: Sequence[str] = ()
+) -> "flags.FlagValues":
+    """The values of the flags: `config` with its overrides, `workdir`, `dry_run` and those asked for.
+
+    Args:
+        arguments: without the program's name.
+        strings: names of more flags that take a value; one that is not given is None.
+        switches: names of more flags that are on or off.
 
     Raises:
         ConfigError: a flag, a file, a key or a value that cannot be used.
@@ -107,22 +151,24 @@ def read_flags(arguments: Sequence[str]) -> tuple[Any, Path, bool]:
     program = ["jaxticket", *arguments]  # absl expects the name of the program first
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=program)
     flags.DEFINE_string("workdir", "runs", "", flag_values=values)
-    flags.DEFINE_bool("dry_run", False, "", flag_values=values)
+    for name in strings:
+        flags.DEFINE_string(name, None, "", flag_values=values)
+    for name in ("dry_run", *switches):
+        flags.DEFINE_bool(name, False, "", flag_values=values)
     file = _config_file(arguments)
     try:
         rest = values(program)
     except ConfigError:
         raise
     except flags.Error as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
     except (AttributeError, KeyError) as error:
         raise ConfigError(f"--config={file}: {_unknown_key(error)}") from error
     except Exception as error:  # whatever a config file raises
-        raise ConfigError(f"--config={file}: {type(error).__name__}: {_one_line(error)}") from error
-    config = values.config
+        raise ConfigError(f"--config={file}: {type(error).__name__}: {one_line(error)}") from error
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
-    return config, Path(values.workdir), values.dry_run
+    return values
 
 
 def _config_file(arguments: Sequence[str]) -> str:
@@ -146,10 +192,11 @@ def _unknown_key(error: BaseException) -> str:
     bare = re.fullmatch(r"""['"]*(\w+)['"]*""", text.strip())
     if bare:
         return f"config has no key {bare[1]!r}; its keys are those of default_config(...) in the file"
-    return _one_line(error)
+    return one_line(error)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """The message of any error, its lines joined; its type where it has none."""
     lines = [line.strip() for line in str(error.args[0] if error.args else error).splitlines()]
     text = " ".join(line for line in lines if line)
     return text or type(error).__name__

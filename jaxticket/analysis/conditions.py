@@ -53,6 +53,7 @@ def verdict(
     gap: float = 0.005,
     min_sparsity: float = 0.59,
     single_lr: bool = False,
+    seeds: int | None = None,
 ) -> Verdict:
     """Decides whether a sparse network is a winning ticket at one sparsity (Ma et al. 2021, section 2.2).
 
@@ -70,6 +71,7 @@ def verdict(
         gap: clearly above is more than this.
         min_sparsity: from where a sparsity is not trivial.
         single_lr: whether conditions 3 to 5 must hold at one and the same learning rate, which the paper leaves open.
+        seeds: how many seeds every accuracy is the mean of; a single one decides nothing. None: not known.
 
     Raises:
         ConfigError: an accuracy is no number in [0, 1].
@@ -81,6 +83,8 @@ def verdict(
     if of["dense"] and of["lt"] and not common:
         missing.append("a learning rate at which both the dense network and the ticket were trained")
 
+    if seeds == 1:
+        missing.append("a second seed")
     small, margins = _exact(gap), {1: _exact(sparsity) - _exact(min_sparsity)}
     by_rate: dict[int, dict[float, Decimal]] = {}
     if of["lt"] and of["small_dense"]:
@@ -94,7 +98,7 @@ def verdict(
     margins |= {number: max(values.values()) for number, values in by_rate.items()}
     conditions = {number: _holds(number, margins[number]) if number in margins else None for number in CONDITIONS}
     return Verdict(
-        kind=_kind(conditions, by_rate, single_lr),
+        kind="undecided" if seeds == 1 else _kind(conditions, by_rate, single_lr),
         conditions=conditions,
         margins={number: float(margins[number]) if number in margins else None for number in CONDITIONS},
         by_rate={number: {lr: float(value) for lr, value in values.items()} for number, values in by_rate.items()},
