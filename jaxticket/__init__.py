@@ -46,6 +46,15 @@ if TYPE_CHECKING:
     from jaxticket.core.synflow import synflow_prune as synflow_prune
     from jaxticket.core.transforms import keep_pruned as keep_pruned
     from jaxticket.core.transforms import mask_of as mask_of
+    from jaxticket.structure.budgets import prune_channels as prune_channels
+    from jaxticket.structure.channel_groups import channel_groups as channel_groups
+    from jaxticket.structure.channels import ChannelGroups as ChannelGroups
+    from jaxticket.structure.macs import macs as macs
+    from jaxticket.structure.refill import refill as refill
+    from jaxticket.structure.regroup import Regrouped as Regrouped
+    from jaxticket.structure.regroup import regroup as regroup
+    from jaxticket.structure.shrink import Shrunk as Shrunk
+    from jaxticket.structure.shrink import shrink as shrink
     from jaxticket.ticket import Ticket as Ticket
     from jaxticket.ticket import load_ticket as load_ticket
     from jaxticket.ticket import save_ticket as save_ticket
@@ -77,6 +86,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "core.sensitivity": ("grasp", "movement", "obd", "snip", "taylor"),
         "core.synflow": ("synflow", "synflow_prune"),
         "core.transforms": ("keep_pruned", "mask_of"),
+        "structure.budgets": ("prune_channels",),
+        "structure.channel_groups": ("channel_groups",),
+        "structure.channels": ("ChannelGroups",),
+        "structure.macs": ("macs",),
+        "structure.refill": ("refill",),
+        "structure.regroup": ("Regrouped", "regroup"),
+        "structure.shrink": ("Shrunk", "shrink"),
         "ticket": ("Ticket", "load_ticket", "save_ticket"),
     },
 )
