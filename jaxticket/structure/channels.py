@@ -1,0 +1,83 @@
+"""Channels of a network that live and die together, as `channel_groups` finds them and `shrink` removes them."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from jaxticket.core.rules import Path
+
+Role = Literal["output", "input", "vector"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Slice:
+    """Where the channels of a group lie in one leaf.
+
+    Attributes:
+        path: slash path of the leaf in `params`.
+        axis: axis of the leaf, from 0.
+        index: int array [channels, width], the positions along `axis` that go when a channel goes. The width is more
+            than 1 behind a flatten, in grouped convolutions, for head dimensions and the like.
+        role: 'output' of a kernel that produces the channel, 'input' of one that reads it, 'vector' where the leaf has
+            a value per channel that is added, multiplied or joined: a bias, a scale, running statistics.
+    """
+
+    path: Path
+    axis: int
+    index: np.ndarray
+    role: Role
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Channels of the same slices, each of which can go by itself.
+
+    Attributes:
+        size: the number of channels.
+        slices: ordered by path and axis.
+        reason: why none of the channels can go; empty if they can.
+    """
+
+    size: int
+    slices: tuple[Slice, ...]
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelGroups:
+    """The groups of a network: those that can be pruned first, then in the order of their first slice."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def prunable(self) -> tuple[Group, ...]:
+        """The groups whose channels can go."""
+        return tuple(group for group in self.groups if not group.reason)
+
+    def of(self, path: Path, axis: int) -> Group | None:
+        """The group with channels along an axis of a leaf, the first where there are several; None if there is none.
+
+        Args:
+            path: slash path of the leaf.
+            axis: axis of the leaf, from 0.
+        """
+        return next(iter(self.all_of(path, axis)), None)
+
+    def all_of(self, path: Path, axis: int) -> tuple[Group, ...]:
+        """All groups with channels along an axis of a leaf; behind a concatenation they are several."""
+        return tuple(
+            group for group in self.groups if any((part.path, part.axis) == (path, axis) for part in group.slices)
+        )
+
+    def __str__(self) -> str:
+        """A table with a row for every slice: group, leaf, axis, role, channels and why they cannot go."""
+        rows = [("group", "leaf", "axis", "role", "channels", "not prunable because")]
+        for number, group in enumerate(self.groups):
+            for part in group.slices:
+                width = part.index.shape[1]
+                channels = f"{group.size} x {width}" if width > 1 else f"{group.size}"
+                rows.append((f"{number}", part.path, f"{part.axis}", part.role, channels, group.reason))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join(line.rstrip() for line in lines)
