@@ -23,7 +23,8 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
         warmup_steps=0,
     )
     every = how.every_epochs * lab.duration.steps_per_epoch
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.rules)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
@@ -36,3 +37,5 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
             mask = lab.prune(drawn.weights, full, options.prune, seed=seed, sparsity=sparsity)
             trained = lab.train(drawn.weights, mask, seed=seed, label=f"admm-{level}-{seed}")
             lab.record("admm", level, seed, trained, mask, start=drawn.weights)
+
+    lab.for_each_seed(one_seed)

@@ -8,7 +8,8 @@ from jaxticket.experiments.method_options import AtInitExperiment
 
 def at_init(lab: Lab, options: AtInitExperiment) -> None:
     """Scores the initial weights, prunes once to each sparsity, and trains what is left."""
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.rules)
         if options.dense:
@@ -20,3 +21,5 @@ def at_init(lab: Lab, options: AtInitExperiment) -> None:
                 mask = lab.prune(init, full, how, seed=seed, sparsity=sparsity)
                 trained = lab.train(init, mask, seed=seed, label=f"{method}-{level}-{seed}")
                 lab.record(method, level, seed, trained, mask, start=init)
+
+    lab.for_each_seed(one_seed)

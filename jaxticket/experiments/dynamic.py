@@ -10,7 +10,8 @@ _GROWTH = {"set": "random", "rigl": "gradient"}
 def dynamic(lab: Lab, options: DynamicExperiment) -> None:
     """Trains from random masks, all methods from the same one, and lets them move while they train."""
     end = round(options.end * lab.duration.total_steps)
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.rules)
         if options.dense:
@@ -27,3 +28,5 @@ def dynamic(lab: Lab, options: DynamicExperiment) -> None:
                     trained = lab.train(init, first, seed=seed, label=label, mask_update=growth)
                     mask = trained.mask
                 lab.record(method, level, seed, trained, mask, start=init)
+
+    lab.for_each_seed(one_seed)

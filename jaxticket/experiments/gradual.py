@@ -11,7 +11,8 @@ def gradual(lab: Lab, options: GradualExperiment) -> None:
     start = round(options.begin * total)
     # Whole intervals, so that the last pruning is one to the sparsity asked for.
     end = start + max(1, round((options.end * total - start) / every)) * every
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.rules)
         if options.dense:
@@ -21,3 +22,5 @@ def gradual(lab: Lab, options: GradualExperiment) -> None:
             pruning = GradualPruning(start, end, every, sparsity, scope=options.prune.scope)
             trained = lab.train(init, full, seed=seed, label=f"gmp-{level}-{seed}", mask_update=pruning)
             lab.record("gmp", level, seed, trained, trained.mask, start=init)
+
+    lab.for_each_seed(one_seed)

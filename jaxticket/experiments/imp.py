@@ -11,7 +11,8 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
     Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from.
     """
     _check_reachable(lab, options)
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         mask = lab.full_mask(options.prune.rules)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
@@ -30,6 +31,8 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
                 start = rewound
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
             lab.record("imp", level, seed, trained, mask, start=start)
+
+    lab.for_each_seed(one_seed)
 
 
 def _check_reachable(lab: Lab, options: ImpExperiment) -> None:

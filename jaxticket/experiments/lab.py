@@ -1,28 +1,33 @@
 """The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
 
+import contextlib
 import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from jaxticket import models, storage
+from jaxticket.analysis import error_barrier, interpolate
 from jaxticket.core import masks
 from jaxticket.core.keys import named_key
-from jaxticket.core.options import chosen
+from jaxticket.core.options import chosen, digest
 from jaxticket.core.scopes import empty_layers
+from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
+from jaxticket.experiments.side_by_side import Job, train_jobs, way_of
 from jaxticket.experiments.stages import Cache, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.ticket import load_ticket
 from jaxticket.training.interrupts import Interrupts
-from jaxticket.training.loop import discard_checkpoints, fit
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
-from jaxticket.training.state import Keys, Weights
+from jaxticket.training.state import Weights
 
 if TYPE_CHECKING:
     from jaxticket.experiments.record import Record
@@ -83,6 +88,26 @@ class Lab(Setting):
         self.interrupts = interrupts or Interrupts()
         self.cache = Cache(folder, execute=execute, note=self.progress.note)
         self._record = record
+        self._variants: dict[str, Lab] = {}
+
+    @functools.cached_property
+    def way(self) -> str:
+        """How the seeds are trained here: `serial`, `vmap` or `devices`."""
+        return way_of(self.options.replicates, self.shapes.params, self.options.train.batch_size)
+
+    def for_each_seed(self, function: Callable[[int], None]) -> None:
+        """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
+
+        In lockstep `train` returns when all seeds have come to one, or to their end. Stages are the same either way,
+        and equal to float tolerance.
+        """
+        calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
+        if self.cache.execute and len(calls) > 1 and self.way != "serial":
+            with self._record.sorted_by(self.options.all_seeds) if self._record else contextlib.nullcontext():
+                in_lockstep(calls, answer=train_jobs)
+        else:
+            for call in calls:
+                call()
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
         """Initial weights; another `stream` of the same seed is another draw."""
@@ -101,7 +126,7 @@ class Lab(Setting):
         """The mask that keeps everything prunable by `rules` (empty: the default ones)."""
 
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-            return self._store_mask(folder, masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
+            return self.store_mask(folder, masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
 
         config = {**self.network_key(), "rules": [list(rule) for rule in rules]}
         return MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
@@ -118,7 +143,7 @@ class Lab(Setting):
 
         def run(stage_folder: Path) -> tuple[list[str], dict[str, Any]]:
             write_weights(stage_folder / "weights.safetensors", Weights(ticket.params, ticket.model_state))
-            files, content = self._store_mask(stage_folder, ticket.mask)
+            files, content = self.store_mask(stage_folder, ticket.mask)
             return ["weights.safetensors", *files], content
 
         checksum = storage.checksum(folder / "ticket.safetensors")
@@ -136,8 +161,11 @@ class Lab(Setting):
         snapshot_step: int = 0,
         mask_update: MaskUpdate | None = None,
         train: TrainOptions | None = None,
+        noise: str = "",
     ) -> Trained:
         """A network trained from `start` under `mask`, evaluated on all splits.
+
+        Within `for_each_seed` it may be trained side by side with those of the other seeds.
 
         Args:
             start: the starting weights; pruned ones are set to zero.
@@ -148,51 +176,10 @@ class Lab(Setting):
             snapshot_step: keep the weights after this step too; 0 keeps none.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
             train: how, where that is not `config.train`.
+            noise: names another draw of the order and the augmentation of the same seed.
         """
         train = train or self.options.train
         work = f"{self.duration_of(train).total_steps - start_step:,} steps"
-
-        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-            self.interrupts.check()
-            files = ["last.safetensors", "best.safetensors"]
-            if snapshot_step:
-                files.append("snapshot.safetensors")
-            trainer, checkpoints = self.trainer_of(train), folder / "checkpoints"
-            result = fit(
-                trainer,
-                start.load(),
-                mask.load(),
-                Keys(order=_key(seed, "order"), augment=_key(seed, "augment")),
-                start_step=start_step,
-                snapshot_steps=(snapshot_step,) if snapshot_step else (),
-                on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
-                mask_update=mask_update,
-                folder=checkpoints,
-                label=label,
-                progress=self.progress,
-                interrupts=self.interrupts,
-            )
-            content: dict[str, Any] = {
-                "history": result.history,
-                "epochs": len(result.history),
-                "best_epoch": result.best_epoch,
-                "seconds": round(result.seconds, 3),
-            }
-            last_epoch = result.history[-1]["epoch"]
-            on_val = {line["epoch"]: line["val_accuracy"] for line in result.history}
-            on_test: dict[int, float | None] = {}
-            for name, epoch, weights in (("last", last_epoch, result.last), ("best", result.best_epoch, result.best)):
-                write_weights(folder / f"{name}.safetensors", weights)
-                if epoch not in on_test:  # the best weights often are the last ones
-                    scores = trainer.evaluate(weights, "test")
-                    on_test[epoch] = None if scores is None else scores.accuracy
-                content |= {f"{name}_val_accuracy": on_val[epoch], f"{name}_test_accuracy": on_test[epoch]}
-            if mask_update:
-                stored, statistics = self._store_mask(folder, result.mask)
-                files, content = [*files, *stored], content | statistics
-            discard_checkpoints(checkpoints)
-            return files, content
-
         config = {
             **self.network_key(),
             "data": chosen(self.options.data),
@@ -201,10 +188,15 @@ class Lab(Setting):
             "start_step": start_step,
             "snapshot_step": snapshot_step,
         }
+        if noise:
+            config["noise"] = noise
         if mask_update:
             config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
         inputs = {"start": start.key, "mask": mask.key}
-        stage = self.cache.stage("train", 1, config, inputs, run, label=label, work=work)
+        stage = self.cache.find("train", 1, config, inputs, label=label, work=work)
+        if self.cache.execute and not stage.content:
+            job = Job(self, stage, start, mask, seed, noise, start_step, snapshot_step, mask_update, train)
+            stage = ask(job, alone=train_jobs)
         return Trained(stage, {"last": "last", "best_val": "best"}[train.select])
 
     def prune(
@@ -218,7 +210,7 @@ class Lab(Setting):
             stream = f"prune {mask.key}" if how.criterion == "random" else "score"
             new = pruned(self, weights.load(), mask.load(), how, _key(seed, stream), sparsity=sparsity)
             self._warn_of_empty_layers(new)
-            return self._store_mask(folder, new)
+            return self.store_mask(folder, new)
 
         # The rules made the mask; they do not act a second time.
         config: dict[str, Any] = {"prune": chosen(dataclasses.replace(how, rules=()))}
@@ -231,17 +223,117 @@ class Lab(Setting):
         inputs = {"weights": weights.key, "mask": mask.key}
         return MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
 
-    def record(self, branch: str, level: int, seed: int, trained: Trained, mask: MaskRef, *, start: WeightsRef) -> None:
-        """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away."""
+    def measure(
+        self,
+        kind: str,
+        compute: Callable[..., dict[str, Any]],
+        *,
+        config: Mapping[str, Any] | None = None,
+        **inputs: WeightsRef | MaskRef,
+    ) -> Mapping[str, Any]:
+        """What `compute` finds in stored weights and masks, JSON-ready; empty in a plan.
+
+        Args:
+            kind: what is measured.
+            compute: takes what the inputs hold, by their names.
+            config: what else the result depends on.
+            inputs: weights and masks.
+        """
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            self.interrupts.check()
+            return [], compute(**{name: stored.load() for name, stored in inputs.items()})
+
+        keys = {name: stored.key for name, stored in inputs.items()}
+        return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
+
+    def barrier(self, a: Trained, b: Trained, *, train: TrainOptions, points: int = 11) -> Mapping[str, Any]:
+        """The test error on the straight line between two networks; running statistics are interpolated too.
+
+        Args:
+            a: one end.
+            b: the other end.
+            train: whose batch size and precision the evaluation has.
+            points: at how many positions, the ends among them.
+        """
+
+        def compute(a: Weights, b: Weights) -> dict[str, Any]:
+            positions = [i / (points - 1) for i in range(points)]
+            scores = [self.trainer_of(train).evaluate(interpolate(a, b, at), "test") for at in positions]
+            errors = [1 - score.accuracy for score in scores if score is not None]
+            found = error_barrier(positions, errors)
+            return {"positions": positions, "errors": errors, "barrier": found.height, "at": found.position}
+
+        config = {**self.network_key(), "data": chosen(self.options.data), "points": points}
+        config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+        return self.measure("barrier", compute, config=config, a=a.weights, b=b.weights)
+
+    def variant(self, **parts: Any) -> "Lab":
+        """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.
+
+        The same options give the same lab, so that its compiled steps are shared.
+        """
+        options = dataclasses.replace(self.options, **parts)
+        key = digest(chosen(options), 12)
+        if key not in self._variants:
+            lab = Lab(
+                options,
+                self.cache.folder,
+                record=self._record,
+                progress=self.progress,
+                interrupts=self.interrupts,
+            )
+            lab.cache = self.cache
+            if options.data == self.options.data:
+                lab.share_data(self)
+            self._variants[key] = lab
+        return self._variants[key]
+
+    def record(
+        self,
+        branch: str,
+        level: int,
+        seed: int,
+        trained: Trained,
+        mask: MaskRef,
+        *,
+        start: WeightsRef,
+        case: Mapping[str, Any] | None = None,
+        ticket: bool = True,
+    ) -> None:
+        """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away.
+
+        Args:
+            branch: how its mask and its weights came about.
+            level: the round, or the how-manieth sparsity.
+            seed: the replicate.
+            trained: the network.
+            mask: what was kept.
+            start: the weights that training started from.
+            case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`; part of the row and of the
+                ticket's label.
+            ticket: False for networks nobody would take away, such as controls.
+        """
         if self._record is not None:
-            self._record.add(self, branch, level, seed, trained, mask, start)
+            self._record.add(self, branch, level, seed, trained, mask, start, case=case or {}, ticket=ticket)
+
+    def note(self, section: str, entry: Any) -> None:
+        """Adds an entry to a list of the summary, such as `correlation`."""
+        if self._record is not None:
+            self._record.note(section, entry)
+
+    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], Any]) -> None:
+        """Adds to the summary what follows from all its rows; does nothing in a plan."""
+        if self._record is not None:
+            self._record.conclude(section, conclusion)
 
     def _warn_of_empty_layers(self, mask: dict[str, Any]) -> None:
         empty = empty_layers(mask)
         if empty:
             self.progress.note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
 
-    def _store_mask(self, folder: Path, mask: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    def store_mask(self, folder: Path, mask: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        """Writes a mask into a stage's folder; the names of the files, and the mask in numbers."""
         storage.save_arrays(folder / "mask.safetensors", jax.device_get(mask))
         return ["mask.safetensors"], {"mask": mask_statistics(self.shapes.params, mask)}
 

@@ -8,7 +8,8 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
     """Trains, prunes to each sparsity, and trains each sparse network from where `retrain` says."""
     per_epoch = lab.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.rules)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
@@ -23,3 +24,5 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
                 start, start_step = dense.weights, lab.duration.total_steps - options.finetune_epochs * per_epoch
             trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
             lab.record("omp", level, seed, trained, mask, start=start)
+
+    lab.for_each_seed(one_seed)

@@ -19,6 +19,8 @@ class ExperimentOptions:
         name: the first half of the experiment's folder name; says nothing about what is computed.
         seeds: one replicate each; initialisation, data order and augmentation have their own streams within a seed.
         seed: shorthand for a single seed; replaces `seeds`.
+        replicates: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device of its
+            own (`devices`); `auto` takes what should be fastest. Results are equal to float tolerance.
         data: the data set.
         model: the network.
         train: every training run of the experiment.
@@ -27,6 +29,7 @@ class ExperimentOptions:
     name: str = option("", hashed=False)
     seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
     seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
+    replicates: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
@@ -43,7 +46,7 @@ class ExperimentOptions:
             raise ConfigError("config.train.select='best_val': needs config.data.val_fraction above 0, found 0")
 
     @property
-    def replicates(self) -> tuple[int, ...]:
+    def all_seeds(self) -> tuple[int, ...]:
         """The seeds to run."""
         return self.seeds if self.seed is None else (self.seed,)
 

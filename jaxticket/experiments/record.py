@@ -1,6 +1,8 @@
 """The experiment's own folder: its configuration, rows, learning curves and tickets."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +82,16 @@ class Record:
         trained: "Trained",
         mask: MaskRef,
         start: WeightsRef,
+        *,
+        case: Mapping[str, Any],
+        ticket: bool,
     ) -> None:
-        """One trained network: its row, its curve and, where it is sparse, its ticket."""
+        """One trained network: its row, its curve and, where it is sparse and wanted, its ticket."""
         content, statistics, select = trained.stage.content, mask.statistics, trained.select
-        self.summary["model"]["prunable"] = statistics["total"]
-        label = f"{branch}-{level}-{seed}"
-        sparse = statistics["kept"] < statistics["total"]
+        if lab.options.model == self._options.model:
+            self.summary["model"]["prunable"] = statistics["total"]
+        label = "-".join([f"{branch}-{level}-{seed}", *(f"{name}{value}" for name, value in case.items())])
+        ticket = ticket and statistics["kept"] < statistics["total"]
         row = {
             "branch": branch,
             "level": level,
@@ -99,30 +105,54 @@ class Record:
             "seconds": content["seconds"],
             "cached": trained.stage.cached,
             "stage": trained.stage.id,
-            "weights": self._options.train.select,
+            "weights": "best_val" if select == "best" else select,
             "best_epoch": content["best_epoch"],
             "best_val_accuracy": content["best_val_accuracy"],
             "best_test_accuracy": content["best_test_accuracy"],
-            "ticket": label if sparse else None,
+            "ticket": label if ticket else None,
             "kept": statistics["kept"],
             "layer_sparsity": statistics["layer_sparsity"],
+            **case,
         }
         self.summary["rows"].append(row)
-        if sparse:
-            self._save_ticket(lab, label, row, mask, start)
+        if ticket:
+            self._save_ticket(lab, label, row, mask, start, case)
         with (self.folder / "metrics.jsonl").open("a") as lines:
             for epoch in content["history"]:
-                line = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **epoch}
+                line = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **case, **epoch}
                 lines.write(json.dumps(line) + "\n")
         storage.write_json(self.folder / "summary.json", self.summary)
         lab.progress.finish(_line(label, row))
+
+    def note(self, section: str, entry: Any) -> None:
+        """Adds an entry to a list of the summary."""
+        self.summary.setdefault(section, []).append(entry)
+
+    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], Any]) -> None:
+        """Adds what follows from all rows so far."""
+        self.summary[section] = conclusion(self.summary["rows"])
+
+    @contextlib.contextmanager
+    def sorted_by(self, seeds: Sequence[int]) -> Iterator[None]:
+        """Brings the rows and curves added in this context into the order of seeds, whatever they came in."""
+        place = {seed: index for index, seed in enumerate(seeds)}
+        rows, metrics = self.summary["rows"], self.folder / "metrics.jsonl"
+        first_row, first_line = len(rows), len(metrics.read_text().splitlines())
+        yield
+        rows[first_row:] = sorted(rows[first_row:], key=lambda row: place[row["seed"]])
+        lines = metrics.read_text().splitlines(keepends=True)
+        lines[first_line:] = sorted(lines[first_line:], key=lambda line: place[json.loads(line)["seed"]])
+        storage.write_bytes(metrics, "".join(lines).encode())
+        storage.write_json(self.folder / "summary.json", self.summary)
 
     def finish(self) -> None:
         """Marks the experiment as complete."""
         self.summary["complete"] = True
         storage.write_json(self.folder / "summary.json", self.summary)
 
-    def _save_ticket(self, lab: "Lab", label: str, row: dict[str, Any], mask: MaskRef, start: WeightsRef) -> None:
+    def _save_ticket(
+        self, lab: "Lab", label: str, row: dict[str, Any], mask: MaskRef, start: WeightsRef, case: Mapping[str, Any]
+    ) -> None:
         folder = self.folder / "tickets" / label
         meta = {
             "label": label,
@@ -130,9 +160,9 @@ class Record:
             "start": start.key,
             "mask": mask.key,
             "model": {
-                "name": self._options.model.name,
-                "options": self._options.model.options,
-                "num_classes": self._options.data.num_classes,
+                "name": lab.options.model.name,
+                "options": lab.options.model.options,
+                "num_classes": lab.options.data.num_classes,
                 "image_shape": list(lab.image_shape),
             },
             "dataset": lab.spec.name,
@@ -140,9 +170,10 @@ class Record:
             "history": [
                 {name: past[name] for name in ("branch", "level", "sparsity", "test_accuracy", "val_accuracy")}
                 for past in self.summary["rows"]
-                if past["seed"] == row["seed"]
+                if all(past.get(name) == row[name] for name in ("seed", *case))
             ],
             "sparsity": row["sparsity"],
+            **({"case": dict(case)} if case else {}),
             "versions": self.summary["versions"],
         }
         try:

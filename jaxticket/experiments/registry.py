@@ -15,6 +15,7 @@ from jaxticket.experiments.method_options import (
     OneshotExperiment,
 )
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
+from jaxticket.experiments.sanity_options import SanityExperiment
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
@@ -42,6 +43,7 @@ _EXPERIMENTS = {
         Experiment("gradual", GradualExperiment),
         Experiment("dynamic", DynamicExperiment),
         Experiment("admm", AdmmExperiment),
+        Experiment("sanity", SanityExperiment),
     )
 }
 

@@ -23,6 +23,11 @@ class Setting:
     def __init__(self, options: ExperimentOptions) -> None:
         self.options = options
         self._trainers: dict[TrainOptions, Trainer] = {}
+        self._lender: Setting | None = None
+
+    def share_data(self, other: "Setting") -> None:
+        """Uses the data of another setting, whose options of the data are the same, instead of reading it again."""
+        self._lender = other
 
     @functools.cached_property
     def spec(self) -> data.DatasetSpec:
@@ -56,7 +61,7 @@ class Setting:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data, read on first use."""
-        return data.load(**self.options.data.load_arguments())
+        return self._lender.dataset if self._lender else data.load(**self.options.data.load_arguments())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -94,6 +99,11 @@ class Setting:
                 f"{', '.join(paths.leaves(self.shapes.params))}"
             )
         return {path: leaf.size for path, leaf in mask.items()}
+
+    @property
+    def parameters(self) -> int:
+        """The number of the network's parameters, running statistics not counted."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.shapes.params))
 
     def network_key(self) -> dict[str, Any]:
         """What the shapes and the initialisation of the network depend on."""

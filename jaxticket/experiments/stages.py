@@ -5,7 +5,8 @@ redone, so resuming, sharing a dense run between studies and starting again afte
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from jaxticket.core import paths
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import digest
 from jaxticket.training.state import Weights
+
+# How the names of folders in a stage's folder begin that hold checkpoints; removed when the stage is complete.
+CHECKPOINTS = "checkpoints"
+_JOURNAL = "finished.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +102,9 @@ class Cache:
         self.execute = execute
         self.asked: dict[str, Stage] = {}
         self._note = note
+        if execute:
+            for journal in folder.glob(f"*/{_JOURNAL}"):
+                self._complete_interrupted(journal)
 
     def stage(
         self,
@@ -120,20 +128,62 @@ class Cache:
             label: what it is called in plans.
             work: how much there is to do, in words.
         """
+        stage = self.find(kind, version, config, inputs, label=label, work=work)
+        if stage.id in self.asked:
+            return stage
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        return self.finish([(stage, *run(stage.folder))])[0]
+
+    def find(
+        self,
+        kind: str,
+        version: int,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        *,
+        label: str = "",
+        work: str = "",
+    ) -> Stage:
+        """The stage with this key if it is done, else one without content, to be given to `finish`; as `stage`."""
         key = digest({"kind": kind, "version": version, "config": config, "inputs": inputs}, 12)
         stage_id = f"{kind}-{key}"
         if stage_id in self.asked:
             return self.asked[stage_id]
         folder = self.folder / stage_id
         content = self._read(folder)
-        cached = content is not None
-        if content is None and self.execute:
-            folder.mkdir(parents=True, exist_ok=True)
-            files, content = run(folder)
-            storage.write_manifest(folder, files, content)
-        stage = Stage(kind, key, folder, cached, content or {}, label, work)
-        self.asked[stage_id] = stage
+        stage = Stage(kind, key, folder, content is not None, content or {}, label, work)
+        if stage.cached or not self.execute:
+            self.asked[stage_id] = stage
         return stage
+
+    def finish(self, done: Sequence[tuple[Stage, list[str], dict[str, Any]]]) -> list[Stage]:
+        """Declares stages complete, all of them or none.
+
+        Args:
+            done: stages from `find`, the files that were written into their folders, and their content.
+        """
+        journal = done[0][0].folder / _JOURNAL
+        results = {stage.id: {"files": files, "content": content} for stage, files, content in done}
+        if len(done) > 1:  # a kill between two manifests must not part what was trained together
+            storage.write_json(journal, results)
+        self._complete(results)
+        journal.unlink(missing_ok=True)
+        finished = [dataclasses.replace(stage, content=content) for stage, _, content in done]
+        self.asked |= {stage.id: stage for stage in finished}
+        return finished
+
+    def _complete_interrupted(self, journal: Path) -> None:
+        try:
+            self._complete(storage.read_json(journal))
+        except TicketError as error:
+            self._note(f"{error}; the stages are done again")
+        journal.unlink(missing_ok=True)
+
+    def _complete(self, results: Mapping[str, Any]) -> None:
+        for stage_id, result in results.items():
+            for checkpoints in (self.folder / stage_id).glob(f"{CHECKPOINTS}*"):
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            storage.write_manifest(self.folder / stage_id, result["files"], result["content"])
 
     def _read(self, folder: Path) -> dict[str, Any] | None:
         try:

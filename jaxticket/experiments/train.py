@@ -8,7 +8,8 @@ from jaxticket.experiments.options import TrainExperiment
 
 def train(lab: Lab, options: TrainExperiment) -> None:
     """Trains the network once for every seed; with a ticket, its weights under its mask."""
-    for seed in options.replicates:
+
+    def one_seed(seed: int) -> None:
         if options.ticket:
             start, mask = lab.ticket(Path(options.ticket))
             branch = "ticket"
@@ -17,3 +18,5 @@ def train(lab: Lab, options: TrainExperiment) -> None:
             branch = "dense"
         trained = lab.train(start, mask, seed=seed, label=f"{branch}-0-{seed}")
         lab.record(branch, 0, seed, trained, mask, start=start)
+
+    lab.for_each_seed(one_seed)

@@ -16,8 +16,8 @@ def learning_rate(
 
     Milestones are absolute: a warm-up does not shift them, and a drop takes effect with the first step of its
     epoch. Cosine falls from the end of the warm-up to the last step. With `lr_every='epoch'` each epoch has the rate of
-    its first step, during a warm-up that of its last: `lr * (e + 1) / w`, then `lr / 2 * (1 + cos(pi (e - w) / (E - w)))`
-    for epoch `e` of `E` and a warm-up of `w`, as NVIDIA's ResNet-50 recipe has it.
+    its first step, during a warm-up that of its last, as in NVIDIA's recipe for ResNet-50: `lr * (e + 1) / w`, then
+    `lr / 2 * (1 + cos(pi (e - w) / (E - w)))` for epoch `e` of `E` and a warm-up of `w`.
 
     Args:
         options: `lr`, `lr_every`, `schedule`, `milestones`, `gamma` and the warm-up keys are read.

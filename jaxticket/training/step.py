@@ -110,13 +110,13 @@ def with_mask(state: TrainState, mask: dict[str, jax.Array], memory: Any) -> Tra
 def repeat(step: Step) -> Callable[[TrainState, Sums, Epoch, jax.Array], tuple[TrainState, Sums]]:
     """`count` steps in one call; `count` is traced, so that one compilation serves every number of steps.
 
-    The loop ends early after a loss that was not finite.
+    The loop ends early after a loss that was not finite, of whichever replicate where the step acts on several.
     """
 
     def steps(state: TrainState, sums: Sums, epoch: Epoch, count: jax.Array) -> tuple[TrainState, Sums]:
         def go_on(carry: tuple[jax.Array, TrainState, Sums]) -> jax.Array:
             done, _, sums = carry
-            return (done < count) & (sums.bad_step < 0)
+            return (done < count) & (sums.bad_step < 0).all()
 
         def body(carry: tuple[jax.Array, TrainState, Sums]) -> tuple[jax.Array, TrainState, Sums]:
             done, state, sums = carry

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,15 +14,17 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.options import AugmentOptions
-from jaxticket.data.pipeline import epoch_order, pad_to_multiple
+from jaxticket.data.pipeline import pad_to_multiple
 from jaxticket.data.streaming import Stream
+from jaxticket.parallel.layouts import ALONE, Layout
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.compiled import Compiled
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.state import Sums, TrainState, Weights
-from jaxticket.training.step import ApplyFn, make_evaluation, make_gradients, make_step, repeat, with_mask
+from jaxticket.training.step import ApplyFn
 
 _STEPS_PER_DISPATCH = 100
 
@@ -65,10 +67,11 @@ class Scores:
 class Trainer:
     """Everything about training that does not depend on the weights, the mask or the seed.
 
+    Wherever there is a `layout`, states, sums and weights are those of the replicates it joined.
+
     Attributes:
         duration: steps per epoch and in all.
         batches: how a split becomes batches.
-        compilations: function name -> how often it was compiled.
     """
 
     def __init__(
@@ -79,7 +82,6 @@ class Trainer:
             augment = dataclasses.replace(augment, resized_crop=0)
         self.options = options
         self.duration = Duration.of(options, dataset.train.size)
-        self.compilations = {"train_step": 0, "evaluate": 0}
         self.batches = Batches(
             options.batch_size,
             self.duration.steps_per_epoch,
@@ -89,19 +91,15 @@ class Trainer:
             augment,
         )
         self._dataset = dataset
-        self._splits: dict[str, DeviceSplit] = {}
+        self._splits: dict[tuple[str, Layout], DeviceSplit] = {}
+        self._zero_sums: dict[tuple[int, Layout], Sums] = {}
         self._optimizer = make_optimizer(options)
         self.learning_rate = learning_rate(
             options,
             steps_per_epoch=self.duration.steps_per_epoch,
             total_steps=self.duration.total_steps,
         )
-        self._apply = apply
-        self._compiled: dict[MaskUpdate | None, tuple[Any, Any]] = {}
-        self._evaluate = jax.jit(self._counted("evaluate", make_evaluation(apply, self.batches)))
-        self._gradients = jax.jit(make_gradients(apply, self.batches, options))
-        self._with_mask = jax.jit(with_mask, donate_argnums=0)
-        self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+        self._compiled = Compiled(apply, self._optimizer, self.learning_rate, self.batches, options, dataset.train.size)
 
     def begin(
         self,
@@ -132,20 +130,37 @@ class Trainer:
             memory=None if rule is None else rule.remember(params, mask),
         )
 
-    def epoch(self, key: jax.Array, number: int, position: int = 0) -> Epoch | Iterator[Batch]:
+    @property
+    def compilations(self) -> dict[str, int]:
+        """Function name -> how often it was compiled, `train_step` and `evaluate`."""
+        return self._compiled.counts
+
+    def zero_sums(self, count: int, layout: Layout) -> Sums:
+        """Totals over no examples, for `count` replicates; not donated, so made once."""
+        if (count, layout) not in self._zero_sums:
+            self._zero_sums[count, layout] = layout.join([Sums.zero()] * count)
+        return self._zero_sums[count, layout]
+
+    @property
+    def streams(self) -> bool:
+        """Whether the training images come from a stream, which only a single run can follow."""
+        return isinstance(self._dataset.train, Stream)
+
+    def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = ALONE) -> Epoch | Iterator[Batch]:
         """The training data of one epoch.
 
         Args:
             key: the run's key for the order of its data.
             number: of the epoch, from 0.
             position: the step of the epoch at which to begin.
+            layout: of the keys.
         """
         train = self._dataset.train
         if isinstance(train, Stream):
             seed = int(jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32))
             parts = train.epoch(self.batches.batch_size, seed=seed, first=position)
             return (Batch(jnp.asarray(images), jnp.asarray(labels)) for images, labels in parts)
-        return Epoch(self.split("train"), epoch_order(key, number, train.size))
+        return Epoch(self.split("train", layout), self._compiled.order(layout)(key, number))
 
     def run(
         self,
@@ -154,36 +169,42 @@ class Trainer:
         epoch: Epoch | Iterator[Batch],
         count: int,
         rule: MaskUpdate | None = None,
+        layout: Layout = ALONE,
     ) -> tuple[TrainState, Sums]:
         """`count` steps; `state` is donated. Returns before the device is done."""
-        single_step, many_steps = self._steps(rule)
+        rule = rule if rule is not None and rule.penalises else None  # all without a penalty share a compiled step
         if not isinstance(epoch, Epoch):
             for _ in range(count):
-                state, sums = single_step(state, sums, next(epoch))
+                state, sums = self._compiled.step(layout, rule)(state, sums, next(epoch))
             return state, sums
-        if count == 1 and self.steps_per_dispatch(state.params) == 1:
-            return single_step(state, sums, epoch)
-        return many_steps(state, sums, epoch, jnp.asarray(count, jnp.int32))
+        if count == 1 and self.steps_per_dispatch(state.params, layout) == 1:
+            return self._compiled.step(layout, rule)(state, sums, epoch)
+        return self._compiled.steps(layout, rule)(state, sums, epoch, jnp.asarray(count, jnp.int32))
 
-    def update_mask(self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch]) -> TrainState:
+    def update_mask(
+        self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch], layout: Layout = ALONE
+    ) -> TrainState:
         """The state, which is donated, under the mask that `update` gives it.
 
         Raises:
             ConfigError: gradients are asked for and the data is streamed.
         """
-        gradients = None
+        gradients: list[Any] | None = None
         if update.needs_gradients:
             if not isinstance(epoch, Epoch):
                 raise ConfigError(
                     "config.grow='gradient': needs data in memory, and this data set is streamed; use 'random'"
                 )
-            gradients = self._gradients(state, epoch)
-        step = int(state.step)
-        key = named_key(jax.random.fold_in(state.key, step), "mask")
-        mask, memory = update.update(step, state.params, state.mask, state.memory, gradients, key)
-        return self._with_mask(state, mask, memory)
+            gradients = layout.part(self._gradients(state, epoch, layout))
+        updated = []
+        for number, one in enumerate(layout.part(state)):
+            step = int(one.step)
+            key = named_key(jax.random.fold_in(one.key, step), "mask")
+            given = None if gradients is None else gradients[number]
+            updated.append(update.update(step, one.params, one.mask, one.memory, given, key))
+        return self._compiled.with_mask(layout)(state, *layout.join(updated))
 
-    def steps_per_dispatch(self, params: Any) -> int:
+    def steps_per_dispatch(self, params: Any, layout: Layout = ALONE) -> int:
         """Steps per call of the compiled loop.
 
         One for streamed data, and for convolutions on the CPU, where XLA runs a convolution inside a loop about eight
@@ -191,65 +212,65 @@ class Trainer:
         """
         if self.options.steps_per_dispatch:
             return self.options.steps_per_dispatch
-        streamed = isinstance(self._dataset.train, Stream)
-        return 1 if streamed or self._unrolled(params) else _STEPS_PER_DISPATCH
+        return 1 if self.streams or self._unrolled(params, layout) else _STEPS_PER_DISPATCH
 
     def evaluate(self, weights: Weights, split: str) -> Scores | None:
         """Loss and accuracy over a whole split, `train`, `val` or `test`; None where it holds nothing."""
+        return self.evaluate_each(weights, split, 1, ALONE)[0]
+
+    def evaluate_each(self, weights: Weights, split: str, count: int, layout: Layout) -> list[Scores | None]:
+        """`evaluate` for each of `count` replicates."""
         held = getattr(self._dataset, split)
         if not held.size:
-            return None
-        sums = Sums.zero()
+            return [None] * count
+        sums = self.zero_sums(count, layout)
+        evaluate = self._compiled.evaluate(layout)
         if isinstance(held, Stream):
             for part in held.in_order(self.batches.batch_size):
-                sums = self._evaluate(*weights, self._padded(part), jnp.int32(0), jnp.int32(1), sums)
+                sums = evaluate(*weights, layout.share(self._padded(part)), jnp.int32(0), jnp.int32(1), sums)
         else:
-            data = self.split(split)
-            count = len(data.labels) // self.batches.batch_size
-            chunk = 1 if self._unrolled(weights.params) else count
-            for first in range(0, count, chunk):
+            data = self.split(split, layout)
+            batches = len(data.labels) // self.batches.batch_size
+            chunk = 1 if self._unrolled(weights.params, layout) else batches
+            for first in range(0, batches, chunk):
                 bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
-                sums = self._evaluate(*weights, data, *bounds, sums)
-        total = jax.device_get(sums)
-        return Scores(float(total.loss) / int(total.count), int(total.correct) / int(total.count))
+                sums = evaluate(*weights, data, *bounds, sums)
+        totals = layout.fetch(sums)
+        return [Scores(float(one.loss) / int(one.count), int(one.correct) / int(one.count)) for one in totals]
 
-    def split(self, name: str) -> DeviceSplit:
+    def better_of(self, best: Weights, state: TrainState, better: Sequence[bool], layout: Layout) -> Weights:
+        """Copies of the weights of `state` for those replicates where they are `better`, else of `best`."""
+        if all(better):
+            return self.copy(state)
+        if not any(better):
+            return best
+        chosen = layout.join([jnp.asarray(one) for one in better])
+        return self._compiled.choose(layout)(chosen, Weights(state.params, state.model_state), best)
+
+    def split(self, name: str, layout: Layout = ALONE) -> DeviceSplit:
         """A split in memory, moved to the device on first use; those for evaluation are padded to whole batches."""
-        if name not in self._splits:
+        if (name, layout) not in self._splits:
             split = getattr(self._dataset, name)
             if name == "train":
                 arrays = (np.asarray(split.images), np.asarray(split.labels), np.ones(split.size, np.float32))
-                self._splits[name] = DeviceSplit(*(jnp.asarray(array) for array in arrays))
+                data = DeviceSplit(*(jnp.asarray(array) for array in arrays))
             else:
-                self._splits[name] = self._padded(split)
-        return self._splits[name]
+                data = self._padded(split)
+            self._splits[name, layout] = layout.share(data)
+        return self._splits[name, layout]
 
     def copy(self, state: TrainState) -> Weights:
         """The weights of `state` in memory of their own, safe from donation."""
-        return Weights(*self._copy((state.params, state.model_state)))
+        return Weights(*self._compiled.copy((state.params, state.model_state)))
 
-    def _steps(self, rule: MaskUpdate | None) -> tuple[Any, Any]:
-        """One compiled step, and many; all rules without a penalty share them."""
-        key = rule if rule is not None and rule.penalises else None
-        if key not in self._compiled:
-            step = make_step(self._apply, self._optimizer, self.learning_rate, self.batches, self.options, key)
-            self._compiled[key] = (
-                jax.jit(self._counted("train_step", step), donate_argnums=0),
-                jax.jit(self._counted("train_step", repeat(step)), donate_argnums=0),
-            )
-        return self._compiled[key]
+    def _gradients(self, state: TrainState, epoch: Epoch, layout: Layout = ALONE) -> Any:
+        return self._compiled.gradients(layout)(state, epoch)
 
     def _padded(self, split: Split) -> DeviceSplit:
         arrays = pad_to_multiple(split, self.batches.batch_size)
         return DeviceSplit(*(jnp.asarray(array) for array in arrays))
 
-    def _unrolled(self, params: Any) -> bool:
+    def _unrolled(self, params: Any, layout: Layout) -> bool:
         """Whether each step is a call of its own."""
-        return jax.default_backend() == "cpu" and any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
-
-    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def traced(*args: Any) -> Any:
-            self.compilations[name] += 1  # runs only while tracing
-            return function(*args)
-
-        return traced
+        convolves = any(leaf.ndim > 2 + layout.axes for leaf in jax.tree.leaves(params))
+        return jax.default_backend() == "cpu" and convolves

@@ -38,6 +38,7 @@ def test_golden_hashes(experiment, changes, expected):
 def test_what_is_not_computed_does_not_enter_the_hash():
     plain = hash_of("imp")
     assert hash_of("imp", name="other") == plain
+    assert hash_of("imp", replicates="vmap") == plain
     assert hash_of("imp", **{"data.download": True, "data.folder": "/somewhere"}) == plain
     assert hash_of("imp", **{"train.checkpoint_epochs": 3, "train.steps_per_dispatch": 7}) == plain
 
@@ -53,9 +54,9 @@ def test_defaults_resolve_and_every_key_is_there():
 def test_a_seed_replaces_the_seeds():
     config = default_config("imp")
     config.seeds = (1, 2)
-    assert resolve(config)[1].replicates == (1, 2)
+    assert resolve(config)[1].all_seeds == (1, 2)
     config.seed = 7
-    assert resolve(config)[1].replicates == (7,)
+    assert resolve(config)[1].all_seeds == (7,)
 
 
 def test_arguments_of_a_config_file():

@@ -1,0 +1,19 @@
+"""Does the ticket really win? The sanity checks of lottery tickets, for any network of any width on any data set.
+
+    python -m jaxticket.main --config=configs/sanity.py:model=lenet300,dataset=digits
+
+Arguments: `model`, `dataset`, and `recipe`: `paper`, or `code` for what the authors' code does differently. Dense networks,
+tickets, random reinitialisation, weight rewinding, retraining and small dense networks are compared at every learning
+rate of `--config.lrs`, at the sparsities of `--config.levels`, and the report ends with a verdict.
+"""
+
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.sanity_recipes import apply_sanity_recipe
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="lenet300", dataset="digits", recipe="paper")
+    config = default_config("sanity")
+    apply_sanity_recipe(config, **arguments)
+    config.seeds = (0, 1, 2)
+    return config

@@ -1,0 +1,198 @@
+"""Training runs of several seeds at once, where that pays: in one vmapped program, or each on a device of its own."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxticket.core import paths
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
+from jaxticket.core.options import digest
+from jaxticket.experiments.stages import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
+from jaxticket.parallel.layouts import ALONE, Layout, OnePerDevice, Vmapped
+from jaxticket.training.loop import Fit, Start, fit_side_by_side
+from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.state import Keys
+from jaxticket.training.trainer import Scores, Trainer
+
+if TYPE_CHECKING:
+    from jaxticket.experiments.lab import Lab
+
+# Where vmap pays on a CPU (benchmarks/replicates.py). The states of larger networks no longer fit into the caches
+# together, and with smaller batches so little is multiplied that more of it at once does not help.
+_CPU_PARAMETERS = 100_000
+_CPU_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+    """A training run to be done; the arguments of `Lab.train`, and the lab and the stage it is for."""
+
+    lab: "Lab"
+    stage: Stage
+    start: WeightsRef
+    mask: MaskRef
+    seed: int
+    noise: str
+    start_step: int
+    snapshot_step: int
+    mask_update: MaskUpdate | None
+    train: TrainOptions
+
+    @property
+    def trainer(self) -> Trainer:
+        """The compiled step."""
+        return self.lab.trainer_of(self.train)
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """In what runs that train together are equal."""
+        return id(self.trainer), self.start_step, self.snapshot_step, self.mask_update
+
+
+def way_of(choice: str, params: Any, batch_size: int) -> str:
+    """How replicates are trained on this machine: `serial`, `vmap` or `devices`.
+
+    The answer depends on nothing that is measured at run time, so that a run is repeated exactly.
+
+    Args:
+        choice: one of those, or `auto`.
+        params: the network's parameters, arrays or abstract ones.
+        batch_size: images per step.
+
+    Raises:
+        ConfigError: `devices` where there is only one.
+    """
+    devices = jax.local_devices()
+    if choice == "devices" and len(devices) == 1:
+        raise ConfigError("config.replicates='devices': found 1 device; use 'auto', 'vmap' or 'serial'")
+    if choice != "auto":
+        return choice
+    on_cpu = devices[0].platform == "cpu"
+    if len(devices) > 1 and not on_cpu:
+        return "devices"
+    leaves = paths.leaves(params).values()
+    # A convolution with a kernel of its own for every replicate is a grouped one, which is slow.
+    if any(leaf.ndim > 2 for leaf in leaves):
+        return "serial"
+    pays = sum(leaf.size for leaf in leaves) <= _CPU_PARAMETERS and batch_size >= _CPU_BATCH_SIZE
+    return "serial" if on_cpu and not pays else "vmap"
+
+
+def train_jobs(jobs: Sequence[Job]) -> list[Stage]:
+    """Trains what is alike together, and stores every run as the stage it would be alone.
+
+    Returns:
+        The finished stages, in the order of `jobs`.
+
+    Raises:
+        ConfigError: runs on streamed data were to be trained together.
+        TrainingError: a loss is no longer finite.
+        InterruptedRun: a stop was asked for; calling again goes on.
+    """
+    wanted = {job.stage.id: job for job in jobs}
+    groups: dict[Any, list[Job]] = {}
+    for job in wanted.values():
+        groups.setdefault(job.alike, []).append(job)
+    done: dict[str, Stage] = {}
+    for group in groups.values():
+        for members, layout in _divided(group):
+            done |= {stage.id: stage for stage in _train(members, layout)}
+    return [done[job.stage.id] for job in jobs]
+
+
+def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
+    """Those jobs of a group that are trained at the same time, and how."""
+    if len(group) == 1:
+        yield group, ALONE
+        return
+    lab = group[0].lab
+    way, most = lab.way, len(group)
+    if way != "serial" and group[0].trainer.streams:
+        if lab.options.replicates != "auto":
+            raise ConfigError(
+                f"config.replicates={way!r}: needs data in memory, and {lab.spec.name} is streamed; use 'auto'"
+            )
+        way = "serial"
+    devices = jax.local_devices()
+    if way == "serial":
+        most = 1
+    elif way == "devices":
+        most = len(devices)
+    for first in range(0, len(group), most):
+        members = group[first : first + most]
+        if len(members) == 1:
+            yield members, ALONE
+        else:
+            yield members, Vmapped() if way == "vmap" else OnePerDevice.of(devices[: len(members)])
+
+
+def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
+    """Jobs that are alike, as one."""
+    one, lab, trainer = jobs[0], jobs[0].lab, jobs[0].trainer
+    lab.interrupts.check()
+    for job in jobs:
+        job.stage.folder.mkdir(parents=True, exist_ok=True)
+    together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
+    fits = fit_side_by_side(
+        trainer,
+        [_start(job) for job in jobs],
+        layout,
+        start_step=one.start_step,
+        snapshot_steps=(one.snapshot_step,) if one.snapshot_step else (),
+        mask_update=one.mask_update,
+        folder=one.stage.folder / f"{CHECKPOINTS}{together}",
+        progress=lab.progress,
+        interrupts=lab.interrupts,
+    )
+    on_test = _test_scores(trainer, fits, layout)
+    stored = [_store(job, fit, scores) for job, fit, scores in zip(jobs, fits, on_test, strict=True)]
+    return lab.cache.finish([(job.stage, *result) for job, result in zip(jobs, stored, strict=True)])
+
+
+def _start(job: Job) -> Start:
+    key, folder = jax.random.key(job.seed), job.stage.folder
+    return Start(
+        job.start.load(),
+        job.mask.load(),
+        Keys(order=named_key(key, f"order{job.noise}"), augment=named_key(key, f"augment{job.noise}")),
+        on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
+        label=job.stage.label,
+    )
+
+
+def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict[str, Scores | None]]:
+    """For every network the test scores of its `last` and `best` weights."""
+    last = trainer.evaluate_each(layout.join([fit.last for fit in fits]), "test", len(fits), layout)
+    best = last
+    if any(fit.best is not fit.last for fit in fits):
+        best = trainer.evaluate_each(layout.join([fit.best for fit in fits]), "test", len(fits), layout)
+    return [{"last": one, "best": other} for one, other in zip(last, best, strict=True)]
+
+
+def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
+    """Writes the files of a stage; returns their names and its content."""
+    folder = job.stage.folder
+    files = ["last.safetensors", "best.safetensors"]
+    if job.snapshot_step:
+        files.append("snapshot.safetensors")
+    content: dict[str, Any] = {
+        "history": fit.history,
+        "epochs": len(fit.history),
+        "best_epoch": fit.best_epoch,
+        "seconds": round(fit.seconds, 3),
+    }
+    on_val = {line["epoch"]: line["val_accuracy"] for line in fit.history}
+    ends = (("last", fit.history[-1]["epoch"], fit.last), ("best", fit.best_epoch, fit.best))
+    for name, epoch, weights in ends:
+        write_weights(folder / f"{name}.safetensors", weights)
+        scores = on_test[name]
+        content[f"{name}_val_accuracy"] = on_val[epoch]
+        content[f"{name}_test_accuracy"] = None if scores is None else scores.accuracy
+    if job.mask_update:
+        stored, statistics = job.lab.store_mask(folder, fit.mask)
+        return [*files, *stored], content | statistics
+    return files, content

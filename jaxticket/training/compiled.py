@@ -1,0 +1,118 @@
+"""The compiled functions of a trainer, each for one layout of replicates and made when it is first needed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxticket.data.pipeline import epoch_order
+from jaxticket.parallel.layouts import Layout
+from jaxticket.training.batches import Batches, Epoch
+from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
+
+# Replicates share the images; the order in which they see them is their own.
+_EPOCH_AXES: Any = Epoch(split=None, order=0)  # type: ignore[arg-type]
+
+
+class Compiled:
+    """Functions of joined replicates; masks, weights and lengths are arguments, so each compiles once.
+
+    Attributes:
+        counts: function name -> how often it was compiled.
+        copy: a tree in memory of its own.
+    """
+
+    def __init__(
+        self,
+        apply: ApplyFn,
+        optimizer: optax.GradientTransformation,
+        schedule: Callable[[jax.Array], jax.Array],
+        batches: Batches,
+        options: TrainOptions,
+        images: int,
+    ) -> None:
+        self.counts = {"train_step": 0, "evaluate": 0}
+        self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+        self._apply, self._optimizer, self._schedule = apply, optimizer, schedule
+        self._batches, self._options, self._images = batches, options, images
+        self._made: dict[Any, Any] = {}
+
+    def step(self, layout: Layout, rule: MaskUpdate | None) -> Any:
+        """(state, sums, epoch or batch) -> (state, sums), one step; `rule` is one that penalises."""
+
+        def make() -> Any:
+            # Batches of a stream are only ever those of a single run.
+            step = layout.map(self._plain_step(rule), (0, 0, _EPOCH_AXES))
+            return jax.jit(self._counted("train_step", step), donate_argnums=0)
+
+        return self._once(("step", layout, rule), make)
+
+    def steps(self, layout: Layout, rule: MaskUpdate | None) -> Any:
+        """(state, sums, epoch, count) -> (state, sums), `count` steps."""
+
+        def make() -> Any:
+            step, axes = self._plain_step(rule), (0, 0, _EPOCH_AXES)
+            if layout.maps_inside_loops:
+                steps = repeat(layout.map(step, axes))
+            else:
+                steps = layout.map(repeat(step), (*axes, None))
+            return jax.jit(self._counted("train_step", steps), donate_argnums=0)
+
+        return self._once(("steps", layout, rule), make)
+
+    def evaluate(self, layout: Layout) -> Any:
+        """(params, model_state, split, first, last, sums) -> sums."""
+
+        def make() -> Any:
+            evaluate = layout.map(make_evaluation(self._apply, self._batches), (0, 0, None, None, None, 0))
+            return jax.jit(self._counted("evaluate", evaluate))
+
+        return self._once(("evaluate", layout), make)
+
+    def gradients(self, layout: Layout) -> Any:
+        """(state, epoch) -> the gradients of the next batch."""
+
+        def make() -> Any:
+            gradients = make_gradients(self._apply, self._batches, self._options)
+            return jax.jit(layout.map(gradients, (0, _EPOCH_AXES)))
+
+        return self._once(("gradients", layout), make)
+
+    def with_mask(self, layout: Layout) -> Any:
+        """(state, mask, memory) -> state."""
+        return self._once(("with_mask", layout), lambda: jax.jit(layout.map(with_mask, (0, 0, 0)), donate_argnums=0))
+
+    def order(self, layout: Layout) -> Any:
+        """(key, number of the epoch) -> the order of its images."""
+
+        def order(key: jax.Array, number: jax.Array) -> jax.Array:
+            return epoch_order(key, number, self._images)
+
+        return self._once(("order", layout), lambda: jax.jit(layout.map(order, (0, None))))
+
+    def choose(self, layout: Layout) -> Any:
+        """(whether, tree, other tree) -> copies of the first where true, else of the other."""
+
+        def choose(first: jax.Array, one: Any, other: Any) -> Any:
+            return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
+
+        return self._once(("choose", layout), lambda: jax.jit(layout.map(choose, (0, 0, 0))))
+
+    def _plain_step(self, rule: MaskUpdate | None) -> Step:
+        return make_step(self._apply, self._optimizer, self._schedule, self._batches, self._options, rule)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def traced(*args: Any) -> Any:
+            self.counts[name] += 1  # runs only while tracing
+            return function(*args)
+
+        return traced
