@@ -26,7 +26,7 @@ WRONG = [
     ([], ["--config.levles=3"], ["levles", "levels"]),
     ([], ["--config.zzzzz=0"], ["'zzzzz'"]),
     ([], ["--config.train.lrr=0"], ["'lrr'", "'lr'"]),
-    ([], ["--config.model.options={'depth': 3}"], ["config.model.options.depth", "activation"]),
+    ([], ["--config.model.options={'depth': 3}"], ["config.model.options.depth", "width"]),
     ([], ["--config.model.options={'activation': 'rleu'}"], ["config.model.options.activation='rleu'", "relu"]),
     ([], ["--config.model.options.padding=same"], ["'padding'"]),
     ([], ["--config.model.name=lenet5"], ["lenet5", "8x8", "padding"]),

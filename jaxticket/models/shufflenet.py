@@ -42,18 +42,19 @@ class ShuffleBlock(nn.Module):
             first, second = jnp.split(x, 2, axis=-1)
             middle = half
         else:
-            first = self._depthwise(x, channels, "branch1_depthwise")
+            first = self._depthwise(x, "branch1_depthwise")
             first = self._pointwise(first, half, "branch1_pointwise")
             second, middle = x, channels if self.narrow else half
         second = self._pointwise(second, middle, "branch2_expand")
-        second = self._depthwise(second, middle, "branch2_depthwise")
+        second = self._depthwise(second, "branch2_depthwise")
         second = self._pointwise(second, half, "branch2_pointwise")
         return shuffle_channels(jnp.concatenate([first, second], axis=-1))
 
     def _pointwise(self, x: jax.Array, features: int, name: str) -> jax.Array:
         return self.layers.conv_act(x, features, 1, name, bias=self.conv_bias)
 
-    def _depthwise(self, x: jax.Array, channels: int, name: str) -> jax.Array:
+    def _depthwise(self, x: jax.Array, name: str) -> jax.Array:
+        channels = x.shape[-1]
         return self.layers.conv_norm(x, channels, 3, name, stride=self.stride, groups=channels, bias=self.conv_bias)
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # In pixels at natural size: two fit a page side by side, and text stays legible when one is scaled to a telephone.
-_WIDTH, _HEIGHT = 460, 330
+SIZE = (460, 330)
+# Of one among many: three fit side by side, and a telephone shows it at natural size.
+SMALL = (330, 290)
 _FONT = "DejaVu Sans"  # Comes with matplotlib, so the layout is the same on every machine.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -64,12 +66,14 @@ class Figure:
         label: what it shows, for those who cannot see it.
         caption: the line under it on the page; may be empty.
         svg: the file, in light colours.
+        small: whether it is one of many, to be shown at about its natural size.
     """
 
     name: str
     label: str
     caption: str
     svg: str
+    small: bool = False
 
     @property
     def inline(self) -> Markup:
@@ -90,6 +94,7 @@ def draw(
     paint: Callable[["Axes"], None],
     *,
     caption: str = "",
+    small: bool = False,
 ) -> Figure:
     """Draws a figure of one panel.
 
@@ -98,19 +103,21 @@ def draw(
         label: what it shows, for those who cannot see it.
         paint: draws on the axes it is given.
         caption: the line under it on the page.
+        small: whether it is one of many.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
     with _style():
-        canvas = Canvas(figsize=(_WIDTH / 72, _HEIGHT / 72), dpi=72, layout="constrained")
+        width, height = SMALL if small else SIZE
+        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         FigureCanvasSVG(canvas)
         paint(canvas.add_subplot())
         written = io.StringIO()
         canvas.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = written.getvalue().replace(f"'{_FONT}'", FONTS)
     svg = "".join(line.rstrip() + "\n" for line in svg.splitlines())
-    return Figure(name, label, caption, svg)
+    return Figure(name, label, caption, svg, small)
 
 
 def slug(text: str) -> str:
@@ -127,35 +134,6 @@ def slugs(texts: Sequence[str]) -> list[str]:
             name, i = f"{slug(text)}-{i}", i + 1
         made.append(name)
     return made
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """About two to eight round ticks within [low, high], as even on a logarithmic axis as that allows."""
-    inside: list[float] = []
-    for bases in ((1, 2, 5), range(1, 10), (1,)):
-        steps = [base * 10.0**power for power in range(-12, 12) for base in bases]
-        inside = [step for step in steps if low * 0.999 <= step <= high * 1.001]
-        if 2 < len(inside) < 9:
-            return inside
-    return inside if len(inside) > 1 else sorted({low, high})
-
-
-def set_log_axis(axes: "Axes", which: str, low: float, high: float) -> None:
-    """Makes an axis logarithmic with plain numbers at round ticks; the limits are left as they are."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    getattr(axes, f"set_{which}scale")("log")
-    axis = getattr(axes, f"{which}axis")
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-
-
-def set_whole_axis(axes: "Axes") -> None:
-    """Puts the x axis's ticks on whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
 
 
 @contextlib.contextmanager

@@ -1,14 +1,18 @@
-"""Rows brought together: the networks of one branch and level, over their seeds."""
+"""Rows brought together: the networks of one branch, level and case, over their seeds."""
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from jaxticket.report.study import Row
 
 # A level matches the dense network when its mean test accuracy is at most this much below the dense mean.
 MARGIN = 0.005
+
+Case = tuple[tuple[str, float], ...]
+_NO_CASE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +52,21 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """All networks of one branch and level."""
+    """All networks of one branch, level and case."""
 
     branch: str
     level: int
     rows: tuple[Row, ...]
+
+    @property
+    def case(self) -> Mapping[str, float]:
+        """What the rows were trained with, such as `{"lr": 0.1}`; empty for most experiments."""
+        return self.rows[0].case
+
+    @property
+    def name(self) -> str:
+        """The branch, with its case where there is one: `imp`, `lt_imp at lr 0.1`."""
+        return self.branch + at_case(self.case)
 
     def spread(self, name: str) -> Spread:
         """A number of the rows, such as `test_accuracy`, over the seeds."""
@@ -84,29 +98,57 @@ class Group:
 
 
 def group_rows(rows: Iterable[Row]) -> list[Group]:
-    """Groups by branch, in order of first appearance, and level, ascending; seeds ascending within."""
-    found: dict[str, dict[int, list[Row]]] = {}
+    """Groups by branch and case, each in order of first appearance, and level, ascending; seeds ascending within."""
+    found: dict[str, dict[Case, dict[int, list[Row]]]] = {}
     for row in rows:
-        found.setdefault(row.branch, {}).setdefault(row.level, []).append(row)
+        found.setdefault(row.branch, {}).setdefault(case_key(row.case), {}).setdefault(row.level, []).append(row)
     return [
-        Group(branch, level, tuple(sorted(found[branch][level], key=lambda row: row.seed)))
-        for branch in found
-        for level in sorted(found[branch])
+        Group(branch, level, tuple(sorted(levels[level], key=lambda row: row.seed)))
+        for branch, cases in found.items()
+        for levels in cases.values()
+        for level in sorted(levels)
     ]
 
 
-def dense_group(groups: Sequence[Group]) -> Group | None:
-    """The dense networks everything is compared with, if there are any."""
-    return next((group for group in groups if group.branch == "dense"), None)
+def case_key(case: Mapping[str, float]) -> Case:
+    """A case as something to look up with."""
+    return tuple(case.items())
+
+
+def at_case(case: Mapping[str, float]) -> str:
+    """A case in words that follow a name: ` at lr 0.1`; empty where there is none."""
+    return " at " + ", ".join(f"{name} {value:g}" for name, value in case.items()) if case else ""
+
+
+def cases(groups: Iterable[Group]) -> list[Mapping[str, float]]:
+    """The cases there are, in order of first appearance; a single empty one for most experiments."""
+    return list({case_key(group.case): group.case for group in groups}.values())
+
+
+def dense_group(groups: Sequence[Group], case: Mapping[str, float] = _NO_CASE) -> Group | None:
+    """The dense networks that those of a case are compared with, if there are any."""
+    return next((group for group in groups if group.branch == "dense" and group.case == case), None)
 
 
 def sparse_branches(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Every branch but the dense one -> its groups by level."""
+    """Every branch but the dense ones, at every case -> its groups by level; dense networks are also smaller ones."""
     branches: dict[str, list[Group]] = {}
     for group in groups:
-        if group.branch != "dense":
-            branches.setdefault(group.branch, []).append(group)
+        if group.branch != "dense" and group.rows[0].parameters is None:
+            branches.setdefault(group.name, []).append(group)
     return branches
+
+
+def first_branches(branches: Mapping[str, list[Group]], most: int) -> tuple[dict[str, list[Group]], list[str]]:
+    """About the first `most` of them, a branch with all its cases or not at all; and the branches left out."""
+    by_branch: dict[str, dict[str, list[Group]]] = {}
+    for name, found in branches.items():
+        # The dense networks may come first, as the level everything starts from.
+        by_branch.setdefault(found[-1].branch if found else name, {})[name] = found
+    widest = max(map(len, by_branch.values()), default=1)
+    whole = max(most // widest, 1)
+    shown = {name: found for part in list(by_branch.values())[:whole] for name, found in part.items()}
+    return shown, list(by_branch)[whole:]
 
 
 def matches(group: Group, dense: Group) -> bool:

@@ -9,6 +9,9 @@ from typing import Any
 
 from jaxticket.core.errors import JaxticketError
 
+# What tells networks of one branch and level apart beside the seed; rows of most experiments have none of these.
+CASES = ("lr",)
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -29,6 +32,8 @@ class Row:
         stage: where its weights are.
         ticket: the label of its saved ticket, if there is one.
         layer_sparsity: path of a prunable leaf -> its removed share.
+        case: what else it was trained with, such as `{"lr": 0.1}`; only networks of one case are compared.
+        parameters: of its own network where that is another than the experiment's, such as a smaller dense one.
     """
 
     branch: str
@@ -45,6 +50,8 @@ class Row:
     stage: str = ""
     ticket: str | None = None
     layer_sparsity: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    case: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    parameters: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -64,6 +71,7 @@ class Epoch:
     train_accuracy: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    case: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +94,19 @@ class Study:
         """A group of the summary, such as `dataset`; empty where it is missing or null."""
         value = self.summary.get(name)
         return value if isinstance(value, Mapping) else {}
+
+    def entries(self, name: str) -> list[Mapping[str, Any]]:
+        """A list of the summary, such as `correlation`; empty where it is missing.
+
+        Raises:
+            JaxticketError: it is no list of objects.
+        """
+        value = self.summary.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+            raise JaxticketError(f"summary.json: {name} is not a list of objects; run the experiment's command again")
+        return value
 
     @property
     def complete(self) -> bool:
@@ -155,6 +176,8 @@ def _row(value: Any, where: str) -> Row:
         stage=str(value.get("stage") or ""),
         ticket=str(ticket) if ticket else None,
         layer_sparsity={str(k): found for k, v in layers.items() if (found := number(v)) is not None},
+        case=_case(value),
+        parameters=number(value.get("parameters")),
     )
 
 
@@ -176,8 +199,13 @@ def _read_epochs(path: Path) -> tuple[Epoch, ...]:
         if epoch is None:
             raise JaxticketError(f"{where}: epoch is {value.get('epoch')!r}; must be a number")
         names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        epochs.append(Epoch(branch, level, seed, epoch, **{name: number(value.get(name)) for name in names}))
+        values = {name: number(value.get(name)) for name in names}
+        epochs.append(Epoch(branch, level, seed, epoch, **values, case=_case(value)))
     return tuple(epochs)
+
+
+def _case(value: Mapping[str, Any]) -> dict[str, float]:
+    return {name: found for name in CASES if (found := number(value.get(name))) is not None}
 
 
 def _key(value: Any, where: str) -> tuple[str, int, int]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxticket.report import text
+from jaxticket.report.decision import read_decision
 from jaxticket.report.groups import Group, Spread, dense_group, group_rows, matches
 from jaxticket.report.study import rows_of
+from jaxticket.report.wording import certainty, found, lacking
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,17 +29,17 @@ class Column(NamedTuple):
 
 
 def print_table(summary: Mapping[str, Any], console: "Console | None" = None) -> None:
-    """Prints the networks of an experiment, one line per branch and level, mean ± standard deviation over seeds.
+    """Prints the networks of an experiment, one line per branch, case and level, mean ± standard deviation over seeds.
 
     On a terminal the lines as good as the dense network stand out in colour; elsewhere the table is plain text. Columns
-    that do not fit the width are left out, the least important first.
+    that do not fit the width are left out, the least important first. A verdict follows in a line or two.
 
     Args:
         summary: the content of `summary.json`.
         console: where to print; None for standard output.
 
     Raises:
-        JaxticketError: a row without branch, level, seed or sparsity.
+        JaxticketError: a row without branch, level, seed or sparsity; a verdict that is not one.
     """
     from rich.console import Console
     from rich.text import Text
@@ -54,20 +56,24 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
         return
     unicode = console.encoding.lower().replace("-", "").startswith("utf")
     columns = fit(make_columns(groups, "±" if unicode else "+/-"), console.width)
-    dense = dense_group(groups)
     say(_line(columns, [column.name for column in columns]), "bold")
     say("-" * (sum(column.width for column in columns) + _GAP * (len(columns) - 1)), "dim")
     for i, group in enumerate(groups):
+        dense = dense_group(groups, group.case)
         good = dense is not None and (group is dense or matches(group, dense))
         say(_line(columns, [column.cells[i] for column in columns]), "green" if good else "")
     for note in _notes(groups, columns):
         say(note, "dim")
+    for line in _verdict(summary):
+        say(line, "bold")
 
 
 def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[Column]:
     """The table's columns, a cell per group; without validation accuracies there is no column of them."""
+    names = dict.fromkeys(name for group in groups for name in group.case)
     columns = [
         Column("branch", [group.branch for group in groups]),
+        *(Column(name, [f"{group.case[name]:g}" if name in group.case else "" for group in groups]) for name in names),
         Column("level", [str(group.level) for group in groups]),
         Column("sparsity", [text.sparsity(1 - group.remaining) for group in groups], 2),
         Column("left", [text.remaining(group.remaining) for group in groups]),
@@ -112,6 +118,18 @@ def _title(summary: Mapping[str, Any]) -> str:
     name = str(summary.get("name") or summary.get("experiment") or "experiment")
     title = f"{name}: {model} on {dataset}" if model and dataset else name
     return title if summary.get("complete", True) else f"{title} (not finished)"
+
+
+def _verdict(summary: Mapping[str, Any]) -> list[str]:
+    """What was decided, and what is missing or how little the seeds allow to say."""
+    decision = read_decision(summary)
+    if decision is None:
+        return []
+    differences = [difference for cell in decision.cells for difference in cell.differences]
+    return [
+        f"verdict: {found(decision)}",
+        lacking(decision) or certainty(differences)[0],
+    ]
 
 
 def _notes(groups: Sequence[Group], columns: list[Column]) -> list[str]:

@@ -1,5 +1,6 @@
 """From the files of an experiment's folder to its report."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxticket.core.errors import JaxticketError
@@ -9,10 +10,11 @@ from jaxticket.storage import write_bytes
 
 
 def write_report(folder: Path | str) -> Path:
-    """Writes `report.html` and `figures/*.svg` from the other files of an experiment's folder.
+    """Writes `report.html`, `figures/*.svg` and `tables/*.csv` from the other files of an experiment's folder.
 
-    Nothing else enters: the same files give the same bytes, whenever and wherever the report is made. Figures of an
-    earlier report that are no longer part of it are removed.
+    Nothing else enters: the same files give the same bytes, whenever and wherever the report is made. Figures and
+    tables of an earlier report that are no longer part of it are removed. A study with a verdict also gets it as
+    `verdict.json`.
 
     Args:
         folder: `WORKDIR/<name>-<hash>`, with `summary.json` and, where they exist, `metrics.jsonl` and `config.json`.
@@ -25,14 +27,24 @@ def write_report(folder: Path | str) -> Path:
     """
     folder = Path(folder)
     page = make_page(read_study(folder))
-    figures, report = folder / "figures", folder / "report.html"
+    report, decided = folder / "report.html", folder / "verdict.json"
     try:
-        figures.mkdir(exist_ok=True)
-        for figure in page.figures:
-            write_bytes(figures / f"{figure.name}.svg", figure.svg.encode())
-        for stale in set(figures.glob("*.svg")) - {figures / f"{figure.name}.svg" for figure in page.figures}:
-            stale.unlink()
+        _write_all(folder / "figures", ".svg", {f"{figure.name}.svg": figure.svg for figure in page.figures})
+        _write_all(folder / "tables", ".csv", page.tables)
+        if page.verdict is None:
+            decided.unlink(missing_ok=True)
+        else:
+            write_bytes(decided, page.verdict.encode())
         write_bytes(report, page.html.encode())
     except OSError as error:
         raise JaxticketError(f"{folder}: the report cannot be written there ({error.strerror})") from error
     return report
+
+
+def _write_all(folder: Path, ending: str, files: Mapping[str, str]) -> None:
+    """Writes these files, and removes others with their ending."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content.encode())
+    for stale in set(folder.glob(f"*{ending}")) - {folder / name for name in files}:
+        stale.unlink()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from jaxticket.structure.matrix import kernel_rows as kernel_rows
     from jaxticket.structure.matrix import to_matrix as to_matrix
     from jaxticket.structure.regroup import Regrouped as Regrouped
-    from jaxticket.structure.resized import fit_nnx as fit_nnx
     from jaxticket.structure.shrink import Shrunk as Shrunk
+    from jaxticket.structure.shrinking.resized import fit_nnx as fit_nnx
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "channels": ("ChannelGroups", "Group", "Slice"),
         "matrix": ("from_matrix", "kernel_rows", "to_matrix"),
         "regroup": ("Regrouped",),
-        "resized": ("fit_nnx",),
+        "shrinking.resized": ("fit_nnx",),
         "shrink": ("Shrunk",),
     },
 )

@@ -12,12 +12,12 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask
 from jaxticket.core.rules import Path
-from jaxticket.structure.channel_costs import ChannelCosts
 from jaxticket.structure.channel_groups import channel_groups
 from jaxticket.structure.channels import Group
-from jaxticket.structure.cutting import check_concrete
-from jaxticket.structure.group_scores import Scores, channel_scores
-from jaxticket.structure.shrink_report import is_parameter
+from jaxticket.structure.shrinking.channel_costs import ChannelCosts
+from jaxticket.structure.shrinking.cutting import check_concrete
+from jaxticket.structure.shrinking.group_scores import Scores, channel_scores
+from jaxticket.structure.shrinking.report import is_parameter
 
 _MEASUREMENTS = 6
 

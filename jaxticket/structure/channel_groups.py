@@ -14,12 +14,12 @@ from jax.extend import core as jaxprs
 
 from jaxticket.core import paths
 from jaxticket.core.rules import Path
-from jaxticket.structure import rules_elements, rules_shapes, rules_sums
-from jaxticket.structure.balance import balance
 from jaxticket.structure.channels import ChannelGroups
-from jaxticket.structure.grouping import groups_of
-from jaxticket.structure.subprograms import called
-from jaxticket.structure.traced import Rule, Trace, Value, made, unknown
+from jaxticket.structure.groups import rules_elements, rules_shapes, rules_sums
+from jaxticket.structure.groups.balance import balance
+from jaxticket.structure.groups.grouping import groups_of
+from jaxticket.structure.groups.subprograms import called
+from jaxticket.structure.groups.traced import Rule, Trace, Value, made, unknown
 
 _RULES: dict[str, Rule] = {**rules_elements.RULES, **rules_shapes.RULES, **rules_sums.RULES}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxticket.structure.subprograms import called
+from jaxticket.structure.groups.subprograms import called
 
 
 def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:

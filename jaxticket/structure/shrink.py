@@ -14,14 +14,14 @@ from jaxticket.core.masks import Mask, check_fit, is_traced
 from jaxticket.core.rules import Path
 from jaxticket.structure.channel_groups import channel_groups
 from jaxticket.structure.channels import Group
-from jaxticket.structure.constants import Partial, known, unknown
-from jaxticket.structure.cutting import check_concrete, cut, full_paths, mark_leaves, starts_of
 from jaxticket.structure.macs import macs
-from jaxticket.structure.marks import Marks
-from jaxticket.structure.program import program_of
-from jaxticket.structure.removal import Followed, follow
-from jaxticket.structure.resized import resized
-from jaxticket.structure.shrink_report import GroupReport, ShrinkReport, parameter_count
+from jaxticket.structure.shrinking.constants import Partial, known, unknown
+from jaxticket.structure.shrinking.cutting import check_concrete, cut, full_paths, mark_leaves, starts_of
+from jaxticket.structure.shrinking.marks import Marks
+from jaxticket.structure.shrinking.program import program_of
+from jaxticket.structure.shrinking.removal import Followed, follow
+from jaxticket.structure.shrinking.report import GroupReport, ShrinkReport, parameter_count
+from jaxticket.structure.shrinking.resized import resized
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ def make_metrics(rows, epochs=20):
             share = 1 - math.exp(-epoch / (2 + 0.3 * row["level"]))
             accuracy = row["val_accuracy"]
             lines.append(
-                {key: row[key] for key in ("branch", "level", "seed", "stage")}
+                {key: row[key] for key in ("branch", "level", "seed", "stage", "lr") if key in row}
                 | {
                     "epoch": epoch,
                     "step": 20 * epoch,
@@ -99,6 +99,54 @@ def write_folder(folder, rows, *, metrics=None, config=None, **changes):
     return folder
 
 
+def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, **changes):
+    """A finished sanity-check study: {branch: {learning rate: mean test accuracy}}, the same at every level."""
+    from jaxticket.experiments.sanity_findings import decide
+    from jaxticket.experiments.sanity_options import SanityExperiment
+
+    lrs = tuple(accuracies["dense"])
+    rows = [
+        make_row(
+            branch,
+            level,
+            seed,
+            lr=lr,
+            test_accuracy=mean + spread * (seed - (len(seeds) - 1) / 2),
+            val_accuracy=None,
+            **({"parameters": 9000, "sparsity": 0.0, "sparsity_total": 0.0} if branch == "sdt" else {}),
+        )
+        for branch, means in accuracies.items()
+        for lr, mean in means.items()
+        for level in ((0,) if branch == "dense" else levels)
+        for seed in seeds
+    ]
+    settings = tuple(branch for branch in accuracies if branch != "dense")
+    options = SanityExperiment(lrs=lrs, levels=levels, settings=settings, instability=("dense",), seeds=seeds)
+    return make_summary(rows, experiment="sanity", name="sanity", verdict=decide(rows, options)) | {
+        "correlation": [
+            {"lr": lr, "seed": seed, "level": level, "mask": mask, "start": start, "correlation": 0.1 + 0.01 / lr}
+            | {"layers": {"fc1/kernel": 0.25}}
+            for lr in lrs
+            for seed in seeds
+            for mask, level, start in [("dense", 0, "init")]
+            + [("imp", level, start) for level in levels for start in ("init", "reinit")]
+        ],
+        "instability": [
+            {"lr": lr, "seed": seed, "branch": "dense", "level": 0, "barrier": lr + 0.01 * seed}
+            | {"positions": [0.0, 0.5, 1.0], "errors": [0.1, 0.1 + lr, 0.1], "at": 0.5}
+            for lr in lrs
+            for seed in seeds
+        ],
+        "overlap": [
+            {"lr": lr, "between": "seeds", "kind": "imp", "level": level, "seeds": [0, 1]}
+            | {"jaccard": 0.3, "chance": 0.2}
+            for lr in lrs
+            for level in levels
+        ],
+        **changes,
+    }
+
+
 class Made:
     """The functions above, for tests that cannot import this file."""
 
@@ -107,6 +155,7 @@ class Made:
     metrics = staticmethod(make_metrics)
     imp_rows = staticmethod(imp_rows)
     folder = staticmethod(write_folder)
+    sanity = staticmethod(sanity_summary)
 
 
 @pytest.fixture(scope="session")

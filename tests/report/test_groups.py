@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from jaxticket.report.groups import (
     MARGIN,
     Spread,
+    cases,
     dense_group,
+    first_branches,
     gap,
     group_rows,
     matches,
@@ -52,6 +54,43 @@ def test_rows_come_together_by_branch_and_level():
     assert gap(second, dense) == pytest.approx(-0.03)
     assert dense_group(groups) is dense
     assert sparse_branches(groups) == {"imp": groups[1:]}
+
+
+def test_rows_of_different_cases_are_kept_apart_and_compared_with_their_own_dense_network():
+    rows = [
+        Row(branch, level, seed, 0.2 * level, test_accuracy=value, case={"lr": lr})
+        for branch, level, lr, value in (
+            ("dense", 0, 0.1, 0.95),
+            ("lt_imp", 1, 0.1, 0.91),
+            ("dense", 0, 0.01, 0.90),
+            ("lt_imp", 1, 0.01, 0.90),
+        )
+        for seed in (0, 1)
+    ]
+    groups = group_rows(rows)
+    assert [(group.name, group.level, group.n) for group in groups] == [
+        ("dense at lr 0.1", 0, 2),
+        ("dense at lr 0.01", 0, 2),
+        ("lt_imp at lr 0.1", 1, 2),
+        ("lt_imp at lr 0.01", 1, 2),
+    ]
+    assert cases(groups) == [{"lr": 0.1}, {"lr": 0.01}]
+    assert list(sparse_branches(groups)) == ["lt_imp at lr 0.1", "lt_imp at lr 0.01"]
+    verdicts = {group.name: matches(group, dense_group(groups, group.case)) for group in groups[2:]}
+    assert verdicts == {"lt_imp at lr 0.1": False, "lt_imp at lr 0.01": True}
+    assert dense_group(groups) is None
+
+
+def test_a_smaller_dense_network_is_no_sparse_branch():
+    small = Row("sdt", 8, 0, 0.0, parameters=9000)
+    assert sparse_branches(group_rows([small, *rows_at("imp", 8, 0.8, 0.9)])).keys() == {"imp"}
+
+
+def test_a_branch_is_shown_with_all_its_cases_or_not_at_all():
+    rows = [Row(branch, 1, 0, 0.2, case={"lr": lr}) for branch in "abc" for lr in (0.1, 0.2, 0.3)]
+    shown, left_out = first_branches(sparse_branches(group_rows(rows)), 7)
+    assert [name[0] for name in shown] == ["a"] * 3 + ["b"] * 3
+    assert left_out == ["c"]
 
 
 @pytest.mark.parametrize("dense_accuracy", [0.97, 0.965, 0.9125, 0.3])

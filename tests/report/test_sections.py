@@ -170,6 +170,16 @@ def test_many_layers_are_coloured_by_order(made, study):
     assert ">conv3/kernel<" not in section.figures[0].svg
 
 
+def test_branches_too_many_for_the_page_are_named(made, study):
+    rows = [made.row("dense", 0, 0), *(made.row(branch, level, 0) for branch in "abcdef" for level in (1, 2))]
+    section = layers(study(rows))
+    assert [figure.name for figure in section.figures] == [f"layers_{branch}" for branch in "abcd"]
+    assert "Not shown: e, f." in words(section)
+    section = curves(study(rows))
+    assert len(section.figures) == 2 * 4
+    assert "Not shown: e, f." in words(section)
+
+
 def test_layers_need_a_sparse_network_and_a_figure_two_levels(made, study):
     assert layers(study([made.row("dense", 0, 0)])) is None
     assert layers(study([made.row("imp", 1, 0, layer_sparsity={})])) is None

@@ -30,6 +30,14 @@ def test_numbers_that_are_not_finite_are_unknown(made, tmp_path):
     assert number(1) == 1.0
 
 
+def test_rows_and_curves_know_their_case(made, tmp_path):
+    rows = [made.row("dense", 0, 0), made.row("lt_imp", 1, 0, lr=0.1), made.row("sdt", 1, 0, lr=0.1, parameters=9000)]
+    study = read_study(made.folder(tmp_path, rows))
+    assert [row.case for row in study.rows] == [{}, {"lr": 0.1}, {"lr": 0.1}]
+    assert [row.parameters for row in study.rows] == [None, None, 9000]
+    assert [epoch.case for epoch in study.epochs[::20]] == [{}, {"lr": 0.1}, {"lr": 0.1}]
+
+
 def test_only_a_summary_is_needed(made, tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps(made.summary([made.row("dense", 0, 0)])))
     study = read_study(tmp_path)

@@ -83,6 +83,23 @@ def test_unfinished_empty_and_broken_summaries(made):
         printed({"rows": [{}]})
 
 
+def test_cases_have_a_column_and_a_verdict_its_lines(made):
+    summary = made.sanity(
+        {"dense": {0.01: 0.90, 0.1: 0.92}, "lt_imp": {0.01: 0.905, 0.1: 0.90}, "rr_imp": {0.01: 0.88, 0.1: 0.89}}
+    )
+    lines = printed(summary, width=80).splitlines()
+    assert lines[1].split()[:3] == ["branch", "lr", "level"]
+    assert [line.split()[:3] for line in lines[3:6]] == [
+        ["dense", "0.01", "0"],
+        ["dense", "0.1", "0"],
+        ["lt_imp", "0.01", "8"],
+    ]
+    assert lines[-2] == "verdict: Undecided: a winning ticket can neither be declared nor ruled out."
+    assert lines[-1] == "Missing for a decision: a small dense network (small_dense)."
+    coloured = printed(summary, width=80, force_terminal=True, color_system="standard").splitlines()
+    assert ["\x1b[32m" in line for line in coloured[3:7]] == [True, True, True, False]
+
+
 def test_markup_in_names_is_text(made):
     out = printed(made.summary([made.row("[bold]x[/bold]", 0, 0)]), width=100)
     assert "[bold]x[/bold]" in out

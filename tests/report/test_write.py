@@ -69,6 +69,7 @@ def test_page_and_figures_are_written(made, tmp_path):
         "metrics.jsonl",
         "report.html",
         "summary.json",
+        "tables",
     ]
 
 
@@ -85,7 +86,7 @@ def test_the_page_needs_nothing_but_itself(text):
         for name, value in attributes.items():
             assert not name.startswith("on")
             if name in {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}:
-                assert value.startswith(("#", "data:"))
+                assert value.startswith(("#", "data:", "tables/" if tag == "a" else "#"))
     assert "@import" not in text
     assert set(re.findall(r"url\((.)", text)) <= {"#"}
     assert "default-src 'none'" in text
@@ -152,6 +153,15 @@ def test_everything_from_the_files_is_escaped(made, tmp_path):
         "device": {"kind": evil, "machine": evil},
         "dataset": {"name": evil, "image_shape": [evil]},
         "model": {"name": evil},
+        "correlation": [{"lr": 0.1, "level": 1, "mask": evil, "start": "init", "seed": 0, "correlation": 0.2}],
+        "instability": [{"lr": 0.1, "level": 1, "branch": evil, "seed": 0, "positions": [0], "errors": [0.1]}],
+        "overlap": [{"lr": 0.1, "level": 1, "between": "seeds", "kind": evil, "jaccard": 0.2}],
+        "verdict": {
+            "kind": "none",
+            "missing": [evil],
+            "conditions": {"1": evil},
+            "cells": [{"ticket": evil, "level": 1, "kind": "none", "by_lr": [{"lr": 0.1}], "conditions": {"1": False}}],
+        },
     }
     text = write_report(made.folder(tmp_path / "run", rows, config=config, complete=False, **changes)).read_text()
     assert "<script" not in text
@@ -210,6 +220,19 @@ def test_figures_of_an_earlier_report_go(made, tmp_path):
     write_report(folder)
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {"train_loss_dense.svg", "val_accuracy_dense.svg", "mine.txt"}
+
+
+def test_tables_of_an_earlier_report_and_its_verdict_go(made, tmp_path):
+    summary = made.sanity({"dense": {0.1: 0.92}, "lt_imp": {0.1: 0.92}})
+    folder = made.folder(tmp_path / "run", **summary)
+    write_report(folder)
+    names = ["correlation", "differences", "instability", "overlap", "rows", "verdict", "verdict_by_lr"]
+    assert sorted(path.stem for path in (folder / "tables").iterdir()) == names
+    assert json.loads((folder / "verdict.json").read_text()) == summary["verdict"]
+    made.folder(folder, [made.row("dense", 0, 0)])
+    write_report(folder)
+    assert [path.name for path in (folder / "tables").iterdir()] == ["rows.csv"]
+    assert not (folder / "verdict.json").exists()
 
 
 def test_a_failure_leaves_the_old_page_and_no_litter(made, tmp_path, monkeypatch):

@@ -1,10 +1,10 @@
 """Accuracy against the share of weights that remain: the figure of the lottery-ticket literature."""
 
-import math
 from typing import TYPE_CHECKING
 
 from jaxticket.report import text, theme
-from jaxticket.report.figures import Figure, draw, set_log_axis
+from jaxticket.report.axes import paint_spread, set_log_axis
+from jaxticket.report.figures import Figure, draw
 from jaxticket.report.groups import (
     MARGIN,
     Group,
@@ -25,6 +25,8 @@ _METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation acc
 def accuracy(study: Study) -> Section | None:
     """Test and validation accuracy over the weights remaining, whole and close to the dense networks."""
     groups = group_rows(study.rows)
+    if any(group.case for group in groups):
+        return None  # Too many lines for one panel: `rounds` has a panel for each case.
     branches = {
         branch: [group for group in found if group.remaining > 0] for branch, found in sparse_branches(groups).items()
     }
@@ -73,7 +75,7 @@ def _panel(
         everything = [group for found in branches.values() for group in found]
         shares = [100 * group.remaining for group in everything if group.spread(name).n]
         if dense is not None and dense.spread(name).n:
-            _paint_dense(axes, name, dense, with_margin=limits is not None)
+            paint_dense(axes, name, dense, with_margin=limits is not None)
             shares.append(100 * dense.remaining)
         for i, (branch, found) in enumerate(branches.items()):
             _paint_branch(axes, name, branch, found, i)
@@ -92,7 +94,8 @@ def _panel(
     return draw(file, f"{title} against the percentage of prunable weights remaining, for {names}", paint)
 
 
-def _paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> None:
+def paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> None:
+    """Draws the dense networks as a level line: their mean, their spread and the margin below."""
     spread, colour = dense.spread(name), theme.light("dense")
     assert spread.mean is not None
     axes.axhline(spread.mean, color=colour, linestyle=(0, (5, 2.5)), linewidth=1.4, label="dense", zorder=1.5)
@@ -104,25 +107,9 @@ def _paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) ->
 
 
 def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], index: int) -> None:
-    colour = theme.series(index)
     points = [(100 * group.remaining, group.spread(name).values) for group in found]
-    points = sorted((point for point in points if point[1]), reverse=True)
-    if not points:
-        return
-    xs = [x for x, _ in points]
-    axes.plot(
-        xs,
-        [math.fsum(values) / len(values) for _, values in points],
-        color=colour,
-        marker=theme.MARKERS[index % len(theme.MARKERS)],
-        label=branch,
-        zorder=3,
-    )
-    dots = [(x, value) for x, values in points for value in values if len(values) > 1]
-    if dots:
-        lows, highs = [min(values) for _, values in points], [max(values) for _, values in points]
-        axes.fill_between(xs, lows, highs, color=colour, alpha=0.15, linewidth=0, zorder=2)
-        axes.plot(*zip(*dots, strict=True), ".", color=colour, alpha=0.45, markersize=4, zorder=2.5)
+    marker = theme.MARKERS[index % len(theme.MARKERS)]
+    paint_spread(axes, sorted(points, reverse=True), colour=theme.series(index), marker=marker, label=branch)
 
 
 def _paint_matches(axes: "Axes", branches: dict[str, list[Group]], dense: Group) -> None:

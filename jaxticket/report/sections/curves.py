@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jaxticket.report import theme
-from jaxticket.report.figures import Figure, draw, set_log_axis, set_whole_axis, slugs
-from jaxticket.report.groups import Group, dense_group, group_rows, sparse_branches
+from jaxticket.report.axes import set_log_axis, set_whole_axis
+from jaxticket.report.figures import Figure, draw, slugs
+from jaxticket.report.groups import Case, Group, case_key, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.sections.section import Section, render
 from jaxticket.report.study import Epoch, Study
 
@@ -20,27 +21,36 @@ MOST_BRANCHES = 4
 def curves(study: Study) -> Section | None:
     """Learning curves, the mean over seeds, of the dense networks and some levels of every branch."""
     groups = group_rows(study.rows)
-    dense = dense_group(groups)
-    branches = sparse_branches(groups) or ({"dense": []} if dense else {})
-    by_network: dict[tuple[str, int], list[Epoch]] = {}
+    branches = sparse_branches(groups)
+    # Without sparse networks the dense ones are shown by themselves.
+    branches = branches or {group.name: [] for group in groups if group.branch == "dense"}
+    denses = {
+        name: dense_group(groups, found[0].case) if found else next(group for group in groups if group.name == name)
+        for name, found in branches.items()
+    }
+    by_network: dict[tuple[str, int, Case], list[Epoch]] = {}
     for epoch in study.epochs:
-        by_network.setdefault((epoch.branch, epoch.level), []).append(epoch)
+        by_network.setdefault((epoch.branch, epoch.level, case_key(epoch.case)), []).append(epoch)
     figures: list[Figure] = []
-    shown = dict(list(branches.items())[:MOST_BRANCHES])
+    shown, left_out = first_branches(branches, MOST_BRANCHES)
     for branch, short in zip(shown, slugs(list(shown)), strict=True):
+        dense = denses[branch]
         levels = pick([*([dense] if dense else []), *shown[branch]], MOST_LEVELS)
         of = f" of {branch}" if len(shown) > 1 else ""
         for name, title in _metrics(study.epochs):
-            lines = [(group, mean_curve(by_network.get((group.branch, group.level), []), name)) for group in levels]
+            lines = [(group, mean_curve(by_network.get(_network(group), []), name)) for group in levels]
             lines = [(group, line) for group, line in lines if line]
             if lines:
                 figures.append(_panel(f"{name}_{short}", name, title + of, lines))
     if not figures:
         return None
     many = any(group.n > 1 for group in groups)
-    left_out = list(branches)[MOST_BRANCHES:]
     html = render("panels.html.jinja", figures=figures, note=_note(many, left_out))
     return Section("training", "Training", html, tuple(figures))
+
+
+def _network(group: Group) -> tuple[str, int, Case]:
+    return group.branch, group.level, case_key(group.case)
 
 
 def mean_curve(epochs: Iterable[Epoch], name: str) -> list[tuple[float, float]]:
@@ -103,5 +113,5 @@ def _level_bar(axes: "Axes", groups: list[Group], colours: list[str]) -> None:
     bar = figure.colorbar(mappable, ax=axes, ticks=range(count), fraction=0.05, pad=0.03)
     bar.ax.set_yticklabels([f"{100 * group.remaining:.2g}%" if group.remaining < 1 else "100%" for group in groups])
     bar.ax.invert_yaxis()
-    bar.ax.set_title("kept", fontsize=10, fontweight="normal", pad=6)
+    bar.ax.set_title("kept", fontsize=11, fontweight="normal", pad=6)
     bar.outline.set_visible(False)

@@ -5,6 +5,8 @@ import dataclasses
 from jaxticket.report.groups import (
     MARGIN,
     Group,
+    at_case,
+    cases,
     dense_group,
     gap,
     group_rows,
@@ -15,13 +17,16 @@ from jaxticket.report.groups import (
 from jaxticket.report.sections.section import Section, render
 from jaxticket.report.study import Study
 
+_NAME = "test_accuracy"
+
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """What can be said of one branch.
 
     Attributes:
-        branch: its name.
+        branch: its name, with its case.
+        dense: the dense networks it is compared with.
         best: the sparsest group that matches the dense networks, None when none does.
         nearest: the group with the highest mean test accuracy, for when none does; None when none is known.
         misses: levels with more weights than `best` that do not match.
@@ -29,6 +34,7 @@ class Claim:
     """
 
     branch: str
+    dense: Group
     best: Group | None
     nearest: Group | None
     misses: tuple[int, ...]
@@ -43,25 +49,33 @@ def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
         misses = tuple(g.level for g in groups if g.remaining > best.remaining and not matches(g, dense))
     known = [group for group in groups if group.spread("test_accuracy").n]
     nearest = max(known, key=lambda group: gap(group, dense) or 0.0, default=None)
-    return Claim(branch, best, nearest, misses, _paired(best, dense) if best else (0, 0))
+    return Claim(branch, dense, best, nearest, misses, _paired(best, dense) if best else (0, 0))
 
 
 def headline(study: Study) -> Section | None:
-    """The sparsest level that is as good as the dense network, for every branch, with n and spread."""
+    """The sparsest level that is as good as the dense network, for every branch, with n and spread.
+
+    None for a study with a verdict of its own, which says what was found.
+    """
+    if study.part("verdict"):
+        return None
     groups = group_rows(study.rows)
-    dense = dense_group(groups)
-    if dense is not None and not dense.spread("test_accuracy").n:
-        dense = None
-    claims = []
-    if dense is not None:
-        claims = [make_claim(branch, found, dense) for branch, found in sparse_branches(groups).items()]
+    denses = [dense for case in cases(groups) if (dense := dense_group(groups, case)) and dense.spread(_NAME).n]
+    claims = [
+        make_claim(branch, found, dense)
+        for branch, found in sparse_branches(groups).items()
+        for dense in denses
+        if dense.case == found[0].case
+    ]
     found = [(claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None]
     lead = claims[min(found)[1]] if found else None
+    dense = lead.dense if lead else max(denses, key=lambda group: group.spread(_NAME).mean or 0.0, default=None)
     html = render(
         "headline.html.jinja",
         claims=claims,
         lead=lead,
         dense=dense,
+        of_case=at_case(dense.case) if dense else "",
         groups=groups,
         branches=sparse_branches(groups),
         ends=_ends,

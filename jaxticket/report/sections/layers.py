@@ -4,8 +4,9 @@ import re
 from typing import TYPE_CHECKING
 
 from jaxticket.report import theme
-from jaxticket.report.figures import Figure, draw, set_log_axis, set_whole_axis, slugs
-from jaxticket.report.groups import Group, dense_group, group_rows, sparse_branches
+from jaxticket.report.axes import set_log_axis, set_whole_axis
+from jaxticket.report.figures import Figure, draw, slugs
+from jaxticket.report.groups import Group, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.sections.section import Section, render
 from jaxticket.report.study import Study
 
@@ -14,23 +15,27 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 8
 MOST_BRANCHES = 4
+MOST_BY_CASE = 12
 
 
 def layers(study: Study) -> Section | None:
     """A line per layer over the levels of each branch, and the same numbers as a table."""
     groups = group_rows(study.rows)
-    dense = dense_group(groups)
     shown: dict[str, list[Group]] = {}
     for branch, found in sparse_branches(groups).items():
         found = [group for group in found if group.layers]
         if not found:
             continue
+        dense = dense_group(groups, found[0].case)
         first = [dense] if dense and dense.layers and dense.level < found[0].level else []
         shown[branch] = first + found
     if not shown:
         return None
-    left_out = list(shown)[MOST_BRANCHES:]
-    shown = dict(list(shown.items())[:MOST_BRANCHES])
+    by_case = any(group.case for group in groups)
+    if by_case:
+        shown = _different(shown)
+    most = MOST_BY_CASE if by_case else MOST_BRANCHES
+    shown, left_out = first_branches(shown, most)
     figures, tables = [], []
     for (branch, found), short in zip(shown.items(), slugs(list(shown)), strict=True):
         paths = sorted({path for group in found for path in group.layers}, key=_natural)
@@ -44,9 +49,24 @@ def layers(study: Study) -> Section | None:
         tables=tables,
         left_out=left_out,
         unnamed=bool(figures) and any(len(lines) > MOST_NAMED for _, _, lines in tables),
+        by_case=by_case,
         many=any(group.n > 1 for found in shown.values() for group in found),
     )
     return Section("layers", "Where the weights are", html, tuple(figures))
+
+
+def _different(shown: dict[str, list[Group]]) -> dict[str, list[Group]]:
+    """Without the branches whose masks have the densities of an earlier one's of the same case: they are its masks."""
+    kept: dict[str, list[Group]] = {}
+    for branch, found in shown.items():
+        densities = [
+            {group.level: group.layers for group in earlier}
+            for earlier in kept.values()
+            if earlier[0].case == found[0].case
+        ]
+        if not any(all(of.get(group.level) == group.layers for group in found) for of in densities):
+            kept[branch] = found
+    return kept
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
@@ -105,5 +125,5 @@ def _depth_bar(axes: "Axes", colours: list[str]) -> None:
     bar = figure.colorbar(mappable, ax=axes, ticks=[0.5, len(steps) - 0.5], fraction=0.05, pad=0.03)
     bar.ax.set_yticklabels(["first", "last"])
     bar.ax.invert_yaxis()
-    bar.ax.set_title("layer", fontsize=10, fontweight="normal", pad=6)
+    bar.ax.set_title("layer", fontsize=11, fontweight="normal", pad=6)
     bar.outline.set_visible(False)

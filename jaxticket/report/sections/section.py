@@ -33,6 +33,13 @@ def render(template: str, **values: Any) -> Markup:
     return Markup(_environment().get_template(template).render(**values))
 
 
+def spread_note(many: bool) -> str:
+    """What lines, bands and dots are, for figures that have them."""
+    if many:
+        return "Lines are means over seeds, bands go from the lowest to the highest seed, dots are single networks."
+    return "One seed (n = 1), so no spread is shown."
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

@@ -10,20 +10,23 @@ def table(study: Study) -> Section | None:
     groups = group_rows(study.rows)
     if not groups:
         return None
-    dense = dense_group(groups)
-    lines = [
-        {
-            "group": group,
-            "gap": gap(group, dense) if dense and group is not dense else None,
-            "matches": bool(dense and group is not dense and matches(group, dense)),
-        }
-        for group in groups
-    ]
+    lines = []
+    for group in groups:
+        dense = dense_group(groups, group.case)
+        compared = dense if group is not dense else None
+        lines.append(
+            {
+                "group": group,
+                "gap": gap(group, compared) if compared else None,
+                "matches": bool(compared and matches(group, compared)),
+            }
+        )
     html = render(
         "table.html.jinja",
         lines=lines,
         rows=[row for group in groups for row in group.rows],
-        compared=dense is not None and len(groups) > 1,
+        compared=any(group.branch == "dense" for group in groups) and len(groups) > 1,
+        cases=list(dict.fromkeys(name for group in groups for name in group.case)),
         has_val=any(row.val_accuracy is not None for row in study.rows),
         many=any(group.n > 1 for group in groups),
         margin=MARGIN,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.structure.identities import Labels
-from jaxticket.structure.rules_elements import pin_scaled
-from jaxticket.structure.traced import NOWHERE, Rule, Trace, Value, made, moved, out_shapes, unknown
+from jaxticket.structure.groups.identities import Labels
+from jaxticket.structure.groups.rules_elements import pin_scaled
+from jaxticket.structure.groups.traced import NOWHERE, Rule, Trace, Value, made, moved, out_shapes, unknown
 
 _REDUCTIONS = (
     "argmax argmin reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reduce_xor cumlogsumexp cummax "

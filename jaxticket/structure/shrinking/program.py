@@ -9,7 +9,7 @@ from jax.extend import core as jaxprs
 
 from jaxticket.core.paths import path_string
 from jaxticket.core.rules import Path
-from jaxticket.structure.subprograms import called
+from jaxticket.structure.groups.subprograms import called
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

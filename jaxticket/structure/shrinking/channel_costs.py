@@ -12,14 +12,14 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.structure.channels import Group
-from jaxticket.structure.constants import unknown
-from jaxticket.structure.cutting import cut, mark_leaves, starts_of
 from jaxticket.structure.macs import macs
-from jaxticket.structure.marks import Marks
-from jaxticket.structure.program import program_of
-from jaxticket.structure.removal import follow, multiplications
-from jaxticket.structure.resized import resized
-from jaxticket.structure.shrink_report import parameter_count
+from jaxticket.structure.shrinking.constants import unknown
+from jaxticket.structure.shrinking.cutting import cut, mark_leaves, starts_of
+from jaxticket.structure.shrinking.marks import Marks
+from jaxticket.structure.shrinking.program import program_of
+from jaxticket.structure.shrinking.removal import follow, multiplications
+from jaxticket.structure.shrinking.report import parameter_count
+from jaxticket.structure.shrinking.resized import resized
 
 _REPEATS = 7
 

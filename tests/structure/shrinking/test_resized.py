@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax import nnx
 from flax.errors import ScopeParamShapeError
 
-from jaxticket.structure.resized import fit_nnx, resized
+from jaxticket.structure.shrinking.resized import fit_nnx, resized
 
 
 class Words(nn.Module):

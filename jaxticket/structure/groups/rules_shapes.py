@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.structure.identities import Labels, is_tracked
-from jaxticket.structure.traced import NOWHERE, Origin, Rule, Trace, Value, made, moved, out_shapes
+from jaxticket.structure.groups.identities import Labels, is_tracked
+from jaxticket.structure.groups.traced import NOWHERE, Origin, Rule, Trace, Value, made, moved, out_shapes
 
 _FACTOR = "a reshape splits them by a factor that the function fixes"
 _JOINED = "a reshape joins them with another axis of channels"

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import Role
-from jaxticket.structure.identities import Identities, Labels
+from jaxticket.structure.groups.identities import Identities, Labels
 
 Origin = frozenset[tuple[Path, int]]
 NOWHERE: Origin = frozenset()

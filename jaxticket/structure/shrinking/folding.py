@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.rules import Path
-from jaxticket.structure.constants import Partial
-from jaxticket.structure.contractions import RowProducts
-from jaxticket.structure.element_rules import ARRANGEMENTS, arranged
-from jaxticket.structure.program import Operation, Program
+from jaxticket.structure.shrinking.constant_rules import ARRANGEMENTS, arranged
+from jaxticket.structure.shrinking.constants import Partial
+from jaxticket.structure.shrinking.contractions import RowProducts
+from jaxticket.structure.shrinking.program import Operation, Program
 
 _FOLLOWED = ARRANGEMENTS - {"concatenate", "pad", "slice"}
 # Path and shape of a leaf, the sign with which it takes a constant, how the sum is arranged where it meets the leaf,

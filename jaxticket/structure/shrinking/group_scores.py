@@ -11,7 +11,7 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import Group, Slice
-from jaxticket.structure.cutting import full_paths
+from jaxticket.structure.shrinking.cutting import full_paths
 
 Scores = str | Mapping[Path, Any] | Callable[[Any, Any], Mapping[Path, Any]]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import Group, Slice
-from jaxticket.structure.traced import Trace, Value
+from jaxticket.structure.groups.traced import Trace, Value
 
 # The axes of leaves, each with the root of every position.
 _Places = list[tuple[Path, int, np.ndarray]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxticket.structure.identities import Identities
+from jaxticket.structure.groups.identities import Identities
 
 
 def balance(ids: Identities, parts: np.ndarray) -> None:

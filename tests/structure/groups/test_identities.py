@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxticket.structure.balance import balance
-from jaxticket.structure.identities import Identities
+from jaxticket.structure.groups.balance import balance
+from jaxticket.structure.groups.identities import Identities
 
 SIZE = 8
 POSITIONS = st.lists(st.integers(0, SIZE - 1), min_size=3, max_size=3)

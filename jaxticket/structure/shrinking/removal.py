@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.rules import Path
-from jaxticket.structure.constants import Partial, evaluate, known, unknown
-from jaxticket.structure.contractions import RowProducts, row_products
-from jaxticket.structure.folding import Folding, shares
-from jaxticket.structure.marks import Marks
-from jaxticket.structure.program import Operation, Program
+from jaxticket.structure.shrinking.constants import Partial, evaluate, known, unknown
+from jaxticket.structure.shrinking.contractions import RowProducts, row_products
+from jaxticket.structure.shrinking.folding import Folding, shares
+from jaxticket.structure.shrinking.marks import Marks
+from jaxticket.structure.shrinking.program import Operation, Program
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import dtypes
 
-from jaxticket.structure.contractions import windows
-from jaxticket.structure.element_rules import ARRANGEMENTS, ELEMENTWISE, NUMPY, arranged, bind
-from jaxticket.structure.marks import Marked, Marks
-from jaxticket.structure.program import Operation
+from jaxticket.structure.shrinking.constant_rules import ARRANGEMENTS, ELEMENTWISE, NUMPY, arranged, bind
+from jaxticket.structure.shrinking.contractions import windows
+from jaxticket.structure.shrinking.marks import Marked, Marks
+from jaxticket.structure.shrinking.program import Operation
 
 
 class Partial(NamedTuple):

@@ -11,7 +11,7 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import Group
-from jaxticket.structure.marks import Marks
+from jaxticket.structure.shrinking.marks import Marks
 
 
 def full_paths(params: Any, mask: Mapping[Path, Any]) -> dict[Path, Any]:

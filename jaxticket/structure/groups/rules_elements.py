@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
-from jaxticket.structure.identities import Labels
-from jaxticket.structure.traced import NOWHERE, Rule, Trace, Value, comes_from_size, made, out_shapes, unknown
+from jaxticket.structure.groups.identities import Labels
+from jaxticket.structure.groups.traced import NOWHERE, Rule, Trace, Value, comes_from_size, made, out_shapes, unknown
 
 _NAMES = (
     "abs acos acosh add add_any and asin asinh atan atan2 atanh bitcast_convert_type cbrt ceil clamp clz complex conj "

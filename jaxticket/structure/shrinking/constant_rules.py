@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.structure.contractions import padded
-from jaxticket.structure.program import Operation
+from jaxticket.structure.shrinking.contractions import padded
+from jaxticket.structure.shrinking.program import Operation
 
 
 def _of_numpy(function: Callable[..., Any]) -> Callable[..., Any]:

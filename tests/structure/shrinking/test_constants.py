@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxticket.structure.constants import known
-from jaxticket.structure.contractions import padded, row_products, windows
-from jaxticket.structure.marks import Marks
-from jaxticket.structure.program import program_of
-from jaxticket.structure.removal import follow
+from jaxticket.structure.shrinking.constants import known
+from jaxticket.structure.shrinking.contractions import padded, row_products, windows
+from jaxticket.structure.shrinking.marks import Marks
+from jaxticket.structure.shrinking.program import program_of
+from jaxticket.structure.shrinking.removal import follow
 
 
 def followed(fn, w, marked, lost=False):

@@ -1,0 +1,62 @@
+"""Accuracy against the share of weights that remain, for each case by itself."""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.report import kinds
+from jaxticket.report.axes import legend_below, paint_spread, set_log_axis
+from jaxticket.report.figures import Figure, draw, slug
+from jaxticket.report.groups import Group, at_case, cases, dense_group, group_rows, sparse_branches
+from jaxticket.report.sections.accuracy import paint_dense
+from jaxticket.report.sections.section import Section, render, spread_note
+from jaxticket.report.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def rounds(study: Study) -> Section | None:
+    """A panel for each kind of mask and each case, such as each learning rate; None where there are no cases."""
+    groups = group_rows(study.rows)
+    shown = [
+        group
+        for found in sparse_branches(groups).values()
+        for group in found
+        if group.case and group.remaining > 0 and group.spread("test_accuracy").n
+    ]
+    figures = []
+    for kind in dict.fromkeys(kinds.kind_of(group.branch) for group in shown):
+        for case in cases(shown):
+            here = [group for group in shown if group.case == case and kinds.kind_of(group.branch) == kind]
+            if len(here) > 1:
+                title = (kinds.KINDS.get(kind, "Accuracy")) + at_case(case)
+                figures.append(_panel(f"accuracy_{slug(title)}", title, dense_group(groups, case), here))
+    if not figures:
+        return None
+    note = spread_note(any(group.n > 1 for group in shown))
+    html = render("panels.html.jinja", figures=figures, note=note)
+    return Section("accuracy", "Accuracy against weights remaining", html, tuple(figures))
+
+
+def _panel(file: str, title: str, dense: Group | None, here: list[Group]) -> Figure:
+    branches = list(dict.fromkeys(group.branch for group in here))
+
+    def paint(axes: "Axes") -> None:
+        shares = [100 * group.remaining for group in here]
+        if dense is not None and dense.spread("test_accuracy").n:
+            paint_dense(axes, "test_accuracy", dense, with_margin=False)
+            shares.append(100 * dense.remaining)
+        for branch in branches:
+            look = kinds.look_of(branch)
+            found = [group for group in here if group.branch == branch]
+            points = [(100 * group.remaining, group.spread("test_accuracy").values) for group in found]
+            paint_spread(axes, sorted(points, reverse=True), colour=look.colour, marker=look.marker, label=look.label)
+        set_log_axis(axes, "x", min(shares), max(shares))
+        axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+        axes.set_title(title)
+        axes.set_xlabel("Prunable weights remaining (%)")
+        axes.set_ylabel("Test accuracy")
+        legend_below(axes)
+
+    names = ", ".join([*(["dense"] if dense else []), *branches])
+    label = f"{title}: test accuracy against the percentage of prunable weights remaining, for {names}"
+    return draw(file, label, paint, small=True)

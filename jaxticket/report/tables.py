@@ -1,0 +1,89 @@
+"""Tables as CSV: every number of the page for spreadsheets and scripts."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxticket.report.decision import read_decision
+from jaxticket.report.findings import correlations, instabilities, overlaps
+from jaxticket.report.study import Study, number
+
+_CONDITIONS = (1, 2, 3, 4, 5)
+_BY_RATE = (3, 4, 5)
+
+
+def make_tables(study: Study) -> dict[str, str]:
+    """Name of a file -> its content.
+
+    `rows.csv` has every row with its fields that are single values. Studies that have them also get `correlation.csv`,
+    `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`. Numbers are written in
+    full; what is not known is an empty field.
+    """
+    tables = {"rows": _rows(study), **_measured(study), **_decided(study)}
+    return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
+
+
+def verdict_json(study: Study) -> str | None:
+    """The verdict as a file of its own, None where there is none."""
+    found = study.summary.get("verdict")
+    return json.dumps(found, indent=1, sort_keys=True) + "\n" if isinstance(found, Mapping) else None
+
+
+def _rows(study: Study) -> list[Sequence[Any]]:
+    rows = study.entries("rows")
+    names = list(
+        dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, list | dict))
+    )
+    first = [name for name in ("branch", "level", "lr", "seed") if name in names]
+    names = [*first, *sorted(set(names) - set(first))]
+    return [names, *([row.get(name) for name in names] for row in rows)]
+
+
+def _measured(study: Study) -> dict[str, list[Sequence[Any]]]:
+    """A line for each measurement; of correlations one for each layer too, of instability one for each position."""
+    correlation: list[Sequence[Any]] = [("lr", "level", "mask", "start", "seed", "layer", "correlation")]
+    for entry in correlations(study):
+        for layer, value in {"": entry.value, **entry.layers}.items():
+            correlation.append((entry.lr, entry.level, entry.mask, entry.start, entry.seed, layer, value))
+    instability: list[Sequence[Any]] = [("lr", "branch", "level", "seed", "barrier", "position", "test_error")]
+    for entry in instabilities(study):
+        for at, error in entry.errors or ((None, None),):
+            instability.append((entry.lr, entry.branch, entry.level, entry.seed, entry.barrier, at, error))
+    overlap: list[Sequence[Any]] = [("lr", "level", "between", "kind", "seeds", "jaccard", "chance")]
+    for entry in overlaps(study):
+        seeds = " ".join(map(str, entry.seeds))
+        overlap.append((entry.lr, entry.level, entry.between, entry.kind, seeds, entry.jaccard, entry.chance))
+    return {"correlation": correlation, "instability": instability, "overlap": overlap}
+
+
+def _decided(study: Study) -> dict[str, list[Sequence[Any]]]:
+    found = read_decision(study.summary)
+    cells = found.cells if found else ()
+    numbered = [f"{what}_{i}" for what in ("condition", "margin") for i in _CONDITIONS]
+    verdict: list[Sequence[Any]] = [("ticket", "level", "sparsity", "seeds", "verdict", *numbered, "missing")]
+    by_lr: list[Sequence[Any]] = [("ticket", "level", "sparsity", "lr", *(f"margin_{i}" for i in _BY_RATE))]
+    fields = ("against", "lr", "mean", "low", "high", "n", "threshold", "reading")
+    differences: list[Sequence[Any]] = [("ticket", "level", "sparsity", *fields)]
+    for cell in cells:
+        key = (cell.ticket, cell.level, cell.sparsity)
+        numbers = [*map(cell.conditions.get, _CONDITIONS), *map(cell.margins.get, _CONDITIONS)]
+        verdict.append((*key, cell.seeds, cell.kind, *numbers, "; ".join(cell.missing)))
+        by_lr += [(*key, lr, *map(margins.get, _BY_RATE)) for lr, margins in cell.by_lr.items()]
+        differences += [(*key, *(getattr(one, name) for name in fields)) for one in cell.differences]
+    return {"verdict": verdict, "verdict_by_lr": by_lr, "differences": differences}
+
+
+def _csv(*lines: Iterable[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([_field(value) for value in line] for line in lines)
+    return out.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if value is None or isinstance(value, list | dict):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if isinstance(value, float) and number(value) is None else value

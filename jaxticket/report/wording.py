@@ -1,0 +1,103 @@
+"""A verdict in words: what was found, what is missing and how sure it is."""
+
+from collections.abc import Sequence
+
+from jaxticket.report import text
+from jaxticket.report.decision import KINDS, Cell, Decision, Difference
+
+CONTROLS = {"dense": "dense", "rr": "other initial weights (RR)", "small_dense": "small dense (SDT)"}
+# Fewer seeds than this give intervals too wide to lean on.
+FEW = 3
+
+
+def found(decision: Decision) -> str:
+    """What was found and why, in one or two sentences."""
+    best = decision.best
+    if decision.kind == "undecided" or best is None:
+        return "Undecided: a winning ticket can neither be declared nor ruled out."
+    if decision.kind == "jackpot":
+        return (
+            f"A jackpot: {best.name} is about as good as the dense network at its best, and clearly above other "
+            "initial weights and a small dense network. All five conditions hold."
+        )
+    if decision.kind == "secondary":
+        short = best.margins.get(5)
+        why = "only at other learning rates" if short is None or short >= 0 else f"it is {-short:.4f} short of that"
+        return (
+            f"A secondary prize, not a jackpot: {best.name} is about as good as the dense network at the same learning "
+            "rate, and clearly above other initial weights and a small dense network (conditions 1 to 4). It is not "
+            f"about as good as the dense network at its best (condition 5): {why}."
+        )
+    failed = [number for number in (1, 2, 3, 4) if best.conditions.get(number) is False]
+    said = "No winning ticket: none meets conditions 1 to 4. "
+    if not failed:
+        return said + f"{best.name} meets each of them, but not at one and the same learning rate."
+    reasons = [f"condition {number} ({decision.words.get(number, '')})" for number in failed]
+    return said + f"The nearest, {best.name}, fails {text.listing(reasons)}."
+
+
+def lacking(decision: Decision) -> str:
+    """What could not be evaluated, empty where all could."""
+    if not decision.missing:
+        return ""
+    said = "Missing for a decision" if decision.kind == "undecided" else "Not all could be evaluated; missing"
+    return f"{said}: {text.listing(list(decision.missing))}."
+
+
+def counts(decision: Decision) -> str:
+    """How many tickets got which verdict: `of 4 tickets: 1 jackpot, 3 none`."""
+    kinds = [cell.kind for cell in decision.cells]
+    found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
+    return f"of {text.count(len(kinds), 'ticket')}: {found}" if kinds else ""
+
+
+def backing(cell: Cell) -> str:
+    """Whether the spread over seeds backs what the means of a cell say."""
+    known = [difference for difference in cell.differences if difference.n > 1]
+    if not known:
+        return "n = 1: one seed, so nothing is known of chance." if cell.differences else ""
+    seeds = min(difference.n for difference in known)
+    settled = sum(difference.reading != "undecided" for difference in known)
+    few = f" With {seeds} seeds that is little to go by." if seeds < FEW else ""
+    return (
+        f"Its means are over {text.count(seeds, 'seed')}; of its {text.count(len(known), 'difference')} from controls, "
+        f"{settled or 'none'} {'is' if settled < 2 else 'are'} settled by the intervals.{few}"
+    )
+
+
+def certainty(differences: Sequence[Difference]) -> list[str]:
+    """What the seeds allow to say of these differences, in sentences."""
+    if not differences:
+        return ["No ticket has a control of the same seed and learning rate, so no difference is known seed by seed."]
+    fewest = min(difference.n for difference in differences)
+    said = []
+    if fewest == 1:
+        said.append("One seed (n = 1): a difference has no interval, and chance cannot be told from effect.")
+    elif fewest < FEW:
+        said.append(
+            f"Only {fewest} seeds: intervals from so few values are too wide to lean on, whichever way they point."
+        )
+    readings = [difference.reading for difference in differences if difference.n > 1]
+    if readings:
+        sides = {side: readings.count(side) for side in ("above", "below", "undecided")}
+        said.append(
+            f"Of {text.count(len(readings), 'difference')}, the whole interval is above the threshold in "
+            f"{sides['above']} and below it in {sides['below']}; in {sides['undecided']} it is on both sides, which "
+            "settles nothing."
+        )
+    if len(readings) > 1:
+        said.append("The intervals are not corrected for their number: of many, some miss the truth by chance.")
+    return said
+
+
+def reading(difference: Difference) -> str:
+    """What one difference allows to say."""
+    if difference.low is None or difference.high is None:
+        return "no interval (n = 1)"
+    if difference.reading == "undecided":
+        return "not settled: the interval lies on both sides"
+    better, worse = (
+        ("as good as dense", "below dense") if difference.against == "dense" else ("better", "not clearly better")
+    )
+    said = better if difference.reading == "above" else worse
+    return f"{said} (only {difference.n} seeds)" if difference.n < FEW else said

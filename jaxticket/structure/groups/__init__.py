@@ -1,0 +1,1 @@
+"""How `channel_groups` follows the channels of parameters through a jaxpr."""
