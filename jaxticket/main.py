@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.errors import ConfigError, JaxticketError
+from jaxticket.core.errors import ConfigError, JaxticketError, one_line
 
 if TYPE_CHECKING:
     from absl import flags
@@ -193,13 +193,6 @@ def _unknown_key(error: BaseException) -> str:
     if bare:
         return f"config has no key {bare[1]!r}; its keys are those of default_config(...) in the file"
     return one_line(error)
-
-
-def one_line(error: BaseException) -> str:
-    """The message of any error, its lines joined; its type where it has none."""
-    lines = [line.strip() for line in str(error.args[0] if error.args else error).splitlines()]
-    text = " ".join(line for line in lines if line)
-    return text or type(error).__name__
 
 
 if __name__ == "__main__":

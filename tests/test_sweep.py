@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from jaxticket import sweep
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config
+from jaxticket.experiments.sweep import make_entries, varying
 from jaxticket.sweep import main
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
 from jaxticket.experiments import default_config
+from jaxticket.experiments.sweep import make_entries, varying
 from jaxticket.experiments.presets import apply_preset
 
 
@@ -176,7 +177,7 @@ def test_keys_are_set_in_order_and_the_command_line_goes_on_top():
         {"train": {"weight_decay": 0.1}, "model.options": {"activation": "swish"}},
         {"train.epochs": 7, "model.options.activation": "tanh"},
     ]
-    made = sweep.make_entries(config, entries, {"train.epochs": 2, "prune.rate": 0.3})
+    made = make_entries(config, entries, {"train.epochs": 2, "prune.rate": 0.3})
     assert [entry.options.train.epochs for entry in made] == [2] * 4
     assert [entry.options.prune.rate for entry in made] == [0.3] * 4
     assert [entry.options.train.lr for entry in made] == [0.5, 1.0, 0.5, 0.5]
@@ -185,9 +186,9 @@ def test_keys_are_set_in_order_and_the_command_line_goes_on_top():
     assert [entry.options.seed for entry in made] == [None, 3, None, None]
     assert config.train.lr == 0.5
     keys = ["train.lr", "seed", "train.weight_decay", "model.options.activation"]
-    assert sweep.varying(made) == keys  # not train.epochs, which the command line makes equal
+    assert varying(made) == keys  # not train.epochs, which the command line makes equal
     assert [made[2].value(key) for key in keys] == [0.5, None, 0.1, "swish"]
-    assert sweep.varying(made[3:]) == ["train.epochs", "model.options.activation"]
+    assert varying(made[3:]) == ["train.epochs", "model.options.activation"]
 
 
 # (the sweep function, arguments, what the one line must name)
@@ -235,7 +236,7 @@ def test_wrong_input_is_one_line_exit_code_2_and_nothing_done(text, arguments, n
 
 def test_something_else_than_a_configuration_is_refused():
     with pytest.raises(ConfigError, match=r"get_config\(\) returned 1; must be what default_config"):
-        sweep.make_entries(1, [{"levels": 1}], {})
+        make_entries(1, [{"levels": 1}], {})
 
 
 def test_one_experiment_that_fails_does_not_keep_the_others_from_running(write, tmp_path, capsys):
@@ -263,7 +264,7 @@ def test_sigterm_stops_the_sweep_with_exit_code_75(finished, monkeypatch, capsys
         ran.append(options.levels)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(sweep, "execute", execute)
+    monkeypatch.setattr("jaxticket.sweep.execute", execute)
     assert main(command) == 75
     assert ran == [1]
     assert "the same command goes on" in capsys.readouterr().out

@@ -27,3 +27,10 @@ class TrainingError(JaxticketError):
     """Training that cannot go on, such as a loss that is no longer finite."""
 
     exit_code = 1
+
+
+def one_line(error: BaseException) -> str:
+    """The message of any error, its lines joined; its type where it has none."""
+    lines = [line.strip() for line in str(error.args[0] if error.args else error).splitlines()]
+    text = " ".join(line for line in lines if line)
+    return text or type(error).__name__

@@ -1,0 +1,115 @@
+"""The results of a sweep, read from the folders of its experiments: printed, as `sweep.csv` and `sweep.json`."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxticket import storage
+from jaxticket.core.options import digest
+from jaxticket.experiments.run import experiment_folder
+from jaxticket.experiments.sweep import Entry, varying
+from jaxticket.report import text
+from jaxticket.report.groups import group_rows
+from jaxticket.report.study import read_study
+
+
+def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
+    """What is known of every experiment of a sweep, read from the experiments' folders.
+
+    Args:
+        entries: the sweep.
+        workdir: the folder of all experiments.
+
+    Returns:
+        One dictionary for each entry, branch and level: `entry`, the varying keys, `folder`, `branch`, `level`, `n`
+        (how many seeds), `remaining` (mean kept share of the prunable weights), and mean and standard deviation over
+        seeds of the accuracies in [0, 1], None where there is none. One with `n` 0 for an entry that is not complete.
+
+    Raises:
+        JaxticketError: a summary that cannot be read.
+    """
+    keys, rows = varying(entries), []
+    for entry in entries:
+        folder = experiment_folder(entry.experiment, entry.options, workdir)
+        about = {"entry": entry.index, **{key: entry.value(key) for key in keys}, "folder": folder.name}
+        study = read_study(folder) if (folder / "summary.json").is_file() else None
+        if study is None or not study.complete:
+            rows.append({**about, "branch": None, "level": None, "n": 0, "remaining": None, **_accuracies(None)})
+            continue
+        for group in group_rows(study.rows):
+            found = {"branch": group.name, "level": group.level, "n": group.n, "remaining": group.remaining}
+            rows.append({**about, **found, **_accuracies(group)})
+    return rows
+
+
+def _accuracies(group: Any) -> dict[str, float | None]:
+    found = {}
+    for name in ("test_accuracy", "val_accuracy"):
+        spread = group.spread(name) if group else None
+        found |= {name: spread and spread.mean, f"{name}_std": spread and spread.std}
+    return found
+
+
+def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the last level of every branch of every experiment; a star marks the branch's best by validation.
+
+    Args:
+        entries: the sweep.
+        rows: made by `results`.
+    """
+    last = {(row["entry"], row["branch"]): row for row in rows}
+    best: dict[Any, float] = {}
+    for (_, branch), row in last.items():
+        best[branch] = max(best.get(branch, 0.0), row["val_accuracy"] or 0.0)
+    keys = varying(entries)
+    lines = [["entry", *keys, "branch", "level", "left", "test", "val", "n"]]
+    for row in last.values():
+        line = [str(row["entry"]), *(entries[row["entry"]].shown(key) for key in keys)]
+        if not row["n"]:
+            lines.append([*line, "not complete", *[""] * 5])
+            continue
+        star = "*" if row["val_accuracy"] and row["val_accuracy"] == best[row["branch"]] else " "
+        test, val = (text.accuracy(row[name]).replace(text.NOTHING, "-") for name in ("test_accuracy", "val_accuracy"))
+        left = text.remaining(row["remaining"])
+        lines.append([*line, row["branch"], str(row["level"]), left, test, val + star, str(row["n"])])
+    print_columns(lines)
+    print("test, val: means over n seeds; left: prunable weights; * the branch's highest validation accuracy")
+
+
+def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], workdir: Path) -> Path:
+    """Writes `sweep.json` and `sweep.csv`, every branch and level of a complete sweep.
+
+    Args:
+        entries: the sweep.
+        rows: made by `results`.
+        workdir: the folder of all experiments.
+
+    Returns:
+        `WORKDIR/<name>-sweep-<hash8>`, the name being the experiments' own where they share it.
+
+    Raises:
+        TicketError: the operating system refuses.
+    """
+    folders = list(dict.fromkeys(row["folder"] for row in rows))
+    names = {entry.options.name or entry.experiment.name for entry in entries}
+    name = names.pop() if len(names) == 1 else entries[0].experiment.name
+    folder = workdir / f"{name}-sweep-{digest({'sweep': folders}, 8)}"
+    sheet = io.StringIO()
+    writer = csv.DictWriter(sheet, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    storage.write_bytes(folder / "sweep.csv", sheet.getvalue().encode())
+    storage.write_json(folder / "sweep.json", {"complete": True, "varying": varying(entries), "rows": rows})
+    return folder
+
+
+def print_columns(rows: Sequence[Sequence[str]], *, last_to_the_left: bool = False) -> None:
+    """Prints rows of cells as columns, flush right; with `last_to_the_left` the last one is flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        if last_to_the_left:
+            cells[-1] = row[-1]
+        print("  ".join(cells).rstrip())
