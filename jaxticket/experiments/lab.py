@@ -300,6 +300,7 @@ class Lab(Setting):
         start: WeightsRef,
         case: Mapping[str, Any] | None = None,
         ticket: bool = True,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away.
 
@@ -313,9 +314,12 @@ class Lab(Setting):
             case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`; part of the row and of the
                 ticket's label.
             ticket: False for networks nobody would take away, such as controls.
+            facts: what else the row says of the network, JSON-ready.
         """
         if self._record is not None:
-            self._record.add(self, branch, level, seed, trained, mask, start, case=case or {}, ticket=ticket)
+            self._record.add(
+                self, branch, level, seed, trained, mask, start, case=case or {}, ticket=ticket, facts=facts or {}
+            )
 
     def note(self, section: str, entry: Any) -> None:
         """Adds an entry to a list of the summary, such as `correlation`."""

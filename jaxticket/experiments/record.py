@@ -85,6 +85,7 @@ class Record:
         *,
         case: Mapping[str, Any],
         ticket: bool,
+        facts: Mapping[str, Any],
     ) -> None:
         """One trained network: its row, its curve and, where it is sparse and wanted, its ticket."""
         content, statistics, select = trained.stage.content, mask.statistics, trained.select
@@ -113,6 +114,7 @@ class Record:
             "kept": statistics["kept"],
             "layer_sparsity": statistics["layer_sparsity"],
             **case,
+            **facts,
         }
         self.summary["rows"].append(row)
         if ticket:

@@ -16,6 +16,7 @@ from jaxticket.experiments.method_options import (
 )
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
 from jaxticket.experiments.sanity_options import SanityExperiment
+from jaxticket.experiments.structured_options import StructuredExperiment
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
@@ -44,6 +45,7 @@ _EXPERIMENTS = {
         Experiment("dynamic", DynamicExperiment),
         Experiment("admm", AdmmExperiment),
         Experiment("sanity", SanityExperiment),
+        Experiment("structured", StructuredExperiment),
     )
 }
 

@@ -26,6 +26,7 @@ def hash_of(experiment, **changes):
         ("gradual", {}, "8a7b5c52"),
         ("dynamic", {}, "5a571366"),
         ("admm", {}, "ddbd097c"),
+        ("structured", {}, "4a61484e"),
         ("imp", {"prune.criterion": "lamp", "data.part": "1/2", "data.augment.flip": True}, "6d71611f"),
         ("train", {}, "11fd3161"),
         ("train", {"train.optimizer": "adamw", "train.weight_decay": 0.01, "seed": 3}, "494a42c2"),

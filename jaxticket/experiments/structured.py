@@ -1,0 +1,115 @@
+"""Structurally sparse lottery tickets (Chen et al., "Coarsening the Granularity", ICML 2022)."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxticket.core.schedules import geometric
+from jaxticket.experiments.lab import Lab, Trained
+from jaxticket.experiments.rewound_ticket import rewound_ticket
+from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.experiments.structure_costs import costs, heatmaps
+from jaxticket.experiments.structured_findings import extreme_tickets
+from jaxticket.experiments.structured_options import AT_INIT, StructuredExperiment
+from jaxticket.experiments.structuring import refilled, regrouped, slimmed, structure_of
+
+
+def structured(lab: Lab, options: StructuredExperiment) -> None:
+    """Finds unstructured tickets, makes their masks structured, rewinds and trains again, once for every seed."""
+    replicates = {seed: _Replicate(lab, options, seed) for seed in options.all_seeds}
+    lab.for_each_seed(lambda seed: replicates[seed].run())
+    for replicate in replicates.values():
+        for section, entry in replicate.notes:
+            lab.note(section, entry)
+    lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source))
+
+
+class _Replicate:
+    """All networks of one seed."""
+
+    def __init__(self, lab: Lab, options: StructuredExperiment, seed: int) -> None:
+        self.lab, self.options, self.seed = lab, options, seed
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.rewind_step = options.rewind_epochs * lab.duration.steps_per_epoch
+
+    def run(self) -> None:
+        """Trains everything; what goes into the summary beside the rows is kept in `notes`."""
+        lab, options, seed = self.lab, self.options, self.seed
+        init, other = lab.init(seed), lab.init(seed, stream="reinit")
+        full = lab.full_mask(options.prune.rules)
+        dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=self.rewind_step)
+        self._record("dense", 0, dense, full, init)
+        rewound = dense.snapshot if self.rewind_step else init
+
+        trained, mask, start = dense, full, rewound
+        for level in range(1, options.levels + 1):
+            if options.source == "ticket":
+                start, mask = rewound_ticket(lab, Path(options.ticket))
+            else:
+                mask = self._source_mask(level, init, dense, full, trained, mask)
+            trained = self._network(options.source, level, start, mask)
+            for method in options.methods:
+                structured_mask = self._structured_mask(method, trained, mask)
+                self._network(method, level, start, structured_mask)
+                if options.random_tickets:
+                    self._network(f"{method}_random", level, other, structured_mask)
+            for criterion in options.slim:
+                slim = slimmed(lab, dense.weights, full, mask, criterion, options.refill, seed=seed)
+                self._network(f"slim_{criterion}", level, rewound, slim)
+        if options.group_aware:
+            self._group_aware(rewound, dense, full)
+
+    def _source_mask(
+        self, level: int, init: WeightsRef, dense: Trained, full: MaskRef, trained: Trained, mask: MaskRef
+    ) -> MaskRef:
+        """The unstructured mask of a level; `trained` and `mask` are those of the level before."""
+        lab, options, how = self.lab, self.options, self.options.prune
+        if options.source == "imp":
+            return lab.prune(trained.weights, mask, how, seed=self.seed)
+        sparsity = float(geometric(how.rate)(level))
+        if options.source in AT_INIT:
+            how = dataclasses.replace(how, criterion=options.source)
+            return lab.prune(init, full, how, seed=self.seed, sparsity=sparsity)
+        return lab.prune(dense.weights, full, how, seed=self.seed, sparsity=sparsity)
+
+    def _structured_mask(self, method: str, trained: Trained, mask: MaskRef) -> MaskRef:
+        how = self.options.refill
+        if method == "regroup":
+            return regrouped(self.lab, mask, self.options.regroup, seed=self.seed)
+        rate = how.rate if method == "refill_plus" else 0.0
+        return refilled(self.lab, mask, trained.weights, how, seed=self.seed, rate=rate)
+
+    def _group_aware(self, rewound: WeightsRef, trained: Trained, mask: MaskRef) -> None:
+        """Rounds that regroup every mask before it is trained, so that the next one prunes blocks (Algorithm 4)."""
+        for level in range(1, self.options.levels + 1):
+            scattered = self.lab.prune(trained.weights, mask, self.options.prune, seed=self.seed)
+            mask = regrouped(self.lab, scattered, self.options.regroup, seed=self.seed)
+            trained = self._network("imp_regroup", level, rewound, mask)
+
+    def _network(self, branch: str, level: int, start: WeightsRef, mask: MaskRef) -> Trained:
+        label = f"{branch}-{level}-{self.seed}"
+        is_rewound = self.options.retrain == "remaining" and not branch.endswith("_random")
+        start_step = self.rewind_step if is_rewound else 0
+        trained = self.lab.train(start, mask, seed=self.seed, label=label, start_step=start_step)
+        self._record(branch, level, trained, mask, start)
+        return trained
+
+    def _record(self, branch: str, level: int, trained: Trained, mask: MaskRef, start: WeightsRef) -> None:
+        control = branch.endswith("_random")
+        structure = structure_of(mask)
+        if mask.key not in self.facts:  # a control costs what the network costs whose mask it has
+            has_channels = mask.stage.kind in ("refill", "slim")
+            self.facts[mask.key] = costs(self.lab, start, mask, channels=has_channels)
+            if structure:
+                self.facts[mask.key]["structured_share"] = structure["structured_share"]
+        facts = self.facts[mask.key]
+        self.lab.record(branch, level, self.seed, trained, mask, start=start, ticket=not control, facts=facts)
+        if control:
+            return
+        case = {"branch": branch, "level": level, "seed": self.seed}
+        if structure:
+            self.notes.append(("structure", {**case, **structure}))
+        is_last = level == self.options.levels and self.seed == self.options.all_seeds[0]
+        if is_last and not branch.startswith("slim_"):
+            self.notes += [("heatmap", {**case, **layer}) for layer in heatmaps(self.lab, start, mask)]

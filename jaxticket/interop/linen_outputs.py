@@ -1,0 +1,92 @@
+"""What the layers of a Flax Linen network give out, and the slope of a loss in it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxticket.core.errors import MaskError
+from jaxticket.core.rules import Path
+
+
+def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, paths: Iterable[Path]) -> dict[Path, Any]:
+    """The output of dense and convolutional layers on one batch, before any normalisation or activation.
+
+    Jit-able; under `jax.eval_shape` it gives the shapes alone. Layers inside `nn.scan`, `nn.vmap` or `nn.remat` cannot
+    be looked into.
+
+    Args:
+        apply_fn: (params, x) -> anything, calling `apply` of a Linen module.
+        params: its parameters.
+        x: the batch.
+        paths: kernels of the layers, such as the keys of a mask.
+
+    Returns:
+        Path of the kernel -> array [batch, *space, channels], in the order in which the layers are called.
+
+    Raises:
+        MaskError: one of `paths` is no kernel of an `nn.Dense` or `nn.Conv` that is called, or of one that is called
+            more than once.
+    """
+    return _listen(apply_fn, params, x, frozenset(paths), {})[0]
+
+
+def output_slopes(
+    apply_fn: Callable[[Any, Any], Any],
+    params: Any,
+    x: Any,
+    paths: Iterable[Path],
+    loss: Callable[[Any], Any],
+) -> tuple[dict[Path, Any], dict[Path, Any]]:
+    """The outputs of layers, and the gradient of a loss in them; see `layer_outputs`.
+
+    Args:
+        apply_fn: (params, x) -> what `loss` takes.
+        params: its parameters.
+        x: the batch.
+        paths: kernels of the layers.
+        loss: a scalar function of what `apply_fn` returns.
+
+    Returns:
+        Two dictionaries of the same paths and shapes: the outputs, and the slopes.
+    """
+    wanted = frozenset(paths)
+    shapes = jax.eval_shape(lambda: layer_outputs(apply_fn, params, x, wanted))
+    nothing = {path: jnp.zeros(shape.shape, shape.dtype) for path, shape in shapes.items()}
+
+    def of_added(added: dict[Path, Any]) -> tuple[Any, dict[Path, Any]]:
+        found, result = _listen(apply_fn, params, x, wanted, added)
+        return loss(result), found
+
+    # The slope in what is added to an output is the slope in the output.
+    slopes, found = jax.grad(of_added, has_aux=True)(nothing)
+    return found, slopes
+
+
+def _listen(
+    apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, wanted: frozenset[Path], added: dict[Path, Any]
+) -> tuple[dict[Path, Any], Any]:
+    found: dict[Path, Any] = {}
+
+    def listen(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        outputs = call(*args, **kwargs)
+        is_layer = isinstance(context.module, nn.Dense | nn.Conv) and context.method_name == "__call__"
+        path = "/".join((*context.module.path, "kernel"))
+        if not is_layer or path not in wanted:
+            return outputs
+        if path in found:
+            raise MaskError(f"the layer of {path!r} is called more than once, so it has no one output; leave it out")
+        found[path] = outputs + added[path] if path in added else outputs
+        return found[path]
+
+    with nn.intercept_methods(listen):
+        result = apply_fn(params, x)
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise MaskError(
+            f"{missing[0]!r} is no kernel of an nn.Dense or nn.Conv that the network calls; "
+            f"found {', '.join(found) or 'none of those asked for'}"
+        )
+    return found, result
