@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxticket.structure.regroup import Regrouped as Regrouped
     from jaxticket.structure.shrink import Shrunk as Shrunk
     from jaxticket.structure.shrinking.resized import fit_nnx as fit_nnx
+    from jaxticket.structure.shrinking.resized import resized as resized
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -26,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "channels": ("ChannelGroups", "Group", "Slice"),
         "matrix": ("from_matrix", "kernel_rows", "to_matrix"),
         "regroup": ("Regrouped",),
-        "shrinking.resized": ("fit_nnx",),
+        "shrinking.resized": ("fit_nnx", "resized"),
         "shrink": ("Shrunk",),
     },
 )
