@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def log_ticks(low: float, high: float) -> list[float]:
     """About two to eight round ticks within [low, high], as even on a logarithmic axis as that allows."""
     inside: list[float] = []
-    for bases in ((1, 2, 5), range(1, 10), (1,)):
+    for bases in ((1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8), range(1, 10), (1,)):
         steps = [base * 10.0**power for power in range(-12, 12) for base in bases]
         inside = [step for step in steps if low * 0.999 <= step <= high * 1.001]
         if 2 < len(inside) < 9:

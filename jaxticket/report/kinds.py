@@ -1,6 +1,6 @@
 """The branches of the sanity checks: how a mask was found, and what a network started from."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxticket.report import theme
 
@@ -13,6 +13,7 @@ class Look(NamedTuple):
     label: str
     colour: str
     marker: str
+    linestyle: Any = "-"
 
 
 _LOOKS = {

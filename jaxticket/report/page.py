@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
 from jaxticket.report.sections.accuracy import accuracy
+from jaxticket.report.sections.controls import controls
 from jaxticket.report.sections.correlation import correlation
+from jaxticket.report.sections.costs import costs
 from jaxticket.report.sections.curves import curves
 from jaxticket.report.sections.headline import headline
+from jaxticket.report.sections.heatmaps import heatmaps
 from jaxticket.report.sections.instability import instability
 from jaxticket.report.sections.layers import layers
 from jaxticket.report.sections.overlap import overlap
@@ -16,18 +19,25 @@ from jaxticket.report.sections.provenance import provenance
 from jaxticket.report.sections.rates import rates
 from jaxticket.report.sections.rounds import rounds
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.sections.structure import structure
 from jaxticket.report.sections.table import table
 from jaxticket.report.sections.verdict import verdict
+from jaxticket.report.sections.winning import winning
 from jaxticket.report.study import Study
 from jaxticket.report.tables import make_tables, verdict_json
 
 # In the order of the page. A section that has nothing to say of a study is left out.
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     verdict,
+    winning,
     headline,
     rates,
     accuracy,
     rounds,
+    controls,
+    costs,
+    structure,
+    heatmaps,
     correlation,
     instability,
     overlap,
@@ -36,7 +46,12 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     table,
     provenance,
 )
-TITLES = {"imp": "Iterative magnitude pruning", "sanity": "Sanity checks", "train": "Training"}
+TITLES = {
+    "imp": "Iterative magnitude pruning",
+    "sanity": "Sanity checks",
+    "structured": "Structurally sparse tickets",
+    "train": "Training",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,6 +34,10 @@ class Row:
         layer_sparsity: path of a prunable leaf -> its removed share.
         case: what else it was trained with, such as `{"lr": 0.1}`; only networks of one case are compared.
         parameters: of its own network where that is another than the experiment's, such as a smaller dense one.
+        macs: multiply-accumulates of one image under the mask.
+        macs_dense: those of the dense network.
+        parameters_shrunk: what is left where channels that the mask empties are cut out.
+        seconds_per_batch: measured time of the network that runs under this mask.
     """
 
     branch: str
@@ -52,6 +56,10 @@ class Row:
     layer_sparsity: Mapping[str, float] = dataclasses.field(default_factory=dict)
     case: Mapping[str, float] = dataclasses.field(default_factory=dict)
     parameters: float | None = None
+    macs: float | None = None
+    macs_dense: float | None = None
+    parameters_shrunk: float | None = None
+    seconds_per_batch: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -178,6 +186,10 @@ def _row(value: Any, where: str) -> Row:
         layer_sparsity={str(k): found for k, v in layers.items() if (found := number(v)) is not None},
         case=_case(value),
         parameters=number(value.get("parameters")),
+        macs=number(value.get("macs")),
+        macs_dense=number(value.get("macs_dense")),
+        parameters_shrunk=number(value.get("parameters_shrunk")),
+        seconds_per_batch=number(value.get("seconds_per_batch")),
     )
 
 

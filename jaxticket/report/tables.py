@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxticket.report.decision import read_decision
 from jaxticket.report.findings import correlations, instabilities, overlaps
+from jaxticket.report.structures import structures, winners
 from jaxticket.report.study import Study, number
 
 _CONDITIONS = (1, 2, 3, 4, 5)
@@ -18,10 +19,10 @@ def make_tables(study: Study) -> dict[str, str]:
     """Name of a file -> its content.
 
     `rows.csv` has every row with its fields that are single values. Studies that have them also get `correlation.csv`,
-    `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`. Numbers are written in
-    full; what is not known is an empty field.
+    `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`, or `structure.csv` and
+    `winners.csv`. Numbers are written in full; what is not known is an empty field.
     """
-    tables = {"rows": _rows(study), **_measured(study), **_decided(study)}
+    tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study)}
     return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
 
 
@@ -73,6 +74,24 @@ def _decided(study: Study) -> dict[str, list[Sequence[Any]]]:
         by_lr += [(*key, lr, *map(margins.get, _BY_RATE)) for lr, margins in cell.by_lr.items()]
         differences += [(*key, *(getattr(one, name) for name in fields)) for one in cell.differences]
     return {"verdict": verdict, "verdict_by_lr": by_lr, "differences": differences}
+
+
+def _structured(study: Study) -> dict[str, list[Sequence[Any]]]:
+    """A line for each network with a structured mask and one for each of its layers; one for each branch's winner."""
+    key = ("branch", "level", "seed", "layer", "output_channels", "weights_per_channel")
+    found = ("before", "after", "channels_kept", "coverage", "holes", "structured", "blocks", "note")
+    layers: list[Sequence[Any]] = [(*key, *found)]
+    for entry in structures(study):
+        network = (entry.branch, entry.level, entry.seed)
+        layers.append((*network, "", "", "", entry.before, entry.after, "", entry.coverage, "", "", "", ""))
+        for layer in entry.layers:
+            blocks = " ".join(f"{rows}x{columns}" for rows, columns in layer.blocks)
+            shares = (layer.before, layer.after, layer.channels, layer.coverage, layer.holes)
+            layers.append((*network, layer.path, *layer.shape, *shares, layer.structured, blocks, layer.note))
+    fields = ("level", "n", "accuracy", "sparsity", "macs_share", "structured_share")
+    best: list[Sequence[Any]] = [("branch", *fields)]
+    best += [(branch, *(getattr(one, name, None) for name in fields)) for branch, one in winners(study).items()]
+    return {"structure": layers, "winners": best}
 
 
 def _csv(*lines: Iterable[Any]) -> str:

@@ -69,6 +69,22 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def amount(value: float | None) -> str:
+    """A large number with three significant digits: `950`, `60.9 k`, `1.82 G`."""
+    if value is None:
+        return NOTHING
+    for unit in ("", " k", " M", " G", " T"):
+        if value < 999.5 or unit == " T":
+            break
+        value /= 1000
+    return f"{value:.3g}{unit}" if value < 999.5 else f"{value:,.0f}{unit}"
+
+
+def share(value: float | None) -> str:
+    """A share in [0, 1] of anything, as `remaining` has it: `0%`, `41.6%`, `100%`; a dash where it is not known."""
+    return NOTHING if value is None else "0%" if value == 0 else remaining(value)
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 seed`, `3 seeds`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

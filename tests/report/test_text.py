@@ -63,3 +63,16 @@ def test_times_and_counts():
     assert text.count(1, "seed") == "1 seed"
     assert text.count(1200, "network") == "1,200 networks"
     assert [text.listing(words) for words in (["3"], ["3", "5"], ["3", "4", "5"])] == ["3", "3 and 5", "3, 4 and 5"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "0"), (950, "950"), (999.6, "1 k"), (60_936, "60.9 k"), (1_820_000_000, "1.82 G"), (None, "\N{EN DASH}")],
+)
+def test_amount(value, expected):
+    assert text.amount(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, "0%"), (0.416, "41.6%"), (1.0, "100%"), (None, "\N{EN DASH}")])
+def test_share(value, expected):
+    assert text.share(value) == expected

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxticket.report import text, theme
-from jaxticket.report.axes import paint_spread, set_log_axis
+from jaxticket.report.axes import legend_below, paint_spread, set_log_axis
 from jaxticket.report.figures import Figure, draw
 from jaxticket.report.groups import (
     MARGIN,
@@ -14,11 +14,14 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.structures import is_control, is_slim, is_structured, winners
 from jaxticket.report.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# With more branches than this the legend would cover their lines.
+_MOST_INSIDE = 3
 _METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation accuracy"))
 
 
@@ -31,6 +34,9 @@ def accuracy(study: Study) -> Section | None:
         branch: [group for group in found if group.remaining > 0] for branch, found in sparse_branches(groups).items()
     }
     branches = {branch: found for branch, found in branches.items() if found}
+    if is_structured(study):  # `controls` has the others.
+        branches = {branch: found for branch, found in branches.items() if not (is_control(branch) or is_slim(branch))}
+    won = {branch: winner.level if winner else None for branch, winner in winners(study).items()}
     dense = dense_group(groups)
     whole, near = [], []
     for name, title in _METRICS:
@@ -38,14 +44,14 @@ def accuracy(study: Study) -> Section | None:
         known_dense = dense is not None and dense.spread(name).n > 0
         if not shown or len(shown) + known_dense < 2:
             continue  # A single point needs no figure.
-        whole.append(_panel(f"{name}", name, title, branches, dense, None))
+        whole.append(_panel(f"{name}", name, title, branches, dense, None, won))
         limits = _near_limits(name, shown, dense)
         if limits:
-            near.append(_panel(f"{name}_near", name, f"{title}, near dense", branches, dense, limits))
+            near.append(_panel(f"{name}_near", name, f"{title}, near dense", branches, dense, limits, won))
     if not whole:
         return None
     many = any(group.n > 1 for group in groups)
-    html = render("accuracy.html.jinja", whole=whole, near=near, many=many, dense=dense, margin=MARGIN)
+    html = render("accuracy.html.jinja", whole=whole, near=near, many=many, dense=dense, margin=MARGIN, won=won)
     return Section("accuracy", "Accuracy against weights remaining", html, (*whole, *near))
 
 
@@ -70,6 +76,7 @@ def _panel(
     branches: dict[str, list[Group]],
     dense: Group | None,
     limits: tuple[float, float] | None,
+    won: dict[str, int | None],
 ) -> Figure:
     def paint(axes: "Axes") -> None:
         everything = [group for found in branches.values() for group in found]
@@ -80,7 +87,8 @@ def _panel(
         for i, (branch, found) in enumerate(branches.items()):
             _paint_branch(axes, name, branch, found, i)
         if name == "test_accuracy" and dense is not None:
-            _paint_matches(axes, branches, dense)
+            best = _winning(branches, won) if won else _matching(branches, dense)
+            _paint_best(axes, best, "*" if won else "o")
         set_log_axis(axes, "x", min(shares), max(shares))
         # The fewer weights, the further right, as in Frankle and Carbin (2019).
         axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
@@ -88,7 +96,10 @@ def _panel(
             axes.set_ylim(*limits)
         axes.set_title(title)
         axes.set_xlabel("Prunable weights remaining (%)")
-        axes.legend(loc="lower left")
+        if len(branches) > _MOST_INSIDE:
+            legend_below(axes)
+        else:
+            axes.legend(loc="lower left")
 
     names = ", ".join([*(["dense"] if dense else []), *branches])
     return draw(file, f"{title} against the percentage of prunable weights remaining, for {names}", paint)
@@ -112,23 +123,39 @@ def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], inde
     paint_spread(axes, sorted(points, reverse=True), colour=theme.series(index), marker=marker, label=branch)
 
 
-def _paint_matches(axes: "Axes", branches: dict[str, list[Group]], dense: Group) -> None:
-    """Rings the sparsest level of every branch that matches the dense networks, and labels the sparsest of all."""
+def _matching(branches: dict[str, list[Group]], dense: Group) -> list[tuple[int, Group]]:
+    """The sparsest level of every branch that matches the dense networks, with the branch's place."""
     found = [(i, sparsest_match(groups, dense)) for i, groups in enumerate(branches.values())]
+    return [(i, group) for i, group in found if group is not None]
+
+
+def _winning(branches: dict[str, list[Group]], won: dict[str, int | None]) -> list[tuple[int, Group]]:
+    """The level of every branch that the study itself found to win, with the branch's place."""
+    return [
+        (i, group)
+        for i, (branch, groups) in enumerate(branches.items())
+        for group in groups
+        if group.level == won.get(branch)
+    ]
+
+
+def _paint_best(axes: "Axes", found: list[tuple[int, Group]], marker: str) -> None:
+    """Marks these levels, and labels the sparsest of all."""
     best = [
         (100 * group.remaining, mean, i)
         for i, group in found
-        if group is not None and (mean := group.spread("test_accuracy").mean) is not None
+        if (mean := group.spread("test_accuracy").mean) is not None
     ]
+    filled = marker != "o"
     for x, y, i in best:
         axes.plot(
             x,
             y,
-            "o",
-            markersize=11,
-            markerfacecolor="none",
-            markeredgecolor=theme.series(i),
-            markeredgewidth=1.6,
+            marker,
+            markersize=17 if filled else 11,
+            markerfacecolor=theme.series(i) if filled else "none",
+            markeredgecolor=theme.light("panel") if filled else theme.series(i),
+            markeredgewidth=1.0 if filled else 1.6,
             zorder=4,
         )
     if best:

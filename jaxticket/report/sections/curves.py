@@ -9,6 +9,7 @@ from jaxticket.report.axes import set_log_axis, set_whole_axis
 from jaxticket.report.figures import Figure, draw, slugs
 from jaxticket.report.groups import Case, Group, case_key, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.structures import is_control
 from jaxticket.report.study import Epoch, Study
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def curves(study: Study) -> Section | None:
     groups = group_rows(study.rows)
     branches = sparse_branches(groups)
     # Without sparse networks the dense ones are shown by themselves.
+    # Controls go last, so that they are the ones left out.
+    branches = dict(sorted(branches.items(), key=lambda item: is_control(item[0])))
     branches = branches or {group.name: [] for group in groups if group.branch == "dense"}
     denses = {
         name: dense_group(groups, found[0].case) if found else next(group for group in groups if group.name == name)

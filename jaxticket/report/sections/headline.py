@@ -15,6 +15,7 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.structures import winners
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
@@ -55,9 +56,9 @@ def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
 def headline(study: Study) -> Section | None:
     """The sparsest level that is as good as the dense network, for every branch, with n and spread.
 
-    None for a study with a verdict of its own, which says what was found.
+    None for a study with a verdict or winners of its own, which say what was found.
     """
-    if study.part("verdict"):
+    if study.part("verdict") or winners(study):
         return None
     groups = group_rows(study.rows)
     denses = [dense for case in cases(groups) if (dense := dense_group(groups, case)) and dense.spread(_NAME).n]
@@ -94,6 +95,14 @@ def _ends(found: list[Group]) -> list[Group]:
     return known if len(known) < 2 else [known[0], known[-1]]
 
 
+def coarseness(study: Study) -> list[str]:
+    """What one test image is worth, where they are few."""
+    images = study.part("dataset").get("test")
+    if isinstance(images, int) and 0 < images < 1000:
+        return [f"One of the {images:,} test images is worth {1 / images:.4f} of accuracy."]
+    return []
+
+
 def _paired(group: Group, dense: Group) -> tuple[int, int]:
     """In how many seeds the network matches the dense one of its own seed, and how many have both."""
     reference = {row.seed: row.test_accuracy for row in dense.rows}
@@ -116,9 +125,7 @@ def _cautions(study: Study, dense: Group, claims: list[Claim]) -> list[str]:
             f"The dense networks differ among themselves by {spread.std:.4f} (standard deviation), "
             f"more than the margin of {MARGIN}."
         )
-    images = study.part("dataset").get("test")
-    if isinstance(images, int) and 0 < images < 1000:
-        said.append(f"One of the {images:,} test images is worth {1 / images:.4f} of accuracy.")
+    said += coarseness(study)
     if any(claim.best for claim in claims):
         said.append("The level was picked by these same test accuracies, which flatters it a little.")
     return said

@@ -8,6 +8,7 @@ from jaxticket.report.axes import set_log_axis, set_whole_axis
 from jaxticket.report.figures import Figure, draw, slugs
 from jaxticket.report.groups import Group, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.structures import is_control, is_structured
 from jaxticket.report.study import Study
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def layers(study: Study) -> Section | None:
     groups = group_rows(study.rows)
     shown: dict[str, list[Group]] = {}
     for branch, found in sparse_branches(groups).items():
+        if is_structured(study) and is_control(branch):
+            continue  # It has the masks of what it is a control of.
         found = [group for group in found if group.layers]
         if not found:
             continue
@@ -38,7 +41,7 @@ def layers(study: Study) -> Section | None:
     shown, left_out = first_branches(shown, most)
     figures, tables = [], []
     for (branch, found), short in zip(shown.items(), slugs(list(shown)), strict=True):
-        paths = sorted({path for group in found for path in group.layers}, key=_natural)
+        paths = sorted({path for group in found for path in group.layers}, key=natural)
         if len(found) > 1:
             title = "Density of each layer" + (f", {branch}" if len(shown) > 1 else "")
             figures.append(_panel(f"layers_{short}", title, paths, found))
@@ -69,7 +72,7 @@ def _different(shown: dict[str, list[Group]]) -> dict[str, list[Group]]:
     return kept
 
 
-def _natural(path: str) -> list[tuple[int, str]]:
+def natural(path: str) -> list[tuple[int, str]]:
     """Sorts `block2` before `block10`."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
 

@@ -29,7 +29,11 @@ def rounds(study: Study) -> Section | None:
             here = [group for group in shown if group.case == case and kinds.kind_of(group.branch) == kind]
             if len(here) > 1:
                 title = (kinds.KINDS.get(kind, "Accuracy")) + at_case(case)
-                figures.append(_panel(f"accuracy_{slug(title)}", title, dense_group(groups, case), here))
+                lines = [
+                    (kinds.look_of(branch), [group for group in here if group.branch == branch])
+                    for branch in dict.fromkeys(group.branch for group in here)
+                ]
+                figures.append(rounds_panel(f"accuracy_{slug(title)}", title, dense_group(groups, case), lines))
     if not figures:
         return None
     note = spread_note(any(group.n > 1 for group in shown))
@@ -37,19 +41,17 @@ def rounds(study: Study) -> Section | None:
     return Section("accuracy", "Accuracy against weights remaining", html, tuple(figures))
 
 
-def _panel(file: str, title: str, dense: Group | None, here: list[Group]) -> Figure:
-    branches = list(dict.fromkeys(group.branch for group in here))
+def rounds_panel(file: str, title: str, dense: Group | None, lines: list[tuple[kinds.Look, list[Group]]]) -> Figure:
+    """A small panel of test accuracy against the weights remaining, a line for each look, the dense networks level."""
 
     def paint(axes: "Axes") -> None:
-        shares = [100 * group.remaining for group in here]
+        shares = [100 * group.remaining for _, found in lines for group in found]
         if dense is not None and dense.spread("test_accuracy").n:
             paint_dense(axes, "test_accuracy", dense, with_margin=False)
             shares.append(100 * dense.remaining)
-        for branch in branches:
-            look = kinds.look_of(branch)
-            found = [group for group in here if group.branch == branch]
+        for look, found in lines:
             points = [(100 * group.remaining, group.spread("test_accuracy").values) for group in found]
-            paint_spread(axes, sorted(points, reverse=True), colour=look.colour, marker=look.marker, label=look.label)
+            paint_spread(axes, sorted(points, reverse=True), **look._asdict())
         set_log_axis(axes, "x", min(shares), max(shares))
         axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
         axes.set_title(title)
@@ -57,6 +59,6 @@ def _panel(file: str, title: str, dense: Group | None, here: list[Group]) -> Fig
         axes.set_ylabel("Test accuracy")
         legend_below(axes)
 
-    names = ", ".join([*(["dense"] if dense else []), *branches])
+    names = ", ".join([*(["dense"] if dense else []), *dict.fromkeys(found[0].branch for _, found in lines)])
     label = f"{title}: test accuracy against the percentage of prunable weights remaining, for {names}"
     return draw(file, label, paint, small=True)
