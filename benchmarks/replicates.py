@@ -25,7 +25,8 @@ from jaxticket import data, models  # noqa: E402
 from jaxticket.data import Dataset, Split  # noqa: E402
 from jaxticket.experiments.side_by_side import way_of  # noqa: E402
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped  # noqa: E402
-from jaxticket.training.loop import Start, fit_side_by_side  # noqa: E402
+from jaxticket.training.fits import Start  # noqa: E402
+from jaxticket.training.loop import fit_side_by_side  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402

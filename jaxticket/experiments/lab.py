@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,45 +20,19 @@ from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
-from jaxticket.experiments.side_by_side import Job, train_jobs, way_of
-from jaxticket.experiments.stages import Cache, MaskRef, Stage, WeightsRef, write_weights
+from jaxticket.experiments.side_by_side import Job, pass_on, train_questions, way_of
+from jaxticket.experiments.stages import Cache, MaskRef, WeightsRef, write_weights
+from jaxticket.experiments.trained import Trained
 from jaxticket.ticket import load_ticket
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Weights
+from jaxticket.training.watches import Watch
 
 if TYPE_CHECKING:
     from jaxticket.experiments.record import Record
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A finished training run.
-
-    Attributes:
-        stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies.
-        select: which weights count, `last` or `best`.
-    """
-
-    stage: Stage
-    select: str
-
-    @property
-    def weights(self) -> WeightsRef:
-        """The weights that are reported and pruned."""
-        return WeightsRef(self.stage, self.select)
-
-    @property
-    def snapshot(self) -> WeightsRef:
-        """The weights after the step that was asked for."""
-        return WeightsRef(self.stage, "snapshot")
-
-    @property
-    def mask(self) -> MaskRef:
-        """The mask at the end of a run that changed it."""
-        return MaskRef(self.stage)
 
 
 class Lab(Setting):
@@ -104,10 +78,28 @@ class Lab(Setting):
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
         if self.cache.execute and len(calls) > 1 and self.way != "serial":
             with self._record.sorted_by(self.options.all_seeds) if self._record else contextlib.nullcontext():
-                in_lockstep(calls, answer=train_jobs)
+                in_lockstep(calls, answer=train_questions)
         else:
             for call in calls:
                 call()
+
+    def together(self, runs: Sequence[Callable[[], Trained]]) -> list[Trained]:
+        """The results of several calls of `train`, of this lab or of variants: side by side where that pays.
+
+        Which way is as for seeds; within `for_each_seed` the runs of all seeds are trained together.
+        """
+        found: dict[int, Trained] = {}
+
+        def run(number: int) -> None:
+            found[number] = runs[number]()
+
+        calls = [functools.partial(run, number) for number in range(len(runs))]
+        if self.cache.execute and len(calls) > 1 and self.way != "serial":
+            in_lockstep(calls, answer=pass_on)
+        else:
+            for call in calls:
+                call()
+        return [found[number] for number in range(len(runs))]
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
         """Initial weights; another `stream` of the same seed is another draw."""
@@ -131,15 +123,15 @@ class Lab(Setting):
         config = {**self.network_key(), "rules": [list(rule) for rule in rules]}
         return MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
 
-    def ticket(self, folder: Path) -> tuple[WeightsRef, MaskRef]:
-        """The weights and the mask of a saved ticket.
+    def ticket(self, folder: Path, *, key: str = "ticket") -> tuple[WeightsRef, MaskRef]:
+        """The weights and the mask of a saved ticket; `key` is that of the configuration that named the folder.
 
         Raises:
             TicketError: the folder holds no whole ticket.
             MaskError: the ticket belongs to another network.
         """
         ticket = load_ticket(folder)
-        self.check_same_network(ticket.params, folder)
+        self.check_same_network(ticket.params, folder, key=key)
 
         def run(stage_folder: Path) -> tuple[list[str], dict[str, Any]]:
             write_weights(stage_folder / "weights.safetensors", Weights(ticket.params, ticket.model_state))
@@ -159,7 +151,9 @@ class Lab(Setting):
         label: str,
         start_step: int = 0,
         snapshot_step: int = 0,
+        save_epochs: tuple[int, ...] = (),
         mask_update: MaskUpdate | None = None,
+        watch: Watch | None = None,
         train: TrainOptions | None = None,
         noise: str = "",
     ) -> Trained:
@@ -174,7 +168,9 @@ class Lab(Setting):
             label: what the run is called; not part of its key.
             start_step: where the schedule and the data order begin.
             snapshot_step: keep the weights after this step too; 0 keeps none.
+            save_epochs: keep the weights after these epochs too, and the best ones until then.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
+            watch: what looks at the network on the way, and may end the training.
             train: how, where that is not `config.train`.
             noise: names another draw of the order and the augmentation of the same seed.
         """
@@ -192,11 +188,28 @@ class Lab(Setting):
             config["noise"] = noise
         if mask_update:
             config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
+        if save_epochs:
+            config["save_epochs"] = sorted(save_epochs)
+        if watch:
+            config["watch"] = {type(watch).__name__: dataclasses.asdict(watch)}
         inputs = {"start": start.key, "mask": mask.key}
         stage = self.cache.find("train", 1, config, inputs, label=label, work=work)
         if self.cache.execute and not stage.content:
-            job = Job(self, stage, start, mask, seed, noise, start_step, snapshot_step, mask_update, train)
-            stage = ask(job, alone=train_jobs)
+            job = Job(
+                self,
+                stage,
+                start,
+                mask,
+                seed=seed,
+                noise=noise,
+                start_step=start_step,
+                snapshot_step=snapshot_step,
+                save_epochs=tuple(sorted(save_epochs)),
+                mask_update=mask_update,
+                watch=watch,
+                train=train,
+            )
+            (stage,) = ask([job], alone=train_questions)
         return Trained(stage, {"last": "last", "best_val": "best"}[train.select])
 
     def prune(
@@ -208,7 +221,9 @@ class Lab(Setting):
             self.interrupts.check()
             # The mask's own key makes every round a fresh draw.
             stream = f"prune {mask.key}" if how.criterion == "random" else "score"
-            new = pruned(self, weights.load(), mask.load(), how, _key(seed, stream), sparsity=sparsity)
+            new = pruned(
+                self, weights.load(), mask.load(), how, _key(seed, stream), sparsity=sparsity, note=self.progress.note
+            )
             self._warn_of_empty_layers(new)
             return self.store_mask(folder, new)
 
@@ -330,6 +345,11 @@ class Lab(Setting):
         """Adds to the summary what follows from all its rows; does nothing in a plan."""
         if self._record is not None:
             self._record.conclude(section, conclusion)
+
+    def keep_array(self, name: str, array: Any) -> None:
+        """Stores an array in the experiment's own folder, as `<name>.npy`; does nothing in a plan."""
+        if self._record is not None:
+            self._record.keep_array(name, array)
 
     def _warn_of_empty_layers(self, mask: dict[str, Any]) -> None:
         empty = empty_layers(mask)

@@ -44,11 +44,34 @@ class ExperimentOptions:
             raise ConfigError(f"config.seeds={self.seeds}: must be different from each other")
         if self.train.select == "best_val" and not self.data.val_fraction:
             raise ConfigError("config.train.select='best_val': needs config.data.val_fraction above 0, found 0")
+        if self.train.patience and not self.data.val_fraction:
+            raise ConfigError(
+                f"config.train.patience={self.train.patience}: needs config.data.val_fraction above 0, found 0"
+            )
+        if self.train.patience and self.replicates in ("vmap", "devices"):
+            raise ConfigError(
+                f"config.replicates={self.replicates!r}: seeds that may end early are trained one after the other; "
+                f"use 'auto', or set config.train.patience={self.train.patience} to 0"
+            )
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds to run."""
         return self.seeds if self.seed is None else (self.seed,)
+
+
+def check_loaded(options: ExperimentOptions, rewinds: int) -> None:
+    """Refuses what cannot be done with a dense network that was trained before.
+
+    Args:
+        options: of an experiment with a key `dense`.
+        rewinds: how far tickets are rewound, 0 for the initial weights.
+    """
+    where = f"config.dense={getattr(options, 'dense', '')!r}"
+    if len(options.all_seeds) > 1:
+        raise ConfigError(f"{where}: is one training, of one seed; found seeds {options.all_seeds}")
+    if rewinds:
+        raise ConfigError(f"{where}: its weights at the rewind point are not known; rewind to the start, or train it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +97,10 @@ class ImpExperiment(ExperimentOptions):
         rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
         rewind_steps: the same in steps; at most one of the two is not 0.
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
+        sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0 goes
+            by that rate.
+        dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
+            pruned instead of training one; empty for none.
     """
 
     levels: int = option(8, minimum=1)
@@ -82,6 +109,8 @@ class ImpExperiment(ExperimentOptions):
     rewind_epochs: int = option(0, minimum=0)
     rewind_steps: int = option(0, minimum=0)
     retrain: str = option("full", choices=("full", "remaining"))
+    sparsity: float = option(0.0, minimum=0, below=1)
+    dense: str = ""
 
     def check(self, where: str) -> None:
         """Refuses rewind points that do not exist or would not be used."""
@@ -97,6 +126,13 @@ class ImpExperiment(ExperimentOptions):
             raise ConfigError(
                 f"config.rewind_epochs={self.rewind_epochs}: must be less than train.epochs={self.train.epochs}"
             )
+        if self.sparsity and self.prune.rate != PruneOptions.rate:
+            raise ConfigError(
+                f"config.prune.rate={self.prune.rate}: config.sparsity={self.sparsity} sets the rate of the "
+                f"{self.levels} rounds; leave one of them"
+            )
+        if self.dense:
+            check_loaded(self, rewinds)
         if self.train.steps and self.rewind_steps >= self.train.steps:
             raise ConfigError(
                 f"config.rewind_steps={self.rewind_steps}: must be less than train.steps={self.train.steps}"

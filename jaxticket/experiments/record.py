@@ -1,6 +1,7 @@
 """The experiment's own folder: its configuration, rows, learning curves and tickets."""
 
 import contextlib
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 
 if TYPE_CHECKING:
-    from jaxticket.experiments.lab import Lab, Trained
+    from jaxticket.experiments.lab import Lab
+    from jaxticket.experiments.trained import Trained
 
 
 class Record:
@@ -133,6 +135,12 @@ class Record:
     def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Adds what follows from all rows so far."""
         self.summary[section] = conclusion(self.summary["rows"])
+
+    def keep_array(self, name: str, array: np.ndarray) -> None:
+        """Stores an array as `<name>.npy`."""
+        written = io.BytesIO()
+        np.save(written, array, allow_pickle=False)
+        storage.write_bytes(self.folder / f"{name}.npy", written.getvalue())
 
     @contextlib.contextmanager
     def sorted_by(self, seeds: Sequence[int]) -> Iterator[None]:

@@ -8,11 +8,12 @@ from typing import Any
 from jaxticket import analysis
 from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
-from jaxticket.experiments.lab import Lab, Trained
+from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.sanity_findings import decide
 from jaxticket.experiments.sanity_options import SanityExperiment
 from jaxticket.experiments.small_dense import small_dense
 from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.experiments.trained import Trained
 from jaxticket.training.state import Weights
 
 # (omp or imp, level) -> the mask.

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import digest
+from jaxticket.experiments.lockstep import ask
 from jaxticket.experiments.stages import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.parallel.layouts import ALONE, Layout, OnePerDevice, Vmapped
-from jaxticket.training.loop import Fit, Start, fit_side_by_side
+from jaxticket.training.fits import Fit, Start
+from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.state import Keys
+from jaxticket.training.state import Keys, Weights
 from jaxticket.training.trainer import Scores, Trainer
+from jaxticket.training.watches import Watch
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
@@ -39,7 +43,9 @@ class Job:
     noise: str
     start_step: int
     snapshot_step: int
+    save_epochs: tuple[int, ...]
     mask_update: MaskUpdate | None
+    watch: Watch | None
     train: TrainOptions
 
     @property
@@ -50,7 +56,12 @@ class Job:
     @property
     def alike(self) -> tuple[Any, ...]:
         """In what runs that train together are equal."""
-        return id(self.trainer), self.start_step, self.snapshot_step, self.mask_update
+        return id(self.trainer), self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether the number of its steps is known only when it has been trained."""
+        return bool(self.train.patience) or (self.watch is not None and self.watch.may_stop)
 
 
 def way_of(choice: str, params: Any, batch_size: int) -> str:
@@ -104,6 +115,18 @@ def train_jobs(jobs: Sequence[Job]) -> list[Stage]:
     return [done[job.stage.id] for job in jobs]
 
 
+def train_questions(questions: Sequence[Sequence[Job]]) -> list[list[Stage]]:
+    """`train_jobs` for all the jobs in lists of them, as lists of stages."""
+    stages = iter(train_jobs([job for question in questions for job in question]))
+    return [[next(stages) for _ in question] for question in questions]
+
+
+def pass_on(questions: Sequence[Sequence[Job]]) -> list[list[Stage]]:
+    """`train_questions`, together with the questions of others where this is itself called in lockstep."""
+    stages = iter(ask([job for question in questions for job in question], alone=train_questions))
+    return [[next(stages) for _ in question] for question in questions]
+
+
 def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
     """Those jobs of a group that are trained at the same time, and how."""
     if len(group) == 1:
@@ -118,7 +141,7 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
             )
         way = "serial"
     devices = jax.local_devices()
-    if way == "serial":
+    if way == "serial" or group[0].may_end_early:
         most = 1
     elif way == "devices":
         most = len(devices)
@@ -143,7 +166,9 @@ def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
         layout,
         start_step=one.start_step,
         snapshot_steps=(one.snapshot_step,) if one.snapshot_step else (),
+        save_epochs=one.save_epochs,
         mask_update=one.mask_update,
+        watch=one.watch,
         folder=one.stage.folder / f"{CHECKPOINTS}{together}",
         progress=lab.progress,
         interrupts=lab.interrupts,
@@ -155,11 +180,17 @@ def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
 
 def _start(job: Job) -> Start:
     key, folder = jax.random.key(job.seed), job.stage.folder
+
+    def save(epoch: int, weights: Weights, best: Weights) -> None:
+        write_weights(folder / f"exact{epoch}.safetensors", weights)
+        write_weights(folder / f"best{epoch}.safetensors", best)
+
     return Start(
         job.start.load(),
         job.mask.load(),
         Keys(order=named_key(key, f"order{job.noise}"), augment=named_key(key, f"augment{job.noise}")),
         on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
+        on_save=save,
         label=job.stage.label,
     )
 
@@ -192,6 +223,13 @@ def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[
         scores = on_test[name]
         content[f"{name}_val_accuracy"] = on_val[epoch]
         content[f"{name}_test_accuracy"] = None if scores is None else scores.accuracy
+    saved = sorted(set(job.save_epochs) & {line["epoch"] for line in fit.history})
+    files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
+    if fit.watched and job.watch:
+        record, looks = fit.watched
+        arrays, content["watch"] = job.watch.result(jax.device_get(record), looks)
+        storage.save_arrays(folder / "watch.safetensors", arrays)
+        files.append("watch.safetensors")
     if job.mask_update:
         stored, statistics = job.lab.store_mask(folder, fit.mask)
         return [*files, *stored], content | statistics

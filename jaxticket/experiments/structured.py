@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.schedules import geometric
-from jaxticket.experiments.lab import Lab, Trained
+from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.rewound_ticket import rewound_ticket
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.structure_costs import costs, heatmaps
 from jaxticket.experiments.structured_findings import extreme_tickets
 from jaxticket.experiments.structured_options import AT_INIT, StructuredExperiment
 from jaxticket.experiments.structuring import refilled, regrouped, slimmed, structure_of
+from jaxticket.experiments.trained import Trained
 
 
 def structured(lab: Lab, options: StructuredExperiment) -> None:

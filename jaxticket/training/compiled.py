@@ -13,6 +13,7 @@ from jaxticket.training.batches import Batches, Epoch
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
+from jaxticket.training.watches import Watch
 
 # Replicates share the images; the order in which they see them is their own.
 _EPOCH_AXES: Any = Epoch(split=None, order=0)  # type: ignore[arg-type]
@@ -85,6 +86,10 @@ class Compiled:
     def with_mask(self, layout: Layout) -> Any:
         """(state, mask, memory) -> state."""
         return self._once(("with_mask", layout), lambda: jax.jit(layout.map(with_mask, (0, 0, 0)), donate_argnums=0))
+
+    def look(self, layout: Layout, watch: Watch) -> Any:
+        """(record, params, mask, number of the look) -> record."""
+        return self._once(("look", layout, watch), lambda: jax.jit(layout.map(watch.look, (0, 0, 0, None))))
 
     def order(self, layout: Layout) -> Any:
         """(key, number of the epoch) -> the order of its images."""

@@ -18,8 +18,8 @@ def make_optimizer(options: TrainOptions) -> optax.GradientTransformation:
     Every one of them leaves alone a weight that is zero and has a zero gradient, and its moments; the step relies on
     it.
 
-    The order matches PyTorch's: `sgd` adds the L2 term to the gradient before momentum, `adam` before the moments,
-    `adamw` after them.
+    The order matches PyTorch's: `sgd` adds the L2 term to the gradient before momentum, `adam` and `adadelta` before
+    the moments, `adamw` after them.
     """
     return _free_promotion(_direction(options))
 
@@ -32,6 +32,8 @@ def _direction(options: TrainOptions) -> optax.GradientTransformation:
         return optax.chain(decay, optax.trace(decay=options.momentum, nesterov=options.nesterov))
     if options.optimizer == "adam":
         return optax.chain(decay, optax.scale_by_adam())
+    if options.optimizer == "adadelta":
+        return optax.chain(decay, optax.scale_by_adadelta())
     if options.optimizer == "adamw":
         return optax.chain(optax.scale_by_adam(), decay)
     raise ValueError(f"unknown optimizer {options.optimizer!r}")

@@ -5,6 +5,19 @@ import dataclasses
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 
+SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
+# Keys that only some schedules read.
+_READ_BY = {
+    "milestones": ("milestones",),
+    "step_epochs": ("step",),
+    "restart_epochs": ("cosine_restarts",),
+    "restart_factor": ("cosine_restarts",),
+    "cycle_up_epochs": ("cyclic",),
+    "cycle_down_epochs": ("cyclic",),
+    "plateau_evaluations": ("plateau",),
+    "min_lr": ("cosine", "cosine_restarts", "cyclic", "plateau"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
@@ -15,14 +28,28 @@ class TrainOptions:
         steps: optimizer steps; 0 when `epochs` is given.
         batch_size: images per step. An epoch is `training images // batch_size` steps over a fresh permutation, so
             the images left over differ from epoch to epoch.
-        optimizer: `sgd` and `adam` add the decay to the gradient (coupled L2, as PyTorch does); `adamw` decouples it.
+        optimizer: `sgd`, `adam` and `adadelta` add the decay to the gradient (coupled L2, as PyTorch does); `adamw`
+            decouples it.
         lr: the learning rate after warm-up.
         momentum: of `sgd`.
         nesterov: whether the momentum of `sgd` is Nesterov's.
         weight_decay: L2 factor on every parameter.
-        schedule: `constant`, `milestones` (times `gamma` at each) or `cosine` (to 0 at the end).
+        bn_l1: strength of an L1 penalty on the scales of normalisations, by its subgradient (network slimming, Liu et
+            al. 2017, section 3); 1e-4 is usual. The reported loss is without it.
+        schedule: `constant`; `milestones` (times `gamma` at each); `step` (times `gamma` every `step_epochs`); `cosine`
+            (to `min_lr` at the end); `cosine_restarts` (again and again, Loshchilov and Hutter 2017); `cyclic`
+            (triangles from `min_lr`, Smith 2017); `plateau` (times `gamma` when the validation loss, or the training
+            loss where there is no validation split, has stopped falling).
         milestones: epochs after which the learning rate is multiplied by `gamma`; fractions are allowed.
-        gamma: the factor of `milestones`.
+        gamma: the factor of `milestones`, `step` and `plateau`.
+        step_epochs: epochs between two drops of `step`.
+        restart_epochs: length of the first cosine of `cosine_restarts`.
+        restart_factor: how many times as long as the one before each further cosine is.
+        cycle_up_epochs: epochs in which `cyclic` rises to `lr`.
+        cycle_down_epochs: epochs in which it falls again.
+        plateau_evaluations: how many evaluations in a row may bring no loss lower by a ten-thousandth before
+            `plateau` drops at the next.
+        min_lr: the learning rate below which `cosine`, `cosine_restarts`, `cyclic` and `plateau` do not go.
         warmup_epochs: length of the linear warm-up from `warmup_lr` to `lr`; milestones stay where they are.
         warmup_steps: the same in steps; at most one of the two is not 0.
         warmup_lr: the learning rate at step 0 of a warm-up.
@@ -30,6 +57,7 @@ class TrainOptions:
             epochs has reached `lr` in its last one.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1).
         compute_dtype: of activations and gradients; parameters and moments stay float32.
+        patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
         select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
         eval_epochs: epochs between evaluations on the validation split; the last epoch always has one.
         checkpoint_epochs: epochs between checkpoints; 0 makes one at the first epoch's end after a minute has passed.
@@ -39,20 +67,29 @@ class TrainOptions:
     epochs: int = option(20, minimum=0)
     steps: int = option(0, minimum=0)
     batch_size: int = option(128, minimum=1)
-    optimizer: str = option("sgd", choices=("sgd", "adam", "adamw"))
+    optimizer: str = option("sgd", choices=("sgd", "adam", "adamw", "adadelta"))
     lr: float = option(0.1, above=0)
     momentum: float = option(0.9, minimum=0, below=1)
     nesterov: bool = option(False)
     weight_decay: float = option(0.0, minimum=0)
-    schedule: str = option("constant", choices=("constant", "milestones", "cosine"))
+    bn_l1: float = option(0.0, minimum=0)
+    schedule: str = option("constant", choices=SCHEDULES)
     milestones: tuple[float, ...] = option((), above=0)
     gamma: float = option(0.1, above=0, maximum=1)
+    step_epochs: float = option(30.0, above=0)
+    restart_epochs: float = option(5.0, above=0)
+    restart_factor: float = option(2.0, minimum=1)
+    cycle_up_epochs: float = option(5.0, above=0)
+    cycle_down_epochs: float = option(10.0, above=0)
+    plateau_evaluations: int = option(10, minimum=0)
+    min_lr: float = option(0.0, minimum=0)
     warmup_epochs: float = option(0.0, minimum=0)
     warmup_steps: int = option(0, minimum=0)
     warmup_lr: float = option(0.0, minimum=0)
     lr_every: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
+    patience: int = option(0, minimum=0)
     select: str = option("last", choices=("last", "best_val"))
     eval_epochs: int = option(1, minimum=1)
     checkpoint_epochs: int = option(0, minimum=0, hashed=False)
@@ -77,11 +114,15 @@ class TrainOptions:
             )
         if self.schedule == "milestones" and not self.milestones:
             raise ConfigError(f"config.{where}.milestones=(): schedule='milestones' needs at least one epoch")
-        if self.milestones and self.schedule != "milestones":
-            raise ConfigError(
-                f"config.{where}.milestones={self.milestones}: only schedule='milestones' uses them, "
-                f"found {self.schedule!r}"
-            )
+        for key, schedules in _READ_BY.items():
+            value = getattr(self, key)
+            if value != getattr(TrainOptions, key) and self.schedule not in schedules:
+                raise ConfigError(
+                    f"config.{where}.{key}={value}: only read with schedule {' or '.join(map(repr, schedules))}, "
+                    f"found {self.schedule!r}"
+                )
+        if self.min_lr >= self.lr:
+            raise ConfigError(f"config.{where}.min_lr={self.min_lr}: must be less than lr={self.lr}")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ConfigError(
                 f"config.{where}.milestones={self.milestones}: must be increasing epochs, such as (80, 120)"

@@ -26,7 +26,8 @@ class Keys(NamedTuple):
 class TrainState:
     """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False.
 
-    `memory` is what a rule that acts on the mask remembers, or None.
+    `memory` is what a rule that acts on the mask remembers, `watched` what a watch has recorded, `lr_factor` what the
+    learning rate is multiplied with beyond its schedule; each is None where there is no such thing.
     """
 
     step: jax.Array
@@ -36,6 +37,8 @@ class TrainState:
     mask: dict[str, jax.Array]
     key: jax.Array
     memory: Any = None
+    watched: Any = None
+    lr_factor: jax.Array | None = None
 
 
 @jax.tree_util.register_dataclass

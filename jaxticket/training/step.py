@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxticket.core import paths
 from jaxticket.core.masks import apply_mask
 from jaxticket.core.transforms import zero_pruned
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
@@ -45,9 +46,11 @@ def make_step(
         labels, logits, model_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
         # themselves, which makes one pass over the mask enough.
-        grads = apply_mask(grads, state.mask)
+        grads = apply_mask(_with_scale_penalty(grads, state.params, options.bn_l1), state.mask)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         rate = schedule(state.step)
+        if state.lr_factor is not None:
+            rate *= state.lr_factor
         finite = jnp.isfinite(loss)
         params = jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), state.params, updates)
         correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
@@ -63,6 +66,16 @@ def make_step(
         return state, sums
 
     return step
+
+
+def _with_scale_penalty(grads: Any, params: Any, strength: float) -> Any:
+    """The gradients with those of `strength * |scale|` added for every normalisation scale; 0 at a scale of 0."""
+    if not strength:
+        return grads
+
+    scales = {path: leaf for path, leaf in paths.leaves(params).items() if path.rpartition("/")[2] == "scale"}
+    before = paths.leaves(grads)
+    return paths.replace(grads, {path: before[path] + strength * jnp.sign(leaf) for path, leaf in scales.items()})
 
 
 def _make_loss(

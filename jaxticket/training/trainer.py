@@ -25,6 +25,7 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.state import Sums, TrainState, Weights
 from jaxticket.training.step import ApplyFn
+from jaxticket.training.watches import Watch
 
 _STEPS_PER_DISPATCH = 100
 
@@ -108,6 +109,7 @@ class Trainer:
         key: jax.Array,
         step: int = 0,
         rule: MaskUpdate | None = None,
+        watch: Watch | None = None,
     ) -> TrainState:
         """A state at `step` with the pruned weights of `start` at zero and a fresh optimizer.
 
@@ -117,6 +119,7 @@ class Trainer:
             key: for what is random within a step.
             step: where in the schedule and in the order of the data to start.
             rule: what will act on the mask.
+            watch: what will look at the network.
         """
         mask = {path: jnp.array(kept) for path, kept in mask.items()}
         params = masks.apply_mask(jax.tree.map(jnp.array, start.params), mask)
@@ -128,7 +131,16 @@ class Trainer:
             mask=mask,
             key=jnp.copy(key),
             memory=None if rule is None else rule.remember(params, mask),
+            watched=None if watch is None else watch.begin(params, mask, len(self.looks(watch, step))),
+            lr_factor=jnp.ones((), jnp.float32) if self.options.schedule == "plateau" else None,
         )
+
+    def looks(self, watch: Watch | None, start_step: int = 0) -> list[int]:
+        """The numbers of finished steps after which `watch` looks at a run that begins at `start_step`."""
+        if watch is None:
+            return []
+        times = watch.times(self.duration.steps_per_epoch, self.duration.total_steps)
+        return [step for step in times if start_step < step <= self.duration.total_steps]
 
     @property
     def compilations(self) -> dict[str, int]:
@@ -180,6 +192,12 @@ class Trainer:
         if count == 1 and self.steps_per_dispatch(state.params, layout) == 1:
             return self._compiled.step(layout, rule)(state, sums, epoch)
         return self._compiled.steps(layout, rule)(state, sums, epoch, jnp.asarray(count, jnp.int32))
+
+    def look(self, state: TrainState, watch: Watch, number: int, layout: Layout = ALONE) -> TrainState:
+        """The state after look `number` of `watch`, from 0."""
+        look = self._compiled.look(layout, watch)
+        record = look(state.watched, state.params, state.mask, jnp.asarray(number, jnp.int32))
+        return dataclasses.replace(state, watched=record)
 
     def update_mask(
         self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch], layout: Layout = ALONE

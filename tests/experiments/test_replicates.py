@@ -262,11 +262,12 @@ def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, bat
     assert [way_of(choice, params, batch_size) for choice in ("serial", "vmap")] == ["serial", "vmap"]
 
 
-def jobs(count, *, way, choice, streams=False):
+def jobs(count, *, way, choice, streams=False, may_end_early=False):
     lab = types.SimpleNamespace(
         way=way, options=types.SimpleNamespace(replicates=choice), spec=types.SimpleNamespace(name="imagenet2012")
     )
-    return [types.SimpleNamespace(lab=lab, trainer=types.SimpleNamespace(streams=streams)) for _ in range(count)]
+    trainer = types.SimpleNamespace(streams=streams)
+    return [types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early) for _ in range(count)]
 
 
 def test_groups_are_divided_among_the_devices():
@@ -276,6 +277,11 @@ def test_groups_are_divided_among_the_devices():
     assert [len(members) for members, _ in side_by_side._divided(jobs(9, way="devices", choice="auto"))] == [8, 1]
     (part,) = side_by_side._divided(jobs(19, way="vmap", choice="auto"))
     assert len(part[0]) == 19
+
+
+def test_what_may_end_early_is_trained_alone():
+    parts = side_by_side._divided(jobs(3, way="devices", choice="auto", may_end_early=True))
+    assert [(len(members), layout) for members, layout in parts] == [(1, ALONE)] * 3
 
 
 def test_streamed_data_is_trained_on_alone():

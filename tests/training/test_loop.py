@@ -30,8 +30,12 @@ def undisturbed(trainer, start, mask, keys):
     return fit(trainer, start, mask, keys)
 
 
-@pytest.mark.parametrize(("optimizer", "nesterov"), [("sgd", False), ("sgd", True), ("adam", False), ("adamw", False)])
+@pytest.mark.parametrize(
+    ("optimizer", "nesterov"),
+    [("sgd", False), ("sgd", True), ("adam", False), ("adamw", False), ("adadelta", False)],
+)
 def test_pruned_weights_and_moments_are_zero_after_50_steps(dataset, network, start, mask, keys, optimizer, nesterov):
+    """Early-bird check 16, gradient mask."""
     options = dataclasses.replace(OPTIONS, optimizer=optimizer, nesterov=nesterov, weight_decay=0.01)
     trainer = Trainer(network, dataset, options)
     state, _ = trainer.run(trainer.begin(start, mask, keys.augment), Sums.zero(), trainer.epoch(keys.order, 0), 50)

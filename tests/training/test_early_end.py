@@ -1,0 +1,192 @@
+"""What is watched, saved and decided on the way through a run, and runs that end before their time."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxticket import training
+from jaxticket.core import paths
+from jaxticket.parallel.layouts import Vmapped
+from jaxticket.training.fits import Start
+from jaxticket.training.interrupts import InterruptedRun, Interrupts
+from jaxticket.training.loop import fit, fit_side_by_side
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.progress import Quiet
+from jaxticket.training.saves import epoch_saves
+from jaxticket.training.trainer import Trainer
+from jaxticket.training.watches import Watch
+
+OPTIONS = TrainOptions(epochs=6, batch_size=16, lr=0.05, weight_decay=1e-3)
+
+
+def bits(tree):
+    return {path: np.asarray(leaf).tobytes() for path, leaf in paths.leaves(tree).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Norms(Watch):
+    """Records the norm of the head's kernel; ends the training at the look that `until` counts."""
+
+    every: int = 3
+    until: int = 0
+
+    @property
+    def may_stop(self):
+        return bool(self.until)
+
+    def times(self, steps_per_epoch, total_steps):
+        return range(self.every, total_steps + 1, self.every)
+
+    def begin(self, params, mask, looks):
+        return {"norms": jnp.zeros(looks, jnp.float32)}
+
+    def look(self, record: Any, params, mask, number):
+        return {"norms": record["norms"].at[number].set(jnp.linalg.norm(params["head"]["kernel"]))}
+
+    def stop(self, record, looks):
+        return looks == self.until
+
+    def result(self, record, looks):
+        return {"norms": np.asarray(record["norms"][:looks])}, {"looks": looks}
+
+
+class StopAt(Quiet):
+    def __init__(self, interrupts, step):
+        self.interrupts, self.at = interrupts, step
+
+    def advance(self, step, *, images_per_second):
+        if step == self.at:
+            self.interrupts.requested = True
+
+
+@pytest.fixture(scope="module")
+def trainer(dataset, network):
+    return Trainer(network, dataset, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def impatient(dataset, network):
+    return Trainer(network, dataset, dataclasses.replace(OPTIONS, patience=1, lr=1.5, epochs=40))
+
+
+def test_a_watch_sees_the_weights_of_its_steps(trainer, start, mask, keys):
+    seen = {}
+    watched = fit(
+        trainer,
+        start,
+        mask,
+        keys,
+        watch=Norms(),
+        snapshot_steps=(3, 9, 24),
+        on_snapshot=lambda s, w: seen.update({s: w}),
+    )
+    record, looks = watched.watched
+    assert looks == 8
+    for number, step in ((0, 3), (2, 9), (7, 24)):
+        np.testing.assert_allclose(
+            record["norms"][number], np.linalg.norm(seen[step].params["head"]["kernel"]), rtol=1e-6
+        )
+    assert bits(watched.last) == bits(fit(trainer, start, mask, keys).last)
+
+
+def test_a_watch_survives_an_interruption(trainer, start, mask, keys, tmp_path):
+    whole = fit(trainer, start, mask, keys, watch=Norms())
+    interrupts = Interrupts()
+    with pytest.raises(InterruptedRun):
+        fit(trainer, start, mask, keys, watch=Norms(), folder=tmp_path, interrupts=interrupts,
+            progress=StopAt(interrupts, 6))  # fmt: skip
+    again = fit(trainer, start, mask, keys, watch=Norms(), folder=tmp_path)
+    np.testing.assert_array_equal(again.watched[0]["norms"], whole.watched[0]["norms"])
+    assert bits(again.last) == bits(whole.last)
+
+
+def test_a_watch_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, keys):
+    ended = fit(trainer, start, mask, keys, watch=Norms(until=2))
+    kept = {}
+    fit(trainer, start, mask, keys, snapshot_steps=(6,), on_snapshot=lambda _, weights: kept.update(at=weights))
+    assert bits(ended.last) == bits(kept["at"])
+    assert [line["step"] for line in ended.history] == [4, 6]
+    assert ended.history[-1]["val_accuracy"] is not None
+    assert ended.watched[1] == 2
+
+
+def test_a_run_that_begins_late_looks_from_there_on(trainer, start, mask, keys):
+    late = fit(trainer, start, mask, keys, start_step=13, watch=Norms())
+    assert late.watched[1] == len(late.watched[0]["norms"]) == 4
+    assert (np.asarray(late.watched[0]["norms"]) > 0).all()
+
+
+def test_seeds_side_by_side_have_a_record_each(trainer, start, mask, keys):
+    other = keys._replace(order=jax.random.key(99))
+    starts = [Start(start, mask, one) for one in (keys, other)]
+    fits = fit_side_by_side(trainer, starts, Vmapped(), watch=Norms())
+    for one, its_keys in zip(fits, (keys, other), strict=True):
+        alone = fit(trainer, start, mask, its_keys, watch=Norms())
+        np.testing.assert_allclose(one.watched[0]["norms"], alone.watched[0]["norms"], rtol=1e-5)
+    with pytest.raises(ValueError, match="trained alone"):
+        fit_side_by_side(trainer, starts, Vmapped(), watch=Norms(until=1))
+
+
+def test_patience_ends_a_run_after_its_evaluations(impatient, start, mask, keys):
+    ended = fit(impatient, start, mask, keys)
+    losses = [line["val_loss"] for line in ended.history]
+    assert 1 < len(losses) < 40
+    assert losses[-1] >= min(losses[:-1])
+    assert all(later < min(losses[:k]) for k, later in enumerate(losses[:-1]) if k)
+
+
+def test_patience_is_the_same_after_an_interruption(impatient, start, mask, keys, tmp_path):
+    whole = fit(impatient, start, mask, keys)
+    interrupts = Interrupts()
+    with pytest.raises(InterruptedRun):
+        fit(impatient, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 4))
+    again = fit(impatient, start, mask, keys, folder=tmp_path)
+    assert bits(again.last) == bits(whole.last)
+    assert len(again.history) == len(whole.history)
+
+
+def test_early_stopping_counts_losses_that_are_not_lower():
+    stopping = training.EarlyStopping(2)
+    assert [stopping.update(loss) for loss in (1.0, 0.9, 0.9, 0.8, 0.8, float("nan"))] == [False] * 5 + [True]
+    never = training.EarlyStopping(0)
+    assert not any(never.update(1.0) for _ in range(100))
+    with pytest.raises(ValueError, match="at least 0"):
+        training.EarlyStopping(-1)
+
+
+def test_saves_hold_the_epochs_that_their_names_say(trainer, start, mask, keys):
+    given = {}
+    trained = fit(
+        trainer, start, mask, keys, save_epochs=(2, 5), on_save=lambda e, now, best: given.update({e: (now, best)})
+    )
+    saves = epoch_saves([line["val_accuracy"] for line in trained.history], (2, 5))
+    steps = {}
+    fit(
+        trainer, start, mask, keys, snapshot_steps=tuple(range(4, 25, 4)), on_snapshot=lambda s, w: steps.update({s: w})
+    )
+    for epoch in (2, 5):
+        now, best = given[epoch]
+        assert bits(now) == bits(steps[4 * epoch])
+        assert bits(best) == bits(steps[4 * saves[f"best{epoch}"]])
+
+
+def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start, mask, keys, tmp_path):
+    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_evaluations=0, lr=1.5, epochs=12, min_lr=0.01)
+    trainer = Trainer(network, dataset, options)
+    interrupts = Interrupts()
+    with pytest.raises(InterruptedRun):
+        fit(trainer, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 28))
+    trained = fit(trainer, start, mask, keys, folder=tmp_path)
+    rates, losses = ([line[name] for line in trained.history] for name in ("learning_rate", "val_loss"))
+    assert rates[0] == 1.5
+    assert rates[-1] < 1.5
+    for epoch in range(1, 12):
+        fell = losses[epoch - 1] < min(losses[: epoch - 1], default=np.inf) * (1 - 1e-4)
+        assert rates[epoch] == pytest.approx(rates[epoch - 1] if fell else max(rates[epoch - 1] * 0.1, 0.01))
+    # The rate is not only reported: the weights move less.
+    assert bits(trained.last) != bits(fit(Trainer(network, dataset, dataclasses.replace(
+        options, schedule="constant", min_lr=0.0, plateau_evaluations=10)), start, mask, keys).last)  # fmt: skip
