@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from jaxticket.core.synflow import synflow_prune as synflow_prune
     from jaxticket.core.transforms import keep_pruned as keep_pruned
     from jaxticket.core.transforms import mask_of as mask_of
+    from jaxticket.kernels.block_sparse import BlockSparse as BlockSparse
+    from jaxticket.kernels.conv import block_conv as block_conv
+    from jaxticket.kernels.dense_groups import DenseGroups as DenseGroups
+    from jaxticket.kernels.matmul import block_matmul as block_matmul
+    from jaxticket.kernels.sparsify import sparsify as sparsify
+    from jaxticket.kernels.sparsify_report import Sparsified as Sparsified
     from jaxticket.structure.budgets import prune_channels as prune_channels
     from jaxticket.structure.channel_groups import channel_groups as channel_groups
     from jaxticket.structure.channels import ChannelGroups as ChannelGroups
@@ -86,6 +92,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "core.sensitivity": ("grasp", "movement", "obd", "snip", "taylor"),
         "core.synflow": ("synflow", "synflow_prune"),
         "core.transforms": ("keep_pruned", "mask_of"),
+        "kernels.block_sparse": ("BlockSparse",),
+        "kernels.conv": ("block_conv",),
+        "kernels.dense_groups": ("DenseGroups",),
+        "kernels.matmul": ("block_matmul",),
+        "kernels.sparsify": ("sparsify",),
+        "kernels.sparsify_report": ("Sparsified",),
         "structure.budgets": ("prune_channels",),
         "structure.channel_groups": ("channel_groups",),
         "structure.channels": ("ChannelGroups",),

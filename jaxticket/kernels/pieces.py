@@ -1,0 +1,59 @@
+"""What every sparse weight is to a backend: dense products on chosen inputs."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+
+class Piece(NamedTuple):
+    """One dense product.
+
+    Attributes:
+        inputs: int32, which of the inputs it takes, counted in units of the weight's `unit`; perhaps none.
+        weight: [len(inputs) * unit, outputs of the piece].
+    """
+
+    inputs: np.ndarray
+    weight: jax.Array
+
+
+class SparseWeight(Protocol):
+    """A weight [..., outputs] that is stored as pieces."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the dense weight."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of the stored values."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Of the stored values."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """How many inputs one index of a piece stands for."""
+        ...
+
+    @property
+    def output_order(self) -> np.ndarray | None:
+        """For every output its position among the outputs of all pieces, behind them all if it is zero, int32.
+
+        None where the pieces are in order and make all outputs.
+        """
+        ...
+
+    def pieces(self) -> Sequence[Piece]:
+        """The dense products; each output is in one piece at most."""
+        ...
+
+    def to_dense(self) -> jax.Array:
+        """The weight with its zeros."""
+        ...

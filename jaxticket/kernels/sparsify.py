@@ -1,0 +1,230 @@
+"""A masked model that runs sparse where that is faster, and computes the same."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core import paths
+from jaxticket.core.errors import MaskError
+from jaxticket.core.masks import Mask, apply_mask, is_traced
+from jaxticket.core.rules import Path
+from jaxticket.kernels.calls import Call
+from jaxticket.kernels.decide import decide
+from jaxticket.kernels.pieces import SparseWeight
+from jaxticket.kernels.sparsify_report import LayerReport, Sparsified, SparsifyReport
+from jaxticket.kernels.timings import Timings, known_timings, least_seconds
+from jaxticket.structure.shrink import shrink as cut_channels
+from jaxticket.structure.shrinking.cutting import full_paths
+from jaxticket.structure.shrinking.report import ShrinkReport
+from jaxticket.structure.shrinking.resized import fit_nnx
+
+# How far outputs may differ, relative to the largest: rounding through a deep network in the dtype it computes in.
+_TOLERANCES = {"float64": 1e-4, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+_ROUNDS = 7
+
+Weights = Mapping[Path, SparseWeight]
+
+
+class _Model(NamedTuple):
+    """What Linen and NNX models have in common here."""
+
+    apply: Callable[..., Any]
+    calls: Callable[[Any, Any], dict[Path, list[Call | str]]]
+    """(variables, x) -> the calls of each layer."""
+    sparse: Callable[[Any, Weights], tuple[Any, Callable[..., Any]]]
+    """(variables, weights) -> variables with them, and the function that takes those."""
+
+
+def sparsify(
+    model: Any,
+    variables: Any,
+    mask: Mask,
+    sample: Any,
+    *,
+    block: tuple[int, int] = (16, 128),
+    min_speedup: float = 1.05,
+    shrink: bool = True,
+    measure: bool = False,
+    timings: Timings | None = None,
+) -> Sparsified:
+    """Makes a masked Flax model run sparse where that is predicted to be faster; the rest of it stays dense.
+
+    Channels without any weight are cut out first. Then every masked kernel of a dense or convolutional layer takes the
+    faster of two sparse forms, `BlockSparse` and `DenseGroups`, if what is known of this device says that it is at
+    least `min_speedup` times as fast as the dense layer on an input like `sample`. At last the outputs on `sample` are
+    compared with those of the masked dense model. Single scattered weights make nothing faster: prune blocks
+    (`granularity=jt.block(16, 128)`) or channels, or regroup.
+
+    Args:
+        model: a Linen or NNX module that is called with the input alone, in the way it is used for inference.
+        variables: Linen's variables (`{"params": ..., "batch_stats": ...}`); for NNX an `nnx.State` of the model, or of
+            a part of it such as its parameters, or None for those that it has. Concrete arrays; they are not changed.
+        mask: path -> bool array, True = kept; the paths may lack the leading `params/`.
+        sample: an input of the size that is to be fast.
+        block: (inputs, outputs) of the blocks; best those of the pruner.
+        min_speedup: by how much a sparse layer must be faster; 0 converts all that can be.
+        shrink: whether channels are cut out.
+        measure: also measures every layer that seems worth it, and keeps it dense if it is not faster by `min_speedup`
+            in fact; at the end the whole model is measured, and stays dense if it is slower. Takes a second or two for
+            each layer.
+        timings: what layers cost on this device, from `jaxticket.kernels.tune`; None takes `known_timings()`.
+
+    Returns:
+        The sparse model.
+
+    Raises:
+        MaskError: a model of another kind, a mask that does not fit, traced arguments, a `min_speedup` below zero, or
+            outputs that differ.
+    """
+    if is_traced((variables, mask, sample)):
+        raise MaskError("the variables, the mask or the sample are traced; call sparsify outside of jit")
+    if min_speedup < 0 or not math.isfinite(min_speedup):
+        raise MaskError(f"min_speedup={min_speedup!r}: must be a number of at least 0")
+    found, variables = _linen(model, variables) or _nnx(model, variables) or _refuse(model)
+    mask = full_paths(variables, mask)
+    masked = apply_mask(variables, mask)
+    small, shrunk = _shrunk(found.apply, masked, mask, sample) if shrink else (masked, "not asked to shrink")
+    calls, leaves, timings = found.calls(small, sample), paths.leaves(small), timings or known_timings()
+    layers: list[LayerReport] = []
+    weights: dict[Path, SparseWeight] = {}
+    for path in sorted(mask):
+        weight, report = decide(
+            path,
+            leaves[path],
+            calls.get(path, []),
+            block=block,
+            min_speedup=min_speedup,
+            timings=timings,
+            measure=measure,
+        )
+        layers.append(report)
+        if weight is not None:
+            weights[path] = weight
+
+    dense = jax.jit(found.apply)
+    new, apply = found.sparse(small, weights)
+    difference = _difference(dense(masked, sample), jax.jit(apply)(new, sample), calls)
+    seconds = None
+    if measure:
+        seconds = _measured(dense, masked, apply, new, sample)
+        if weights and seconds[1] > seconds[0] and min_speedup > 0:
+            layers = [_as_dense(layer) for layer in layers]
+            new, apply = found.sparse(small, {})
+            seconds = _measured(dense, masked, apply, new, sample)
+    return Sparsified(
+        new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds)
+    )
+
+
+def _linen(model: Any, variables: Any) -> tuple[_Model, Any] | None:
+    from flax import linen as nn
+
+    from jaxticket.kernels.linen import linen_calls, linen_sparse
+    from jaxticket.structure.shrinking.resized import resized
+
+    if not isinstance(model, nn.Module):
+        return None
+    if not isinstance(variables, Mapping) or "params" not in variables:
+        raise MaskError(
+            "the variables of a Linen model have 'params'; give {'params': params, **the other collections}"
+        )
+    apply = resized(lambda variables, *inputs, **how: model.apply(variables, *inputs, **how))
+
+    def sparse(variables: Any, weights: Weights) -> tuple[Any, Callable[..., Any]]:
+        return paths.replace(variables, weights), linen_sparse(apply)
+
+    return _Model(apply, lambda variables, x: linen_calls(apply, variables, x), sparse), variables
+
+
+def _nnx(model: Any, variables: Any) -> tuple[_Model, Any] | None:
+    from flax import nnx
+
+    from jaxticket.kernels.nnx_layers import nnx_calls, nnx_sparse
+
+    if not isinstance(model, nnx.Module):
+        return None
+    copy = nnx.clone(model)
+    copy.eval()
+    if variables is not None:
+        nnx.update(copy, variables)
+    graph, state = nnx.split(copy)
+
+    def merged(graph: Any, state: Any) -> Any:
+        return fit_nnx(nnx.merge(graph, state, copy=True))
+
+    def sparse(state: Any, weights: Weights) -> tuple[Any, Callable[..., Any]]:
+        graph_of_it, new = nnx.split(nnx_sparse(merged(graph, state), weights))
+        return new, lambda state, x: nnx.merge(graph_of_it, state, copy=True)(x)
+
+    def apply(state: Any, x: Any) -> Any:
+        return merged(graph, state)(x)
+
+    return _Model(apply, lambda state, x: nnx_calls(merged(graph, state), x), sparse), state
+
+
+def _refuse(model: Any) -> Any:
+    raise MaskError(
+        f"sparsify takes a Flax Linen or NNX module, got a {type(model).__name__}; "
+        "for a function of your own use BlockSparse and block_matmul in it"
+    )
+
+
+def _shrunk(apply: Callable[..., Any], masked: Any, mask: Mask, sample: Any) -> tuple[Any, ShrinkReport | str]:
+    """The variables without dead channels, and the report; as they are, with the reason, where none can go."""
+    if not any((~np.asarray(kept)).all(axis=tuple(range(kept.ndim - 1))).any() for kept in mask.values()):
+        return masked, "no channel is without weights"
+    try:
+        shrunk = cut_channels(apply, masked, mask, sample)
+    except MaskError as error:
+        return masked, f"no channel was cut out: {error}"
+    return shrunk.params, shrunk.report
+
+
+def _difference(expected: Any, found: Any, calls: Mapping[Path, list[Call | str]]) -> float:
+    """The largest difference of two trees of outputs, relative to the largest output of each array.
+
+    Raises:
+        MaskError: it is more than rounding.
+    """
+    dtypes = {call.dtype for layer in calls.values() for call in layer if isinstance(call, Call)}
+    allowed = max((_TOLERANCES.get(dtype, 1e-3) for dtype in dtypes), default=1e-3)
+    worst = 0.0
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        one, other = (np.asarray(array, np.float64) for array in (one, other))
+        worst = max(worst, float(np.max(np.abs(one - other), initial=0.0) / max(np.abs(one).max(initial=0.0), 1e-30)))
+    if not worst <= allowed:
+        raise MaskError(
+            f"the outputs of the sparse model differ by {worst:.1e} of the largest, more than {allowed:.0e}; "
+            "give variables and a sample with finite outputs, and a model that does the same at each call"
+        )
+    return worst
+
+
+def _measured(
+    dense: Callable[..., Any], masked: Any, apply: Callable[..., Any], variables: Any, sample: Any
+) -> tuple[float, float]:
+    """Seconds of the masked dense model, already compiled, and of the other."""
+    other = jax.jit(apply)
+    one, two = least_seconds([lambda: dense(masked, sample), lambda: other(variables, sample)], _ROUNDS)
+    return one, two
+
+
+def _as_dense(layer: LayerReport) -> LayerReport:
+    if layer.form == "dense":
+        return layer
+    reason = f"{layer.reason}, but the whole model was slower"
+    return LayerReport(
+        layer.path, "dense", reason, layer.density, (layer.bytes[0], layer.bytes[0]), layer.predicted, layer.measured
+    )
+
+
+def _bytes(tree: Any) -> int:
+    return sum(
+        leaf.size * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+        if hasattr(leaf, "size") and not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    )
