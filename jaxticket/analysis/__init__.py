@@ -1,4 +1,4 @@
-"""What trained and pruned networks say: correlation, verdict, statistics, overlap of masks, error barriers."""
+"""What trained and pruned networks say: correlation, verdict, statistics, masks compared, error barriers."""
 
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from jaxticket.analysis.interpolation import Barrier as Barrier
     from jaxticket.analysis.interpolation import error_barrier as error_barrier
     from jaxticket.analysis.interpolation import interpolate as interpolate
+    from jaxticket.analysis.mask_history import band_matrix as band_matrix
+    from jaxticket.analysis.mask_history import channel_mask as channel_mask
+    from jaxticket.analysis.mask_history import emergence as emergence
+    from jaxticket.analysis.mask_history import mask_distances as mask_distances
     from jaxticket.analysis.mask_overlap import Overlap as Overlap
     from jaxticket.analysis.mask_overlap import overlap as overlap
+    from jaxticket.analysis.silence import ActivationRates as ActivationRates
+    from jaxticket.analysis.silence import activation_rates as activation_rates
+    from jaxticket.analysis.silence import empty_filters as empty_filters
+    from jaxticket.analysis.silence import filter_zero_rates as filter_zero_rates
     from jaxticket.analysis.statistics import Difference as Difference
     from jaxticket.analysis.statistics import mean_interval as mean_interval
     from jaxticket.analysis.statistics import paired_difference as paired_difference
@@ -25,7 +33,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "indicator": ("correlation", "layer_correlation"),
         "interpolation": ("Barrier", "error_barrier", "interpolate"),
         "mask_overlap": ("Overlap", "overlap"),
+        "silence": ("ActivationRates", "activation_rates", "empty_filters", "filter_zero_rates"),
         "statistics": ("Difference", "mean_interval", "paired_difference"),
+        "mask_history": ("band_matrix", "channel_mask", "emergence", "mask_distances"),
         "conditions": ("CONDITIONS", "Verdict", "verdict"),
     },
 )

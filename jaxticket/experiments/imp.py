@@ -1,8 +1,13 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, strategy 2; Frankle et al. 2020)."""
 
+from pathlib import Path
+
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.schedules import exponential
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.loaded import loaded_dense
 from jaxticket.experiments.options import ImpExperiment
+from jaxticket.experiments.slimming import check_scales
 
 
 def imp(lab: Lab, options: ImpExperiment) -> None:
@@ -10,27 +15,35 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
     Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from.
     """
+    check_scales(lab, options.prune)
     _check_reachable(lab, options)
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
         mask = lab.full_mask(options.prune.rules)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
-        trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
-        lab.record("dense", 0, seed, trained, mask, start=init)
+        if options.dense:
+            weights, trained = loaded_dense(lab, Path(options.dense))
+        else:
+            trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
+            weights = trained.weights
+        if trained is not None:
+            lab.record("dense", 0, seed, trained, mask, start=init)
 
-        rewound = trained.snapshot if rewind_step else init
+        rewound = trained.snapshot if trained is not None and rewind_step else init
         start_step = rewind_step if options.retrain == "remaining" else 0
         for level in range(1, options.levels + 1):
-            mask = lab.prune(trained.weights, mask, options.prune, seed=seed)
+            reached = float(exponential(options.sparsity, options.levels)(level)) if options.sparsity else None
+            mask = lab.prune(weights, mask, options.prune, seed=seed, sparsity=reached)
             if options.reinit == "none":
-                start = trained.weights
+                start = weights
             elif options.reinit == "random":
                 start = lab.init(seed, stream="reinit")
             else:
                 start = rewound
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
             lab.record("imp", level, seed, trained, mask, start=start)
+            weights = trained.weights
 
     lab.for_each_seed(one_seed)
 
@@ -39,11 +52,12 @@ def _check_reachable(lab: Lab, options: ImpExperiment) -> None:
     """Refuses levels at which the rate no longer removes a single weight."""
     sizes = list(lab.prunable(options.prune.rules).values())
     alive = [sum(sizes)] if options.prune.scope == "global" else sizes
+    rate = 1 - (1 - options.sparsity) ** (1 / options.levels) if options.sparsity else options.prune.rate
     for level in range(1, options.levels + 1):
-        removed = [round(options.prune.rate * count) for count in alive]
+        removed = [round(rate * count) for count in alive]
         if not any(removed):
             raise ConfigError(
-                f"config.levels={options.levels}: rate {options.prune.rate} removes nothing from the "
+                f"config.levels={options.levels}: rate {rate:.6g} removes nothing from the "
                 f"{sum(alive)} of {sum(sizes):,} weights left at level {level - 1}; must be at most {level - 1}"
             )
         alive = [count - gone for count, gone in zip(alive, removed, strict=True)]

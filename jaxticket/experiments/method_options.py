@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
-from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.options import ExperimentOptions, check_loaded
 from jaxticket.experiments.prune_options import CRITERIA, PruneOptions
 
 
@@ -21,16 +21,20 @@ class OneshotExperiment(ExperimentOptions):
         sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
         prune: what is ranked; its rate is not used.
         retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
-            the rewind point on (`lr_rewind`), or from the trained weights with those of the last epochs (`finetune`).
+            the rewind point on (`lr_rewind`), from the trained weights with those of the last epochs (`finetune`), or
+            from other initial weights (`random`).
         rewind_epochs: the rewind point; 0 is the start.
         finetune_epochs: how many.
+        dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
+            pruned instead of training one; empty for none.
     """
 
     sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1)
     prune: PruneOptions = PruneOptions()
-    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "finetune"))
+    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "finetune", "random"))
     rewind_epochs: int = option(0, minimum=0)
     finetune_epochs: int = option(0, minimum=0)
+    dense: str = ""
 
     def check(self, where: str) -> None:
         """Refuses epochs that are not used or do not exist."""
@@ -41,8 +45,12 @@ class OneshotExperiment(ExperimentOptions):
                 f"config.finetune_epochs={self.finetune_epochs}: must be above 0 with retrain='finetune', else 0; "
                 f"found {self.retrain!r}"
             )
-        if self.retrain == "finetune" and self.rewind_epochs:
-            raise ConfigError(f"config.rewind_epochs={self.rewind_epochs}: retrain='finetune' does not rewind; set 0")
+        if self.retrain in ("finetune", "random") and self.rewind_epochs:
+            raise ConfigError(
+                f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
+            )
+        if self.dense:
+            check_loaded(self, self.rewind_epochs if self.retrain == "rewind" else 0)
         for key in ("rewind_epochs", "finetune_epochs"):
             if self.train.epochs and getattr(self, key) >= self.train.epochs:
                 raise ConfigError(
@@ -70,10 +78,11 @@ class AtInitExperiment(ExperimentOptions):
         """Refuses methods that do not exist."""
         super().check(where)
         _check_sparsities(self.sparsities)
-        unknown = sorted(set(self.methods) - set(CRITERIA))
+        known = [name for name in CRITERIA if name != "bn_scale"]  # the scales of a new network are all the same
+        unknown = sorted(set(self.methods) - set(known))
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
             raise ConfigError(
-                f"config.methods={self.methods}: must be different ones of {', '.join(CRITERIA)}, such as "
+                f"config.methods={self.methods}: must be different ones of {', '.join(known)}, such as "
                 f"('snip', 'synflow')"
             )
 

@@ -97,8 +97,8 @@ class ImpExperiment(ExperimentOptions):
         rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
         rewind_steps: the same in steps; at most one of the two is not 0.
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
-        sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0 goes
-            by that rate.
+        sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0
+            goes by that rate.
         dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
             pruned instead of training one; empty for none.
     """

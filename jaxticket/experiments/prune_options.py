@@ -9,7 +9,7 @@ from jaxticket.core.rules import match_rules
 
 # Criteria that look at images, and all.
 DATA_CRITERIA = ("snip", "grasp", "obd")
-CRITERIA = ("magnitude", "random", "lamp", "synflow", *DATA_CRITERIA)
+CRITERIA = ("magnitude", "random", "lamp", "bn_scale", "synflow", *DATA_CRITERIA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,9 @@ class PruneOptions:
         rate: share of the surviving weights that a round removes, where no sparsity is asked for.
         scope: `global` ranks all layers together, `layer` each by itself; `erk` gives small layers a higher density.
         criterion: what is ranked: `magnitude`, `random` as a control, `lamp`, `snip` (on trained weights: Taylor),
-            `grasp`, `obd`, or `synflow`, which is global and unstructured.
+            `grasp`, `obd`, or `synflow`, which is global and unstructured; or, with granularity `channel`, `bn_scale`:
+            the channels whose normalisation has the smallest scale go, with the weights that make and read them (Liu et
+            al. 2017), the fewest of them with which no more weights are left than were asked for.
         granularity: what goes as one piece: `unstructured` (a weight), `channel` or `block:16x128`.
         max_layer_sparsity: with scope `global`, the largest share that any layer may lose in all.
         images_per_class: training images that a criterion which needs any looks at.
@@ -53,6 +55,15 @@ class PruneOptions:
             raise ConfigError(
                 f"config.{where}.max_layer_sparsity={self.max_layer_sparsity}: needs scope='global', found "
                 f"{self.scope!r}"
+            )
+        if self.criterion == "bn_scale" and (self.granularity, self.scope, self.max_layer_sparsity) != (
+            "channel",
+            "global",
+            1,
+        ):
+            raise ConfigError(
+                f"config.{where}.criterion='bn_scale': needs granularity='channel', scope='global' and "
+                f"max_layer_sparsity=1.0, found {self.granularity!r}, {self.scope!r} and {self.max_layer_sparsity}"
             )
         plain = self.scope == "global" and self.granularity == "unstructured" and self.max_layer_sparsity == 1
         if self.criterion == "synflow" and not plain:

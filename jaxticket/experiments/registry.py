@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
+from jaxticket.experiments.colt_options import ColtExperiment
+from jaxticket.experiments.early_bird_options import EarlyBirdExperiment
 from jaxticket.experiments.method_options import (
     AdmmExperiment,
     AtInitExperiment,
@@ -17,6 +19,7 @@ from jaxticket.experiments.method_options import (
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
 from jaxticket.experiments.sanity_options import SanityExperiment
 from jaxticket.experiments.structured_options import StructuredExperiment
+from jaxticket.experiments.transfer_options import TransferExperiment
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
@@ -46,6 +49,9 @@ _EXPERIMENTS = {
         Experiment("admm", AdmmExperiment),
         Experiment("sanity", SanityExperiment),
         Experiment("structured", StructuredExperiment),
+        Experiment("early_bird", EarlyBirdExperiment),
+        Experiment("colt", ColtExperiment),
+        Experiment("transfer", TransferExperiment),
     )
 }
 

@@ -1,6 +1,6 @@
 """From weights to a smaller mask, by any criterion: what the lab's pruning stage does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,6 +16,7 @@ from jaxticket.core.select import prune
 from jaxticket.core.synflow import synflow_prune
 from jaxticket.data.dataset import Split, permutation
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.experiments.slimming import slim_mask
 from jaxticket.training.state import Weights
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def pruned(
     key: jax.Array,
     *,
     sparsity: float | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Mask:
     """`mask` less what the criterion of `how` ranks lowest.
 
@@ -52,8 +54,15 @@ def pruned(
         how: criterion, scope, granularity; its rate counts where no sparsity is given.
         key: for random scores and the choice of images.
         sparsity: to reach, of the prunable set.
+        note: told where that is out of reach.
     """
     demand: dict[str, Any] = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
+    if how.criterion == "bn_scale":
+        wanted = _weights_left(mask, demand)
+        new, reached = slim_mask(setting, weights, mask, "bn_scale", wanted)
+        if reached > wanted:
+            note(f"bn_scale: {reached:,} weights are left where every channel that can go is gone, not {wanted:,}")
+        return new
     if how.criterion == "synflow":
         return _by_synflow(setting, weights, mask, how, demand)
     scores = _scores(setting, weights, mask, how, key)
@@ -120,10 +129,17 @@ def _by_synflow(setting: "Setting", weights: Weights, mask: Mask, how: PruneOpti
         return models.apply_model(setting.model, params, state, x, train=False)[0]
 
     if "rate" in demand:
-        kept, total = masks.count(mask)
-        demand = {"sparsity": 1 - (kept - round(how.rate * kept)) / total}
+        demand = {"sparsity": 1 - _weights_left(mask, demand) / masks.count(mask)[1]}
     shape = (1, *setting.image_shape)
     return synflow_prune(apply, weights.params, mask, shape, rounds=how.rounds, **demand)
+
+
+def _weights_left(mask: Mask, demand: dict[str, Any]) -> int:
+    """How many weights a demand leaves."""
+    kept, total = masks.count(mask)
+    if "rate" in demand:
+        return kept - round(demand["rate"] * kept)
+    return min(kept, total - round(demand["sparsity"] * total))
 
 
 def _starting_statistic(path: Any, leaf: Any) -> jax.Array:

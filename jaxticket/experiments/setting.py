@@ -1,6 +1,7 @@
 """The setting of an experiment: its data set, its network and its way of training, the same for every stage."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.options import chosen
 from jaxticket.data.dataset import Dataset
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.training.joint import JointTrainer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Duration, Trainer
@@ -23,6 +25,7 @@ class Setting:
     def __init__(self, options: ExperimentOptions) -> None:
         self.options = options
         self._trainers: dict[TrainOptions, Trainer] = {}
+        self._joint_trainers: dict[tuple[Trainer, ...], Trainer] = {}
         self._lender: Setting | None = None
 
     def share_data(self, other: "Setting") -> None:
@@ -86,6 +89,17 @@ class Setting:
             self._trainers[train] = Trainer(apply, self.dataset, train, self.options.data.augment)
         return self._trainers[train]
 
+    def joint_trainer(self, settings: Sequence["Setting"], train: TrainOptions) -> Trainer:
+        """The trainer of runs in several settings of one network: `trainer_of` where all have the same data."""
+        trainers = tuple(setting.trainer_of(train) for setting in settings)
+        if all(trainer is trainers[0] for trainer in trainers):
+            return trainers[0]
+        if trainers not in self._joint_trainers:
+            apply = functools.partial(models.apply_model, self.model)
+            datasets = [setting.dataset for setting in settings]
+            self._joint_trainers[trainers] = JointTrainer(apply, datasets, train, self.options.data.augment)
+        return self._joint_trainers[trainers]
+
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
         """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.
 
@@ -113,8 +127,8 @@ class Setting:
             "num_classes": self.options.data.num_classes,
         }
 
-    def check_same_network(self, params: Any, folder: Path) -> None:
-        """Refuses the parameters of a ticket that belong to another network.
+    def check_same_network(self, params: Any, folder: Path, *, key: str = "ticket") -> None:
+        """Refuses parameters that belong to another network; `key` is that of the configuration that named the folder.
 
         Raises:
             MaskError: a leaf is missing, or has another shape.
@@ -125,7 +139,7 @@ class Setting:
         if different:
             path = different[0]
             raise MaskError(
-                f"config.ticket={str(folder)!r}: {path} is {found.get(path, 'absent')} in the ticket and "
+                f"config.{key}={str(folder)!r}: {path} is {found.get(path, 'absent')} there and "
                 f"{wanted.get(path, 'absent')} in {self.options.model.name} on {self.options.data.name}; "
-                f"set config.model and config.data to the ticket's"
+                f"set config.model and config.data to the folder's"
             )

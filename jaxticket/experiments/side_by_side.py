@@ -55,8 +55,14 @@ class Job:
 
     @property
     def alike(self) -> tuple[Any, ...]:
-        """In what runs that train together are equal."""
-        return id(self.trainer), self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch
+        """In what runs that train together are equal.
+
+        Of data in memory that is only what the compiled step depends on: how long an epoch is, and what the images go
+        through.
+        """
+        trainer = self.trainer
+        compiled = id(trainer) if trainer.streams else (digest(self.lab.network_key(), 12), self.train, trainer.batches)
+        return compiled, self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch
 
     @property
     def may_end_early(self) -> bool:
@@ -155,7 +161,8 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
 
 def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
     """Jobs that are alike, as one."""
-    one, lab, trainer = jobs[0], jobs[0].lab, jobs[0].trainer
+    one, lab = jobs[0], jobs[0].lab
+    trainer = lab.joint_trainer([job.lab for job in jobs], one.train)
     lab.interrupts.check()
     for job in jobs:
         job.stage.folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,15 @@
-"""Channel pruning of a dense network, the baseline of structured tickets (Chen et al. 2022, figure 1)."""
+"""Channel pruning by a number of weights: rounds of network slimming, the baseline of structured tickets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxticket.core import masks
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.masks import Mask
 from jaxticket.core.rules import Path
+from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.whole_network import whole_network
 from jaxticket.structure.channel_groups import channel_groups
@@ -23,9 +25,10 @@ def slim_mask(
 ) -> tuple[Mask, int]:
     """`mask` less the channels of lowest score, as few of them as leave at most `kept` weights.
 
-    Channels of all layers are ranked together. One goes with the weights that make it and those that read it. Layers
-    whose channels meet others, such as the outputs of residual blocks, are never trimmed, and each layer keeps its best
-    channel, so that more than `kept` weights can be left.
+    Channels of all layers are ranked together. One goes with the weights that make it and those that read it; those of
+    which the mask keeps nothing are gone already, whatever their score. Layers whose channels meet others, such as the
+    outputs of residual blocks, are never trimmed, and each layer keeps its best channel, so that more than `kept`
+    weights can be left.
 
     Args:
         setting: the network.
@@ -41,16 +44,17 @@ def slim_mask(
         MaskError: `bn_scale` where a layer has no normalisation.
     """
     apply, variables, x = whole_network(setting, weights)
-    groups = [group for group in channel_groups(apply, variables, x).prunable if _producer(group) in mask]
+    groups = _groups(apply, variables, x, mask)
     if isinstance(scores, str):
         worth = channel_scores(variables, groups, scores)
     else:
         worth = [_of_layer(group, scores) for group in groups]
-    order = sorted(
-        (float(values[channel]), number, int(channel))
-        for number, values in enumerate(worth)
-        for channel in np.argsort(values, kind="stable")[:-1]
-    )
+    order = []
+    for number, (group, values) in enumerate(zip(groups, worth, strict=True)):
+        alive = _alive(group, mask)
+        ranked = [int(channel) for channel in np.argsort(values, kind="stable") if alive[channel]]
+        order += [(float(values[channel]), number, channel) for channel in ranked[:-1]]
+    order.sort()
 
     def without(count: int) -> Mask:
         new = {path: np.array(leaf) for path, leaf in mask.items()}
@@ -69,10 +73,41 @@ def slim_mask(
     return found, masks.count(found)[0]
 
 
+def check_scales(setting: Setting, how: PruneOptions) -> None:
+    """Refuses to rank scales, before anything is trained, where there are none.
+
+    Raises:
+        ConfigError: the criterion is `bn_scale`, and no channel can go or a layer has no normalisation.
+    """
+    if how.criterion != "bn_scale":
+        return
+    mask = setting.prunable(how.rules)
+    groups = _groups(*whole_network(setting, setting.shapes), mask)
+    plain = [_producer(group) for group in groups if not any(part.path.endswith("/scale") for part in group.slices)]
+    if plain or not groups:
+        reason = f"{plain[0]} has no normalisation" if plain else "no channel can go"
+        raise ConfigError(
+            f"config.prune.criterion='bn_scale': {reason} in {setting.options.model.name}; set batch_norm in "
+            "config.model.options where the network has it, leave layers out by config.prune.rules, or use 'magnitude'"
+        )
+
+
+def _groups(apply: Callable[..., Any], variables: Any, x: Any, mask: Collection[Path]) -> list[Group]:
+    """The groups of channels that one prunable kernel makes."""
+    return [group for group in channel_groups(apply, variables, x).prunable if _producer(group) in mask]
+
+
 def _producer(group: Group) -> Path:
     """The one kernel that makes a group's channels, empty if there are several."""
     kernels = [part.path.removeprefix(_PARAMS) for part in group.slices if part.role == "output"]
     return kernels[0] if len(kernels) == 1 else ""
+
+
+def _alive(group: Group, mask: Mask) -> np.ndarray:
+    """Bool per channel: whether the mask keeps anything of the kernel slice that makes it."""
+    (part,) = [part for part in group.slices if part.role == "output"]
+    kept = np.moveaxis(np.asarray(mask[part.path.removeprefix(_PARAMS)]), part.axis, 0)
+    return np.asarray([kept[positions].any() for positions in part.index])
 
 
 def _of_layer(group: Group, scores: Mapping[Path, Any]) -> np.ndarray:

@@ -19,6 +19,7 @@ class PreActBlock(nn.Module):
     stride: int
     bottleneck: bool
     shortcut_input: str
+    same_shape: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -33,7 +34,7 @@ class PreActBlock(nn.Module):
         else:
             y = layers.norm_act(self._conv(y, features, 3, "conv1", self.stride), "bn2")
             y = self._conv(y, features, 3, "conv2")
-        if x.shape[-1] != features or self.stride != 1:
+        if not self.same_shape:  # declared, so that a network with fewer channels has the same layers
             source = x if self.shortcut_input == "block" else activated
             x = self._conv(source, features, 1, "shortcut", self.stride)
         return x + y
@@ -62,9 +63,10 @@ class PreActResNet(nn.Module):
         check_images("a pre-activation ResNet", x)
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
         bottleneck = self.block == "bottleneck"
-        x = layers.conv(x, scaled(16, self.width), 3, "stem", bias=False)
+        stem = scaled(16, self.width)
+        x = layers.conv(x, stem, 3, "stem", bias=False)
         blocks = (self.depth - 2) // (9 if bottleneck else 6)
-        return _stages_and_head(layers, x, blocks, self.width, bottleneck, self.shortcut_input, self.num_classes)
+        return _stages_and_head(layers, x, stem, blocks, self.width, bottleneck, self.shortcut_input, self.num_classes)
 
 
 class WideResNet(nn.Module):
@@ -89,16 +91,24 @@ class WideResNet(nn.Module):
         layers = Layers(self.weight_init, self.activation, self.dtype, True, train, self.head_init, self.norm_scale)
         x = layers.conv(x, 16, 3, "stem", bias=False)
         blocks = (self.depth - 4) // 6
-        return _stages_and_head(layers, x, blocks, self.width, False, "activated", self.num_classes)
+        return _stages_and_head(layers, x, 16, blocks, self.width, False, "activated", self.num_classes)
 
 
 def _stages_and_head(
-    layers: Layers, x: jax.Array, blocks: int, width: float, bottleneck: bool, shortcut_input: str, num_classes: int
+    layers: Layers,
+    x: jax.Array,
+    stem: int,
+    blocks: int,
+    width: float,
+    bottleneck: bool,
+    shortcut_input: str,
+    num_classes: int,
 ) -> jax.Array:
     for i in range(3):
         features = scaled(16 * 2**i, width)
         for j in range(blocks):
             stride = 2 if i > 0 and j == 0 else 1
+            same_shape = j > 0 or (i == 0 and not bottleneck and stem == features)
             name = f"stage{i + 1}_block{j}"
-            x = PreActBlock(layers, features, stride, bottleneck, shortcut_input, name=name)(x)
+            x = PreActBlock(layers, features, stride, bottleneck, shortcut_input, same_shape, name=name)(x)
     return layers.head(global_average(layers.norm_act(x, "final_bn")), num_classes)

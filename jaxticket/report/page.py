@@ -10,11 +10,15 @@ from jaxticket.report.sections.controls import controls
 from jaxticket.report.sections.correlation import correlation
 from jaxticket.report.sections.costs import costs
 from jaxticket.report.sections.curves import curves
+from jaxticket.report.sections.draws import draws
+from jaxticket.report.sections.emergence import emergence
 from jaxticket.report.sections.headline import headline
 from jaxticket.report.sections.heatmaps import heatmaps
 from jaxticket.report.sections.instability import instability
+from jaxticket.report.sections.kept import kept
 from jaxticket.report.sections.layers import layers
 from jaxticket.report.sections.overlap import overlap
+from jaxticket.report.sections.partitions import partitions
 from jaxticket.report.sections.provenance import provenance
 from jaxticket.report.sections.rates import rates
 from jaxticket.report.sections.rounds import rounds
@@ -31,12 +35,16 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     verdict,
     winning,
     headline,
+    emergence,
+    draws,
     rates,
     accuracy,
     rounds,
+    partitions,
     controls,
     costs,
     structure,
+    kept,
     heatmaps,
     correlation,
     instability,
@@ -47,10 +55,13 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     provenance,
 )
 TITLES = {
+    "colt": "Cyclic overlapping lottery tickets",
+    "early_bird": "Early-bird tickets",
     "imp": "Iterative magnitude pruning",
     "sanity": "Sanity checks",
     "structured": "Structurally sparse tickets",
     "train": "Training",
+    "transfer": "Tickets on another data set",
 }
 
 

@@ -5,6 +5,7 @@ from rich.table import Table
 
 from jaxticket.core import paths
 from jaxticket.experiments.options import PruneOptions
+from jaxticket.experiments.rate_groups import rate_groups
 from jaxticket.experiments.run import Plan
 
 
@@ -13,7 +14,13 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console = console or Console()
     lab, options = plan.lab, plan.lab.options
     prune = getattr(options, "prune", PruneOptions())
-    prunable = lab.prunable(prune.rules)
+    rates = getattr(options, "rates", None)
+    if rates is None:
+        prunable = lab.prunable(prune.rules)
+    else:
+        prunable = {
+            path: size for group in rate_groups(lab.shapes.params, rates, "rates") for path, size in group.sizes.items()
+        }
     train, val, test = lab.split_sizes
 
     parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.spec.name}")

@@ -10,7 +10,7 @@ from typing import Any
 from jaxticket.core.errors import JaxticketError
 
 # What tells networks of one branch and level apart beside the seed; rows of most experiments have none of these.
-CASES = ("lr",)
+CASES = ("lr", "part")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Row:
         macs_dense: those of the dense network.
         parameters_shrunk: what is left where channels that the mask empties are cut out.
         seconds_per_batch: measured time of the network that runs under this mask.
+        ratio: share of the channels or weights that were to go.
+        draw_epoch: epochs of dense training before its mask was drawn.
+        training_flops: operations of all training that led to it.
+        training_flops_share: those over the operations of one dense training.
     """
 
     branch: str
@@ -60,6 +64,10 @@ class Row:
     macs_dense: float | None = None
     parameters_shrunk: float | None = None
     seconds_per_batch: float | None = None
+    ratio: float | None = None
+    draw_epoch: float | None = None
+    training_flops: float | None = None
+    training_flops_share: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -190,6 +198,10 @@ def _row(value: Any, where: str) -> Row:
         macs_dense=number(value.get("macs_dense")),
         parameters_shrunk=number(value.get("parameters_shrunk")),
         seconds_per_batch=number(value.get("seconds_per_batch")),
+        ratio=number(value.get("ratio")),
+        draw_epoch=number(value.get("draw_epoch")),
+        training_flops=number(value.get("training_flops")),
+        training_flops_share=number(value.get("training_flops_share")),
     )
 
 
@@ -226,7 +238,9 @@ def _key(value: Any, where: str) -> tuple[str, int, int]:
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
         if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
             raise JaxticketError(f"{where}: {name} is {value.get(name)!r}; must be {_ALLOWED[kind]}")
-    return value["branch"], value["level"], value["seed"]
+    source = value.get("source")  # of a ticket that was transferred: each series of them is a branch of its own
+    branch = f"{value['branch']} {source}" if isinstance(source, str) else value["branch"]
+    return branch, value["level"], value["seed"]
 
 
 _ALLOWED = {str: "a string", int: "a whole number"}

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxticket.report.decision import read_decision
+from jaxticket.report.early_birds import emergences, kept_channels, mask_distances
 from jaxticket.report.findings import correlations, instabilities, overlaps
+from jaxticket.report.partitions import agreements, reached
 from jaxticket.report.structures import structures, winners
 from jaxticket.report.study import Study, number
 
@@ -20,9 +22,11 @@ def make_tables(study: Study) -> dict[str, str]:
 
     `rows.csv` has every row with its fields that are single values. Studies that have them also get `correlation.csv`,
     `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`, or `structure.csv` and
-    `winners.csv`. Numbers are written in full; what is not known is an empty field.
+    `winners.csv`, or `emergence.csv`, `channels.csv` and `mask_distance_p<ratio>.csv`, or `agreement.csv` and
+    `rounds.csv`. Numbers are written in full; what is not known is an empty field.
     """
-    tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study)}
+    tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study), **_early(study)}
+    tables |= _partitions(study)
     return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
 
 
@@ -92,6 +96,34 @@ def _structured(study: Study) -> dict[str, list[Sequence[Any]]]:
     best: list[Sequence[Any]] = [("branch", *fields)]
     best += [(branch, *(getattr(one, name, None) for name in fields)) for branch, one in winners(study).items()]
     return {"structure": layers, "winners": best}
+
+
+def _early(study: Study) -> dict[str, list[Sequence[Any]]]:
+    """A line for each ratio and seed, for each layer of a draw, and for each mask its distances to all others."""
+    emergence: list[Sequence[Any]] = [("ratio", "seed", "emergence_epoch", "draw_epoch")]
+    emergence += [(one.ratio, one.seed, one.epoch, one.drawn) for one in emergences(study)]
+    channels: list[Sequence[Any]] = [("branch", "level", "ratio", "seed", "normalisation", "before", "after", "held")]
+    for one in kept_channels(study):
+        channels += [(one.branch, one.level, one.ratio, one.seed, *layer) for layer in one.layers]
+    tables = {"emergence": emergence, "channels": channels}
+    found = mask_distances(study)
+    for ratio, matrix in found.matrices.items() if found else ():
+        epochs = [found.step * (i + 1) for i in range(len(matrix))] if found else []
+        lines = [(epoch, *line.tolist()) for epoch, line in zip(epochs, matrix, strict=True)]
+        tables[f"mask_distance_p{ratio}"] = [("epoch", *epochs), *lines]
+    return tables
+
+
+def _partitions(study: Study) -> dict[str, list[Sequence[Any]]]:
+    """A line for each round of class partitions and for each of its layers; and one for each sparsity reached."""
+    names = ("overlap", "by_chance", "kept_expected", "kept_measured")
+    agreement: list[Sequence[Any]] = [("seed", "level", "layer", *names)]
+    for entry in agreements(study):
+        agreement.append((entry.seed, entry.level, "", *(getattr(entry, name) for name in names)))
+        agreement += [(entry.seed, entry.level, path, value, None, None, None) for path, value in entry.layers.items()]
+    columns = ("sparsity", "branch", "n", "rounds", "test_accuracy")
+    rounds = [columns, *(tuple(getattr(entry, name) for name in columns) for entry in reached(study))]
+    return {"agreement": agreement, "rounds": rounds}
 
 
 def _csv(*lines: Iterable[Any]) -> str:

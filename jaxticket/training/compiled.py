@@ -15,9 +15,6 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
 from jaxticket.training.watches import Watch
 
-# Replicates share the images; the order in which they see them is their own.
-_EPOCH_AXES: Any = Epoch(split=None, order=0)  # type: ignore[arg-type]
-
 
 class Compiled:
     """Functions of joined replicates; masks, weights and lengths are arguments, so each compiles once.
@@ -35,7 +32,12 @@ class Compiled:
         batches: Batches,
         options: TrainOptions,
         images: int,
+        *,
+        own_data: bool = False,
     ) -> None:
+        # Replicates share the images, unless the data is their own; the order in which they see them always is.
+        self._data_axis = 0 if own_data else None
+        self._epoch_axes: Any = Epoch(split=self._data_axis, order=0)  # type: ignore[arg-type]
         self.counts = {"train_step": 0, "evaluate": 0}
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._apply, self._optimizer, self._schedule = apply, optimizer, schedule
@@ -47,7 +49,7 @@ class Compiled:
 
         def make() -> Any:
             # Batches of a stream are only ever those of a single run.
-            step = layout.map(self._plain_step(rule), (0, 0, _EPOCH_AXES))
+            step = layout.map(self._plain_step(rule), (0, 0, self._epoch_axes))
             return jax.jit(self._counted("train_step", step), donate_argnums=0)
 
         return self._once(("step", layout, rule), make)
@@ -56,7 +58,7 @@ class Compiled:
         """(state, sums, epoch, count) -> (state, sums), `count` steps."""
 
         def make() -> Any:
-            step, axes = self._plain_step(rule), (0, 0, _EPOCH_AXES)
+            step, axes = self._plain_step(rule), (0, 0, self._epoch_axes)
             if layout.maps_inside_loops:
                 steps = repeat(layout.map(step, axes))
             else:
@@ -69,7 +71,7 @@ class Compiled:
         """(params, model_state, split, first, last, sums) -> sums."""
 
         def make() -> Any:
-            evaluate = layout.map(make_evaluation(self._apply, self._batches), (0, 0, None, None, None, 0))
+            evaluate = layout.map(make_evaluation(self._apply, self._batches), (0, 0, self._data_axis, None, None, 0))
             return jax.jit(self._counted("evaluate", evaluate))
 
         return self._once(("evaluate", layout), make)
@@ -79,7 +81,7 @@ class Compiled:
 
         def make() -> Any:
             gradients = make_gradients(self._apply, self._batches, self._options)
-            return jax.jit(layout.map(gradients, (0, _EPOCH_AXES)))
+            return jax.jit(layout.map(gradients, (0, self._epoch_axes)))
 
         return self._once(("gradients", layout), make)
 

@@ -73,7 +73,10 @@ class Trainer:
     Attributes:
         duration: steps per epoch and in all.
         batches: how a split becomes batches.
+        own_data: whether every replicate has a data set of its own, see `JointTrainer`.
     """
+
+    own_data: bool = False
 
     def __init__(
         self, apply: ApplyFn, dataset: Dataset, options: TrainOptions, augment: AugmentOptions | None = None
@@ -100,7 +103,15 @@ class Trainer:
             steps_per_epoch=self.duration.steps_per_epoch,
             total_steps=self.duration.total_steps,
         )
-        self._compiled = Compiled(apply, self._optimizer, self.learning_rate, self.batches, options, dataset.train.size)
+        self._compiled = Compiled(
+            apply,
+            self._optimizer,
+            self.learning_rate,
+            self.batches,
+            options,
+            dataset.train.size,
+            own_data=self.own_data,
+        )
 
     def begin(
         self,
@@ -248,7 +259,7 @@ class Trainer:
                 sums = evaluate(*weights, layout.share(self._padded(part)), jnp.int32(0), jnp.int32(1), sums)
         else:
             data = self.split(split, layout)
-            batches = len(data.labels) // self.batches.batch_size
+            batches = data.labels.shape[-1] // self.batches.batch_size
             chunk = 1 if self._unrolled(weights.params, layout) else batches
             for first in range(0, batches, chunk):
                 bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
@@ -268,13 +279,7 @@ class Trainer:
     def split(self, name: str, layout: Layout = ALONE) -> DeviceSplit:
         """A split in memory, moved to the device on first use; those for evaluation are padded to whole batches."""
         if (name, layout) not in self._splits:
-            split = getattr(self._dataset, name)
-            if name == "train":
-                arrays = (np.asarray(split.images), np.asarray(split.labels), np.ones(split.size, np.float32))
-                data = DeviceSplit(*(jnp.asarray(array) for array in arrays))
-            else:
-                data = self._padded(split)
-            self._splits[name, layout] = layout.share(data)
+            self._splits[name, layout] = layout.share(self._on_device(self._dataset, name))
         return self._splits[name, layout]
 
     def copy(self, state: TrainState) -> Weights:
@@ -283,6 +288,13 @@ class Trainer:
 
     def _gradients(self, state: TrainState, epoch: Epoch, layout: Layout = ALONE) -> Any:
         return self._compiled.gradients(layout)(state, epoch)
+
+    def _on_device(self, dataset: Dataset, name: str) -> DeviceSplit:
+        split = getattr(dataset, name)
+        if name != "train":
+            return self._padded(split)
+        arrays = (np.asarray(split.images), np.asarray(split.labels), np.ones(split.size, np.float32))
+        return DeviceSplit(*(jnp.asarray(array) for array in arrays))
 
     def _padded(self, split: Split) -> DeviceSplit:
         arrays = pad_to_multiple(split, self.batches.batch_size)

@@ -10,7 +10,7 @@ from jaxticket import models, storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import lab as lab_module
-from jaxticket.experiments import make_plan
+from jaxticket.experiments import make_plan, side_by_side
 from jaxticket.experiments import setting as setting_module
 from jaxticket.experiments.stages import read_weights
 
@@ -89,7 +89,7 @@ def test_ticket_is_the_initial_weights_under_the_mask(small_run):
 
 
 def test_running_again_trains_nothing(small_run, make_run, monkeypatch):
-    monkeypatch.setattr(lab_module, "train_jobs", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(side_by_side, "train_jobs", lambda *_, **__: pytest.fail("trained again"))
     again = make_run(small_run.workdir)
     assert again.folder == small_run.folder
     assert all(row["cached"] for row in again.rows)

@@ -10,8 +10,7 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments import lab as lab_module
+from jaxticket.experiments import default_config, resolve, run_experiment, side_by_side
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.sanity_findings import decide
 from jaxticket.experiments.sanity_options import SETTINGS
@@ -41,14 +40,14 @@ class Study:
     """A finished study, the training runs it did, and its options."""
 
     def __init__(self, workdir, **changes):
-        self.jobs, train = [], lab_module.train_jobs
+        self.jobs, train = [], side_by_side.train_jobs
 
         def counted(jobs):
             self.jobs += jobs
             return train(jobs)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lab_module, "train_jobs", counted)
+            patch.setattr(side_by_side, "train_jobs", counted)
             experiment, self.options = options_of(**changes)
             self.folder, self.summary = run_experiment(experiment, self.options, workdir)
         self.rows = self.summary["rows"]

@@ -27,7 +27,7 @@ _METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation acc
 
 def accuracy(study: Study) -> Section | None:
     """Test and validation accuracy over the weights remaining, whole and close to the dense networks."""
-    groups = group_rows(study.rows)
+    groups = [group for group in group_rows(study.rows) if "part" not in group.case]  # Fewer classes are easier.
     if any(group.case for group in groups):
         return None  # Too many lines for one panel: `rounds` has a panel for each case.
     branches = {

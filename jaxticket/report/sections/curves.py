@@ -24,8 +24,8 @@ def curves(study: Study) -> Section | None:
     groups = group_rows(study.rows)
     branches = sparse_branches(groups)
     # Without sparse networks the dense ones are shown by themselves.
-    # Controls go last, so that they are the ones left out.
-    branches = dict(sorted(branches.items(), key=lambda item: is_control(item[0])))
+    # Controls and parts of the classes go last, so that they are the ones left out.
+    branches = dict(sorted(branches.items(), key=lambda item: is_control(item[0]) or "part" in item[1][0].case))
     branches = branches or {group.name: [] for group in groups if group.branch == "dense"}
     denses = {
         name: dense_group(groups, found[0].case) if found else next(group for group in groups if group.name == name)

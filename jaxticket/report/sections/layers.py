@@ -21,7 +21,7 @@ MOST_BY_CASE = 12
 
 def layers(study: Study) -> Section | None:
     """A line per layer over the levels of each branch, and the same numbers as a table."""
-    groups = group_rows(study.rows)
+    groups = [group for group in group_rows(study.rows) if "part" not in group.case]  # They share their masks.
     shown: dict[str, list[Group]] = {}
     for branch, found in sparse_branches(groups).items():
         if is_structured(study) and is_control(branch):

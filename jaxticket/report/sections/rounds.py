@@ -21,7 +21,7 @@ def rounds(study: Study) -> Section | None:
         group
         for found in sparse_branches(groups).values()
         for group in found
-        if group.case and group.remaining > 0 and group.spread("test_accuracy").n
+        if group.case and "part" not in group.case and group.remaining > 0 and group.spread("test_accuracy").n
     ]
     figures = []
     for kind in dict.fromkeys(kinds.kind_of(group.branch) for group in shown):

@@ -1,0 +1,38 @@
+"""Early-bird tickets: channels drawn as soon as the mask of a training network has settled, and trained on.
+
+    python -m jaxticket.main --config=configs/early_bird.py:model=conv3,dataset=digits
+
+Arguments: `model` and `dataset`. Tickets of three ratios are looked for at once; each is trained on from the weights it
+was drawn from (`eb_inherit`), from the initial ones (`eb_rewind`) and from others (`eb_reinit`), and compared with the
+dense network and with one pruned after training (`late`). `--config.draw_epochs='(2,5,10)'` draws at given epochs,
+`--config.on_emerge=stop` ends the dense training at the emergence, `--config.kind=unstructured` prunes single weights.
+
+As given above, 39 networks take about three minutes on 2 cores of an AMD EPYC; expect 98.7 % test accuracy dense,
+98.7 % without 10 % of the channels and 98.0 % without 30 % (28 % of the weights), drawn early, means of three seeds;
+the training of the latter takes 45 % of the operations of a dense one.
+"""
+
+from jaxticket import models
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.presets import apply_preset
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="conv3", dataset="digits")
+    config = default_config("early_bird")
+    apply_preset(config, **arguments)
+    config.ratios = (0.1, 0.3, 0.5)
+    config.train.bn_l1 = 1e-4
+    config.retrain = ("inherit", "rewind", "reinit")
+    known = models.registry.options(arguments["model"])
+    with config.unlocked():
+        if "norm_scale" in known:
+            config.model.options["norm_scale"] = 0.5
+        if "batch_norm" in known:
+            config.model.options["batch_norm"] = True
+        if arguments["dataset"] == "digits":
+            config.train.epochs, config.train.milestones = 20, (10.0, 15.0)
+            if arguments["model"] == "conv3":
+                config.model.options["width"] = 0.25
+    config.seeds = (0, 1, 2)
+    return config

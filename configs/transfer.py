@@ -1,0 +1,28 @@
+"""Tickets on another data set: the same initial weights and masks, with one new classifier for all of them.
+
+    python -m jaxticket.main --config=configs/transfer.py:dataset=fashion_mnist,source=runs/colt-1a2b3c4d
+
+Arguments: `dataset`, where the tickets go; `source`, the folder of an experiment, whose tickets are all taken, or of
+one ticket, which also says what the network is; without a source `model` is the network, and `--config.sources` names
+as many as there are. `--config.branches="('colt',)"` takes some of the tickets, `--config.data.part=1/2` trains on the
+first half of the classes.
+
+The 16 COLT tickets of one seed of `configs/colt.py`, on the first half of the digits (`--config.data.part=1/2`), take
+about a minute on 2 cores of an AMD EPYC; expect 99.0 to 99.5 % test accuracy down to a tenth of the weights, and 99.5 %
+dense.
+"""
+
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.colt_recipes import apply_colt_recipe
+from jaxticket.experiments.transfer_recipe import apply_source
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="conv3", dataset="digits", source="")
+    source = arguments.pop("source")
+    config = default_config("transfer")
+    apply_colt_recipe(config, **arguments)
+    config.seeds = (0, 1, 2)
+    if source:
+        apply_source(config, source)
+    return config

@@ -1,0 +1,126 @@
+"""Channel tickets: the channels with the smallest normalisation scales, and what a network costs without them."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.analysis.mask_history import channel_mask
+from jaxticket.core import paths
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.masks import Mask
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.setting import Setting
+from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.experiments.whole_network import whole_network
+from jaxticket.structure.selection import dead_kernels, slim
+from jaxticket.training.state import Weights
+
+_PARAMS = "params/"
+
+
+def scale_paths(params: Any) -> list[str]:
+    """The scales of a network's normalisations, one path for each, sorted; `params` may be abstract."""
+    return sorted(
+        path for path, leaf in paths.leaves(params).items() if path.endswith("/scale") and len(leaf.shape) == 1
+    )
+
+
+def all_channels(lab: Lab) -> MaskRef:
+    """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
+
+    Raises:
+        ConfigError: the network has no normalisation.
+    """
+    shapes = paths.leaves(lab.shapes.params)
+    scales = scale_paths(lab.shapes.params)
+    if not scales:
+        raise ConfigError(
+            f"config.kind='channel': ranks scales of normalisations, and {lab.options.model.name} has none; set "
+            "config.model.options={'batch_norm': True} where the network has that option, or config.kind='unstructured'"
+        )
+    chosen = [*scales, *(bias for path in scales if (bias := _bias_of(path)) in shapes)]
+    chosen += [path for path, leaf in shapes.items() if path.endswith("kernel") and len(leaf.shape) > 1]
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        return lab.store_mask(folder, {path: jnp.ones(shapes[path].shape, bool) for path in sorted(chosen)})
+
+    return MaskRef(lab.cache.stage("channels", 1, lab.network_key(), {}, run, label="all channels"))
+
+
+def draw_channels(lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int) -> MaskRef:
+    """The mask without the share `ratio` of all channels, those whose normalisation has the smallest scale.
+
+    Scale and bias of such a channel go, and all kernel weights that thereby count no longer. The stage's content says
+    what became of each layer: `channels`, a list of `path`, `before`, `after` and `held`, whether it kept its largest
+    channels only because it must keep `min_channels`.
+
+    Args:
+        lab: where the stage is done.
+        weights: whose scales are ranked.
+        full: made by `all_channels`.
+        ratio: the share that goes, in (0, 1); fewer go where layers have to be held.
+        min_channels: every layer keeps at least so many, or all it has.
+    """
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        found, layers = channel_ticket(lab, weights.load(), full.load(), ratio, min_channels)
+        held = [layer["path"] for layer in layers if layer["held"]]
+        if held:
+            lab.progress.note(
+                f"{ratio:.0%} of the channels: nothing would be left of {', '.join(held)}; the largest stay"
+                if min_channels == 1
+                else f"{ratio:.0%} of the channels: {', '.join(held)} keep {min_channels} all the same"
+            )
+        files, content = lab.store_mask(folder, found)
+        return files, {**content, "channels": layers}
+
+    config = {"ratio": ratio, "min_channels": min_channels}
+    inputs = {"weights": weights.key, "full": full.key}
+    return MaskRef(lab.cache.stage("draw", 1, config, inputs, run, label=f"{ratio:.0%} of the channels"))
+
+
+def channel_ticket(
+    setting: Setting, weights: Weights, full: Mask, ratio: float, min_channels: int
+) -> tuple[Mask, list[dict[str, Any]]]:
+    """The mask and the layers of `draw_channels`, of concrete weights."""
+    leaves = paths.leaves(weights.params)
+    names = scale_paths(weights.params)
+    sizes = [np.abs(np.asarray(leaves[path])) for path in names]
+    kept = channel_mask(np.concatenate(sizes), ratio)
+    mask = {path: np.array(array) for path, array in full.items()}
+    layers = []
+    for path, size, own in zip(
+        names, sizes, np.split(kept, np.cumsum([len(size) for size in sizes])[:-1]), strict=True
+    ):
+        held = own.sum() < min(min_channels, len(size))
+        if held:
+            own = own.copy()
+            own[np.argsort(size, kind="stable")[-min_channels:]] = True
+        mask[path] = own
+        if _bias_of(path) in mask:
+            mask[_bias_of(path)] = own.copy()
+        layer = {"path": path.removesuffix("/scale"), "before": len(size), "after": int(own.sum()), "held": bool(held)}
+        layers.append(layer)
+    apply, variables, x = whole_network(setting, weights)
+    vectors = {_PARAMS + path: jnp.asarray(array) for path, array in mask.items() if array.ndim == 1}
+    for path, counts in dead_kernels(apply, variables, vectors, x).items():
+        mask[path.removeprefix(_PARAMS)] &= np.asarray(counts)
+    return mask, layers
+
+
+def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:
+    """`macs` of an image, `macs_dense` and `parameters_shrunk` of the network without its channels; empty in a plan."""
+
+    def compute(weights: Weights, mask: Mask) -> dict[str, Any]:
+        apply, variables, x = whole_network(lab, weights)
+        found = slim(apply, variables, mask, x)
+        return {"macs": found.macs[1], "macs_dense": found.macs[0], "parameters_shrunk": found.parameters[1]}
+
+    return dict(lab.measure("channel_costs", compute, config=lab.network_key(), weights=weights, mask=mask))
+
+
+def _bias_of(scale: str) -> str:
+    return scale.removesuffix("scale") + "bias"

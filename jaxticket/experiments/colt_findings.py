@@ -1,0 +1,49 @@
+"""After how many rounds COLT and LTH reach a sparsity, and with what accuracy."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+BRANCHES = ("colt", "lth")
+
+
+def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For every sparsity that a branch reaches in all its seeds, the first round in which it does.
+
+    Args:
+        rows: of the summary. Where tickets were not trained on the whole data set, the parts' rows stand for COLT's.
+
+    Returns:
+        `sparsity`, `branch`, `n` seeds, and means over them: `rounds`, and `test_accuracy` of that round's tickets,
+        None where it is not known.
+    """
+    evaluated = any(row["branch"] == "colt" for row in rows)
+    found = []
+    for branch in BRANCHES:
+        name = "colt_part" if branch == "colt" and not evaluated else branch
+        own = [row for row in rows if row["branch"] == name and row.get("part", 1) == 1]
+        seeds = sorted({row["seed"] for row in own})
+        for sparsity in SPARSITIES if seeds else ():
+            first = [_first([row for row in own if row["seed"] == seed], sparsity) for seed in seeds]
+            if None in first:
+                break
+            reached = [row for row in first if row is not None]
+            found.append(
+                {
+                    "sparsity": sparsity,
+                    "branch": branch,
+                    "n": len(seeds),
+                    "rounds": _mean([row["level"] for row in reached]),
+                    "test_accuracy": None if name == "colt_part" else _mean([row["test_accuracy"] for row in reached]),
+                }
+            )
+    return found
+
+
+def _first(rows: Sequence[Mapping[str, Any]], sparsity: float) -> Mapping[str, Any] | None:
+    return min((row for row in rows if row["sparsity"] >= sparsity), key=lambda row: row["level"], default=None)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(math.fsum(values) / len(values), 9)

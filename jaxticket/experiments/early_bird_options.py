@@ -1,0 +1,104 @@
+"""What the experiment with early-bird tickets is told."""
+
+import dataclasses
+
+from jaxticket.analysis.mask_history import RULES
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.prune_options import PruneOptions
+
+RETRAIN = ("inherit", "rewind", "reinit")
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyBirdExperiment(ExperimentOptions):
+    """Tickets drawn early in training, when the mask that pruning would give has settled, and trained on.
+
+    Attributes:
+        kind: whole channels by the scale of their normalisation (`channel`), or single weights by magnitude
+            (`unstructured`).
+        ratios: shares of the channels, or of the weights, that go; increasing. Level k of the rows is the k-th, level 0
+            the dense network.
+        rule: when a ticket emerges: the newest mask is near each of the `window` last ones (`latest_vs_window`), or
+            each of the last `window` distances from one mask to the next is small (`consecutive`).
+        window: masks, or distances, that the rule looks at.
+        epsilon: the largest distance, a share of the channels or weights.
+        every_steps: optimizer steps between two looks at the masks; 0 looks after every epoch.
+        on_emerge: whether the dense training goes on to its end, to compare with, or is stopped (`stop`) when the
+            tickets of all ratios have emerged; a dense network, if wanted, is then trained apart.
+        retrain: where a drawn ticket goes on from: the weights it was drawn from (`inherit`), the initial weights
+            (`rewind`), others (`reinit`); each a branch `eb_<name>`.
+        schedule: of `inherit`, the `remaining` learning rates and epochs, or the `full` schedule again; a ticket drawn
+            at the end of training always has the full one, and so have `rewind` and `reinit`.
+        draw_epochs: tickets are drawn after these epochs too, whatever has emerged: branches `draw_<epoch>`.
+        draw_weights: for `draw_epochs`, those of the epoch itself (`exact`), or the best until then by validation
+            accuracy.
+        late: whether the trained dense network is pruned too and trained again by the full schedule: branch `late`.
+        dense: whether the dense network is a row; it is trained in any case where something else needs it.
+        min_channels: a layer keeps at least so many.
+        prune: of `unstructured`, what is ranked together and what is prunable; the rest is not used.
+    """
+
+    kind: str = option("channel", choices=("channel", "unstructured"))
+    ratios: tuple[float, ...] = option((0.3, 0.5, 0.7), above=0, below=1)
+    rule: str = option("latest_vs_window", choices=RULES)
+    window: int = option(5, minimum=1)
+    epsilon: float = option(0.1, minimum=0, maximum=1)
+    every_steps: int = option(0, minimum=0)
+    on_emerge: str = option("continue", choices=("continue", "stop"))
+    retrain: tuple[str, ...] = ("inherit",)
+    schedule: str = option("remaining", choices=("remaining", "full"))
+    draw_epochs: tuple[int, ...] = option((), minimum=1)
+    draw_weights: str = option("exact", choices=("exact", "best"))
+    late: bool = option(True)
+    dense: bool = option(True)
+    min_channels: int = option(1, minimum=1)
+    prune: PruneOptions = PruneOptions()
+
+    def check(self, where: str) -> None:
+        """Refuses what does not exist, does not go together or would not be used."""
+        super().check(where)
+        if not self.ratios or list(self.ratios) != sorted(set(self.ratios)):
+            raise ConfigError(f"config.ratios={self.ratios}: must be increasing, such as (0.3, 0.5)")
+        if not self.retrain or set(self.retrain) - set(RETRAIN) or len(set(self.retrain)) < len(self.retrain):
+            raise ConfigError(f"config.retrain={self.retrain}: must be different ones of {', '.join(RETRAIN)}")
+        if self.rule == "latest_vs_window" and self.window < 2:
+            raise ConfigError(f"config.window={self.window}: rule='latest_vs_window' compares at least 2 masks")
+        if self.schedule == "full" and "inherit" not in self.retrain:
+            raise ConfigError("config.schedule='full': only retrain=('inherit',) can have another; leave it")
+        self._check_draws()
+        if self.on_emerge == "stop" and self.replicates in ("vmap", "devices"):
+            raise ConfigError(
+                f"config.replicates={self.replicates!r}: with on_emerge='stop' seeds are trained one after the other; "
+                "use 'auto'"
+            )
+        if self.kind == "channel" and self.prune != PruneOptions(rules=self.prune.rules):
+            raise ConfigError("config.prune: kind='channel' ranks scales and uses none of it; leave it")
+        if self.kind == "unstructured":
+            if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+                raise ConfigError(
+                    "config.prune: kind='unstructured' ranks magnitudes, by scope and rules; leave the rest"
+                )
+            if self.min_channels != 1:
+                raise ConfigError(f"config.min_channels={self.min_channels}: needs kind='channel'; leave it at 1")
+
+    def _check_draws(self) -> None:
+        if list(self.draw_epochs) != sorted(set(self.draw_epochs)):
+            raise ConfigError(f"config.draw_epochs={self.draw_epochs}: must be increasing, such as (10, 30)")
+        if self.draw_epochs and self.on_emerge == "stop":
+            raise ConfigError(f"config.draw_epochs={self.draw_epochs}: needs on_emerge='continue', found 'stop'")
+        if self.draw_epochs and self.train.epochs and self.draw_epochs[-1] > self.train.epochs:
+            raise ConfigError(
+                f"config.draw_epochs={self.draw_epochs}: must be at most train.epochs={self.train.epochs}"
+            )
+        if self.draw_epochs and self.train.patience:
+            raise ConfigError(
+                f"config.draw_epochs={self.draw_epochs}: training may end before with "
+                f"train.patience={self.train.patience}; set one of them to its default"
+            )
+        if self.draw_weights == "best":
+            if not self.draw_epochs:
+                raise ConfigError("config.draw_weights='best': only draw_epochs use it; give some, or leave it")
+            if not self.data.val_fraction:
+                raise ConfigError("config.draw_weights='best': needs config.data.val_fraction above 0, found 0")

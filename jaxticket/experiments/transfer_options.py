@@ -1,0 +1,29 @@
+"""What the transfer of tickets to another data set is told."""
+
+import dataclasses
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.experiments.options import ExperimentOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferExperiment(ExperimentOptions):
+    """Tickets found on one data set, trained on another: `config.data`, whose `part` may be some of the classes.
+
+    Attributes:
+        sources: folders of tickets, or of experiments, whose tickets are all taken. A ticket of an experiment is
+            trained with the seed it was found with, others with every seed.
+        branches: those of the experiments' tickets that are taken, such as `("colt", "lth")`; empty for all.
+        dense: whether the dense network is trained on the data too.
+    """
+
+    sources: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    dense: bool = option(True)
+
+    def check(self, where: str) -> None:
+        """Refuses the same source twice."""
+        super().check(where)
+        if len(set(self.sources)) < len(self.sources):
+            raise ConfigError(f"config.sources={self.sources}: must be different from each other")

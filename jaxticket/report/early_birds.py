@@ -1,0 +1,122 @@
+"""What a study of early-bird tickets found beside its accuracies: when masks settled, which channels stay; typed."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxticket.core.errors import JaxticketError
+from jaxticket.report.study import Study, number
+
+
+@dataclasses.dataclass(frozen=True)
+class Emergence:
+    """When the ticket of one ratio emerged in one seed; `epoch` is None where it did not."""
+
+    seed: int
+    ratio: float
+    epoch: float | None
+    drawn: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Distances:
+    """How far the masks of one seed's training are apart.
+
+    Attributes:
+        seed: the replicate.
+        kind: `channel` or `unstructured`.
+        rule: when a ticket emerges, see `jaxticket.analysis.emergence`.
+        window: what the rule looks at.
+        epsilon: the largest distance.
+        step: epochs from one mask to the next.
+        matrices: ratio -> float [T, T], NaN where not known.
+    """
+
+    seed: int
+    kind: str
+    rule: str
+    window: int
+    epsilon: float
+    step: float
+    matrices: Mapping[float, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptChannels:
+    """The channels of every layer before and after a draw; `held` layers would have kept none or too few."""
+
+    branch: str
+    level: int
+    seed: int
+    ratio: float
+    layers: tuple[tuple[str, int, int, bool], ...]
+
+
+def is_early_bird(study: Study) -> bool:
+    """Whether the study is one of early-bird tickets."""
+    return study.summary.get("experiment") == "early_bird"
+
+
+def emergences(study: Study) -> list[Emergence]:
+    """The entries of `summary["early_bird"]`.
+
+    Raises:
+        JaxticketError: an entry is not what the experiment writes.
+    """
+
+    def read(entry: Mapping[str, Any]) -> Emergence:
+        return Emergence(int(entry["seed"]), float(entry["ratio"]), number(entry.get("epoch")), float(entry["drawn"]))
+
+    return _read(study, "early_bird", read)
+
+
+def mask_distances(study: Study) -> Distances | None:
+    """The first entry of `summary["mask_distance"]`, None where there is none; raises as `emergences` does."""
+
+    def read(entry: Mapping[str, Any]) -> Distances:
+        rows = {float(ratio): _matrix(lines) for ratio, lines in entry["rows"].items()}
+        how = (str(entry["kind"]), str(entry["rule"]), int(entry["window"]), float(entry["epsilon"]))
+        return Distances(int(entry["seed"]), *how, float(entry["epochs_per_look"]), rows)
+
+    return next(iter(_read(study, "mask_distance", read)), None)
+
+
+def kept_channels(study: Study) -> list[KeptChannels]:
+    """The entries of `summary["channels"]`; raises as `emergences` does."""
+
+    def read(entry: Mapping[str, Any]) -> KeptChannels:
+        layers = tuple(
+            (str(layer["path"]), int(layer["before"]), int(layer["after"]), bool(layer["held"]))
+            for layer in entry["layers"]
+        )
+        return KeptChannels(
+            str(entry["branch"]), int(entry["level"]), int(entry["seed"]), float(entry["ratio"]), layers
+        )
+
+    return _read(study, "channels", read)
+
+
+def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+    if not is_early_bird(study):
+        return []
+    found = []
+    for i, entry in enumerate(study.entries(name)):
+        try:
+            found.append(read(entry))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise JaxticketError(
+                f"summary.json: {name}[{i}] is not what it should be ({error!r}); run the experiment's command again"
+            ) from error
+    return found
+
+
+def _matrix(lines: Any) -> np.ndarray:
+    """The symmetric matrix of which `lines` is what lies under the diagonal."""
+    matrix = np.zeros((len(lines), len(lines)))
+    for i, line in enumerate(lines):
+        if len(line) != i:
+            raise ValueError(f"line {i} has {len(line)} distances")
+        matrix[i, :i] = matrix[:i, i] = [np.nan if distance is None else float(distance) for distance in line]
+    return matrix

@@ -1,0 +1,275 @@
+"""Early-bird tickets: whole small runs on digits, and what a draw does."""
+
+import numpy as np
+import pytest
+
+import jaxticket as jt
+from jaxticket import analysis, storage
+from jaxticket.core import masks, paths
+from jaxticket.core.errors import ConfigError
+from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
+from jaxticket.experiments.channel_tickets import all_channels, channel_ticket
+from jaxticket.experiments.early_bird_watch import ScaleWatch, StopAfter
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.stages import read_weights
+from jaxticket.training.progress import Quiet
+
+RATIOS = (0.3, 0.6)
+EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images
+CHANNELS = {"conv2_bn": 16, "conv3_bn": 32, "stem_bn": 8}
+SMALL = {
+    "model.name": "conv3",
+    "train.epochs": EPOCHS,
+    "train.batch_size": BATCH,
+    "train.bn_l1": 0.003,
+    "ratios": RATIOS,
+    "window": 3,
+    "epsilon": 0.08,
+}
+
+
+def options_of(**changes):
+    config = default_config("early_bird")
+    with config.unlocked():
+        config.model.options["width"] = 0.125
+        config.model.options["norm_scale"] = 0.5
+        config.update_from_flattened_dict(SMALL | changes)
+    return resolve(config)
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """One folder for all, so that equal networks are trained once."""
+    return tmp_path_factory.mktemp("early_bird")
+
+
+@pytest.fixture(scope="session")
+def run(workdir):
+    return lambda **changes: run_experiment(*options_of(**changes), workdir)
+
+
+WHOLE = {"retrain": ("inherit", "rewind", "reinit"), "draw_epochs": (2,)}
+BRANCHES = ("eb_inherit", "eb_rewind", "eb_reinit", "draw_2", "late")
+
+
+def by_key(summary):
+    return {(row["branch"], row["level"]): row for row in summary["rows"]}
+
+
+def weights_of(workdir, row, name="last"):
+    return read_weights(workdir / "stages" / row["stage"] / f"{name}.safetensors")
+
+
+def test_rows_are_every_branch_at_every_ratio(run):
+    _, summary = run(**WHOLE)
+    rows = by_key(summary)
+    assert set(rows) == {("dense", 0), *((branch, level) for branch in BRANCHES for level in (1, 2))}
+    assert all(3 < summary["emergence"][str(ratio)] < EPOCHS for ratio in RATIOS)
+    for (branch, level), row in rows.items():
+        if not level:
+            continue
+        assert row["ratio"] == RATIOS[level - 1]
+        emerged = summary["emergence"][str(row["ratio"])]
+        assert row["draw_epoch"] == {"draw_2": 2, "late": EPOCHS}.get(branch, emerged)
+        whole = branch in ("eb_rewind", "eb_reinit", "late")
+        assert row["epochs"] == (EPOCHS if whole else EPOCHS - row["draw_epoch"])
+        assert row["macs"] < row["macs_dense"]
+
+
+def test_the_cost_of_training_is_dense_until_the_draw_and_sparse_after_it(run):
+    """Training cost: two operations for a multiply-accumulate, three passes, all images that were seen."""
+    _, summary = run(**WHOLE)
+    for row in summary["rows"]:
+        if not row["level"]:
+            dense = row
+            assert row["training_flops"] == 6 * row["macs_dense"] * BATCH * STEPS * EPOCHS
+            continue
+        macs = row["macs_dense"] * row["draw_epoch"] + row["macs"] * row["epochs"]
+        assert row["training_flops"] == 6 * BATCH * STEPS * macs
+        assert row["training_flops_share"] == pytest.approx(row["training_flops"] / dense["training_flops"])
+    rows = by_key(summary)
+    assert rows["eb_inherit", 2]["training_flops_share"] < 1 < rows["late", 2]["training_flops_share"]
+
+
+def test_emergence_is_that_of_the_stored_history(run, workdir):
+    folder, summary = run(**WHOLE)
+    dense = by_key(summary)["dense", 0]
+    stored = np.load(folder / "mask_distance_p0.3.npy")
+    scales = storage.load_arrays(workdir / "stages" / dense["stage"] / "watch.safetensors")["scales"]
+    assert scales.shape == (EPOCHS, sum(CHANNELS.values()))
+    trained = paths.leaves(weights_of(workdir, dense).params)
+    last = np.concatenate([np.abs(trained[f"{name}/scale"]) for name in sorted(CHANNELS)])
+    assert np.array_equal(scales[-1], last)
+    for ratio in RATIOS:
+        history = analysis.channel_mask(scales, ratio)
+        assert summary["emergence"][str(ratio)] == analysis.emergence(history, window=3, epsilon=0.08)
+    np.testing.assert_allclose(stored, analysis.mask_distances(analysis.channel_mask(scales, 0.3)), atol=1e-6)
+    shown = summary["mask_distance"][0]["rows"]["0.3"]
+    assert [len(line) for line in shown] == list(range(EPOCHS))
+    assert shown[4][1] == pytest.approx(stored[4, 1], abs=1e-4)
+    assert sorted(path.name for path in folder.glob("*.npy")) == ["mask_distance_p0.3.npy", "mask_distance_p0.6.npy"]
+
+
+def test_drawn_channels_are_those_of_smallest_scale_and_stay_zero(run, workdir):
+    """Counts: exactly `round(p * N)` channels go, and with scale and bias all that makes or reads them alone."""
+    folder, summary = run(**WHOLE)
+    rows, dense = by_key(summary), by_key(summary)["dense", 0]
+    trained = paths.leaves(weights_of(workdir, dense).params)
+    scales = np.concatenate([np.abs(trained[f"{name}/scale"]) for name in sorted(CHANNELS)])
+    for level, ratio in enumerate(RATIOS, start=1):
+        mask = jt.load_ticket(folder / "tickets" / f"late-{level}-0").mask
+        kept = np.concatenate([mask[f"{name}/scale"] for name in sorted(CHANNELS)])
+        note = next(n for n in summary["channels"] if (n["branch"], n["level"]) == ("late", level))
+        assert {layer["path"]: layer["before"] for layer in note["layers"]} == CHANNELS
+        assert [layer["after"] for layer in note["layers"]] == [
+            int(mask[f"{name}/scale"].sum()) for name in sorted(CHANNELS)
+        ]
+        if not any(layer["held"] for layer in note["layers"]):
+            assert np.array_equal(kept, analysis.channel_mask(scales, ratio))
+        stem, conv2, conv3 = (mask[f"{name}_bn/scale"] for name in ("stem", "conv2", "conv3"))
+        assert np.array_equal(mask["stem/kernel"].any((0, 1, 2)), stem)
+        assert np.array_equal(mask["conv2/kernel"][0, 0], stem[:, None] & conv2)
+        assert np.array_equal(mask["conv3/kernel"][1, 2], conv2[:, None] & conv3)
+        assert np.array_equal(mask["head/kernel"].any(1), conv3)
+        assert np.array_equal(mask["conv2_bn/bias"], conv2)
+        for branch in BRANCHES:
+            own = jt.load_ticket(folder / "tickets" / f"{branch}-{level}-0").mask
+            after = paths.leaves(weights_of(workdir, rows[branch, level]).params)
+            assert not any(np.asarray(after[path])[~kept].any() for path, kept in own.items())
+        a, b, c = int(stem.sum()), int(conv2.sum()), int(conv3.sum())
+        assert rows["late", level]["macs"] == 64 * 9 * a + 16 * 9 * a * b + 4 * 9 * b * c + c * 10
+        # Kernels, biases and normalisations of three convolutions; head.
+        parameters = 12 * a + 9 * a * b + 3 * b + 9 * b * c + 3 * c + 10 * c + 10
+        assert rows["late", level]["parameters_shrunk"] == parameters
+
+
+def test_rewound_and_new_weights_are_whole_networks(run, workdir):
+    """Copies (check 12): every leaf of a rewound ticket is the initial one times the mask, classifier and
+    normalisations too; other weights are another draw; inherited ones those of the moment of the draw."""
+    folder, _ = run(**WHOLE)
+    lab = Lab(options_of()[1], workdir / "stages", execute=False)
+    for branch, stream in (("eb_rewind", "init"), ("eb_reinit", "reinit")):
+        ticket, start = jt.load_ticket(folder / "tickets" / f"{branch}-1-0"), lab.init(0, stream=stream).load()
+        wanted = paths.leaves(masks.apply_mask(start.params, ticket.mask))
+        assert all(np.array_equal(leaf, wanted[path]) for path, leaf in paths.leaves(ticket.params).items())
+        for path, leaf in paths.leaves(ticket.model_state).items():
+            assert np.array_equal(leaf, paths.leaves(start.model_state)[path])
+    inherited = jt.load_ticket(folder / "tickets" / "eb_inherit-1-0")
+    assert inherited.mask.keys() == ticket.mask.keys()
+    assert not np.array_equal(inherited.params["head"]["kernel"], start.params["head"]["kernel"])
+
+
+def test_again_trains_nothing_and_finds_the_same(run):
+    first, again = run(**WHOLE)[1], run(**WHOLE)[1]
+    assert all(row["cached"] for row in again["rows"])
+    for section in ("emergence", "early_bird", "channels", "mask_distance"):
+        assert first[section] == again[section]
+
+
+def test_stopping_at_the_emergence_draws_the_same_tickets(run):
+    folder, summary = run(**WHOLE)
+    stopped, other = run(on_emerge="stop", late=False, dense=False)
+    assert other["emergence"] == summary["emergence"]
+    assert {row["branch"] for row in other["rows"]} == {"eb_inherit"}
+    for level in (1, 2):
+        one, two = (jt.load_ticket(f / "tickets" / f"eb_inherit-{level}-0") for f in (folder, stopped))
+        assert all(np.array_equal(one.mask[path], two.mask[path]) for path in one.mask)
+        assert by_key(summary)["eb_inherit", level]["test_accuracy"] == other["rows"][level - 1]["test_accuracy"]
+
+
+def test_training_until_a_draw_gives_the_weights_of_the_whole_training(run, workdir):
+    run(**WHOLE)
+    lab = Lab(options_of(**WHOLE)[1], workdir / "stages")
+    init, full = lab.init(0), all_channels(lab)
+    watch = ScaleWatch(RATIOS, window=3, epsilon=0.08)
+    whole = lab.train(init, full, seed=0, label="whole", watch=watch, save_epochs=(2,))
+    assert whole.stage.cached
+    part = lab.train(init, full, seed=0, label="part", watch=StopAfter(2 * STEPS))
+    assert part.stage.content["epochs"] == 2
+    for tree in (0, 1):
+        one, other = (paths.leaves(ref.load()[tree]) for ref in (whole.exact(2), part.weights))
+        assert all(np.array_equal(leaf, other[path]) for path, leaf in one.items())
+
+
+def test_single_weights(run):
+    _, summary = run(kind="unstructured", every_steps=2, rule="consecutive", window=2, ratios=(0.6,))
+    rows = by_key(summary)
+    assert set(rows) == {("dense", 0), ("eb_inherit", 1), ("late", 1)}
+    assert rows["late", 1]["kept"] == rows["eb_inherit", 1]["kept"] == 5760 - round(0.6 * 5760)
+    emerged = summary["emergence"]["0.6"]
+    assert rows["eb_inherit", 1]["draw_epoch"] == emerged
+    assert emerged * STEPS % 2 == 0
+    assert rows["eb_inherit", 1]["epochs"] == EPOCHS - int(emerged)
+    assert "channels" not in summary
+    assert summary["mask_distance"][0]["epochs_per_look"] == 0.4
+    assert summary["mask_distance"][0]["rows"]["0.6"][5][:4] == [None] * 4
+
+
+def test_without_emergence_tickets_are_drawn_at_the_end_and_it_is_said(workdir):
+    notes = []
+
+    class Notes(Quiet):
+        def note(self, text):
+            notes.append(text)
+
+    how = options_of(epsilon=0.0, ratios=(0.3,), late=False, dense=False)
+    _, summary = run_experiment(*how, workdir, progress=lambda _: Notes())
+    (row,) = summary["rows"]
+    assert summary["emergence"] == {"0.3": None}
+    assert (row["emerged"], row["draw_epoch"], row["epochs"]) == (False, EPOCHS, EPOCHS)
+    assert any("no ticket of 30% emerges; it is drawn at the end" in note for note in notes)
+
+
+def test_an_empty_layer_keeps_its_largest_channels(workdir):
+    """Empty layer (check 11): the channel of largest |scale| stays, and the layer is named."""
+    lab = Lab(options_of()[1], workdir / "stages")
+    weights, full = lab.init(0).load(), all_channels(lab).load()
+    scales = {
+        "stem_bn": [1e-3, -9e-3, *[2e-3] * 6],
+        "conv2_bn": np.linspace(1, 2, 16),
+        "conv3_bn": np.linspace(1, 2, 32),
+    }
+    found = {f"{name}/scale": np.asarray(values, np.float32) for name, values in scales.items()}
+    weights = weights._replace(params=paths.replace(weights.params, found))
+    for least, kept in ((1, [1]), (2, [1, 7])):
+        mask, layers = channel_ticket(lab, weights, full, 0.3, least)
+        assert np.flatnonzero(mask["stem_bn/scale"]).tolist() == kept
+        assert [layer["path"] for layer in layers if layer["held"]] == ["stem_bn"]
+        assert [layer["after"] for layer in layers if layer["path"] == "stem_bn"] == [least]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "blocks"}, "config.kind='blocks': must be one of channel, unstructured"),
+        ({"ratios": (0.5, 0.3)}, r"config.ratios=\(0.5, 0.3\): must be increasing"),
+        ({"retrain": ("inherit", "random")}, "config.retrain=.*different ones of inherit, rewind, reinit"),
+        ({"window": 1}, "config.window=1: rule='latest_vs_window' compares at least 2"),
+        ({"window": 7}, "config.window=7: .*needs 7 looks, and training has 6"),
+        ({"rule": "consecutive", "window": 6}, "config.window=6: .*needs 7 looks"),
+        ({"schedule": "full", "retrain": ("rewind",)}, "config.schedule='full'"),
+        ({"draw_epochs": (2, 9)}, "config.draw_epochs=.*at most train.epochs=6"),
+        ({"draw_epochs": (2,), "on_emerge": "stop"}, "config.draw_epochs=.*needs on_emerge='continue'"),
+        ({"draw_weights": "best"}, "config.draw_weights='best': only draw_epochs"),
+        ({"on_emerge": "stop", "replicates": "vmap"}, "config.replicates='vmap'"),
+        ({"prune.criterion": "snip"}, "config.prune: kind='channel'"),
+        ({"kind": "unstructured", "prune.granularity": "channel"}, "config.prune: kind='unstructured'"),
+        ({"kind": "unstructured", "min_channels": 2}, "config.min_channels=2"),
+        ({"model.name": "lenet300"}, "config.kind='channel': .*lenet300 has none"),
+        ({"train.schedule": "linear"}, "config.train.schedule='linear'"),
+        ({"train.optimizer": "lion"}, "config.train.optimizer='lion'"),
+    ],
+)
+def test_invalid_combinations_fail_before_training(changes, message, tmp_path):
+    """Invalid combinations (check 20), in one line."""
+    config = default_config("early_bird")
+    with config.unlocked():
+        config.update_from_flattened_dict(SMALL | changes)
+
+    def plan():
+        make_plan(*resolve(config), tmp_path)
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        plan()
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
