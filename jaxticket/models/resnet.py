@@ -16,13 +16,14 @@ class BasicBlock(nn.Module):
     features: int
     stride: int
     shortcut_kind: str
+    same_shape: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
         y = self.layers.conv_act(x, self.features, 3, "conv1", stride=self.stride)
         y = self.layers.conv_norm(y, self.features, 3, "conv2")
-        return self.layers.act(y + shortcut(self.layers, x, y.shape[-1], self.stride, self.shortcut_kind))
+        return self.layers.act(y + shortcut(self, x, y.shape[-1]))
 
 
 class Bottleneck(nn.Module):
@@ -32,6 +33,7 @@ class Bottleneck(nn.Module):
     features: int
     stride: int
     shortcut_kind: str
+    same_shape: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -39,21 +41,23 @@ class Bottleneck(nn.Module):
         y = self.layers.conv_act(x, self.features, 1, "conv1")
         y = self.layers.conv_act(y, self.features, 3, "conv2", stride=self.stride)
         y = self.layers.conv_norm(y, 4 * self.features, 1, "conv3")
-        return self.layers.act(y + shortcut(self.layers, x, y.shape[-1], self.stride, self.shortcut_kind))
+        return self.layers.act(y + shortcut(self, x, y.shape[-1]))
 
 
-def shortcut(layers: Layers, x: jax.Array, features: int, stride: int, kind: str) -> jax.Array:
-    """What is added to a block's output: x itself, or x brought to its shape where that differs.
+def shortcut(block: BasicBlock | Bottleneck, x: jax.Array, features: int) -> jax.Array:
+    """What is added to a block's output: x itself, or x brought to its shape where that is declared to differ.
+
+    By declaration, so that a network with fewer channels has the same layers.
 
     `conv` is a 1x1 convolution `shortcut` with normalisation (option B of He et al. 2016a, section 3.3), `pad`
     takes every `stride`-th pixel and puts zero channels on both sides (option A, without parameters).
     """
-    if x.shape[-1] == features and stride == 1:
+    if block.same_shape:
         return x
-    if kind == "conv":
-        return layers.conv_norm(x, features, 1, "shortcut", stride=stride)
+    if block.shortcut_kind == "conv":
+        return block.layers.conv_norm(x, features, 1, "shortcut", stride=block.stride)
     missing = features - x.shape[-1]
-    return jnp.pad(x[:, ::stride, ::stride], ((0, 0),) * 3 + ((missing // 2, missing - missing // 2),))
+    return jnp.pad(x[:, :: block.stride, :: block.stride], ((0, 0),) * 3 + ((missing // 2, missing - missing // 2),))
 
 
 _BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -91,6 +95,7 @@ class ResNet(nn.Module):
         for i, blocks in enumerate(self.stages):
             for j in range(blocks):
                 stride = 2 if i > 0 and j == 0 else 1
+                same_shape = j > 0 or (i == 0 and self.block == "basic")
                 name = f"stage{i + 1}_block{j}"
-                x = _BLOCKS[self.block](layers, features[i], stride, self.shortcut, name=name)(x)
+                x = _BLOCKS[self.block](layers, features[i], stride, self.shortcut, same_shape, name=name)(x)
         return layers.head(global_average(x), self.num_classes)
