@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.channel_tickets import all_channels, channel_costs, draw_channels
 from jaxticket.experiments.early_bird_options import EarlyBirdExperiment
-from jaxticket.experiments.early_bird_watch import EmergenceWatch, ScaleWatch, StopAfter, WeightWatch
+from jaxticket.experiments.early_bird_watch import EmergenceWatch, ScaleWatch, WeightWatch
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.structure_costs import costs
@@ -156,11 +156,7 @@ class _Replicate:
         self.notes.append(
             ("early_bird", {"seed": self.seed, "ratio": ratio, "epoch": epoch, "drawn": self._epochs(step)})
         )
-        weights = WeightsRef(self.search.stage, "last")
-        if step != end:
-            label = f"to-epoch-{self._epochs(step)}-{self.seed}"
-            to_draw = self.lab.train(self.init, self.full, seed=self.seed, label=label, watch=StopAfter(step))
-            weights = WeightsRef(to_draw.stage, "last")
+        weights = WeightsRef(self.search.stage, "last") if look is None else self.search.kept(f"p{ratio}")
         return _Draw("eb", step, weights, at_end=look is None or step == self.total, emerged=look is not None)
 
     def _mask(self, draw: _Draw, level: int, ratio: float) -> MaskRef:

@@ -50,6 +50,11 @@ class EmergenceWatch(Watch):
         """After the look at which the last of the tickets emerges."""
         return self.stops and None not in self._emerged(record, looks)
 
+    def keep(self, record: Any, looks: int) -> tuple[str, ...]:
+        """`p<ratio>` of the tickets that emerge at this very look."""
+        emerged = zip(self.ratios, self._emerged(record, looks), strict=True)
+        return tuple(f"p{ratio}" for ratio, look in emerged if look == looks)
+
     def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays `distance_p<ratio>` [looks, looks]; `emergence`, ratio -> number of the look, from 1, or None."""
         distances = np.asarray(record["distances"])[:, :looks]
@@ -163,42 +168,6 @@ class WeightWatch(EmergenceWatch):
 
     def _masks(self, looks: int) -> int:
         return min(looks, self.window - 1 if self.rule == "latest_vs_window" else 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class StopAfter(Watch):
-    """Ends training after a number of steps, so that its last weights are those of that moment.
-
-    Attributes:
-        steps: how many.
-    """
-
-    steps: int = 1
-
-    @property
-    def may_stop(self) -> bool:
-        """It does."""
-        return True
-
-    def times(self, steps_per_epoch: int, total_steps: int) -> range:
-        """Once."""
-        return range(self.steps, min(self.steps, total_steps) + 1)
-
-    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
-        """Nothing is remembered."""
-        return ()
-
-    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
-        """Nothing is looked at."""
-        return record
-
-    def stop(self, record: Any, looks: int) -> bool:
-        """At the first look."""
-        return True
-
-    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The number of steps."""
-        return {}, {"steps": self.steps}
 
 
 def _scales(params: Any) -> list[jax.Array]:

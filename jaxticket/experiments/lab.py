@@ -170,7 +170,7 @@ class Lab(Setting):
             snapshot_step: keep the weights after this step too; 0 keeps none.
             save_epochs: keep the weights after these epochs too, and the best ones until then.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
-            watch: what looks at the network on the way, and may end the training.
+            watch: what looks at the network on the way, may have weights kept, and may end the training.
             train: how, where that is not `config.train`.
             noise: names another draw of the order and the augmentation of the same seed.
         """

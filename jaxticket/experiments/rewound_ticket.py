@@ -37,7 +37,7 @@ def rewound_ticket(lab: Lab, folder: Path) -> tuple[WeightsRef, MaskRef]:
 
 def _stored(stages: Path, key: str) -> WeightsRef | None:
     """The weights of a stage that is complete, by their key."""
-    found = re.fullmatch(r"(([a-z_]+)-([0-9a-f]{12}))/(\w+)", key)
+    found = re.fullmatch(r"(([a-z_]+)-([0-9a-f]{12}))/([\w.]+)", key)
     if not found:
         return None
     name, kind, stage_key, weights = found.groups()

@@ -198,6 +198,7 @@ def _start(job: Job) -> Start:
         Keys(order=named_key(key, f"order{job.noise}"), augment=named_key(key, f"augment{job.noise}")),
         on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
         on_save=save,
+        on_keep=lambda name, weights: write_weights(folder / f"kept_{name}.safetensors", weights),
         label=job.stage.label,
     )
 
@@ -236,7 +237,7 @@ def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[
         record, looks = fit.watched
         arrays, content["watch"] = job.watch.result(jax.device_get(record), looks)
         storage.save_arrays(folder / "watch.safetensors", arrays)
-        files.append("watch.safetensors")
+        files += ["watch.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
     if job.mask_update:
         stored, statistics = job.lab.store_mask(folder, fit.mask)
         return [*files, *stored], content | statistics

@@ -42,6 +42,10 @@ class Trained:
         """The best weights of the epochs up to one at which they were saved."""
         return WeightsRef(self.stage, f"best{epoch}")
 
+    def kept(self, name: str) -> WeightsRef:
+        """The weights that the watch kept under a name."""
+        return WeightsRef(self.stage, f"kept_{name}")
+
     def watched(self) -> dict[str, Any]:
         """What the watch kept: name -> NumPy array."""
         return storage.load_arrays(self.stage.folder / "watch.safetensors")

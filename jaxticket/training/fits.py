@@ -18,6 +18,7 @@ class Start:
         on_snapshot: called with (step, weights) after the steps of snapshots; must have stored the weights when it
             returns, and after a crash may be called again, with equals.
         on_save: called with (epoch, weights, the best so far) after the epochs of saves, in the same way.
+        on_keep: called with (name, weights) when the watch wants weights kept, in the same way.
         label: what the network is called while it trains.
     """
 
@@ -26,6 +27,7 @@ class Start:
     keys: Keys
     on_snapshot: Callable[[int, Weights], None] | None = None
     on_save: Callable[[int, Weights, Weights], None] | None = None
+    on_keep: Callable[[str, Weights], None] | None = None
     label: str = ""
 
 

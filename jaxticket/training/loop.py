@@ -36,6 +36,7 @@ def fit(
     on_snapshot: Callable[[int, Weights], None] | None = None,
     save_epochs: Collection[int] = (),
     on_save: Callable[[int, Weights, Weights], None] | None = None,
+    on_keep: Callable[[str, Weights], None] | None = None,
     mask_update: MaskUpdate | None = None,
     watch: Watch | None = None,
     folder: Path | None = None,
@@ -51,7 +52,7 @@ def fit(
     """
     (trained,) = fit_side_by_side(
         trainer,
-        [Start(start, mask, keys, on_snapshot, on_save, label)],
+        [Start(start, mask, keys, on_snapshot, on_save, on_keep, label)],
         ALONE,
         start_step=start_step,
         snapshot_steps=snapshot_steps,
@@ -147,8 +148,10 @@ def fit_side_by_side(
                 if step in snapshot_steps:
                     _give_snapshots(starts, step, trainer.copy(state), layout)
                 if watch and step in looks:
-                    state = trainer.look(state, watch, looks.index(step), layout)
-                    over = watch.may_stop and watch.stop(layout.part(state.watched)[0], looks.index(step) + 1)
+                    count = looks.index(step) + 1
+                    state = trainer.look(state, watch, count - 1, layout)
+                    _give_kept(starts, watch, count, trainer, state, layout)
+                    over = watch.may_stop and watch.stop(layout.part(state.watched)[0], count)
                 images = (step - first_step) * trainer.options.batch_size * len(starts)
                 progress.advance(step, images_per_second=images / (time.monotonic() - epoch_begun))
                 if interrupts.requested and step < epoch_end and not over:
@@ -187,6 +190,17 @@ def _give_snapshots(starts: Sequence[Start], step: int, weights: Weights, layout
     for start, own in zip(starts, layout.part(weights), strict=True):
         if start.on_snapshot is not None:
             start.on_snapshot(step, own)
+
+
+def _give_kept(
+    starts: Sequence[Start], watch: Watch, looks: int, trainer: Trainer, state: TrainState, layout: Layout
+) -> None:
+    names = [watch.keep(record, looks) for record in layout.part(state.watched)]
+    if any(names):
+        for start, own, its_names in zip(starts, layout.part(trainer.copy(state)), names, strict=True):
+            if start.on_keep is not None:
+                for name in its_names:
+                    start.on_keep(name, own)
 
 
 def _give_saves(

@@ -40,6 +40,11 @@ class Watch(abc.ABC):
         del record, looks
         return False
 
+    def keep(self, record: Any, looks: int) -> tuple[str, ...]:
+        """Names under which the weights of this moment are kept, after `looks` looks; letters, digits, `_`, `.`."""
+        del record, looks
+        return ()
+
     @abc.abstractmethod
     def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What is kept when training has ended: arrays by their names, and findings, JSON-ready."""

@@ -9,7 +9,7 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.experiments.channel_tickets import all_channels, channel_ticket
-from jaxticket.experiments.early_bird_watch import ScaleWatch, StopAfter
+from jaxticket.experiments.early_bird_watch import ScaleWatch
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import read_weights
 from jaxticket.training.progress import Quiet
@@ -177,18 +177,20 @@ def test_stopping_at_the_emergence_draws_the_same_tickets(run):
         assert by_key(summary)["eb_inherit", level]["test_accuracy"] == other["rows"][level - 1]["test_accuracy"]
 
 
-def test_training_until_a_draw_gives_the_weights_of_the_whole_training(run, workdir):
-    run(**WHOLE)
+def test_tickets_start_from_the_weights_at_their_emergence(run, workdir):
+    """Early-bird check 12, copies: what is drawn from is of its epoch, whatever training did later."""
+    _, summary = run(**WHOLE)
     lab = Lab(options_of(**WHOLE)[1], workdir / "stages")
     init, full = lab.init(0), all_channels(lab)
     watch = ScaleWatch(RATIOS, window=3, epsilon=0.08)
     whole = lab.train(init, full, seed=0, label="whole", watch=watch, save_epochs=(2,))
     assert whole.stage.cached
-    part = lab.train(init, full, seed=0, label="part", watch=StopAfter(2 * STEPS))
-    assert part.stage.content["epochs"] == 2
-    for tree in (0, 1):
-        one, other = (paths.leaves(ref.load()[tree]) for ref in (whole.exact(2), part.weights))
-        assert all(np.array_equal(leaf, other[path]) for path, leaf in one.items())
+    for ratio in RATIOS:
+        epoch = summary["emergence"][str(ratio)]
+        snapshot = lab.train(init, full, seed=0, label="again", snapshot_step=epoch * STEPS).snapshot
+        for tree in (0, 1):
+            one, other = (paths.leaves(ref.load()[tree]) for ref in (whole.kept(f"p{ratio}"), snapshot))
+            assert all(np.array_equal(leaf, other[path]) for path, leaf in one.items())
 
 
 def test_single_weights(run):

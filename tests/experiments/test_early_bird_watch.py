@@ -8,7 +8,7 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core import criteria
 from jaxticket.core.select import prune
-from jaxticket.experiments.early_bird_watch import ScaleWatch, StopAfter, WeightWatch
+from jaxticket.experiments.early_bird_watch import ScaleWatch, WeightWatch
 
 RATIOS = (0.3, 0.5, 0.7)
 LOOKS = 12
@@ -105,6 +105,5 @@ def test_memory():
 def test_looks_are_at_the_end_of_epochs_or_every_few_steps():
     assert list(ScaleWatch().times(5, 17)) == [5, 10, 15]
     assert list(ScaleWatch(every_steps=4).times(5, 17)) == [4, 8, 12, 16]
-    assert list(StopAfter(7).times(5, 17)) == [7]
     assert not ScaleWatch().may_stop
-    assert StopAfter(7).may_stop
+    assert ScaleWatch(stops=True).may_stop

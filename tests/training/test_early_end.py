@@ -50,6 +50,9 @@ class Norms(Watch):
     def stop(self, record, looks):
         return looks == self.until
 
+    def keep(self, record, looks):
+        return (f"look{looks}",) if looks in (1, 3) else ()
+
     def result(self, record, looks):
         return {"norms": np.asarray(record["norms"][:looks])}, {"looks": looks}
 
@@ -91,6 +94,15 @@ def test_a_watch_sees_the_weights_of_its_steps(trainer, start, mask, keys):
             record["norms"][number], np.linalg.norm(seen[step].params["head"]["kernel"]), rtol=1e-6
         )
     assert bits(watched.last) == bits(fit(trainer, start, mask, keys).last)
+
+
+def test_a_watch_has_weights_kept_when_it_wants(trainer, start, mask, keys):
+    kept, seen = {}, {}
+    fit(
+        trainer, start, mask, keys, watch=Norms(), on_keep=kept.__setitem__,
+        snapshot_steps=(3, 9), on_snapshot=seen.__setitem__,
+    )  # fmt: skip
+    assert {name: bits(weights) for name, weights in kept.items()} == {"look1": bits(seen[3]), "look3": bits(seen[9])}
 
 
 def test_a_watch_survives_an_interruption(trainer, start, mask, keys, tmp_path):
