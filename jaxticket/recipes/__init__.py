@@ -1,0 +1,26 @@
+"""Aids for training a sparse network: soft activations, label smoothing, learned initial scales, their schedules."""
+
+from typing import TYPE_CHECKING
+
+from jaxticket.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from jaxticket.recipes.annealing import annealed as annealed
+    from jaxticket.recipes.annealing import soft_phase as soft_phase
+    from jaxticket.recipes.learned_scales import Rescaled as Rescaled
+    from jaxticket.recipes.learned_scales import lrsi as lrsi
+    from jaxticket.recipes.learned_scales import rescale as rescale
+    from jaxticket.recipes.lrsi_options import LrsiOptions as LrsiOptions
+    from jaxticket.recipes.smoothing import smoothed_targets as smoothed_targets
+    from jaxticket.recipes.soft import soft_activation as soft_activation
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "annealing": ("annealed", "soft_phase"),
+        "learned_scales": ("Rescaled", "lrsi", "rescale"),
+        "lrsi_options": ("LrsiOptions",),
+        "smoothing": ("smoothed_targets",),
+        "soft": ("soft_activation",),
+    },
+)

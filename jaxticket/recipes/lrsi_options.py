@@ -1,0 +1,36 @@
+"""What learning the scales of an initialisation is told, checked without importing JAX."""
+
+import dataclasses
+
+from jaxticket.core.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class LrsiOptions:
+    """Options of `lrsi`.
+
+    Attributes:
+        iterations: steps on the scales.
+        rate: learning rate of the scales.
+        eta: length of the step in the weights whose outcome is judged.
+        gamma: the largest norm of the gradient; None for no bound.
+        direction: of that step: `sgd` follows the gradient and bounds its Euclidean norm, `adam` follows the signs of
+            the gradient and bounds the sum of its sizes.
+        normalise: whether `sgd` divides the gradient by its norm first.
+        overlap: whether the step is judged on data half of which it was computed from, or on new data only.
+        order: `mask_first` learns the scales of the sparse network, `scale_first` those of the dense network, which is
+            masked afterwards.
+        min_scale: the least scale of a tensor other than a bias; that of biases is 0.
+        clip: the largest slope of a scale that counts.
+    """
+
+    iterations: int = option(180, minimum=1)
+    rate: float = option(0.01, above=0)
+    eta: float = option(0.1, above=0)
+    gamma: float | None = option(1.0, above=0)
+    direction: str = option("sgd", choices=("sgd", "adam"))
+    normalise: bool = option(True)
+    overlap: bool = option(True)
+    order: str = option("mask_first", choices=("mask_first", "scale_first"))
+    min_scale: float = option(0.01, minimum=0)
+    clip: float = option(1.0, above=0)

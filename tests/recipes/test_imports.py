@@ -1,0 +1,8 @@
+import subprocess
+import sys
+
+
+def test_options_and_the_package_are_had_without_jax():
+    program = "import sys; from jaxticket.recipes import LrsiOptions; print(sorted({'jax', 'flax'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
