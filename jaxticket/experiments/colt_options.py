@@ -6,7 +6,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data.parts import check_parts
 from jaxticket.experiments.options import ExperimentOptions
-from jaxticket.experiments.rate_groups import Rates, check_rates
+from jaxticket.experiments.rates import Rates, check_rates
 
 
 @dataclasses.dataclass(frozen=True)

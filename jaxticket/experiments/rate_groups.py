@@ -8,10 +8,10 @@ from typing import Any
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.rules import Path
+from jaxticket.experiments.rates import Rates
 
 # What a rule may say instead of a path.
 ROLES = ("conv", "dense", "head", "scale", "bias")
-Rates = tuple[tuple[str, float], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +47,6 @@ def role_of(path: Path, leaf: Any) -> str:
     if is_head(path):
         return "head"
     return "conv" if leaf.ndim > 2 else "dense"
-
-
-def check_rates(rates: Rates, where: str) -> None:
-    """Refuses rules that are no regular expressions, and rates that are none.
-
-    Raises:
-        ConfigError: naming the key.
-    """
-    for rule, rate in rates:
-        try:
-            re.compile(rule)
-        except re.error as error:
-            raise ConfigError(f"config.{where}: {rule!r} is not a regular expression: {error}") from error
-        if not 0 <= rate < 1:
-            raise ConfigError(f"config.{where}: the rate of {rule!r} is {rate}; must be at least 0 and less than 1")
-    if not any(rate for _, rate in rates):
-        raise ConfigError(f"config.{where}={rates}: must have a rate above 0, such as (('conv', 0.15),)")
 
 
 def rate_groups(params: Any, rates: Rates, where: str) -> list[RateGroup]:

@@ -1,0 +1,24 @@
+"""Pruning rates by ordered rules, as an option; loads nothing heavy."""
+
+import re
+
+from jaxticket.core.errors import ConfigError
+
+Rates = tuple[tuple[str, float], ...]
+
+
+def check_rates(rates: Rates, where: str) -> None:
+    """Refuses rules that are no regular expressions, and rates that are none.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    for rule, rate in rates:
+        try:
+            re.compile(rule)
+        except re.error as error:
+            raise ConfigError(f"config.{where}: {rule!r} is not a regular expression: {error}") from error
+        if not 0 <= rate < 1:
+            raise ConfigError(f"config.{where}: the rate of {rule!r} is {rate}; must be at least 0 and less than 1")
+    if not any(rate for _, rate in rates):
+        raise ConfigError(f"config.{where}={rates}: must have a rate above 0, such as (('conv', 0.15),)")
