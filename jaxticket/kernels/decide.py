@@ -1,5 +1,6 @@
 """Whether a layer runs sparse, and in which form: the fastest, if it is faster than dense by enough."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,10 @@ def form_speed(form: str, seconds: tuple[float, float]) -> str:
 
 
 def _speedup(seconds: tuple[float, float]) -> float:
-    return seconds[0] / max(seconds[1], 1e-12)
+    dense, sparse = seconds
+    if sparse > 0:
+        return dense / sparse
+    return math.inf if dense > 0 else 1.0
 
 
 def _forms(array: np.ndarray, block: tuple[int, int]) -> Mapping[str, SparseWeight]:
