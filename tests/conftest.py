@@ -15,6 +15,7 @@ os.environ.setdefault("MPLBACKEND", "svg")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -23,3 +24,20 @@ hypothesis.settings.load_profile("patient")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# Of the same code as a smaller sibling that is tested, and slower to compile. Tests of theirs that are marked `deep` or
+# `every_depth` run with `-m deep`, and not in the automatic checks.
+DEEPER_SIBLINGS = {
+    *("resnet32", "resnet34", "resnet44", "resnet56", "resnet101", "resnet110", "resnet152"),
+    *("preresnet101", "preresnet164", "vgg13", "vgg16", "densenet121", "vit_s"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
+def pytest_collection_modifyitems(items):
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("name") in DEEPER_SIBLINGS and any(map(item.get_closest_marker, ("deep", "every_depth"))):
+            item.add_marker("deep")
+            item.add_marker("sibling")

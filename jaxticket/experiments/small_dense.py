@@ -1,6 +1,7 @@
 """A narrower network with about as many parameters as a sparse one has left."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -51,13 +52,20 @@ def small_dense(setting: Setting, parameters: int) -> tuple[ModelOptions, int]:
 
 def _parameters(setting: Setting, model: ModelOptions) -> int:
     try:
-        network = models.create_model(model.name, num_classes=setting.options.data.num_classes, **model.options)
-        shapes = models.abstract_variables(network, setting.image_shape)[0]
+        return _counted(
+            model.name, setting.options.data.num_classes, tuple(sorted(model.options.items())), setting.image_shape
+        )
     except ConfigError as error:
         raise ConfigError(
             f"config.settings: 'sdt' needs any width, and {model.name} refuses {model.options['width']}; leave it out"
         ) from error
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+# A study asks for every sparsity, seed and learning rate, and tracing a deep network takes a second.
+@functools.lru_cache(maxsize=4096)
+def _counted(name: str, classes: int, options: tuple[tuple[str, Any], ...], image_shape: tuple[int, int, int]) -> int:
+    network = models.create_model(name, num_classes=classes, **dict(options))
+    return sum(leaf.size for leaf in jax.tree.leaves(models.abstract_variables(network, image_shape)[0]))
 
 
 def _first_channels(params: Any) -> int:

@@ -295,6 +295,7 @@ def test_rounds_to_a_sparsity():
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_toy_end_to_end(tmp_path):
     """Toy end-to-end: 99 % in 15 to 18 rounds, LTH in 21, overlap between 0.15 and 0.45, accuracy at 93 %."""
     changes = {

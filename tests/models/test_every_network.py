@@ -132,6 +132,7 @@ def test_sanity_check_lth_8_resnet32_prunes_no_shortcut():
 LEAST = {"lenet5": 16, "alexnet": 29, "vgg11": 16, "vgg13": 16, "vgg16": 16, "vgg19": 16}
 
 
+@pytest.mark.every_depth
 @pytest.mark.parametrize("image", [DIGITS, MNIST, CIFAR, TINY, IMAGENET], ids=lambda image: f"{image[0]}px")
 @pytest.mark.parametrize("name", names())
 def test_logits_at_every_size(name, image):
@@ -145,6 +146,7 @@ def test_logits_at_every_size(name, image):
     assert (logits.shape, logits.dtype) == ((5, 7), jnp.float32)
 
 
+@pytest.mark.every_depth
 @pytest.mark.parametrize("name", names())
 def test_first_layer_is_the_stem_and_the_last_the_head(name):
     leaves = shapes(name)
@@ -168,6 +170,7 @@ def nonlinearities(jaxpr):
     return found
 
 
+@pytest.mark.every_depth
 @pytest.mark.parametrize("name", names())
 def test_the_activation_is_replaced_everywhere(name):
     calls = []

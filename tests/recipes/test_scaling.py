@@ -152,8 +152,7 @@ def test_it_can_be_scanned():
 
 
 # One of each family that is traced in seconds; the others on demand.
-QUICK = {"lenet300", "lenet5", "conv2", "conv3", "conv4", "conv6", "alexnet", "vgg11", "resnet20", "preresnet"}
-QUICK |= {"mobilenet_v1", "vit_ti"}
+QUICK = {"lenet300", "lenet5", "conv2", "conv3", "conv4", "conv6", "alexnet", "resnet20"}
 DEEP = (pytest.mark.slow, pytest.mark.deep)
 
 

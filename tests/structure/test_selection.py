@@ -80,12 +80,15 @@ def test_slice_is_mask_in_a_block():
     assert float(jnp.abs(model.apply(only_scales, x) - masked[0]).max()) > 0.1
 
 
+DEEP = (pytest.mark.slow, pytest.mark.deep)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "side", "selections"),
     [
         ("preresnet", {"depth": 11, "width": 0.25}, 8, 3),
-        ("preresnet", {"depth": 14, "block": "basic", "width": 0.25}, 8, 7),
-        pytest.param("resnet20", {"width": 0.25}, 8, 0, marks=(pytest.mark.slow, pytest.mark.deep)),
+        pytest.param("preresnet", {"depth": 14, "block": "basic", "width": 0.25}, 8, 7, marks=DEEP),
+        pytest.param("resnet20", {"width": 0.25}, 8, 0, marks=DEEP),
         ("vgg11", {"width": 0.0625}, 16, 0),
     ],
 )

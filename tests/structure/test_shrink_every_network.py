@@ -13,6 +13,7 @@ from jaxticket.core import paths
 from jaxticket.structure.macs import macs
 
 # The smallest of each family, in small; the others are of the same layers and only deeper.
+MARKS = (pytest.mark.slow, pytest.mark.deep)
 SMALL = {
     "conv2": ({"width": 8}, 8),
     "conv3": ({"width": 0.25}, 8),
@@ -25,12 +26,9 @@ SMALL = {
     "vit_ti": ({"patch_size": 4}, 8),
 }
 SIDES = {"alexnet": 32, **dict.fromkeys(("vgg13", "vgg16", "vgg19"), 16)}
-DEEP = [
-    pytest.param(name, {}, SIDES.get(name, 8), marks=(pytest.mark.slow, pytest.mark.deep))
-    for name in models.names()
-    if name not in SMALL
-]
-CASES = [pytest.param(name, *how) for name, how in SMALL.items()] + DEEP
+DEEP = [pytest.param(name, {}, SIDES.get(name, 8), marks=MARKS) for name in models.names() if name not in SMALL]
+LONG = ("mobilenet_v1", "vit_ti")
+CASES = [pytest.param(name, *how, marks=MARKS if name in LONG else ()) for name, how in SMALL.items()] + DEEP
 
 
 @functools.cache
@@ -94,7 +92,9 @@ def test_shrunk_is_masked_at_every_share(name, options, side):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
-@pytest.mark.parametrize("name", ["conv3", "lenet300", "mobilenet_v1", "preresnet", "vit_ti"])
+@pytest.mark.parametrize(
+    "name", ["conv3", "lenet300", *(pytest.param(name, marks=MARKS) for name in ("preresnet", *LONG))]
+)
 def test_a_training_step_of_the_shrunk_is_that_of_the_masked(name):
     options, side = SMALL[name]
     fn, variables = network(name, tuple(options.items()), side)
