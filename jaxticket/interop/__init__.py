@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxticket.interop.from_torch import Converted as Converted
-    from jaxticket.interop.from_torch import from_torch as from_torch
     from jaxticket.interop.linen_inputs import input_norms as input_norms
     from jaxticket.interop.linen_outputs import layer_outputs as layer_outputs
     from jaxticket.interop.linen_outputs import output_slopes as output_slopes
     from jaxticket.interop.nnx import functional as functional
     from jaxticket.interop.torch_files import read_torch as read_torch
+    from jaxticket.interop.torch_weights import Converted as Converted
+    from jaxticket.interop.torch_weights import from_torch as from_torch
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "from_torch": ("Converted", "from_torch"),
         "linen_inputs": ("input_norms",),
         "linen_outputs": ("layer_outputs", "output_slopes"),
         "nnx": ("functional",),
         "torch_files": ("read_torch",),
+        "torch_weights": ("Converted", "from_torch"),
     },
 )

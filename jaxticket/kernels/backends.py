@@ -1,32 +1,155 @@
 """Where a sparse product runs: the implementations there are, and the one that is taken."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
+from jax import lax
+from jax.sharding import AxisType
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import xla
+from jaxticket.kernels import gpu_matmul, on_device, tpu_matmul, xla
+from jaxticket.kernels.block_sparse import BlockSparse
+from jaxticket.kernels.finish import Finish
 from jaxticket.kernels.pieces import SparseWeight
 
 Backend = Literal["xla", "gpu", "tpu"]
-Finish = Callable[[jax.Array], jax.Array]
-
-MATMULS: dict[str, Callable[[jax.Array, SparseWeight, Finish], jax.Array]] = {"xla": xla.matmul}
-"""Backend -> (x [rows, inputs], weight, finish) -> finish(x @ weight). A kernel for a device is one more entry."""
 
 
-def chosen(backend: str | None) -> str:
-    """The backend that runs: the one asked for, or where that is None the device's own if there is one, or XLA.
+class Kernel(NamedTuple):
+    """A kernel for one kind of device.
+
+    Attributes:
+        platform: the name by which JAX lowers programs for it.
+        why_not: (structure, dtype) -> why it cannot take a weight, or None.
+        run: the kernel.
+    """
+
+    platform: str
+    why_not: Callable[[Any, Any], str | None]
+    run: on_device.Run
+
+
+class Choice(NamedTuple):
+    """The backend that runs a product, and why it is that one."""
+
+    backend: str
+    reason: str
+
+
+KERNELS = {
+    "gpu": Kernel("cuda", gpu_matmul.why_not, gpu_matmul.product),
+    "tpu": Kernel("tpu", tpu_matmul.why_not, tpu_matmul.product),
+}
+"""Backend, as `jax.default_backend` names it -> its kernel."""
+
+# Whose matrix units the GPU kernel is written for; the first number of the compute capability.
+_HOPPER = "9"
+
+
+def checked(backend: str | None) -> None:
+    """Refuses a backend that is not here.
 
     Raises:
-        ConfigError: an unknown backend, or one that is not available.
+        ConfigError: an unknown backend, or the kernel of another device.
     """
-    if backend is None:
-        own = jax.default_backend()
-        return own if own in MATMULS else "xla"
-    if backend not in MATMULS:
+    own = jax.default_backend()
+    available = sorted({"xla", own} & {"xla", *KERNELS})
+    if backend is not None and backend not in available:
         raise ConfigError(
-            f"backend={backend!r}: not available here; available: {', '.join(sorted(MATMULS))}, or None for the best"
+            f"backend={backend!r}: not available here; available: {', '.join(available)} on {own}, or None for the best"
         )
-    return backend
+
+
+def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None) -> Choice:
+    """The backend that runs: the one asked for, or where that is None the device's own kernel if it can, or XLA.
+
+    Args:
+        backend: 'xla', 'gpu', 'tpu' or None.
+        weight: the sparse weight.
+        dtype: in which it computes.
+        x: what it is multiplied by, of which it matters where it lies; None is anything on one device.
+
+    Raises:
+        ConfigError: a backend that is not available, or a kernel asked for that cannot take the weight.
+    """
+    checked(backend)
+    own = jax.default_backend()
+    if backend == "xla":
+        return Choice("xla", "it was asked for")
+    reason = _why_not(own, weight, dtype) or _spread((x, weight))
+    if reason is None:
+        return Choice(own, "it has a kernel for this")
+    if backend is not None:
+        raise ConfigError(f"backend={backend!r}: no kernel for this product, for {reason}; give 'xla' or None")
+    return Choice("xla", reason)
+
+
+def runs_by(weight: SparseWeight, dtype: Any, window: bool) -> str:
+    """What computes a layer on this device, and why, as the end of a sentence; nothing where there is only XLA.
+
+    Args:
+        weight: of the layer.
+        dtype: in which it computes.
+        window: whether it is a convolution of more than single pixels, for which no device has a kernel.
+    """
+    if jax.default_backend() not in KERNELS:
+        return ""
+    backend, reason = choose("xla" if window else None, weight, dtype)
+    if backend != "xla":
+        return f", by the {backend} kernel"
+    return f", by XLA, for {'it is a convolution' if window else reason}"
+
+
+def matmul(x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | None) -> jax.Array:
+    """`finish(x @ weight)` by the backend that `choose` names.
+
+    Where none was asked for, a program that is lowered for another device than the default one uses XLA there.
+
+    Args:
+        x: [rows, inputs], of the dtype of the weight.
+        weight: [inputs, outputs].
+        finish: what is done with the product.
+        backend: 'xla', 'gpu', 'tpu' or None.
+
+    Returns:
+        [rows, outputs].
+
+    Raises:
+        ConfigError: as for `choose`.
+    """
+    name = choose(backend, weight, x.dtype, x).backend
+    if name == "xla" or not isinstance(weight, BlockSparse):
+        return xla.matmul(x, weight, finish)
+    kernel = KERNELS[name]
+
+    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
+        return on_device.matmul(x, weight, finish, kernel.run)
+
+    if backend is not None:
+        return by_kernel(x, weight)
+    others = {"default": lambda x, weight: xla.matmul(x, weight, finish)}
+    return lax.platform_dependent(x, weight, **{kernel.platform: by_kernel}, **others)
+
+
+def _why_not(own: str, weight: SparseWeight, dtype: Any) -> str | None:
+    """Why the kernel of this device cannot be used; None where it can."""
+    if own not in KERNELS:
+        return f"there is none for {own}"
+    if not isinstance(weight, BlockSparse):
+        return "groups are dense products, which XLA does"
+    capability = str(getattr(jax.devices()[0], "compute_capability", _HOPPER))
+    if own == "gpu" and capability.partition(".")[0] != _HOPPER:
+        return f"this GPU has compute capability {capability}, not {_HOPPER}"
+    return KERNELS[own].why_not(weight.structure, dtype)
+
+
+def _spread(arrays: Any) -> str | None:
+    """Why no kernel can take arrays that lie where they do; None where one can."""
+    for array in jax.tree.leaves(arrays):
+        kind = jax.typeof(array)
+        if any(axis != AxisType.Manual for axis in kind.sharding.mesh.axis_types):
+            return "it is spread over devices, and only inside of jax.shard_map each of them has a kernel"
+        if kind.manual_axis_type.varying:
+            return "jax.shard_map cannot check kernels; give it check_vma=False"
+    return None

@@ -71,6 +71,13 @@ class BlockSparse:
         matrix = blocks.transpose(1, 2, 0, 3).reshape(along * rows, across * cols)
         return matrix[:inputs, :outputs].reshape(self.shape)
 
+    def scaled(self, factor: np.ndarray) -> "BlockSparse":
+        """The weight with each output times its factor, float64 [outputs]; rounded once."""
+        across, cols = self.structure.grid[1], self.structure.block[1]
+        factors = np.pad(factor, (0, across * cols - len(factor))).reshape(across, 1, cols)
+        each = np.repeat(factors, np.diff(self.structure.starts), axis=0)
+        return BlockSparse(jnp.asarray(np.asarray(self.values, np.float64) * each, self.dtype), self.structure)
+
     def transpose(self) -> "BlockSparse":
         """The transposed matrix, [outputs, inputs], from the same values."""
         values = jnp.take(self.values, self.structure.transposed_order, axis=0, mode="clip")

@@ -10,7 +10,8 @@ from jax import lax
 
 from jaxticket.core.errors import MaskError
 from jaxticket.kernels import backends, xla
-from jaxticket.kernels.matmul import Activation, block_matmul, finisher
+from jaxticket.kernels.finish import Activation
+from jaxticket.kernels.matmul import block_matmul, finisher
 from jaxticket.kernels.pieces import SparseWeight
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -54,14 +55,15 @@ def block_conv(
             f"x has shape {jnp.shape(x)}, the kernel {w.shape}; "
             "give images [batch, height, width, inputs] and a kernel [height, width, inputs, outputs]"
         )
-    finish, dtype = finisher(x, w, bias, activation)
+    finish = finisher(x, w, bias, activation)
+    dtype = finish.dtype
     window, strides, dilation = w.shape[:2], _pair(strides), _pair(dilation)
     x = jnp.asarray(x, dtype)
     sides = sides_of(padding, x.shape[1:3], window, strides, dilation)
     x = jnp.pad(x, ((0, 0), *sides, (0, 0)))
     if window == (1, 1):
         return block_matmul(x[:, :: strides[0], :: strides[1]], w, bias=bias, activation=activation, backend=backend)
-    backends.chosen(backend)  # a backend without convolutions of its own takes the path below
+    backends.checked(backend)  # none has convolutions of its own: they take the path below
     product = xla.row_product(jax.tree.map(lambda values: values.astype(dtype), w))
     spans = [(size - 1) * far + 1 for size, far in zip(window, dilation, strict=True)]
     height, width = ((x.shape[axis + 1] - spans[axis]) // strides[axis] + 1 for axis in (0, 1))

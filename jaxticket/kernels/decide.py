@@ -8,8 +8,10 @@ import numpy as np
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.rules import Path
+from jaxticket.kernels import backends
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.calls import Call
+from jaxticket.kernels.cost import has_window
 from jaxticket.kernels.dense_groups import DenseGroups
 from jaxticket.kernels.pieces import SparseWeight
 from jaxticket.kernels.sparsify_report import LayerReport
@@ -78,6 +80,7 @@ def decide(
         reason = f"{form_speed(best, seconds['measured'])} is measured"
         if _speedup(seconds["measured"]) < min_speedup:
             return stays(f"{reason}, {min_speedup:.2f} is needed", **seconds)
+    reason += backends.runs_by(forms[best], known[0].dtype, has_window(known[0]))
     return forms[best], LayerReport(path, best, reason, density, (array.nbytes, forms[best].nbytes), **seconds)
 
 

@@ -86,6 +86,12 @@ class DenseGroups:
             matrix = matrix.at[np.ix_(inputs, outputs)].set(values)
         return matrix.reshape(self.shape)
 
+    def scaled(self, factor: np.ndarray) -> "DenseGroups":
+        """The weight with each output times its factor, float64 [outputs]; rounded once."""
+        pairs = zip(self.structure.indices, self.values, strict=True)
+        values = [np.asarray(values, np.float64) * factor[outputs] for (_, outputs), values in pairs]
+        return DenseGroups(tuple(jnp.asarray(one, self.dtype) for one in values), self.structure)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the weight."""

@@ -1,6 +1,7 @@
 """Flax Linen models with sparse weights: their layers are left alone, and their calls intercepted."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from jaxticket.core.rules import Path
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.calls import Call, call_of, sparse_call
 from jaxticket.kernels.dense_groups import DenseGroups
+from jaxticket.kernels.fold import OnLayer, OnNorm
 from jaxticket.kernels.pieces import SparseWeight
 
 Calls = dict[Path, list[Call | str]]
@@ -42,21 +44,42 @@ def linen_calls(apply: Callable[[Any, Any], Any], variables: Any, x: Any) -> Cal
     return found
 
 
-def linen_sparse(apply: Callable[..., Any]) -> Callable[..., Any]:
+def linen_watched(apply: Callable[..., Any], on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
+    """`apply` with something in between at dense and convolutional layers and batch normalisations."""
+
+    def watch(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        if _is_layer(context):
+            return on_layer("/".join(("params", *context.module.path, "kernel")), call(*args, **kwargs))
+        # One with a mask, or with statistics that the call decides about, is left to itself.
+        if _is_norm(context) and len(args) == 1 and not kwargs:
+            return on_norm("/".join(context.module.path), context.module, args[0], call)
+        return call(*args, **kwargs)
+
+    def watched_apply(variables: Any, x: Any) -> Any:
+        with nn.intercept_methods(watch):
+            return apply(variables, x)
+
+    return watched_apply
+
+
+def linen_sparse(apply: Callable[..., Any], folded: Collection[Path] = ()) -> Callable[..., Any]:
     """`apply` for variables in which kernels of dense and convolutional layers are sparse weights.
 
     Args:
         apply: (variables, *inputs) -> anything, calling `apply` of a Linen module.
+        folded: paths of batch normalisations that return what they are given.
     """
 
     def sparse_apply(variables: Any, *args: Any, **kwargs: Any) -> Any:
-        with nn.intercept_methods(_intercept):
+        with nn.intercept_methods(functools.partial(_intercept, frozenset(folded))):
             return apply(variables, *args, **kwargs)
 
     return sparse_apply
 
 
-def _intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+def _intercept(folded: frozenset[Path], call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+    if _is_norm(context) and "/".join(context.module.path) in folded:
+        return args[0]
     if not _is_layer(context):
         return call(*args, **kwargs)
     module = context.module
@@ -80,6 +103,10 @@ def run_layer(module: Any, x: Any, kernel: SparseWeight, bias: Any) -> jax.Array
 
 def _is_layer(context: Any) -> bool:
     return type(context.module) in (nn.Dense, nn.Conv) and context.method_name == "__call__"
+
+
+def _is_norm(context: Any) -> bool:
+    return type(context.module) is nn.BatchNorm and context.method_name == "__call__"
 
 
 def _input(args: Any, kwargs: Any) -> Any:

@@ -1,6 +1,5 @@
 """Dense times sparse, with bias and activation."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,9 +7,8 @@ import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.kernels import backends, xla
+from jaxticket.kernels.finish import Activation, Finish
 from jaxticket.kernels.pieces import SparseWeight
-
-Activation = str | Callable[[jax.Array], jax.Array] | None
 
 
 def block_matmul(
@@ -35,12 +33,13 @@ def block_matmul(
         MaskError: `x` or `bias` do not fit the weight.
         ConfigError: an unknown activation, or a backend that is not available.
     """
-    finish, dtype = finisher(x, w, bias, activation)
+    finish = finisher(x, w, bias, activation)
+    dtype = finish.dtype
     inputs, outputs = matrix_of(w)
     if not jnp.ndim(x) or jnp.shape(x)[-1] != inputs:
         raise MaskError(f"x has shape {jnp.shape(x)}, the weight has {inputs} inputs; give x [..., {inputs}]")
     rows = jnp.asarray(x, dtype).reshape(-1, inputs)
-    product = backends.MATMULS[backends.chosen(backend)](rows, jax.tree.map(lambda v: v.astype(dtype), w), finish)
+    product = backends.matmul(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
     return product.reshape(*jnp.shape(x)[:-1], outputs)
 
 
@@ -53,8 +52,8 @@ def matrix_of(w: SparseWeight) -> tuple[int, int]:
     return inputs, outputs
 
 
-def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> tuple[backends.Finish, Any]:
-    """What is done with a product [rows, outputs] in its dtype of accumulation, and the dtype it then has.
+def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> Finish:
+    """What is done with a product [rows, outputs] in its dtype of accumulation.
 
     Raises:
         MaskError: `x` is no float array, or `bias` does not fit the weight.
@@ -68,16 +67,4 @@ def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> tupl
         raise MaskError(f"bias has shape {jnp.shape(bias)}, the weight has {w.shape[-1]} outputs; give one for each")
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(jnp.result_type(x), w.dtype)
-    wide = xla.accumulation(dtype)
-    shift = None if bias is None else jnp.asarray(bias, wide)[None, :]
-
-    def finish(product: jax.Array) -> jax.Array:
-        if shift is not None:
-            product = product + shift
-        if activation == "relu":
-            product = jax.nn.relu(product)
-        elif callable(activation):
-            product = activation(product)
-        return product.astype(dtype)
-
-    return finish, dtype
+    return Finish(None if bias is None else jnp.asarray(bias, xla.accumulation(dtype)), activation, dtype)

@@ -54,6 +54,10 @@ class SparseWeight(Protocol):
         """The dense products; each output is in one piece at most."""
         ...
 
+    def scaled(self, factor: np.ndarray) -> "SparseWeight":
+        """The weight with each output times its factor, float64 [outputs]; rounded once."""
+        ...
+
     def to_dense(self) -> jax.Array:
         """The weight with its zeros."""
         ...

@@ -1,5 +1,6 @@
 """A masked model that runs sparse where that is faster, and computes the same."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from jaxticket.core.masks import Mask, apply_mask, is_traced
 from jaxticket.core.rules import Path
 from jaxticket.kernels.calls import Call
 from jaxticket.kernels.decide import decide
+from jaxticket.kernels.fold import Fold, OnLayer, OnNorm, Watched, fold, foldable
 from jaxticket.kernels.pieces import SparseWeight
 from jaxticket.kernels.sparsify_report import LayerReport, Sparsified, SparsifyReport
 from jaxticket.kernels.timings import Timings, known_timings, least_seconds
@@ -35,8 +37,10 @@ class _Model(NamedTuple):
     apply: Callable[..., Any]
     calls: Callable[[Any, Any], dict[Path, list[Call | str]]]
     """(variables, x) -> the calls of each layer."""
-    sparse: Callable[[Any, Weights], tuple[Any, Callable[..., Any]]]
-    """(variables, weights) -> variables with them, and the function that takes those."""
+    sparse: Callable[[Any, Weights, Mapping[Path, Fold]], tuple[Any, Callable[..., Any]]]
+    """(variables, weights, what is folded into them) -> variables with them, and the function that takes those."""
+    watched: Watched
+    """What finds batch normalisations to fold."""
 
 
 def sparsify(
@@ -48,6 +52,7 @@ def sparsify(
     block: tuple[int, int] = (16, 128),
     min_speedup: float = 1.05,
     shrink: bool = True,
+    fold_norms: bool = False,
     measure: bool = False,
     timings: Timings | None = None,
 ) -> Sparsified:
@@ -68,6 +73,8 @@ def sparsify(
         block: (inputs, outputs) of the blocks; best those of the pruner.
         min_speedup: by how much a sparse layer must be faster; 0 converts all that can be.
         shrink: whether channels are cut out.
+        fold_norms: whether a batch normalisation that alone reads the output of a sparse layer becomes part of its
+            weights and bias. For inference: there is nothing left of it to train.
         measure: also measures every layer that seems worth it, and keeps it dense if it is not faster by `min_speedup`
             in fact; at the end the whole model is measured, and stays dense if it is slower. Takes a second or two for
             each layer.
@@ -105,15 +112,24 @@ def sparsify(
         if weight is not None:
             weights[path] = weight
 
+    folds: dict[Path, Fold] = {}
+    if fold_norms and weights:
+        weights, folds = fold(small, weights, foldable(found.watched, small, sample, weights))
+        layers = [
+            dataclasses.replace(layer, reason=f"{layer.reason}, with {folds[layer.path].norm} folded in")
+            if layer.path in folds
+            else layer
+            for layer in layers
+        ]
     dense = jax.jit(found.apply)
-    new, apply = found.sparse(small, weights)
+    new, apply = found.sparse(small, weights, folds)
     difference = _difference(dense(masked, sample), jax.jit(apply)(new, sample), calls)
     seconds = None
     if measure:
         seconds = _measured(dense, masked, apply, new, sample)
         if weights and seconds[1] > seconds[0] and min_speedup > 0:
             layers = [_as_dense(layer) for layer in layers]
-            new, apply = found.sparse(small, {})
+            new, apply = found.sparse(small, {}, {})
             seconds = _measured(dense, masked, apply, new, sample)
     return Sparsified(
         new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds)
@@ -123,7 +139,7 @@ def sparsify(
 def _linen(model: Any, variables: Any) -> tuple[_Model, Any] | None:
     from flax import linen as nn
 
-    from jaxticket.kernels.linen import linen_calls, linen_sparse
+    from jaxticket.kernels.linen import linen_calls, linen_sparse, linen_watched
     from jaxticket.structure.shrinking.resized import resized
 
     if not isinstance(model, nn.Module):
@@ -134,16 +150,26 @@ def _linen(model: Any, variables: Any) -> tuple[_Model, Any] | None:
         )
     apply = resized(lambda variables, *inputs, **how: model.apply(variables, *inputs, **how))
 
-    def sparse(variables: Any, weights: Weights) -> tuple[Any, Callable[..., Any]]:
-        return paths.replace(variables, weights), linen_sparse(apply)
+    def sparse(variables: Any, weights: Weights, folds: Mapping[Path, Fold]) -> tuple[Any, Callable[..., Any]]:
+        new = paths.replace(variables, weights)
+        for path, one in folds.items():
+            *parents, _ = path.split("/")
+            node = new
+            for name in parents:
+                node = node[name]
+            node["bias"] = one.bias
+        return new, linen_sparse(apply, {one.norm for one in folds.values()})
 
-    return _Model(apply, lambda variables, x: linen_calls(apply, variables, x), sparse), variables
+    def watched(on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
+        return linen_watched(apply, on_layer, on_norm)
+
+    return _Model(apply, lambda variables, x: linen_calls(apply, variables, x), sparse, watched), variables
 
 
 def _nnx(model: Any, variables: Any) -> tuple[_Model, Any] | None:
     from flax import nnx
 
-    from jaxticket.kernels.nnx_layers import nnx_calls, nnx_sparse
+    from jaxticket.kernels.nnx_layers import nnx_calls, nnx_sparse, nnx_watched
 
     if not isinstance(model, nnx.Module):
         return None
@@ -156,14 +182,17 @@ def _nnx(model: Any, variables: Any) -> tuple[_Model, Any] | None:
     def merged(graph: Any, state: Any) -> Any:
         return fit_nnx(nnx.merge(graph, state, copy=True))
 
-    def sparse(state: Any, weights: Weights) -> tuple[Any, Callable[..., Any]]:
-        graph_of_it, new = nnx.split(nnx_sparse(merged(graph, state), weights))
+    def sparse(state: Any, weights: Weights, folds: Mapping[Path, Fold]) -> tuple[Any, Callable[..., Any]]:
+        graph_of_it, new = nnx.split(nnx_sparse(merged(graph, state), weights, folds))
         return new, lambda state, x: nnx.merge(graph_of_it, state, copy=True)(x)
 
     def apply(state: Any, x: Any) -> Any:
         return merged(graph, state)(x)
 
-    return _Model(apply, lambda state, x: nnx_calls(merged(graph, state), x), sparse), state
+    def watched(on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
+        return lambda state, x: nnx_watched(merged(graph, state), on_layer, on_norm)(x)
+
+    return _Model(apply, lambda state, x: nnx_calls(merged(graph, state), x), sparse, watched), state
 
 
 def _refuse(model: Any) -> Any:

@@ -1,0 +1,114 @@
+"""Dense times block-sparse on an NVIDIA GPU of the Hopper generation: how it is cut, and the call of its kernel.
+
+Blocks of 64 inputs are read from `x` as it is. For smaller ones `x` is transposed, so that what is gathered are whole
+rows of it, which fill up the 64 inputs of a step without gaps.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.kernels.gpu_kernel import BOX_ROWS, DEPTH, WORKERS, Plan, kernel
+from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels.work_list import WorkList, work_list
+
+_PROCESSORS = 132
+"""Of an H100 or H200."""
+
+
+def why_not(structure: BlockStructure, dtype: Any) -> str | None:
+    """Why there is no GPU kernel for a weight; None where there is one."""
+    name, (inputs, outputs) = jnp.dtype(dtype).name, structure.block
+    if name not in ("bfloat16", "float16"):
+        return f"{name} is neither bfloat16 nor float16"
+    if inputs not in (16, 32, 64) or outputs not in (64, 128):
+        return f"blocks are {inputs}x{outputs}, neither of 16, 32 or 64 inputs nor of 64 or 128 outputs"
+    return None
+
+
+def plan_of(structure: BlockStructure, rows: int) -> Plan:
+    """The cut of a product with so many rows."""
+    tile = 256 if rows > 128 else 128
+    group = DEPTH // structure.block[0]
+    tiles = -(-rows // tile) * structure.grid[1]
+    return Plan(tile, 4, group, group > 1, min(_PROCESSORS, tiles))
+
+
+def product(
+    x: jax.Array,
+    values: jax.Array,
+    bias: jax.Array,
+    *,
+    structure: BlockStructure,
+    relu: bool,
+    dtype: Any,
+    plan: Plan | None = None,
+    interpret: Any = None,
+) -> jax.Array:
+    """`x @ weight + bias`, perhaps at least zero, by the kernel.
+
+    Args:
+        x: [rows, inputs], bfloat16 or float16.
+        values: [blocks, inputs of a block, outputs of a block] of the dtype of `x`.
+        bias: float32 [outputs].
+        structure: of the weight; `why_not` has no objection to it.
+        relu: whether negative results become zero.
+        dtype: of the result, that of `x` or float32; sums are in float32.
+        plan: how it is cut; None is `plan_of`.
+        interpret: simulation, `pallas.mosaic_gpu.InterpretGPUParams`, or None.
+
+    Returns:
+        [rows, outputs].
+    """
+    from jax.experimental.pallas import mosaic_gpu as plgpu
+
+    rows, inputs, outputs = x.shape[0], *structure.matrix
+    if not rows:
+        return jnp.zeros((0, outputs), dtype)
+    plan = plan or plan_of(structure, rows)
+    along, across = structure.grid
+    height, cols = structure.block
+    steps = work_list(structure, plan.group, 0)
+    tiles = -(-rows // plan.rows)
+    x = jnp.pad(x, ((0, tiles * plan.rows - rows), (0, along * height - inputs)))
+    bias = jnp.pad(bias, (0, across * cols - outputs))
+    weights = steps.packed(values)
+    if not steps.steps:  # an array without elements cannot be passed
+        weights = jnp.zeros((DEPTH, cols), x.dtype)
+    box = (BOX_ROWS, 128 // jnp.dtype(dtype).itemsize)
+    slot = (DEPTH, plan.rows) if plan.turned else (plan.rows, DEPTH)
+    call = plgpu.kernel(
+        functools.partial(kernel, plan=plan, height=height, tiles=tiles, relu=relu, simulated=interpret is not None),
+        out_type=jax.ShapeDtypeStruct((tiles * plan.rows, across * cols), dtype),
+        grid=(plan.processors,),
+        grid_names=("processor",),
+        num_threads=WORKERS + 1,
+        thread_name="thread",
+        scratch_types=[
+            plgpu.SMEM((plan.slots, *slot), x.dtype, transforms=_swizzled(x.dtype)),
+            plgpu.SMEM((plan.slots, DEPTH, cols), x.dtype, transforms=_swizzled(x.dtype)),
+            plgpu.SMEM((WORKERS, 2, *box), dtype, transforms=_swizzled(dtype)),
+            plgpu.Barrier(num_arrivals=plan.group + 1, num_barriers=plan.slots),
+            plgpu.Barrier(num_arrivals=WORKERS, num_barriers=plan.slots),
+        ],
+        compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
+        **({} if interpret is None else {"interpret": interpret}),
+    )
+    tables = [jnp.asarray(table) for table in _tables(steps)]
+    return call(x.T if plan.turned else x, weights, bias, *tables)[:rows, :outputs]
+
+
+def _swizzled(dtype: Any) -> tuple[Any, ...]:
+    """How a matrix lies in shared memory: tiles of 8 rows of 128 bytes, whose parts are exchanged."""
+    from jax.experimental.pallas import mosaic_gpu as plgpu
+
+    return plgpu.TilingTransform((8, 128 // jnp.dtype(dtype).itemsize)), plgpu.SwizzleTransform(128)
+
+
+def _tables(steps: WorkList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Input blocks of all steps, first step of each output block, output blocks by falling number of steps; int32."""
+    order = np.argsort(-np.diff(steps.starts), kind="stable").astype(np.int32)
+    return steps.inputs if steps.steps else np.zeros(1, np.int32), steps.starts, order
