@@ -18,6 +18,7 @@ from jaxticket.core.scopes import empty_layers
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.experiments.rescaling import rescaled
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import Job, pass_on, train_questions, way_of
@@ -159,7 +160,8 @@ class Lab(Setting):
     ) -> Trained:
         """A network trained from `start` under `mask`, evaluated on all splits.
 
-        Within `for_each_seed` it may be trained side by side with those of the other seeds.
+        Within `for_each_seed` it may be trained side by side with those of the other seeds. The aids of the options
+        help it; those that act in the network follow the step, and learned scales are for runs from step 0 on.
 
         Args:
             start: the starting weights; pruned ones are set to zero.
@@ -174,7 +176,12 @@ class Lab(Setting):
             train: how, where that is not `config.train`.
             noise: names another draw of the order and the augmentation of the same seed.
         """
-        train = train or self.options.train
+        aids = self.options.aids
+        train = aids.training(train or self.options.train)
+        self.aid_of(train)  # refused in a plan too
+        given = start
+        if aids.lrsi and not start_step:
+            start = self.rescaled(start, mask, train, seed=seed)
         work = f"{self.duration_of(train).total_steps - start_step:,} steps"
         config = {
             **self.network_key(),
@@ -190,6 +197,8 @@ class Lab(Setting):
             config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
         if save_epochs:
             config["save_epochs"] = sorted(save_epochs)
+        if aids.key():
+            config["aids"] = aids.key()
         if watch:
             config["watch"] = {type(watch).__name__: dataclasses.asdict(watch)}
         inputs = {"start": start.key, "mask": mask.key}
@@ -210,7 +219,37 @@ class Lab(Setting):
                 train=train,
             )
             (stage,) = ask([job], alone=train_questions)
-        return Trained(stage, {"last": "last", "best_val": "best"}[train.select])
+        return Trained(stage, {"last": "last", "best_val": "best"}[train.select], None if start is given else start)
+
+    def rescaled(self, start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
+        """`start` with a learned scale for each tensor, by `config.aids.scales`; zero where pruned.
+
+        Args:
+            start: the weights to scale.
+            mask: what is kept.
+            train: whose batch size is used.
+            seed: of the order of the images.
+        """
+        scales = self.options.aids.scales
+
+        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+            self.interrupts.check()
+            weights = start.load()
+            found = rescaled(self, weights, mask.load(), scales, train, _key(seed, "lrsi"))
+            write_weights(folder / "weights.safetensors", Weights(found.params, weights.model_state))
+            ends = {"lowered": [float(found.lowered[0]), float(found.lowered[-1])]}
+            return ["weights.safetensors"], {
+                "scales": found.scales,
+                "constrained": int(found.constrained.sum()),
+                **ends,
+            }
+
+        config = {**self.network_key(), "data": chosen(self.options.data), "scales": chosen(scales), "seed": seed}
+        config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+        inputs = {"start": start.key, "mask": mask.key}
+        work = f"{scales.iterations} iterations"
+        stage = self.cache.stage("lrsi", 1, config, inputs, run, label=f"scales, seed {seed}", work=work)
+        return WeightsRef(stage, "weights")
 
     def prune(
         self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
@@ -325,7 +364,7 @@ class Lab(Setting):
             seed: the replicate.
             trained: the network.
             mask: what was kept.
-            start: the weights that training started from.
+            start: the weights that were given to training.
             case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`; part of the row and of the
                 ticket's label.
             ticket: False for networks nobody would take away, such as controls.
@@ -333,7 +372,16 @@ class Lab(Setting):
         """
         if self._record is not None:
             self._record.add(
-                self, branch, level, seed, trained, mask, start, case=case or {}, ticket=ticket, facts=facts or {}
+                self,
+                branch,
+                level,
+                seed,
+                trained,
+                mask,
+                trained.start or start,
+                case=case or {},
+                ticket=ticket,
+                facts=facts or {},
             )
 
     def note(self, section: str, entry: Any) -> None:

@@ -6,6 +6,7 @@ import re
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data.options import DataOptions
+from jaxticket.experiments.aid_options import AidOptions, check_aids
 from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.models.options import ModelOptions
 from jaxticket.training.options import TrainOptions
@@ -21,21 +22,28 @@ class ExperimentOptions:
         seed: shorthand for a single seed; replaces `seeds`.
         replicates: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device of its
             own (`devices`); `auto` takes what should be fastest. Results are equal to float tolerance.
+        writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
+        profile_steps: how many steps of training are traced, at least, into `profile/`; 0 for no trace.
         data: the data set.
         model: the network.
         train: every training run of the experiment.
+        aids: what helps networks while they train; all are off by default.
     """
 
     name: str = option("", hashed=False)
     seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
     seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
     replicates: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
+    writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), hashed=False)
+    profile_steps: int = option(0, minimum=0, hashed=False)
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
+    aids: AidOptions = AidOptions()
 
     def check(self, where: str) -> None:
         """Refuses what the parts cannot see by themselves."""
+        check_aids(self.aids, self.train)
         if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
             raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
         if not self.seeds:

@@ -94,7 +94,9 @@ class Record:
         if lab.options.model == self._options.model:
             self.summary["model"]["prunable"] = statistics["total"]
         label = "-".join([f"{branch}-{level}-{seed}", *(f"{name}{value}" for name, value in case.items())])
-        ticket = ticket and statistics["kept"] < statistics["total"]
+        # A network whose aids stayed is none that its mask and the plain network could bring back.
+        stays = lab.options.aids.stays
+        ticket = ticket and statistics["kept"] < statistics["total"] and not stays
         row = {
             "branch": branch,
             "level": level,
@@ -115,6 +117,7 @@ class Record:
             "ticket": label if ticket else None,
             "kept": statistics["kept"],
             "layer_sparsity": statistics["layer_sparsity"],
+            **({"permanent_aids": True} if stays else {}),
             **case,
             **facts,
         }

@@ -19,6 +19,7 @@ from jaxticket.experiments.method_options import (
 from jaxticket.experiments.options import ExperimentOptions, ImpExperiment, TrainExperiment
 from jaxticket.experiments.sanity_options import SanityExperiment
 from jaxticket.experiments.structured_options import StructuredExperiment
+from jaxticket.experiments.tost_options import TostExperiment
 from jaxticket.experiments.transfer_options import TransferExperiment
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _EXPERIMENTS = {
         Experiment("early_bird", EarlyBirdExperiment),
         Experiment("colt", ColtExperiment),
         Experiment("transfer", TransferExperiment),
+        Experiment("tost", TostExperiment),
     )
 }
 

@@ -12,8 +12,11 @@ from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.record import Record
 from jaxticket.experiments.registry import Experiment
 from jaxticket.experiments.stages import Stage
+from jaxticket.experiments.watching import onlookers
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.progress import Progress, Quiet
+from jaxticket.training.several import Several
+from jaxticket.training.writers import check_writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,7 @@ def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path)
     Raises:
         ConfigError: the experiment cannot be run as asked.
     """
+    check_writers(options.writers)
     lab = Lab(options, workdir / "stages", execute=False)
     experiment.load()(lab, options)
     return Plan(experiment_folder(experiment, options, workdir), list(lab.cache.asked.values()), lab)
@@ -83,7 +87,8 @@ def run_experiment(
         record = Record(plan.folder, experiment.name, options, config_hash(experiment.name, options), command)
     except OSError as error:
         raise ConfigError(f"--workdir={str(workdir)!r}: cannot be written to ({error.strerror})") from error
-    shown = progress(len(plan.networks)) if progress else Quiet()
+    watching = onlookers(options, plan.folder)
+    shown = Several([progress(len(plan.networks)) if progress else Quiet(), *watching])
     try:
         lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
         record.describe(lab)

@@ -12,7 +12,10 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.options import chosen
 from jaxticket.data.dataset import Dataset
+from jaxticket.experiments.aid_options import AidOptions
+from jaxticket.experiments.aids import NetworkAid
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
@@ -20,17 +23,30 @@ from jaxticket.training.trainer import Duration, Trainer
 
 
 class Setting:
-    """What follows from an experiment's options; what is heavy is made when it is first needed."""
+    """What follows from an experiment's options; what is heavy is made when it is first needed.
+
+    Attributes:
+        options: of the experiment.
+        scaling_steps: the compiled work of learning scales, by its options.
+    """
 
     def __init__(self, options: ExperimentOptions) -> None:
         self.options = options
-        self._trainers: dict[TrainOptions, Trainer] = {}
+        self._trainers: dict[tuple[TrainOptions, AidOptions | None], Trainer] = {}
+        self._aids: dict[int, NetworkAid] = {}
+        self.scaling_steps: dict[LrsiOptions, Any] = {}
         self._joint_trainers: dict[tuple[Trainer, ...], Trainer] = {}
         self._lender: Setting | None = None
 
     def share_data(self, other: "Setting") -> None:
-        """Uses the data of another setting, whose options of the data are the same, instead of reading it again."""
+        """Uses the data of another setting, whose options of the data are the same, instead of reading it again.
+
+        Where the network is the same too, so is the compiled work.
+        """
         self._lender = other
+        same_dtype = self.options.train.compute_dtype == other.options.train.compute_dtype
+        if self.options.model == other.options.model and same_dtype:
+            self._trainers, self.scaling_steps = other._trainers, other.scaling_steps
 
     @functools.cached_property
     def spec(self) -> data.DatasetSpec:
@@ -83,11 +99,26 @@ class Setting:
         return self.trainer_of(self.options.train)
 
     def trainer_of(self, train: TrainOptions) -> Trainer:
-        """The compiled step of runs by other options, shared by all of them."""
-        if train not in self._trainers:
+        """The compiled step of runs by other options, shared by all of them; with what `config.aids` does in it."""
+        key = train, self.options.aids.in_network
+        if key not in self._trainers:
             apply = functools.partial(models.apply_model, self.model)
-            self._trainers[train] = Trainer(apply, self.dataset, train, self.options.data.augment)
-        return self._trainers[train]
+            aid = self.aid_of(train)
+            self._trainers[key] = Trainer(apply, self.dataset, train, self.options.data.augment, aid)
+        return self._trainers[key]
+
+    def aid_of(self, train: TrainOptions) -> NetworkAid | None:
+        """What acts in the network while it trains, None where nothing does.
+
+        Raises:
+            ConfigError: the network cannot be helped so.
+        """
+        options, steps = self.options.aids.in_network, self.duration_of(train).total_steps
+        if options is None:
+            return None
+        if steps not in self._aids:
+            self._aids[steps] = NetworkAid(self.model, self.image_shape, options, steps)
+        return self._aids[steps]
 
     def joint_trainer(self, settings: Sequence["Setting"], train: TrainOptions) -> Trainer:
         """The trainer of runs in several settings of one network: `trainer_of` where all have the same data."""
@@ -97,7 +128,8 @@ class Setting:
         if trainers not in self._joint_trainers:
             apply = functools.partial(models.apply_model, self.model)
             datasets = [setting.dataset for setting in settings]
-            self._joint_trainers[trainers] = JointTrainer(apply, datasets, train, self.options.data.augment)
+            augment, aid = self.options.data.augment, self.aid_of(train)
+            self._joint_trainers[trainers] = JointTrainer(apply, datasets, train, augment, aid)
         return self._joint_trainers[trainers]
 
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:

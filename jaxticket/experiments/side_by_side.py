@@ -61,7 +61,8 @@ class Job:
         through.
         """
         trainer = self.trainer
-        compiled = id(trainer) if trainer.streams else (digest(self.lab.network_key(), 12), self.train, trainer.batches)
+        network = (digest(self.lab.network_key(), 12), self.lab.options.aids.in_network)
+        compiled = id(trainer) if trainer.streams else (network, self.train, trainer.batches)
         return compiled, self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch
 
     @property

@@ -14,10 +14,12 @@ class Trained:
     Attributes:
         stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies.
         select: which weights count, `last` or `best`.
+        start: the weights that it began with, where they are not those that were given.
     """
 
     stage: Stage
     select: str
+    start: WeightsRef | None = None
 
     @property
     def weights(self) -> WeightsRef:

@@ -1,4 +1,4 @@
-"""Aids for training a sparse network: soft activations, label smoothing, learned initial scales, their schedules."""
+"""Aids for training a sparse network: soft activations, ghost skips, label smoothing, learned scales, schedules."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,9 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.recipes.annealing import annealed as annealed
     from jaxticket.recipes.annealing import soft_phase as soft_phase
+    from jaxticket.recipes.ghost_skips import ghost_parameters as ghost_parameters
+    from jaxticket.recipes.ghost_skips import ghost_plan as ghost_plan
+    from jaxticket.recipes.ghost_skips import with_ghosts as with_ghosts
     from jaxticket.recipes.learned_scales import Rescaled as Rescaled
     from jaxticket.recipes.learned_scales import lrsi as lrsi
     from jaxticket.recipes.learned_scales import rescale as rescale
@@ -18,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "annealing": ("annealed", "soft_phase"),
+        "ghost_skips": ("ghost_parameters", "ghost_plan", "with_ghosts"),
         "learned_scales": ("Rescaled", "lrsi", "rescale"),
         "lrsi_options": ("LrsiOptions",),
         "smoothing": ("smoothed_targets",),

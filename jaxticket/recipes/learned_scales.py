@@ -17,7 +17,15 @@ from jaxticket.core.rules import Path
 from jaxticket.core.sensitivity import ApplyFn, Batches
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import initial_state
-from jaxticket.recipes.scaling import CONSTRAINT, Loss, mean_cross_entropy, scaled_leaves, scaling_step, times
+from jaxticket.recipes.scaling import (
+    CONSTRAINT,
+    Loss,
+    ScalingStep,
+    mean_cross_entropy,
+    scaled_leaves,
+    scaling_step,
+    times,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +100,9 @@ def rescale(
     batches: Batches,
     options: LrsiOptions,
     loss: Loss = mean_cross_entropy,
+    step: ScalingStep | None = None,
 ) -> Rescaled:
-    """`lrsi` with a record of what it did, and for any loss.
+    """`lrsi` with a record of what it did, for any loss, and, if it is given the compiled work, without compiling.
 
     Args:
         apply_fn: as for `lrsi`, and so are the next three.
@@ -102,6 +111,7 @@ def rescale(
         batches: (x, labels) pairs.
         options: of the method.
         loss: (logits float32 [batch, classes], labels) -> one number, a mean over the batch.
+        step: the jitted `scaling_step` of `apply_fn`, `options` and `loss`; None makes it.
 
     Raises:
         MaskError: a mask that does not fit `params`, or too few batches.
@@ -109,7 +119,7 @@ def rescale(
     """
     check_fit(params, mask)
     sparse = mask if options.order == "mask_first" else {}
-    step = jax.jit(scaling_step(apply_fn, options, loss))
+    step = step or jax.jit(scaling_step(apply_fn, options, loss))
     state = initial_state(len(scaled_leaves(params)))
     source = _endless(batches, options.iterations * (3 if options.overlap else 4))
     record: list[tuple[float, float, bool]] = []

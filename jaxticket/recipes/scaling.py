@@ -54,9 +54,11 @@ class Slopes:
     goal: jax.Array
 
 
-def scaling_step(
-    apply_fn: ApplyFn, options: LrsiOptions, loss: Loss = mean_cross_entropy
-) -> Callable[[ScaleState, Any, Mask, tuple[Any, ...]], tuple[ScaleState, Slopes]]:
+# (scales, params, mask, batches) -> (scales, what was found).
+ScalingStep = Callable[[ScaleState, Any, Mask, tuple[Any, ...]], tuple[ScaleState, Slopes]]
+
+
+def scaling_step(apply_fn: ApplyFn, options: LrsiOptions, loss: Loss = mean_cross_entropy) -> ScalingStep:
     """One iteration as a pure function, to be jitted, scanned or vmapped.
 
     Returns:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
 from jaxticket.report.sections.accuracy import accuracy
+from jaxticket.report.sections.aids import aids
 from jaxticket.report.sections.controls import controls
 from jaxticket.report.sections.correlation import correlation
 from jaxticket.report.sections.costs import costs
@@ -23,6 +24,7 @@ from jaxticket.report.sections.provenance import provenance
 from jaxticket.report.sections.rates import rates
 from jaxticket.report.sections.rounds import rounds
 from jaxticket.report.sections.section import Section, render
+from jaxticket.report.sections.silence import silence
 from jaxticket.report.sections.structure import structure
 from jaxticket.report.sections.table import table
 from jaxticket.report.sections.verdict import verdict
@@ -35,6 +37,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     verdict,
     winning,
     headline,
+    aids,
     emergence,
     draws,
     rates,
@@ -49,6 +52,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     correlation,
     instability,
     overlap,
+    silence,
     curves,
     layers,
     table,
@@ -60,6 +64,7 @@ TITLES = {
     "imp": "Iterative magnitude pruning",
     "sanity": "Sanity checks",
     "structured": "Structurally sparse tickets",
+    "tost": "Sparse training with aids",
     "train": "Training",
     "transfer": "Tickets on another data set",
 }

@@ -238,9 +238,9 @@ def _key(value: Any, where: str) -> tuple[str, int, int]:
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
         if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
             raise JaxticketError(f"{where}: {name} is {value.get(name)!r}; must be {_ALLOWED[kind]}")
-    source = value.get("source")  # of a ticket that was transferred: each series of them is a branch of its own
-    branch = f"{value['branch']} {source}" if isinstance(source, str) else value["branch"]
-    return branch, value["level"], value["seed"]
+    # The source of a ticket that was transferred, or the aids of a training: each of them is a branch of its own.
+    parts = [value["branch"], *(value[name] for name in ("source", "aids") if isinstance(value.get(name), str))]
+    return " ".join(parts), value["level"], value["seed"]
 
 
 _ALLOWED = {str: "a string", int: "a whole number"}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jaxticket.report import aided
 from jaxticket.report.decision import read_decision
 from jaxticket.report.early_birds import emergences, kept_channels, mask_distances
 from jaxticket.report.findings import correlations, instabilities, overlaps
@@ -23,10 +24,11 @@ def make_tables(study: Study) -> dict[str, str]:
     `rows.csv` has every row with its fields that are single values. Studies that have them also get `correlation.csv`,
     `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`, or `structure.csv` and
     `winners.csv`, or `emergence.csv`, `channels.csv` and `mask_distance_p<ratio>.csv`, or `agreement.csv` and
-    `rounds.csv`. Numbers are written in full; what is not known is an empty field.
+    `rounds.csv`, or `aids.csv`, `silence.csv`, `silent_filters.csv` and `activation_masks.csv`. Numbers are written in
+    full; what is not known is an empty field.
     """
     tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study), **_early(study)}
-    tables |= _partitions(study)
+    tables |= _partitions(study) | _aided(study)
     return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
 
 
@@ -124,6 +126,28 @@ def _partitions(study: Study) -> dict[str, list[Sequence[Any]]]:
     columns = ("sparsity", "branch", "n", "rounds", "test_accuracy")
     rounds = [columns, *(tuple(getattr(entry, name) for name in columns) for entry in reached(study))]
     return {"agreement": agreement, "rounds": rounds}
+
+
+def _aided(study: Study) -> dict[str, list[Sequence[Any]]]:
+    """A line for each cell; for each layer of a look, and of a mask; and for each mask its distances to all others."""
+    of_difference = ("difference", "difference_low", "difference_high", "difference_n")
+    cells: list[Sequence[Any]] = [("source", "sparsity", "aids", "accuracy", "low", "high", "n", *of_difference)]
+    for one in aided.cells(study):
+        found = [(had.mean, had.low, had.high, had.n) if had else (None,) * 4 for had in (one.accuracy, one.difference)]
+        cells.append((one.source, one.sparsity, one.name, *found[0], *found[1]))
+    silence: list[Sequence[Any]] = [("activation", "epoch", "layer", "zero", "near_zero", "dead")]
+    for one in aided.silences(study):
+        silence += [(one.activation, one.epoch, layer, *rates) for layer, rates in one.layers.items()]
+    filters: list[Sequence[Any]] = [("activation", "sparsity", "layer", "filters", "empty")]
+    for one in aided.filters(study):
+        filters += [(one.activation, one.sparsity, path, *counts) for path, counts in one.layers.items()]
+    tables = {"aids": cells, "silence": silence, "silent_filters": filters}
+    distances = aided.mask_distances(study)
+    if distances is not None:
+        names = [f"{kind} {sparsity}" for kind, sparsity in distances.names]
+        lines = [(name, *line.tolist()) for name, line in zip(names, distances.matrix, strict=True)]
+        tables["activation_masks"] = [("mask", *names), *lines]
+    return tables
 
 
 def _csv(*lines: Iterable[Any]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from jaxticket.training.aids import Aid as Aid
     from jaxticket.training.early_stopping import EarlyStopping as EarlyStopping
     from jaxticket.training.fits import Fit as Fit
     from jaxticket.training.interrupts import InterruptedRun as InterruptedRun
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "aids": ("Aid",),
         "early_stopping": ("EarlyStopping",),
         "fits": ("Fit",),
         "loop": ("fit",),

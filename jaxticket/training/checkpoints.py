@@ -39,6 +39,10 @@ class Checkpoints:
             force=True,
         )
 
+    def latest_step(self) -> int | None:
+        """The step of the newest checkpoint, or None when there is none."""
+        return self._manager.latest_step()
+
     def restore_latest(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest checkpoint as (arrays, info), or None when there is none.
 

@@ -9,9 +9,11 @@ import optax
 
 from jaxticket.data.pipeline import epoch_order
 from jaxticket.parallel.layouts import Layout
+from jaxticket.training.aids import AT_THE_END, Aid, split_off
 from jaxticket.training.batches import Batches, Epoch
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.state import Weights
 from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
 from jaxticket.training.watches import Watch
 
@@ -34,6 +36,7 @@ class Compiled:
         images: int,
         *,
         own_data: bool = False,
+        aid: Aid | None = None,
     ) -> None:
         # Replicates share the images, unless the data is their own; the order in which they see them always is.
         self._data_axis = 0 if own_data else None
@@ -42,6 +45,7 @@ class Compiled:
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._apply, self._optimizer, self._schedule = apply, optimizer, schedule
         self._batches, self._options, self._images = batches, options, images
+        self._aid = aid
         self._made: dict[Any, Any] = {}
 
     def step(self, layout: Layout, rule: MaskUpdate | None) -> Any:
@@ -71,7 +75,8 @@ class Compiled:
         """(params, model_state, split, first, last, sums) -> sums."""
 
         def make() -> Any:
-            evaluate = layout.map(make_evaluation(self._apply, self._batches), (0, 0, self._data_axis, None, None, 0))
+            evaluation = make_evaluation(self._evaluated(), self._batches)
+            evaluate = layout.map(evaluation, (0, 0, self._data_axis, None, None, 0))
             return jax.jit(self._counted("evaluate", evaluate))
 
         return self._once(("evaluate", layout), make)
@@ -80,7 +85,7 @@ class Compiled:
         """(state, epoch) -> the gradients of the next batch."""
 
         def make() -> Any:
-            gradients = make_gradients(self._apply, self._batches, self._options)
+            gradients = make_gradients(self._apply, self._batches, self._options, self._aid)
             return jax.jit(layout.map(gradients, (0, self._epoch_axes)))
 
         return self._once(("gradients", layout), make)
@@ -110,7 +115,22 @@ class Compiled:
         return self._once(("choose", layout), lambda: jax.jit(layout.map(choose, (0, 0, 0))))
 
     def _plain_step(self, rule: MaskUpdate | None) -> Step:
-        return make_step(self._apply, self._optimizer, self._schedule, self._batches, self._options, rule)
+        parts = (self._apply, self._optimizer, self._schedule, self._batches, self._options)
+        return make_step(*parts, rule, self._aid)
+
+    def _evaluated(self) -> ApplyFn:
+        """The network as it is evaluated: the plain one, and with its aid where that stays."""
+        aid = self._aid
+        if aid is None or aid.steps is not None:
+            return self._apply
+
+        def apply(params: Any, model_state: Any, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
+            plain, own = split_off(Weights(params, model_state))
+            step = jnp.int32(AT_THE_END)
+            logits, *_ = aid.apply(own or Weights({}, {}), *plain, images, step, train=train)
+            return logits, model_state
+
+        return apply
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._made:

@@ -42,8 +42,7 @@ def end_of_epoch(
     """
     scores: list[Any] = [None] * len(infos)
     if due:
-        weights = Weights(state.params, state.model_state)
-        scores = trainer.evaluate_each(weights, "val", len(infos), layout)
+        scores = trainer.evaluate_each(trainer.weights(state), "val", len(infos), layout)
     rate = float(trainer.learning_rate(step - 1))
     better = []
     for info, total, score in zip(infos, layout.fetch(sums), scores, strict=True):

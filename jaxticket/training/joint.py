@@ -10,6 +10,7 @@ from jaxticket.data.dataset import Dataset
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import epoch_order
 from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.training.aids import Aid
 from jaxticket.training.batches import DeviceSplit, Epoch
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.step import ApplyFn
@@ -24,6 +25,7 @@ class JointTrainer(Trainer):
         datasets: one for each replicate, in memory, with images of one shape and as many steps in an epoch.
         options: of all.
         augment: of all.
+        aid: of all.
 
     Raises:
         ConfigError: their epochs have different lengths.
@@ -37,8 +39,9 @@ class JointTrainer(Trainer):
         datasets: Sequence[Dataset],
         options: TrainOptions,
         augment: AugmentOptions | None = None,
+        aid: Aid | None = None,
     ) -> None:
-        super().__init__(apply, datasets[0], options, augment)
+        super().__init__(apply, datasets[0], options, augment, aid)
         self._datasets = tuple(datasets)
         lengths = {Duration.of(options, dataset.train.size).steps_per_epoch for dataset in datasets}
         if len(lengths) > 1:

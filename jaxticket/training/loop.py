@@ -3,6 +3,7 @@
 There is one loop. It trains any number of networks in lockstep, each as if it were alone; usually there is only one.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -89,7 +90,8 @@ def fit_side_by_side(
         start_step: where the schedule and the data order begin (rewinding with the remaining schedule).
         snapshot_steps: steps after which the snapshots are given away.
         save_epochs: epochs, counted from 1, after which the weights and the best so far are given away.
-        mask_update: how the masks change on the way; until it is done no weights count as the best. None: they stay.
+        mask_update: how the masks change on the way; until it is done, and until an aid of the trainer has ended, no
+            weights count as the best. None: they stay.
         watch: what looks at the networks on the way.
         folder: where checkpoints live; what is found there is continued. None makes none.
         progress: told what happens.
@@ -112,7 +114,9 @@ def fit_side_by_side(
     state = layout.join(begin)
     sums = trainer.zero_sums(len(starts), layout)
     order_key = layout.join([start.keys.order for start in starts])
-    saver = Saver(folder)
+    saver, aid_end = Saver(folder), trainer.aid_end
+    if aid_end is not None and saver.saved_step() >= aid_end:
+        state = dataclasses.replace(state, aid=None)
     state, sums, best, infos = saver.restore(state, sums, trainer.copy(state), [RunInfo() for _ in starts])
     step = int(layout.fetch(state.step)[0])
     begun, offset = time.monotonic(), infos[0].seconds
@@ -125,9 +129,10 @@ def fit_side_by_side(
     progress.start(_together(labels), steps=duration.total_steps, done=step)
     chunk = trainer.steps_per_dispatch(state.params, layout)
     updates = mask_update.steps(duration.total_steps) if mask_update else range(0)
-    settled = max(updates, default=0)
+    settled = max((*updates, aid_end or 0))
     looks = trainer.looks(watch, start_step)
-    stops = sorted({s for s in (*snapshot_steps, *updates, *looks) if s > step} | {duration.total_steps})
+    events = (*snapshot_steps, *updates, *looks, aid_end or 0)
+    stops = sorted({s for s in events if s > step} | {duration.total_steps})
     over = False
     try:
         while step < duration.total_steps and not over:
@@ -145,6 +150,8 @@ def fit_side_by_side(
                 if mask_update and step in updates:
                     _refuse_non_finite(trainer, state, sums, labels, layout)
                     state = trainer.update_mask(state, mask_update, data, layout)
+                if step == aid_end:
+                    state = dataclasses.replace(state, aid=None)
                 if step in snapshot_steps:
                     _give_snapshots(starts, step, trainer.copy(state), layout)
                 if watch and step in looks:
@@ -168,7 +175,8 @@ def fit_side_by_side(
                 _give_saves(starts, infos, epoch + 1, trainer.copy(state), best, layout)
             state = with_factors(trainer, state, infos, layout)
             sums = trainer.zero_sums(len(starts), layout)
-            over = over or any(is_spent(trainer.options, info.history) for info in infos)
+            if state.aid is None or aid_end is None:  # losses of a network that still leans on its aid say nothing
+                over = over or any(is_spent(trainer.options, info.history) for info in infos)
             if step < duration.total_steps and not over:
                 asked = interrupts.requested
                 if asked or saver.due(epoch + 1, trainer.options.checkpoint_epochs):
@@ -179,7 +187,7 @@ def fit_side_by_side(
         saver.close()
     fits = []
     for info, one, its_best in zip(infos, layout.part(state), layout.part(best), strict=True):
-        last = Weights(one.params, one.model_state)
+        last = trainer.weights(one)
         its_best, best_epoch = (its_best, info.best_epoch) if info.best_epoch else (last, info.history[-1]["epoch"])
         watched = (one.watched, sum(look <= step for look in looks)) if watch else None
         fits.append(Fit(last, its_best, best_epoch, info.history, info.seconds, one.mask, watched))

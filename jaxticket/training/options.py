@@ -55,7 +55,10 @@ class TrainOptions:
         warmup_lr: the learning rate at step 0 of a warm-up.
         lr_every: whether the learning rate moves with every `step`, or stands still within an `epoch`; a warm-up by
             epochs has reached `lr` in its last one.
-        label_smoothing: share of the target spread evenly over all classes, in [0, 1).
+        label_smoothing: share of the target that is not the label's, in [0, 1).
+        smoothing: how that share is spread: `uniform` over all classes, the label's own too; `off_target` over the
+            others (Jaiswal et al. 2022).
+        smoothing_schedule: whether the share stays, or falls in a straight line to 0 at the end.
         compute_dtype: of activations and gradients; parameters and moments stay float32.
         patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
         select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
@@ -88,6 +91,8 @@ class TrainOptions:
     warmup_lr: float = option(0.0, minimum=0)
     lr_every: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
+    smoothing: str = option("uniform", choices=("uniform", "off_target"))
+    smoothing_schedule: str = option("constant", choices=("constant", "linear"))
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     patience: int = option(0, minimum=0)
     select: str = option("last", choices=("last", "best_val"))
@@ -120,6 +125,11 @@ class TrainOptions:
                 raise ConfigError(
                     f"config.{where}.{key}={value}: only read with schedule {' or '.join(map(repr, schedules))}, "
                     f"found {self.schedule!r}"
+                )
+        for key in ("smoothing", "smoothing_schedule"):
+            if getattr(self, key) != getattr(TrainOptions, key) and not self.label_smoothing:
+                raise ConfigError(
+                    f"config.{where}.{key}={getattr(self, key)!r}: needs {where}.label_smoothing above 0, found 0"
                 )
         if self.min_lr >= self.lr:
             raise ConfigError(f"config.{where}.min_lr={self.min_lr}: must be less than lr={self.lr}")

@@ -36,6 +36,13 @@ class Saver:
         self._checkpoints = None
         self._last = time.monotonic()
 
+    def saved_step(self) -> int:
+        """The step of what was saved last; -1 where nothing is."""
+        if self._folder is None or not self._folder.exists():
+            return -1
+        step = self._open().latest_step()
+        return -1 if step is None else step
+
     def restore(
         self, state: TrainState, sums: Sums, best: Weights, infos: Sequence[RunInfo]
     ) -> tuple[TrainState, Sums, Weights, list[RunInfo]]:

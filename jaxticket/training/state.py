@@ -23,11 +23,22 @@ class Keys(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class AidState:
+    """What belongs to an aid of training: its parameters, what it collects, and the moments of its own optimizer."""
+
+    params: Any
+    model_state: Any
+    opt_state: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class TrainState:
     """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False.
 
     `memory` is what a rule that acts on the mask remembers, `watched` what a watch has recorded, `lr_factor` what the
-    learning rate is multiplied with beyond its schedule; each is None where there is no such thing.
+    learning rate is multiplied with beyond its schedule, `aid` the aid of training until it ends; each is None where
+    there is no such thing.
     """
 
     step: jax.Array
@@ -39,6 +50,7 @@ class TrainState:
     memory: Any = None
     watched: Any = None
     lr_factor: jax.Array | None = None
+    aid: AidState | None = None
 
 
 @jax.tree_util.register_dataclass

@@ -11,11 +11,12 @@ import optax
 from jaxticket.core import paths
 from jaxticket.core.masks import apply_mask
 from jaxticket.core.transforms import zero_pruned
+from jaxticket.training.aids import Aid
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
-from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
+from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.state import Sums, TrainState
+from jaxticket.training.state import AidState, Sums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
 ApplyFn = Callable[..., tuple[jax.Array, Any]]
@@ -29,21 +30,24 @@ def make_step(
     batches: Batches,
     options: TrainOptions,
     rule: MaskUpdate | None = None,
+    aid: Aid | None = None,
 ) -> Step:
     """One masked optimizer step on a given batch, or on the batch of an epoch that `state.step` points at.
 
     The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
     parameters stay as they were, so that they can be looked at. The penalty of `rule`, if it has one, is part of the
-    loss.
+    loss. While the state has one, `aid` acts on the network, and its parameters are trained with it.
 
     Returns:
         (state, sums, epoch or batch) -> (state, sums).
     """
-    loss_of = _make_loss(apply, batches, options, rule)
+    loss_of = _make_loss(apply, batches, options, rule, aid)
 
     def step(state: TrainState, sums: Sums, data: Epoch | Batch) -> tuple[TrainState, Sums]:
-        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params, state, data)
-        labels, logits, model_state = aux
+        own = None if state.aid is None else state.aid.params
+        value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+        (loss, aux), (grads, own_grads) = value(state.params, own, state, data)
+        labels, logits, model_state, own_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
         # themselves, which makes one pass over the mask enough.
         grads = apply_mask(_with_scale_penalty(grads, state.params, options.bn_l1), state.mask)
@@ -52,7 +56,14 @@ def make_step(
         if state.lr_factor is not None:
             rate *= state.lr_factor
         finite = jnp.isfinite(loss)
-        params = jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), state.params, updates)
+
+        def stepped(params: Any, updates: Any) -> Any:
+            return jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), params, updates)
+
+        params = stepped(state.params, updates)
+        if state.aid is not None:
+            own_updates, own_opt = optimizer.update(own_grads, state.aid.opt_state, own)
+            state = dataclasses.replace(state, aid=AidState(stepped(own, own_updates), own_state, own_opt))
         correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
         sums = Sums(
             loss=sums.loss + loss * batches.batch_size,
@@ -79,32 +90,39 @@ def _with_scale_penalty(grads: Any, params: Any, strength: float) -> Any:
 
 
 def _make_loss(
-    apply: ApplyFn, batches: Batches, options: TrainOptions, rule: MaskUpdate | None
-) -> Callable[[Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]]:
-    """(params, state, data) -> mean loss of the batch that is next, with its labels, logits and the new model state."""
+    apply: ApplyFn, batches: Batches, options: TrainOptions, rule: MaskUpdate | None, aid: Aid | None
+) -> Callable[[Any, Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[jax.Array, jax.Array, Any, Any]]]:
+    """(params, the aid's own, state, data) -> mean loss of the next batch, with its labels, logits and model states."""
+    smoothing = smoothing_of(options, batches.steps_per_epoch)
 
     def loss_of(
-        params: Any, state: TrainState, data: Epoch | Batch
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
+        params: Any, own: Any, state: TrainState, data: Epoch | Batch
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any, Any]]:
         raw, labels = data.take(state.step, batches)
         images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
-        logits, model_state = apply(params, state.model_state, images, train=True)
-        loss = mixed_cross_entropy(logits, targets, options.label_smoothing).mean()
+        if state.aid is None or aid is None:
+            (logits, model_state), own_state = apply(params, state.model_state, images, train=True), None
+        else:
+            weights = Weights(own, state.aid.model_state)
+            aided = aid.apply(weights, params, state.model_state, images, state.step, train=True)
+            logits, model_state, own_state = aided
+        loss = mixed_cross_entropy(logits, targets, smoothing(state.step), options.smoothing).mean()
         if rule is not None and rule.penalises:
             loss += rule.penalty(params, state.mask, state.memory)
-        return loss, (labels, logits, model_state)
+        return loss, (labels, logits, model_state, own_state)
 
     return loss_of
 
 
 def make_gradients(
-    apply: ApplyFn, batches: Batches, options: TrainOptions
+    apply: ApplyFn, batches: Batches, options: TrainOptions, aid: Aid | None = None
 ) -> Callable[[TrainState, Epoch | Batch], Any]:
     """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
-    loss_of = _make_loss(apply, batches, options, None)
+    loss_of = _make_loss(apply, batches, options, None, aid)
 
     def gradients(state: TrainState, data: Epoch | Batch) -> Any:
-        return jax.grad(loss_of, has_aux=True)(state.params, state, data)[0]
+        own = None if state.aid is None else state.aid.params
+        return jax.grad(loss_of, has_aux=True)(state.params, own, state, data)[0]
 
     return gradients
 

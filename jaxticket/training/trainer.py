@@ -17,13 +17,14 @@ from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import pad_to_multiple
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.training.aids import Aid, split_off, with_own
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.compiled import Compiled
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
-from jaxticket.training.state import Sums, TrainState, Weights
+from jaxticket.training.state import AidState, Sums, TrainState, Weights
 from jaxticket.training.step import ApplyFn
 from jaxticket.training.watches import Watch
 
@@ -73,18 +74,25 @@ class Trainer:
     Attributes:
         duration: steps per epoch and in all.
         batches: how a split becomes batches.
+        aid: what helps the networks until it ends, None where there is nothing.
         own_data: whether every replicate has a data set of its own, see `JointTrainer`.
     """
 
     own_data: bool = False
 
     def __init__(
-        self, apply: ApplyFn, dataset: Dataset, options: TrainOptions, augment: AugmentOptions | None = None
+        self,
+        apply: ApplyFn,
+        dataset: Dataset,
+        options: TrainOptions,
+        augment: AugmentOptions | None = None,
+        aid: Aid | None = None,
     ) -> None:
         augment = augment or AugmentOptions()
         if isinstance(dataset.train, Stream):  # which crops while it decodes
             augment = dataclasses.replace(augment, resized_crop=0)
         self.options = options
+        self.aid = aid
         self.duration = Duration.of(options, dataset.train.size)
         self.batches = Batches(
             options.batch_size,
@@ -111,6 +119,7 @@ class Trainer:
             options,
             dataset.train.size,
             own_data=self.own_data,
+            aid=aid,
         )
 
     def begin(
@@ -122,7 +131,7 @@ class Trainer:
         rule: MaskUpdate | None = None,
         watch: Watch | None = None,
     ) -> TrainState:
-        """A state at `step` with the pruned weights of `start` at zero and a fresh optimizer.
+        """A state at `step` with the pruned weights of `start` at zero, a fresh optimizer and, until it ends, the aid.
 
         Args:
             start: the weights to start from.
@@ -133,6 +142,7 @@ class Trainer:
             watch: what will look at the network.
         """
         mask = {path: jnp.array(kept) for path, kept in mask.items()}
+        start, carried = split_off(start)
         params = masks.apply_mask(jax.tree.map(jnp.array, start.params), mask)
         return TrainState(
             step=jnp.asarray(step, jnp.int32),
@@ -144,7 +154,22 @@ class Trainer:
             memory=None if rule is None else rule.remember(params, mask),
             watched=None if watch is None else watch.begin(params, mask, len(self.looks(watch, step))),
             lr_factor=jnp.ones((), jnp.float32) if self.options.schedule == "plateau" else None,
+            aid=self._begin_aid(start, carried, key, step),
         )
+
+    @property
+    def aid_end(self) -> int | None:
+        """The number of finished steps at which the aid is dropped; None where there is none, or it stays."""
+        if self.aid is None or self.aid.steps is None:
+            return None
+        return min(self.aid.steps, self.duration.total_steps)
+
+    def weights(self, state: TrainState) -> Weights:
+        """The weights of `state`, with those of an aid that stays."""
+        weights = Weights(state.params, state.model_state)
+        if state.aid is None or self.aid is None or self.aid.steps is not None:
+            return weights
+        return with_own(weights, Weights(state.aid.params, state.aid.model_state))
 
     def looks(self, watch: Watch | None, start_step: int = 0) -> list[int]:
         """The numbers of finished steps after which `watch` looks at a run that begins at `start_step`."""
@@ -274,7 +299,7 @@ class Trainer:
         if not any(better):
             return best
         chosen = layout.join([jnp.asarray(one) for one in better])
-        return self._compiled.choose(layout)(chosen, Weights(state.params, state.model_state), best)
+        return self._compiled.choose(layout)(chosen, self.weights(state), best)
 
     def split(self, name: str, layout: Layout = ALONE) -> DeviceSplit:
         """A split in memory, moved to the device on first use; those for evaluation are padded to whole batches."""
@@ -284,7 +309,16 @@ class Trainer:
 
     def copy(self, state: TrainState) -> Weights:
         """The weights of `state` in memory of their own, safe from donation."""
-        return Weights(*self._compiled.copy((state.params, state.model_state)))
+        return Weights(*self._compiled.copy(tuple(self.weights(state))))
+
+    def _begin_aid(self, start: Weights, carried: Weights | None, key: jax.Array, step: int) -> AidState | None:
+        """The aid of a run that begins at `step`; one that stays goes on from what the weights carry."""
+        if self.aid is None or (self.aid_end is not None and step >= self.aid_end):
+            return None
+        if self.aid.steps is not None or carried is None:
+            carried = Weights(*self.aid.begin(start.params, start.model_state, named_key(key, "aid")))
+        own = jax.tree.map(jnp.array, carried)
+        return AidState(own.params, own.model_state, self._optimizer.init(own.params))
 
     def _gradients(self, state: TrainState, epoch: Epoch, layout: Layout = ALONE) -> Any:
         return self._compiled.gradients(layout)(state, epoch)

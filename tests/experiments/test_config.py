@@ -32,6 +32,7 @@ def hash_of(experiment, **changes):
         ("transfer", {}, "a041881f"),
         ("early_bird", {}, "667b39fe"),
         ("imp", {"prune.criterion": "lamp", "data.part": "1/2", "data.augment.flip": True}, "6d71611f"),
+        ("tost", {}, "50ba60b7"),
         ("train", {}, "11fd3161"),
         ("train", {"train.optimizer": "adamw", "train.weight_decay": 0.01, "seed": 3}, "494a42c2"),
     ],

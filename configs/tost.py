@@ -1,0 +1,22 @@
+"""ToST: sparse networks from any mask, trained with soft activations, ghost skips, smoothed labels, learned scales.
+
+    python -m jaxticket.main --config=configs/tost.py:model=lenet300,dataset=digits
+
+Arguments: `model`, `dataset`, and `preset`: `default`, or `upstream` (as the authors' program: swish and ghost skips
+stay to the end, learned scales come before the mask). `--config.sources='("lt","snip")'` takes other masks, of `rp`,
+`omp`, `gmp`, `tp`, `snip`, `grasp`, `synflow` and `lt`; `--config.cells='("soft+ghost",)'` other combinations of aids;
+`--config.analyse=True` compares how silent networks with several activations are.
+
+As given above, 111 networks: three masks at two sparsities, six cells, three seeds, and the dense ones.
+"""
+
+from jaxticket.experiments import default_config, parse_arguments
+from jaxticket.experiments.tost_recipes import apply_tost_recipe
+
+
+def get_config(argument=None):
+    arguments = parse_arguments(argument, model="lenet300", dataset="digits", preset="default")
+    config = default_config("tost")
+    apply_tost_recipe(config, **arguments)
+    config.seeds = (0, 1, 2)
+    return config

@@ -1,0 +1,74 @@
+"""Initial weights whose layers are scaled before training, as the lab's stage does it (LRsI, Jaiswal et al. 2022)."""
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxticket import models
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.masks import Mask
+from jaxticket.data.dataset import Split, permutation
+from jaxticket.recipes.learned_scales import Rescaled, rescale
+from jaxticket.recipes.lrsi_options import LrsiOptions
+from jaxticket.recipes.scaling import scaling_step
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.state import Weights
+
+if TYPE_CHECKING:
+    from jaxticket.experiments.setting import Setting
+
+
+def rescaled(
+    setting: "Setting", weights: Weights, mask: Mask, options: LrsiOptions, train: TrainOptions, key: jax.Array
+) -> Rescaled:
+    """The weights under a mask with a learned scale for each tensor.
+
+    The network is the plain one, its normalisations use the batch, and images are not augmented.
+
+    Args:
+        setting: the network and the data.
+        weights: to be scaled.
+        mask: path -> bool array.
+        options: of the method.
+        train: whose batch size is used.
+        key: for the order of the images.
+
+    Raises:
+        ConfigError: the images are streamed.
+        TrainingError: what is lowered is no longer finite.
+    """
+    apply = functools.partial(_logits, setting)
+    if options not in setting.scaling_steps:
+        setting.scaling_steps[options] = jax.jit(scaling_step(apply, options))
+    count = options.iterations * (3 if options.overlap else 4)
+    params = jax.tree.map(jnp.asarray, weights.params)
+    batches = _batches(setting, train, key, count)
+    return rescale(apply, params, mask, batches, options, step=setting.scaling_steps[options])
+
+
+def _logits(setting: "Setting", params: Any, x: jax.Array) -> jax.Array:
+    # In training the running statistics, which differ from network to network, are not read.
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), setting.shapes.model_state)
+    return models.apply_model(setting.model, params, state, x, train=True)[0]
+
+
+def _batches(
+    setting: "Setting", train: TrainOptions, key: jax.Array, count: int
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+    split, size = setting.dataset.train, train.batch_size
+    if not isinstance(split, Split):
+        raise ConfigError(
+            f"config.aids.lrsi=True: needs images in memory, and {setting.spec.name} is streamed; set it to False"
+        )
+    to_input = setting.trainer_of(train).batches.for_evaluation
+    per_epoch, order = split.size // size, None
+    for number in range(count):
+        place = number % per_epoch
+        if order is None or place == 0:
+            epoch_key = jax.random.fold_in(key, number // per_epoch)
+            order = permutation(split.size, int(jax.random.bits(epoch_key, dtype=jnp.uint32)))
+        rows = order[place * size : (place + 1) * size]
+        yield to_input(jnp.asarray(split.images[rows])), jnp.asarray(split.labels[rows])

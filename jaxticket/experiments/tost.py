@@ -1,0 +1,96 @@
+"""Sparse networks from any mask, trained with and without the aids of ToST (Jaiswal et al. 2022)."""
+
+import dataclasses
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.experiments.aid_options import AidOptions
+from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.stages import MaskRef
+from jaxticket.experiments.tost_analysis import analyse
+from jaxticket.experiments.tost_findings import compare
+from jaxticket.experiments.tost_options import AT_INIT, OF_TRAINED, TostExperiment, aids_of
+from jaxticket.experiments.trained import Trained
+from jaxticket.training.mask_updates import GradualPruning
+
+
+def tost(lab: Lab, options: TostExperiment) -> None:
+    """Finds masks without aids, and trains each of them from the initial weights in every cell.
+
+    Raises:
+        ConfigError: training is too short for gradual pruning.
+    """
+    if "gmp" in options.sources and options.gmp_every_steps > lab.duration.total_steps:
+        raise ConfigError(
+            f"config.gmp_every_steps={options.gmp_every_steps}: must be at most the {lab.duration.total_steps} steps "
+            "of training"
+        )
+    plain = lab.variant(aids=AidOptions())
+    cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
+
+    def one_seed(seed: int) -> None:
+        init, masks = plain.init(seed), _Masks(plain, options, seed)
+        if options.dense:
+            plain.record("dense", 0, seed, masks.dense, masks.full, start=init)
+        for source in options.sources:
+            for level, sparsity in enumerate(options.sparsities, start=1):
+                mask = masks.of(source, level, sparsity)
+                for cell, own in cells.items():
+                    trained = own.train(init, mask, seed=seed, label=f"{source}-{level}-{seed} {cell}")
+                    own.record(source, level, seed, trained, mask, start=init, case={"aids": cell})
+
+    lab.for_each_seed(one_seed)
+    lab.conclude("aids", compare)
+    if options.analyse:
+        analyse(plain, options)
+
+
+class _Masks:
+    """The masks of one seed."""
+
+    def __init__(self, lab: Lab, options: TostExperiment, seed: int) -> None:
+        self._lab, self._options, self._seed = lab, options, seed
+        self.full = lab.full_mask(options.prune.rules)
+        self._rounds: list[tuple[Trained, MaskRef]] = []
+
+    @property
+    def dense(self) -> Trained:
+        """The dense network."""
+        return self._lab.train(self._lab.init(self._seed), self.full, seed=self._seed, label=f"dense-0-{self._seed}")
+
+    def of(self, source: str, level: int, sparsity: float) -> MaskRef:
+        """The mask of a source at a sparsity."""
+        if source in AT_INIT:
+            how = dataclasses.replace(self._options.prune, criterion=AT_INIT[source])
+            return self._lab.prune(self._lab.init(self._seed), self.full, how, seed=self._seed, sparsity=sparsity)
+        if source in OF_TRAINED:
+            how = dataclasses.replace(self._options.prune, criterion=OF_TRAINED[source])
+            return self._lab.prune(self.dense.weights, self.full, how, seed=self._seed, sparsity=sparsity)
+        return self._gradual(level, sparsity) if source == "gmp" else self._iterative(sparsity)
+
+    def _gradual(self, level: int, sparsity: float) -> MaskRef:
+        options, lab = self._options, self._lab
+        every = options.gmp_every_steps
+        # Whole intervals, so that the last pruning is one to the sparsity asked for.
+        end = max(1, int(options.gmp_end * lab.duration.total_steps / every)) * every
+        rule = GradualPruning(0, end, every, sparsity, scope=options.prune.scope)
+        label = f"gmp-{level}-{self._seed}"
+        return lab.train(lab.init(self._seed), self.full, seed=self._seed, label=label, mask_update=rule).mask
+
+    def _iterative(self, sparsity: float) -> MaskRef:
+        """Rounds at `prune.rate`, shared by all sparsities; the last one prunes to exactly the sparsity."""
+        rate, number = self._options.prune.rate, 0
+        while 1 - (1 - rate) ** (number + 1) < sparsity - 1e-9:
+            number += 1
+        trained, mask = self._round(number)
+        return self._lab.prune(trained.weights, mask, self._options.prune, seed=self._seed, sparsity=sparsity)
+
+    def _round(self, number: int) -> tuple[Trained, MaskRef]:
+        if not self._rounds:
+            self._rounds.append((self.dense, self.full))
+        lab, seed = self._lab, self._seed
+        for following in range(len(self._rounds), number + 1):
+            trained, mask = self._rounds[-1]
+            mask = lab.prune(trained.weights, mask, self._options.prune, seed=seed)
+            trained = lab.train(lab.init(seed), mask, seed=seed, label=f"lt round {following}, seed {seed}")
+            self._rounds.append((trained, mask))
+        return self._rounds[number]

@@ -1,0 +1,161 @@
+"""Several experiments read together: which there are, in what they differ, and the line each draws."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxticket.core.errors import JaxticketError
+from jaxticket.report.groups import Group, dense_group, gap, group_rows, sparse_branches, sparsest_match
+from jaxticket.report.sections.provenance import flatten
+from jaxticket.report.study import Study, read_study
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One of the experiments that are compared.
+
+    Attributes:
+        folder: where it is.
+        study: its files.
+        label: its name, with the options in which it differs from those of the same name.
+    """
+
+    folder: Path
+    study: Study
+    label: str = ""
+
+    @property
+    def setting(self) -> str:
+        """The network and the data set; only experiments that share them have comparable accuracies."""
+        model, dataset = self.study.part("model").get("name"), self.study.part("dataset").get("name")
+        return f"{model or 'unknown network'} on {dataset or 'unknown data'}"
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The options that differ from the defaults, flattened, as JSON."""
+        return dict(flatten(self.study.config.get("chosen", {})))
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """The networks of one branch of an experiment over their levels, or its dense ones where there are no others.
+
+    Attributes:
+        label: of the experiment, with the branch where it has several.
+        experiment: which one.
+        groups: by level; without the dense networks they are compared with.
+        dense: those, None where there are none.
+    """
+
+    label: str
+    experiment: Experiment
+    groups: tuple[Group, ...]
+    dense: Group | None
+
+    @property
+    def points(self) -> list[Group]:
+        """What is drawn: the groups of which the test accuracy is known, the one with the most weights first."""
+        found = [self.dense, *self.groups] if self.dense and self.dense not in self.groups else list(self.groups)
+        known = [group for group in found if group.remaining > 0 and group.spread("test_accuracy").n]
+        return sorted(known, key=lambda group: -group.remaining)
+
+    @property
+    def best(self) -> Group | None:
+        """The sparsest group that is as good as dense; None where nothing is, or nothing to compare with."""
+        sparse = [group for group in self.groups if group is not self.dense]
+        return sparsest_match(sparse, self.dense) if self.dense else None
+
+    @property
+    def last(self) -> Group:
+        """The group with the fewest weights."""
+        return min(self.groups, key=lambda group: group.remaining)
+
+    def gap(self, group: Group | None) -> float | None:
+        """Mean test accuracy of a group minus that of the dense networks."""
+        return gap(group, self.dense) if group and self.dense else None
+
+
+def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
+    """The experiments in folders.
+
+    Args:
+        paths: each the folder of an experiment, or one with such folders in it.
+
+    Returns:
+        Each experiment once, those of a folder by name; an experiment without any rows is left out.
+
+    Raises:
+        JaxticketError: a folder that holds no experiment, or a file that no experiment has written.
+    """
+    folders: dict[Path, None] = {}
+    for path in paths:
+        found = (
+            [path] if (path / "summary.json").is_file() else sorted(file.parent for file in path.glob("*/summary.json"))
+        )
+        if not found:
+            raise JaxticketError(
+                f"{path}: holds no experiment; give the --workdir of a run, or folders <name>-<hash> in it"
+            )
+        folders.update(dict.fromkeys(folder.resolve() for folder in found))
+    read = [Experiment(folder, read_study(folder)) for folder in folders]
+    read = [experiment for experiment in read if experiment.study.rows]
+    if not read:
+        raise JaxticketError(f"{paths[0]}: no network is trained yet; run the experiment's command again")
+    return _labelled(read)
+
+
+def _labelled(read: Sequence[Experiment]) -> list[Experiment]:
+    """Gives each its label; where two options do not tell it from all others, that is the folder's name."""
+    names = [str(experiment.study.summary.get("name") or experiment.folder.name) for experiment in read]
+    labels = []
+    for experiment, name in zip(read, names, strict=True):
+        alike = [other for other, its_name in zip(read, names, strict=True) if its_name == name]
+        own = [key for key in differing(alike) if key in experiment.chosen]
+        short = ", ".join(f"{key.split('.')[-1]}={experiment.chosen[key].strip(chr(34))}" for key in own)
+        labels.append(name if len(alike) == 1 else f"{name} {short}" if 0 < len(own) < 3 else experiment.folder.name)
+    return [
+        dataclasses.replace(experiment, label=label if labels.count(label) == 1 else experiment.folder.name)
+        for experiment, label in zip(read, labels, strict=True)
+    ]
+
+
+def lines_of(experiment: Experiment) -> list[Line]:
+    """The lines of one experiment; networks of a part of the classes are left out, for fewer classes are easier."""
+    groups = [group for group in group_rows(experiment.study.rows) if "part" not in group.case]
+    branches = sparse_branches(groups)
+    if not branches:
+        dense = [group for group in groups if group.branch == "dense"]
+        return [Line(experiment.label + group.name[5:], experiment, (group,), group) for group in dense]
+    return [
+        Line(
+            experiment.label if len(branches) == 1 else f"{experiment.label}: {name}",
+            experiment,
+            tuple(found),
+            dense_group(groups, found[0].case),
+        )
+        for name, found in branches.items()
+    ]
+
+
+def differing(experiments: Sequence[Experiment]) -> list[str]:
+    """The flattened keys that not all experiments set to the same, in order of first appearance."""
+    keys = dict.fromkeys(key for experiment in experiments for key in experiment.chosen)
+    return [key for key in keys if len({experiment.chosen.get(key) for experiment in experiments}) > 1]
+
+
+def comparison_csv(experiments: Sequence[Experiment]) -> str:
+    """Every branch and level of all experiments as CSV; what is not known is an empty field."""
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    names = ("test_accuracy", "val_accuracy")
+    head = ["experiment", "folder", "setting", "branch", "level", "n", "remaining"]
+    writer.writerow([*head, *(f"{name}{end}" for name in names for end in ("", "_std"))])
+    for experiment in experiments:
+        about = [experiment.label, experiment.folder.name, experiment.setting]
+        for group in group_rows(experiment.study.rows):
+            spreads = [group.spread(name) for name in names]
+            numbers = [value for spread in spreads for value in (spread.mean, spread.std)]
+            writer.writerow([*about, group.name, group.level, group.n, group.remaining, *numbers])
+    return sheet.getvalue()

@@ -1,0 +1,165 @@
+"""The experiment with aids: a whole small run on digits with masks of every source, and what is found in it."""
+
+import numpy as np
+import pytest
+
+from jaxticket import storage
+from jaxticket.core.errors import ConfigError
+from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
+from jaxticket.experiments.tost_findings import compare
+from jaxticket.experiments.tost_options import PARTS, SOURCES, aids_of, parts_of
+from jaxticket.experiments.tost_recipes import apply_tost_recipe
+from jaxticket.report.aided import cells
+from jaxticket.report.sections.silence import silence
+from jaxticket.report.study import read_study
+from jaxticket.report.tables import make_tables
+
+SPARSITIES = (0.5, 0.7)
+SMALL = {
+    "sources": SOURCES,
+    "sparsities": SPARSITIES,
+    "cells": ("all",),
+    "prune.rate": 0.4,
+    "prune.rounds": 3,
+    "gmp_every_steps": 2,
+    "aids.scales.iterations": 2,
+    "model.options.width": 0.125,
+    "train.epochs": 2,
+    "train.batch_size": 256,
+    "train.lr": 0.05,
+    "analyse": True,
+    "activations": ("relu", "swish"),
+    "looks": 2,
+}
+
+
+def options_of(**changes):
+    config = default_config("tost")
+    config.model.name = "lenet300"
+    with config.unlocked():
+        config.update_from_flattened_dict(SMALL | changes)
+    return resolve(config)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("tost")
+    return workdir, *run_experiment(*options_of(), workdir)
+
+
+def test_rows_are_every_source_sparsity_and_cell_with_the_same_mask(run):
+    workdir, folder, summary = run
+    rows = {(row["branch"], row["level"], row.get("aids")): row for row in summary["rows"]}
+    expected = {(source, level, cell) for source in SOURCES for level in (1, 2) for cell in ("plain", "all")}
+    assert set(rows) == {("dense", 0, None), *expected}
+    for source in SOURCES:
+        for level, sparsity in enumerate(SPARSITIES, start=1):
+            plain, helped = rows[source, level, "plain"], rows[source, level, "all"]
+            assert plain["kept"] == helped["kept"] == round((1 - sparsity) * rows["dense", 0, None]["kept"])
+            masks = [storage.load_arrays(folder / "tickets" / row["ticket"] / "ticket.safetensors")
+                     for row in (plain, helped)]  # fmt: skip
+            kept = [{path: array for path, array in one.items() if path.startswith("mask")} for one in masks]
+            assert kept[0]
+            assert all(np.array_equal(array, kept[1][path]) for path, array in kept[0].items())
+            assert plain["stage"] != helped["stage"]
+    # The rounds of the lottery ticket are shared: 40 % and 64 % are below 0.7, only the first of them below 0.5. The
+    # analysis trains its dense networks with looks, so anew.
+    stages = [folder.name for folder in (workdir / "stages").iterdir()]
+    assert sum(name.startswith("train-") for name in stages) == 1 + 2 + 2 + len(SOURCES) * 4 + 2
+
+
+def test_a_second_run_finds_everything(run):
+    workdir, folder, _ = run
+    plan = make_plan(*options_of(), workdir)
+    assert plan.folder == folder
+    assert all(stage.cached for stage in plan.stages)
+    more = make_plan(*options_of(cells=("soft", "ghost+lrsi")), workdir)
+    assert len([stage for stage in more.networks if not stage.cached]) == len(SOURCES) * 2 * 2
+    assert not [stage for stage in more.stages if stage.kind == "lrsi" and not stage.cached]
+
+
+def test_the_analysis_is_of_every_activation_look_and_sparsity(run):
+    _, folder, summary = run
+    assert [(one["activation"], one["epoch"]) for one in summary["silence"]] == [
+        ("relu", 1), ("relu", 2), ("swish", 1), ("swish", 2),
+    ]  # fmt: skip
+    for one in summary["silence"]:
+        assert [layer["layer"] for layer in one["layers"]] == ["fc1", "fc2"]
+        zero = [layer["zero"] for layer in one["layers"]]
+        assert all(share > 0.2 for share in zero) if one["activation"] == "relu" else max(zero) < 0.05
+    channels = np.load(folder / "near_zero_relu.npy")
+    assert channels.shape == (2, 38 + 13)
+    assert channels[1, :38].mean() == pytest.approx(summary["silence"][1]["layers"][0]["near_zero"], abs=1e-3)
+    for one in summary["silent_filters"]:
+        assert sum(one["histogram"]) == len(one["map"]) == sum(layer["filters"] for layer in one["layers"])
+        assert one["map"].count("1") == sum(layer["empty"] for layer in one["layers"])
+    (masks,) = summary["activation_masks"]
+    assert [len(row) for row in masks["rows"]] == [0, 1, 2, 3]
+    # Of one network the masks of 0.5 and 0.7 differ in exactly a fifth of the weights.
+    assert masks["rows"][1][0] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_the_report_reads_it(run):
+    study = read_study(run[1])
+    assert len(cells(study)) == len(SOURCES) * 2 * 2
+    assert "filter_map_swish" in [figure.name for figure in silence(study).figures]
+    assert len(make_tables(study)["silence.csv"].splitlines()) == 1 + 2 * 2 * 2
+
+
+def test_differences_are_paired_by_seed():
+    def row(seed, cell, accuracy):
+        return {"branch": "omp", "level": 1, "seed": seed, "aids": cell, "sparsity": 0.9, "test_accuracy": accuracy}
+
+    plain, soft = compare([
+        row(0, "plain", 0.5), row(1, "plain", 0.9), row(0, "soft", 0.6), row(1, "soft", 1.0), row(2, "soft", 0.0),
+    ])  # fmt: skip
+    assert plain["difference"] is None
+    assert plain["accuracy"]["mean"] == pytest.approx(0.7)
+    assert soft["difference"]["n"] == 2
+    assert soft["difference"]["mean"] == pytest.approx(0.1)
+    assert soft["difference"]["low"] == pytest.approx(0.1)
+    assert soft["accuracy"]["n"] == 3
+
+
+def test_cells_switch_aids_and_nothing_else():
+    aids = options_of(**{"aids.activation": "mish", "aids.smoothing": 0.2, "aids.ghost_share": 0.3})[1].aids
+    assert [parts_of(cell) for cell in ("plain", "all", "soft+lrsi")] == [set(), set(PARTS), {"soft", "lrsi"}]
+    found = aids_of("soft+lrsi", aids)
+    assert (found.activation, found.ghost_skips, found.smoothing, found.lrsi) == ("mish", False, 0.0, True)
+    found = aids_of("ghost+smoothing", aids)
+    assert (found.activation, found.ghost_skips, found.smoothing, found.lrsi) == ("", True, 0.2, False)
+    assert found.ghost_share == 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources": ("magic",)}, r"config.sources=\('magic',\): must be different ones of rp, omp"),
+        ({"sparsities": (0.9, 0.5)}, r"config.sparsities=.*: must be increasing"),
+        ({"cells": ("soft+hard",)}, r"config.cells: 'soft\+hard' must be 'plain', 'all' or different ones of soft"),
+        ({"cells": ("soft+ghost", "ghost+soft")}, r"config.cells=.*: must be different from each other"),
+        ({"aids.lrsi": True}, r"config.aids: the cells switch ghost_skips and lrsi"),
+        ({"train.label_smoothing": 0.1}, r"config.train.label_smoothing=0.1: the cells switch smoothing"),
+        ({"prune.criterion": "snip"}, r"config.prune.criterion='snip': comes from sources"),
+        ({"activations": ()}, r"config.activations=\(\): must be different ones"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        options_of(**changes)
+
+
+def test_gradual_pruning_needs_the_steps(tmp_path):
+    with pytest.raises(ConfigError, match=r"gmp_every_steps=99: must be at most the 10 steps of training"):
+        make_plan(*options_of(gmp_every_steps=99), tmp_path)
+
+
+def test_the_preset_of_the_authors_program_keeps_its_aids():
+    config = default_config("tost")
+    apply_tost_recipe(config, "conv3", "cifar10", "upstream")
+    _, options = resolve(config)
+    assert options.aids.permanent
+    assert options.aids.scales.order == "scale_first"
+    assert (options.train.epochs, options.train.milestones) == (182, (90.0, 135.0))
+    with pytest.raises(ConfigError, match=r"config argument 'preset=paper': must be one of default, upstream"):
+        apply_tost_recipe(config, "conv3", "cifar10", "paper")
