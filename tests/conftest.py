@@ -30,7 +30,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # `every_depth` run with `-m deep`, and not in the automatic checks.
 DEEPER_SIBLINGS = {
     *("resnet32", "resnet34", "resnet44", "resnet56", "resnet101", "resnet110", "resnet152"),
-    *("preresnet101", "preresnet164", "vgg13", "vgg16", "densenet121", "vit_s"),
+    *("preresnet101", "preresnet164", "vgg13", "vgg16", "vgg19", "densenet121", "vit_s", "resnet18", "wide_resnet"),
 }
 
 
