@@ -19,12 +19,12 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
 
 import jaxticket as jt  # noqa: E402
+from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
-from jaxticket import data, models, recipes  # noqa: E402
-from jaxticket.data import Dataset, Split  # noqa: E402
+from jaxticket import models, recipes  # noqa: E402
+from jaxticket.data import Dataset  # noqa: E402
 from jaxticket.experiments.aid_options import AidOptions  # noqa: E402
 from jaxticket.experiments.aids import NetworkAid  # noqa: E402
 from jaxticket.parallel import ALONE  # noqa: E402
@@ -42,19 +42,6 @@ AIDS = {
     "ghost": AidOptions(ghost_skips=True),
     "both": AidOptions(activation="swish", ghost_skips=True),
 }
-
-
-def dataset_of(side: int) -> Dataset:
-    if side == 8:
-        return data.load("digits", val_fraction=0.1)
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-        return Split(pixels, rng.integers(0, 10, count).astype(np.int32))
-
-    train, val, test = split(STEPS * BATCH), split(BATCH), split(BATCH)
-    return Dataset("random", train, val, test, 10, tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3)
 
 
 class Run:
@@ -103,7 +90,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     results: dict[str, Any] = {}
     for case, (name, side) in CASES.items():
-        model, dataset = models.create_model(name, num_classes=10), dataset_of(side)
+        model = models.create_model(name, num_classes=10)
+        dataset = digits_or_random(side, channels=3, train=STEPS * BATCH, rest=BATCH)
         shape = (side, side, 1 if side == 8 else 3)
         weights = Weights(*models.init_variables(model, jax.random.key(0), shape))
         runs = {name: Run(model, dataset, shape, weights, aids).steps for name, aids in AIDS.items()}

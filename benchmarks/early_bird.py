@@ -17,12 +17,11 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax  # noqa: E402
-import numpy as np  # noqa: E402
 
 import jaxticket as jt  # noqa: E402
+from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
-from jaxticket import data, models  # noqa: E402
-from jaxticket.data import Dataset, Split  # noqa: E402
+from jaxticket import models  # noqa: E402
 from jaxticket.experiments.early_bird_watch import EmergenceWatch, ScaleWatch, WeightWatch  # noqa: E402
 from jaxticket.parallel import ALONE  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
@@ -34,26 +33,12 @@ CASES = {"conv3 on digits": ("conv3", 8, {}), "preresnet20 on 512 images": ("pre
 WATCHES: dict[str, EmergenceWatch] = {"scales": ScaleWatch(), "weights": WeightWatch()}
 
 
-def dataset_of(side: int) -> Dataset:
-    if side == 8:
-        return data.load("digits", val_fraction=0.1)
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-        return Split(pixels, rng.integers(0, 10, count).astype(np.int32))
-
-    return Dataset(
-        "random", split(512), split(128), split(128), 10, tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3
-    )
-
-
 class Run:
     """A network in training, and what can be done with it."""
 
     def __init__(self, name: str, side: int, options: dict[str, Any], watch: EmergenceWatch) -> None:
         model = models.create_model(name, num_classes=10, **options)
-        dataset = dataset_of(side)
+        dataset = digits_or_random(side, channels=3, train=512, rest=128)
         how = TrainOptions(epochs=LOOKS, batch_size=128, lr=0.05, bn_l1=1e-4)
         self.trainer = Trainer(functools.partial(models.apply_model, model), dataset, how)
         weights = Weights(*models.init_variables(model, jax.random.key(0), (side, side, 1 if side == 8 else 3)))

@@ -17,12 +17,11 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax  # noqa: E402
-import numpy as np  # noqa: E402
 
 import jaxticket as jt  # noqa: E402
+from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
-from jaxticket import data, models  # noqa: E402
-from jaxticket.data import Dataset, Split  # noqa: E402
+from jaxticket import models  # noqa: E402
 from jaxticket.experiments.side_by_side import way_of  # noqa: E402
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped  # noqa: E402
 from jaxticket.training.fits import Start  # noqa: E402
@@ -38,19 +37,6 @@ CASES = {
     "28x28, batches of 128": (28, 128, 1),
 }
 SEEDS = (3, 8)
-
-
-def dataset_of(side: int) -> Dataset:
-    if side == 8:
-        return data.load("digits", val_fraction=0.1)
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        pixels = rng.integers(0, 256, (count, side, side, 1), dtype=np.uint8)
-        return Split(pixels, rng.integers(0, 10, count).astype(np.int32))
-
-    names = tuple(map(str, range(10)))
-    return Dataset("random", split(6000), split(600), split(600), 10, names, (0.5,), (0.25,))
 
 
 def contenders(trainer: Trainer, starts: list[Start], auto: str) -> dict[str, Callable[[], Any]]:
@@ -84,7 +70,11 @@ def main() -> None:
     for (name, (side, batch_size, epochs)), count in ((case, count) for case in CASES.items() for count in SEEDS):
         options = TrainOptions(epochs=epochs, batch_size=batch_size, optimizer="adam", lr=1e-3)
         model = models.create_model("lenet300", num_classes=10)
-        trainer = Trainer(functools.partial(models.apply_model, model), dataset_of(side), options)
+        trainer = Trainer(
+            functools.partial(models.apply_model, model),
+            digits_or_random(side, channels=1, train=6000, rest=600),
+            options,
+        )
         starts = []
         for seed in range(count):
             key = jax.random.key(seed)

@@ -5,10 +5,9 @@ from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, option
+from jaxticket.recipes.kinds import GHOST_LAYERS, GHOST_STARTS, SOFT_ACTIVATIONS
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.training.options import TrainOptions
-
-SOFT = ("swish", "pswish", "mish", "gelu", "softplus", "elu", "lisht")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +34,14 @@ class AidOptions:
         scales: how.
     """
 
-    activation: str = option("", choices=("", *SOFT))
+    activation: str = option("", choices=("", *SOFT_ACTIVATIONS))
     activation_share: float = option(0.5, above=0, maximum=1)
     betas: tuple[float, float] = option((1.0, 20.0), above=0)
     ghost_skips: bool = option(False)
     ghost_share: float = option(0.5, above=0, maximum=1)
     ghost_strength: float = option(1.0, above=0)
-    ghost_layers: str = option("auto", choices=("auto", "conv", "dense"))
-    ghost_start: str = option("constant", choices=("constant", "bn_gamma0"))
+    ghost_layers: str = option("auto", choices=GHOST_LAYERS)
+    ghost_start: str = option("constant", choices=GHOST_STARTS)
     permanent: bool = option(False)
     smoothing: float = option(0.0, minimum=0, below=1)
     lrsi: bool = option(False)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxticket import models, storage
-from jaxticket.analysis import error_barrier, interpolate
 from jaxticket.core import masks
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen, digest
@@ -18,7 +17,7 @@ from jaxticket.core.scopes import empty_layers
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
-from jaxticket.experiments.rescaling import rescaled
+from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import Job, pass_on, train_questions, way_of
@@ -181,7 +180,7 @@ class Lab(Setting):
         self.aid_of(train)  # refused in a plan too
         given = start
         if aids.lrsi and not start_step:
-            start = self.rescaled(start, mask, train, seed=seed)
+            start = scaled_start(self, start, mask, train, seed=seed)
         work = f"{self.duration_of(train).total_steps - start_step:,} steps"
         config = {
             **self.network_key(),
@@ -220,36 +219,6 @@ class Lab(Setting):
             )
             (stage,) = ask([job], alone=train_questions)
         return Trained(stage, {"last": "last", "best_val": "best"}[train.select], None if start is given else start)
-
-    def rescaled(self, start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
-        """`start` with a learned scale for each tensor, by `config.aids.scales`; zero where pruned.
-
-        Args:
-            start: the weights to scale.
-            mask: what is kept.
-            train: whose batch size is used.
-            seed: of the order of the images.
-        """
-        scales = self.options.aids.scales
-
-        def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-            self.interrupts.check()
-            weights = start.load()
-            found = rescaled(self, weights, mask.load(), scales, train, _key(seed, "lrsi"))
-            write_weights(folder / "weights.safetensors", Weights(found.params, weights.model_state))
-            ends = {"lowered": [float(found.lowered[0]), float(found.lowered[-1])]}
-            return ["weights.safetensors"], {
-                "scales": found.scales,
-                "constrained": int(found.constrained.sum()),
-                **ends,
-            }
-
-        config = {**self.network_key(), "data": chosen(self.options.data), "scales": chosen(scales), "seed": seed}
-        config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
-        inputs = {"start": start.key, "mask": mask.key}
-        work = f"{scales.iterations} iterations"
-        stage = self.cache.stage("lrsi", 1, config, inputs, run, label=f"scales, seed {seed}", work=work)
-        return WeightsRef(stage, "weights")
 
     def prune(
         self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
@@ -300,27 +269,6 @@ class Lab(Setting):
 
         keys = {name: stored.key for name, stored in inputs.items()}
         return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
-
-    def barrier(self, a: Trained, b: Trained, *, train: TrainOptions, points: int = 11) -> Mapping[str, Any]:
-        """The test error on the straight line between two networks; running statistics are interpolated too.
-
-        Args:
-            a: one end.
-            b: the other end.
-            train: whose batch size and precision the evaluation has.
-            points: at how many positions, the ends among them.
-        """
-
-        def compute(a: Weights, b: Weights) -> dict[str, Any]:
-            positions = [i / (points - 1) for i in range(points)]
-            scores = [self.trainer_of(train).evaluate(interpolate(a, b, at), "test") for at in positions]
-            errors = [1 - score.accuracy for score in scores if score is not None]
-            found = error_barrier(positions, errors)
-            return {"positions": positions, "errors": errors, "barrier": found.height, "at": found.position}
-
-        config = {**self.network_key(), "data": chosen(self.options.data), "points": points}
-        config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
-        return self.measure("barrier", compute, config=config, a=a.weights, b=b.weights)
 
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.

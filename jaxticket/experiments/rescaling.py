@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,8 +10,11 @@ import jax.numpy as jnp
 
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
 from jaxticket.core.masks import Mask
+from jaxticket.core.options import chosen
 from jaxticket.data.dataset import Split, permutation
+from jaxticket.experiments.stages import MaskRef, WeightsRef, write_weights
 from jaxticket.recipes.learned_scales import Rescaled, rescale
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.scaling import scaling_step
@@ -18,10 +22,43 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 
 if TYPE_CHECKING:
+    from jaxticket.experiments.lab import Lab
     from jaxticket.experiments.setting import Setting
 
 
-def rescaled(
+def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
+    """`start` with a learned scale for each tensor, by `config.aids.scales`; zero where pruned. A stage.
+
+    Args:
+        lab: its options, network and data.
+        start: the weights to scale.
+        mask: what is kept.
+        train: whose batch size is used.
+        seed: of the order of the images.
+    """
+    scales = lab.options.aids.scales
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        weights = start.load()
+        key = named_key(jax.random.key(seed), "lrsi")
+        found = _rescaled(lab, weights, mask.load(), scales, train, key)
+        write_weights(folder / "weights.safetensors", Weights(found.params, weights.model_state))
+        return ["weights.safetensors"], {
+            "scales": found.scales,
+            "constrained": int(found.constrained.sum()),
+            "lowered": [float(found.lowered[0]), float(found.lowered[-1])],
+        }
+
+    config = {**lab.network_key(), "data": chosen(lab.options.data), "scales": chosen(scales), "seed": seed}
+    config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+    inputs = {"start": start.key, "mask": mask.key}
+    work = f"{scales.iterations} iterations"
+    stage = lab.cache.stage("lrsi", 1, config, inputs, run, label=f"scales, seed {seed}", work=work)
+    return WeightsRef(stage, "weights")
+
+
+def _rescaled(
     setting: "Setting", weights: Weights, mask: Mask, options: LrsiOptions, train: TrainOptions, key: jax.Array
 ) -> Rescaled:
     """The weights under a mask with a learned scale for each tensor.

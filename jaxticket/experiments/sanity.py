@@ -8,6 +8,7 @@ from typing import Any
 from jaxticket import analysis
 from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
+from jaxticket.experiments.barriers import barrier
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.sanity_findings import decide
 from jaxticket.experiments.sanity_options import SanityExperiment
@@ -147,7 +148,7 @@ class _Cell:
         """How high the hill is between `trained` and its twin that saw the data in another order."""
         label = f"{branch}-{level}-{self.seed} lr {self.lr:g}, other order"
         twin = self.lab.train(start, mask, seed=self.seed, label=label, train=self.train, noise=" of the twin")
-        found = self.lab.barrier(trained, twin, train=self.train)
+        found = barrier(self.lab, trained, twin, train=self.train)
         self._note("instability", {"branch": branch, "level": level, **found})
 
     def _note(self, section: str, entry: dict[str, Any]) -> None:

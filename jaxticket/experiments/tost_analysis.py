@@ -1,6 +1,7 @@
 """How silent networks with several activations are while they train, and what pruning makes of their filters."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,8 +55,11 @@ def analyse(lab: Lab, options: TostExperiment) -> None:
         lab.note("activation_masks", {"masks": names, "rows": distances})
 
 
-def silence(setting: Setting, weights: Weights, near_zero: float) -> list[tuple[str, ActivationRates]]:
-    """How often the outputs of every activation are zero on the test images: (the layer before it, its rates).
+def silence_of(setting: Setting, near_zero: float) -> Callable[[Weights], list[tuple[str, ActivationRates]]]:
+    """What says of weights how often the outputs of every activation are zero on the test images.
+
+    Returns:
+        weights -> (the layer before it, its rates) of every activation; compiled once.
 
     Raises:
         ConfigError: the images are streamed.
@@ -66,7 +70,7 @@ def silence(setting: Setting, weights: Weights, near_zero: float) -> list[tuple[
     names: list[str] = []
 
     @jax.jit
-    def rates(images: jax.Array) -> list[ActivationRates]:
+    def rates(weights: Weights, images: jax.Array) -> list[ActivationRates]:
         made: list[ActivationRates] = []
 
         def listen(waiting: Any, x: jax.Array) -> jax.Array:
@@ -82,12 +86,15 @@ def silence(setting: Setting, weights: Weights, near_zero: float) -> list[tuple[
         listening(forward, listen)
         return made
 
-    batches, total = setting.trainer.batches, None
-    for first in range(0, test.size, batches.batch_size):
-        images = batches.for_evaluation(jnp.asarray(test.images[first : first + batches.batch_size]))
-        found = rates(images)
-        total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
-    return list(zip(names, total or [], strict=True))
+    def silence(weights: Weights) -> list[tuple[str, ActivationRates]]:
+        batches, total = setting.trainer.batches, None
+        for first in range(0, test.size, batches.batch_size):
+            images = batches.for_evaluation(jnp.asarray(test.images[first : first + batches.batch_size]))
+            found = rates(weights, images)
+            total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
+        return list(zip(names, total or [], strict=True))
+
+    return silence
 
 
 def silent_filters(weights: Weights, mask: Mask) -> dict[str, Any]:
@@ -119,21 +126,22 @@ def _with_activation(options: TostExperiment, kind: str) -> Any:
 
 def _note_silence(lab: Lab, own: Lab, dense: Trained, kind: str, epochs: tuple[int, ...], near_zero: float) -> None:
     channels = []
+    silence = functools.cache(lambda: silence_of(own, near_zero))  # not in a plan, nor where all looks are stored
+
+    def compute(weights: Weights) -> dict[str, Any]:
+        layers = [
+            {
+                "layer": name,
+                "zero": round(rates.zero, 5),
+                "near_zero": round(rates.near_zero, 5),
+                "dead": int(rates.dead.sum()),
+                "channels": [round(float(rate), 4) for rate in rates.channel_near_zero],
+            }
+            for name, rates in silence()(weights)
+        ]
+        return {"layers": layers}
+
     for epoch in epochs:
-
-        def compute(weights: Weights) -> dict[str, Any]:
-            layers = [
-                {
-                    "layer": name,
-                    "zero": round(rates.zero, 5),
-                    "near_zero": round(rates.near_zero, 5),
-                    "dead": int(rates.dead.sum()),
-                    "channels": [round(float(rate), 4) for rate in rates.channel_near_zero],
-                }
-                for name, rates in silence(own, weights, near_zero)
-            ]
-            return {"layers": layers}
-
         config = {"data": own.options.data.name, "near_zero": near_zero, "stage": dense.stage.id}
         found = own.measure("silence", compute, config=config, weights=dense.exact(epoch))
         layers = found.get("layers", [])

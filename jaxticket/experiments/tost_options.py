@@ -7,6 +7,7 @@ from jaxticket.core.options import option
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import PruneOptions
+from jaxticket.recipes.kinds import SOFT_ACTIVATIONS
 
 # Where a mask comes from, and the criterion that ranks: of initial weights, of trained weights, or its own way.
 AT_INIT = {"rp": "random", "snip": "snip", "grasp": "grasp", "synflow": "synflow"}
@@ -14,7 +15,8 @@ OF_TRAINED = {"omp": "magnitude", "tp": "snip"}
 SOURCES = ("rp", "omp", "gmp", "tp", "snip", "grasp", "synflow", "lt")
 PARTS = ("soft", "ghost", "smoothing", "lrsi")
 PLAIN = "plain"
-ACTIVATIONS = ("relu", "swish", "mish", "gelu", "softplus", "elu", "lisht")
+# A swish that sharpens is one of training, not of a network.
+ACTIVATIONS = ("relu", *(kind for kind in SOFT_ACTIVATIONS if kind != "pswish"))
 
 
 @dataclasses.dataclass(frozen=True)

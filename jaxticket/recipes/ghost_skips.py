@@ -17,9 +17,8 @@ from flax import linen as nn
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import must_be_one_of
+from jaxticket.recipes.kinds import GHOST_LAYERS, GHOST_STARTS
 
-LAYERS = ("auto", "conv", "dense")
-STARTS = ("constant", "bn_gamma0")
 _TINY = 1e-4
 _EPSILON, _MOMENTUM = 1e-5, 0.9
 
@@ -93,8 +92,8 @@ def ghost_plan(
     Raises:
         ConfigError: an unknown choice of layers.
     """
-    if layers not in LAYERS:
-        raise ConfigError(f"config.aids.ghost_layers={layers!r}: {must_be_one_of(layers, LAYERS)}")
+    if layers not in GHOST_LAYERS:
+        raise ConfigError(f"config.aids.ghost_layers={layers!r}: {must_be_one_of(layers, GHOST_LAYERS)}")
     found: dict[str, dict[str, Ghost]] = {"window": {}, "pointwise": {}, "dense": {}}
     called: list[str] = []
 
@@ -128,8 +127,8 @@ def ghost_parameters(plan: Mapping[str, Ghost], key: jax.Array, start: str = "co
     Raises:
         ConfigError: an unknown start.
     """
-    if start not in STARTS:
-        raise ConfigError(f"config.aids.ghost_start={start!r}: {must_be_one_of(start, STARTS)}")
+    if start not in GHOST_STARTS:
+        raise ConfigError(f"config.aids.ghost_start={start!r}: {must_be_one_of(start, GHOST_STARTS)}")
     params, state = {}, {}
     for name, ghost in plan.items():
         shape, features = (ghost.inputs, ghost.features), (ghost.features,)

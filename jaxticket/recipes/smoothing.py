@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-
-KINDS = ("off_target", "uniform")
+from jaxticket.recipes.kinds import SMOOTHINGS
 
 
 def smoothed_targets(labels: Any, num_classes: int, alpha: Any, kind: str = "off_target") -> jax.Array:
@@ -31,8 +30,8 @@ def smoothed_targets(labels: Any, num_classes: int, alpha: Any, kind: str = "off
     Raises:
         ConfigError: an unknown kind, fewer than two classes, an alpha out of range, or labels that are not integers.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"kind={kind!r}: {must_be_one_of(kind, KINDS)}")
+    if kind not in SMOOTHINGS:
+        raise ConfigError(f"kind={kind!r}: {must_be_one_of(kind, SMOOTHINGS)}")
     if num_classes < 2:
         raise ConfigError(f"num_classes={num_classes!r}: must be at least 2")
     if not isinstance(alpha, jax.Array) and not 0 <= alpha <= 1:

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxticket.core.errors import JaxticketError
+from jaxticket.report.early_birds import symmetric
 from jaxticket.report.study import Study, number
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +118,9 @@ def mask_distances(study: Study) -> MaskDistances | None:
 
     def read(entry: Mapping[str, Any]) -> MaskDistances:
         names = tuple((str(one["activation"]), float(one["sparsity"])) for one in entry["masks"])
-        matrix = np.zeros((len(names), len(names)))
-        for i, line in enumerate(entry["rows"]):
-            matrix[i, :i] = matrix[:i, i] = [float(distance) for distance in line]
+        matrix = symmetric(entry["rows"])
+        if len(names) != len(matrix) or np.isnan(matrix).any():
+            raise ValueError(f"{len(matrix)} rows of distances for {len(names)} masks, or one without a number")
         return MaskDistances(names, matrix)
 
     return next(iter(_read(study, "activation_masks", read)), None)
@@ -128,15 +130,5 @@ def _interval(value: Mapping[str, Any]) -> Interval:
     return Interval(float(value["mean"]), number(value["low"]), number(value["high"]), int(value["n"]))
 
 
-def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-    if study.summary.get("experiment") != "tost":
-        return []
-    found = []
-    for i, entry in enumerate(study.entries(name)):
-        try:
-            found.append(read(entry))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise JaxticketError(
-                f"summary.json: {name}[{i}] is not what it should be ({error!r}); run the experiment's command again"
-            ) from error
-    return found
+def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], _T]) -> list[_T]:
+    return study.parsed(name, read) if study.summary.get("experiment") == "tost" else []

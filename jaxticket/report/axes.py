@@ -30,6 +30,14 @@ def set_log_axis(axes: "Axes", which: str, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
+def set_remaining_axis(axes: "Axes", shares: Sequence[float]) -> None:
+    """Makes the x axis that of the percentages of prunable weights remaining that there are, `shares`."""
+    set_log_axis(axes, "x", min(shares), max(shares))
+    # The fewer weights, the further right, as in Frankle and Carbin (2019).
+    axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+    axes.set_xlabel("Prunable weights remaining (%)")
+
+
 def paint_spread(
     axes: "Axes",
     points: Sequence[tuple[float, Sequence[float]]],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jaxticket.core.versions import versions
 from jaxticket.report import text, theme
-from jaxticket.report.axes import legend_below, paint_spread, set_log_axis
+from jaxticket.report.axes import legend_below, paint_spread, set_remaining_axis
 from jaxticket.report.comparison import Experiment, Line, comparison_csv, differing, lines_of, read_experiments
 from jaxticket.report.figures import Figure, draw, slugs
 from jaxticket.report.groups import MARGIN
@@ -113,7 +113,7 @@ def _panel(file: str, title: str, lines: Sequence[Line], limits: tuple[float, fl
     def paint(axes: "Axes") -> None:
         for i, line in enumerate(lines):
             points = [(100 * group.remaining, group.spread("test_accuracy").values) for group in line.points]
-            colour, marker = theme.series(i), theme.MARKERS[i % len(theme.MARKERS)]
+            colour, marker = theme.series(i), theme.marker(i)
             style = _STYLES[i // len(theme.MARKERS) % len(_STYLES)]
             paint_spread(axes, points, colour=colour, marker=marker, label=line.label, linestyle=style)
             mean = line.best.spread("test_accuracy").mean if line.best else None
@@ -121,13 +121,10 @@ def _panel(file: str, title: str, lines: Sequence[Line], limits: tuple[float, fl
                 ring = {"markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.6}
                 axes.plot(100 * line.best.remaining, mean, "o", markersize=11, zorder=4, **ring)
         shares = [100 * group.remaining for line in lines for group in line.points]
-        set_log_axis(axes, "x", min(shares), max(shares))
-        # The fewer weights, the further right, as in Frankle and Carbin (2019).
-        axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+        set_remaining_axis(axes, shares)
         if limits is not None:
             axes.set_ylim(*limits)
         axes.set_title(title)
-        axes.set_xlabel("Prunable weights remaining (%)")
         axes.set_ylabel("Test accuracy")
         legend_below(axes, columns=2 if len(lines) > 1 else 1)
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxticket.core.errors import JaxticketError
 from jaxticket.report.study import Study, number
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ def mask_distances(study: Study) -> Distances | None:
     """The first entry of `summary["mask_distance"]`, None where there is none; raises as `emergences` does."""
 
     def read(entry: Mapping[str, Any]) -> Distances:
-        rows = {float(ratio): _matrix(lines) for ratio, lines in entry["rows"].items()}
+        rows = {float(ratio): symmetric(lines) for ratio, lines in entry["rows"].items()}
         how = (str(entry["kind"]), str(entry["rule"]), int(entry["window"]), float(entry["epsilon"]))
         return Distances(int(entry["seed"]), *how, float(entry["epochs_per_look"]), rows)
 
@@ -98,21 +99,11 @@ def kept_channels(study: Study) -> list[KeptChannels]:
     return _read(study, "channels", read)
 
 
-def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
-    if not is_early_bird(study):
-        return []
-    found = []
-    for i, entry in enumerate(study.entries(name)):
-        try:
-            found.append(read(entry))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise JaxticketError(
-                f"summary.json: {name}[{i}] is not what it should be ({error!r}); run the experiment's command again"
-            ) from error
-    return found
+def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], _T]) -> list[_T]:
+    return study.parsed(name, read) if is_early_bird(study) else []
 
 
-def _matrix(lines: Any) -> np.ndarray:
+def symmetric(lines: Any) -> np.ndarray:
     """The symmetric matrix of which `lines` is what lies under the diagonal."""
     matrix = np.zeros((len(lines), len(lines)))
     for i, line in enumerate(lines):

@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from jaxticket.core.errors import JaxticketError
 from jaxticket.report.groups import Group
-from jaxticket.report.study import Study, number
+from jaxticket.report.study import Study, checked, number
 
 _CONTROL = "_random"
 
@@ -135,12 +134,12 @@ def structures(study: Study) -> list[Structure]:
     Raises:
         JaxticketError: an entry is not the structure of a network.
     """
-    return [_checked(_structure, entry, "structure", i) for i, entry in enumerate(study.entries("structure"))]
+    return study.parsed("structure", _structure)
 
 
 def pictures(study: Study) -> list[Picture]:
     """The entries of `summary["heatmap"]`; raises as `structures` does."""
-    return [_checked(_picture, entry, "heatmap", i) for i, entry in enumerate(study.entries("heatmap"))]
+    return study.parsed("heatmap", _picture)
 
 
 def winners(study: Study) -> dict[str, Winner | None]:
@@ -150,12 +149,10 @@ def winners(study: Study) -> dict[str, Winner | None]:
         JaxticketError: `summary["structured"]` is not what the experiment writes.
     """
     found = study.part("structured").get("extreme", {})
-    try:
-        return {branch: None if entry is None else _winner(branch, entry) for branch, entry in found.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise JaxticketError(
-            f"summary.json: structured.extreme is not what it should be ({error!r}); run the experiment's command again"
-        ) from error
+    return checked(
+        lambda: {branch: None if entry is None else _winner(branch, entry) for branch, entry in found.items()},
+        "structured.extreme",
+    )
 
 
 def shown_levels(study: Study, groups: list[Group]) -> dict[str, int]:
@@ -167,15 +164,6 @@ def shown_levels(study: Study, groups: list[Group]) -> dict[str, int]:
             winner = won.get(group.branch)
             levels[group.branch] = winner.level if winner else group.level
     return levels
-
-
-def _checked(read: Any, entry: Mapping[str, Any], name: str, i: int) -> Any:
-    try:
-        return read(entry)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise JaxticketError(
-            f"summary.json: {name}[{i}] is not what it should be ({error!r}); run the experiment's command again"
-        ) from error
 
 
 def _structure(entry: Mapping[str, Any]) -> Structure:

@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxticket.core.errors import JaxticketError
+
+_T = TypeVar("_T")
 
 # What tells networks of one branch and level apart beside the seed; rows of most experiments have none of these.
 CASES = ("lr", "part")
@@ -124,6 +126,14 @@ class Study:
             raise JaxticketError(f"summary.json: {name} is not a list of objects; run the experiment's command again")
         return value
 
+    def parsed(self, name: str, read: Callable[[Mapping[str, Any]], _T]) -> list[_T]:
+        """`entries`, each as `read` makes it.
+
+        Raises:
+            JaxticketError: there is an entry that `read` cannot make anything of.
+        """
+        return [checked(lambda entry=entry: read(entry), f"{name}[{i}]") for i, entry in enumerate(self.entries(name))]
+
     @property
     def complete(self) -> bool:
         """Whether the experiment came to its end."""
@@ -160,6 +170,24 @@ def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Ro
     if not isinstance(rows, list):
         raise JaxticketError(f"{where}: rows is {_kind(rows)}; must be a list of objects")
     return tuple(_row(row, f"{where}: rows[{i}]") for i, row in enumerate(rows))
+
+
+def checked(read: Callable[[], _T], where: str) -> _T:
+    """What `read` returns.
+
+    Args:
+        read: takes a part of the summary apart.
+        where: that part, for the message.
+
+    Raises:
+        JaxticketError: the part is not what the experiment writes.
+    """
+    try:
+        return read()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise JaxticketError(
+            f"summary.json: {where} is not what it should be ({error!r}); run the experiment's command again"
+        ) from error
 
 
 def number(value: Any) -> float | None:

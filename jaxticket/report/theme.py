@@ -63,6 +63,11 @@ def series(index: int) -> str:
     return light(f"series{index % len(_SERIES)}")
 
 
+def marker(index: int) -> str:
+    """The marker that goes with `series(index)`."""
+    return MARKERS[index % len(MARKERS)]
+
+
 def ramp(count: int) -> list[str]:
     """Colours for `count` ordered things, dark to bright, evenly spaced; with many, neighbours share one."""
     last = len(_RAMP) - 1

@@ -52,4 +52,4 @@ def smoothing_of(options: TrainOptions, steps_per_epoch: int) -> Callable[[Any],
     """How much labels are smoothed at a step: a plain number where that is always the same."""
     if options.smoothing_schedule == "constant":
         return lambda step: options.label_smoothing
-    return annealed(options.label_smoothing, options.steps or options.epochs * steps_per_epoch)
+    return annealed(options.label_smoothing, options.total_steps(steps_per_epoch))

@@ -4,6 +4,7 @@ import dataclasses
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.recipes.kinds import SMOOTHINGS
 
 SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
 # Keys that only some schedules read.
@@ -91,7 +92,7 @@ class TrainOptions:
     warmup_lr: float = option(0.0, minimum=0)
     lr_every: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
-    smoothing: str = option("uniform", choices=("uniform", "off_target"))
+    smoothing: str = option("uniform", choices=SMOOTHINGS)
     smoothing_schedule: str = option("constant", choices=("constant", "linear"))
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     patience: int = option(0, minimum=0)
@@ -99,6 +100,10 @@ class TrainOptions:
     eval_epochs: int = option(1, minimum=1)
     checkpoint_epochs: int = option(0, minimum=0, hashed=False)
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of a run."""
+        return self.steps or self.epochs * steps_per_epoch
 
     def check(self, where: str) -> None:
         """Refuses combinations that contradict each other."""

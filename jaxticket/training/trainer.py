@@ -50,7 +50,7 @@ class Duration:
                 f"config.train.batch_size={options.batch_size}: must be at most the {images} training images"
             )
         per_epoch = images // options.batch_size
-        return cls(per_epoch, options.steps or options.epochs * per_epoch)
+        return cls(per_epoch, options.total_steps(per_epoch))
 
     @property
     def epochs(self) -> int:

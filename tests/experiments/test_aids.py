@@ -11,11 +11,12 @@ from jaxticket import models
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.aid_options import SOFT, AidOptions
+from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.aids import NetworkAid
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import read_weights
 from jaxticket.models.initialize import init_variables
+from jaxticket.recipes.kinds import SOFT_ACTIVATIONS
 from jaxticket.recipes.soft import KINDS
 from jaxticket.training.state import Weights
 
@@ -145,4 +146,4 @@ def test_what_cannot_be_is_refused_in_the_plan(workdir):
 
 
 def test_the_kinds_of_soft_activations_are_those_there_are():
-    assert SOFT == KINDS
+    assert SOFT_ACTIVATIONS == KINDS

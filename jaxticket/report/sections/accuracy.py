@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxticket.report import text, theme
-from jaxticket.report.axes import legend_below, paint_spread, set_log_axis
+from jaxticket.report.axes import legend_below, paint_spread, set_remaining_axis
 from jaxticket.report.figures import Figure, draw
 from jaxticket.report.groups import (
     MARGIN,
@@ -89,13 +89,10 @@ def _panel(
         if name == "test_accuracy" and dense is not None:
             best = _winning(branches, won) if won else _matching(branches, dense)
             _paint_best(axes, best, "*" if won else "o")
-        set_log_axis(axes, "x", min(shares), max(shares))
-        # The fewer weights, the further right, as in Frankle and Carbin (2019).
-        axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+        set_remaining_axis(axes, shares)
         if limits is not None:
             axes.set_ylim(*limits)
         axes.set_title(title)
-        axes.set_xlabel("Prunable weights remaining (%)")
         if len(branches) > _MOST_INSIDE:
             legend_below(axes)
         else:
@@ -119,7 +116,7 @@ def paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> 
 
 def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], index: int) -> None:
     points = [(100 * group.remaining, group.spread(name).values) for group in found]
-    marker = theme.MARKERS[index % len(theme.MARKERS)]
+    marker = theme.marker(index)
     paint_spread(axes, sorted(points, reverse=True), colour=theme.series(index), marker=marker, label=branch)
 
 

@@ -54,7 +54,7 @@ def _panel(source: str, found: list[Cell]) -> Figure:
             shown = [(cell, cell.difference) for cell in found if cell.name == name and cell.difference is not None]
             # Beside each other, so that intervals do not cover each other.
             xs = [places[cell.level] + (i - (len(names) - 1) / 2) * 0.7 / len(names) for cell, _ in shown]
-            colour, marker = theme.series(i), theme.MARKERS[i % len(theme.MARKERS)]
+            colour, marker = theme.series(i), theme.marker(i)
             means = [100 * difference.mean for _, difference in shown]
             axes.plot(xs, means, color=colour, marker=marker, linestyle="", label=name)
             for x, (_, difference) in zip(xs, shown, strict=True):

@@ -51,6 +51,6 @@ def _slim_lines(known: dict[str, list[Group]], slim: dict[str, list[Group]]) -> 
     first = next(branch for branch in known if not is_control(branch))
     shown = {branch: known[branch] for branch in dict.fromkeys([first, *slim])}
     return [
-        (Look(branch.removeprefix("slim_"), theme.series(i), theme.MARKERS[i % len(theme.MARKERS)]), found)
+        (Look(branch.removeprefix("slim_"), theme.series(i), theme.marker(i)), found)
         for i, (branch, found) in enumerate(shown.items())
     ]

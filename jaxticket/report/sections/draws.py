@@ -57,7 +57,7 @@ def _panel(points: dict[float, list[tuple[float, list[float]]]], dense: Group | 
                 axes,
                 [(epoch, [100 * value for value in values]) for epoch, values in found],
                 colour=colour,
-                marker=theme.MARKERS[i % len(theme.MARKERS)],
+                marker=theme.marker(i),
                 label=f"{text.share(ratio)} pruned",
             )
             best = max(found, key=lambda point: sum(point[1]) / len(point[1]))

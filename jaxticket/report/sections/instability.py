@@ -42,7 +42,7 @@ def _panel(file: str, title: str, here: list[Instability], lrs: list[float]) -> 
             for entry in here:
                 for at, error in entry.errors if entry.lr == lr else ():
                     errors.setdefault(at, []).append(error)
-            marker, style = theme.MARKERS[i % len(theme.MARKERS)], _STYLES[i % len(_STYLES)]
+            marker, style = theme.marker(i), _STYLES[i % len(_STYLES)]
             paint_spread(
                 axes, sorted(errors.items()), colour=colour, marker=marker, label=f"lr {lr:g}", linestyle=style
             )

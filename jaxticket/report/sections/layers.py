@@ -89,7 +89,7 @@ def _panel(file: str, title: str, paths: list[str], found: list[Group]) -> Figur
             if not points:
                 continue
             positive += [share for _, share in points]
-            marker = theme.MARKERS[i % len(theme.MARKERS)] if named else ""
+            marker = theme.marker(i) if named else ""
             axes.plot(
                 *zip(*points, strict=True), color=colours[i], marker=marker, markersize=4, linewidth=1.5, label=path
             )

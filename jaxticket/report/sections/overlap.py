@@ -47,7 +47,7 @@ def _panel(file: str, title: str, here: list[MaskOverlap]) -> Figure:
 
     def paint(axes: "Axes") -> None:
         for i, (lr, colour) in enumerate(zip(lrs, theme.ramp(len(lrs) + 1), strict=False)):
-            marker = theme.MARKERS[i % len(theme.MARKERS)]
+            marker = theme.marker(i)
             paint_spread(axes, by_level("jaccard", lr), colour=colour, marker=marker, label=f"lr {lr:g}")
             chance = [(level, sum(values) / len(values)) for level, values in by_level("chance", lr)]
             if chance:

@@ -120,7 +120,7 @@ def _accuracies(parts: list[Group]) -> Figure:
             points = [
                 (group.level, group.spread("test_accuracy").values) for group in parts if group.case["part"] == number
             ]
-            look = {"colour": theme.series(i), "marker": theme.MARKERS[i % len(theme.MARKERS)]}
+            look = {"colour": theme.series(i), "marker": theme.marker(i)}
             paint_spread(axes, points, **look, label=f"part {number:g}")
         set_whole_axis(axes)
         axes.set_title("Test accuracy of the parts")

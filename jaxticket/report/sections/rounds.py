@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxticket.report import kinds
-from jaxticket.report.axes import legend_below, paint_spread, set_log_axis
+from jaxticket.report.axes import legend_below, paint_spread, set_remaining_axis
 from jaxticket.report.figures import Figure, draw, slug
 from jaxticket.report.groups import Group, at_case, cases, dense_group, group_rows, sparse_branches
 from jaxticket.report.sections.accuracy import paint_dense
@@ -52,10 +52,8 @@ def rounds_panel(file: str, title: str, dense: Group | None, lines: list[tuple[k
         for look, found in lines:
             points = [(100 * group.remaining, group.spread("test_accuracy").values) for group in found]
             paint_spread(axes, sorted(points, reverse=True), **look._asdict())
-        set_log_axis(axes, "x", min(shares), max(shares))
-        axes.set_xlim(max(shares) * 1.15, min(shares) / 1.2)
+        set_remaining_axis(axes, shares)
         axes.set_title(title)
-        axes.set_xlabel("Prunable weights remaining (%)")
         axes.set_ylabel("Test accuracy")
         legend_below(axes)
 

@@ -1,5 +1,6 @@
 """How silent networks with several activations are, what their masks have in common, and which filters are empty."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,42 +53,36 @@ def _counts(empty: list[Filters], kind: str, sparsity: float) -> str:
 
 
 def _by_layer(last: list[Silence]) -> Figure:
-    def paint(axes: "Axes") -> None:
-        for i, entry in enumerate(last):
-            shares = [100 * near for _, near, _ in entry.layers.values()]
-            places = range(1, len(shares) + 1)
-            axes.plot(
-                places,
-                shares,
-                color=theme.series(i),
-                marker=theme.MARKERS[i % len(theme.MARKERS)],
-                label=entry.activation,
-            )
-        set_whole_axis(axes)
-        axes.set_ylim(bottom=0)
-        axes.set_title("After training")
-        axes.set_xlabel("Activation, from the first to the last")
-        axes.set_ylabel("Near zero (%)")
-        legend_below(axes)
-
-    return draw("near_zero_by_layer", "Share of outputs near zero after training, by layer", paint, small=True)
+    lines = {entry.activation: [(i, near) for i, (_, near, _) in enumerate(entry.layers.values(), 1)] for entry in last}
+    alt = "Share of outputs near zero after training, by layer"
+    return _near_zero("near_zero_by_layer", alt, "After training", "Activation, from the first to the last", lines)
 
 
 def _over_training(found: list[Silence]) -> Figure:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for entry in found:
+        lines.setdefault(entry.activation, []).append((entry.epoch, entry.near_zero))
+    alt = "Share of outputs near zero over training"
+    return _near_zero("near_zero_over_training", alt, "Over training, mean of layers", "Epoch", lines)
+
+
+def _near_zero(
+    file: str, alt: str, title: str, across: str, lines: Mapping[str, Sequence[tuple[float, float]]]
+) -> Figure:
+    """A line for each activation, of points (x, share near zero)."""
+
     def paint(axes: "Axes") -> None:
-        for i, kind in enumerate(dict.fromkeys(entry.activation for entry in found)):
-            own = [entry for entry in found if entry.activation == kind]
-            shares = [100 * entry.near_zero for entry in own]
-            epochs = [entry.epoch for entry in own]
-            axes.plot(epochs, shares, color=theme.series(i), marker=theme.MARKERS[i % len(theme.MARKERS)], label=kind)
+        for i, (kind, points) in enumerate(lines.items()):
+            xs, shares = [x for x, _ in points], [100 * share for _, share in points]
+            axes.plot(xs, shares, color=theme.series(i), marker=theme.marker(i), label=kind)
         set_whole_axis(axes)
         axes.set_ylim(bottom=0)
-        axes.set_title("Over training, mean of layers")
-        axes.set_xlabel("Epoch")
+        axes.set_title(title)
+        axes.set_xlabel(across)
         axes.set_ylabel("Near zero (%)")
         legend_below(axes)
 
-    return draw("near_zero_over_training", "Share of outputs near zero over training", paint, small=True)
+    return draw(file, alt, paint, small=True)
 
 
 def _map(distances: MaskDistances) -> Figure:

@@ -1,0 +1,6 @@
+"""The names of what the aids can be told, for options that load nothing heavy."""
+
+SOFT_ACTIVATIONS = ("swish", "pswish", "mish", "gelu", "softplus", "elu", "lisht")
+SMOOTHINGS = ("off_target", "uniform")
+GHOST_LAYERS = ("auto", "conv", "dense")
+GHOST_STARTS = ("constant", "bn_gamma0")
