@@ -8,9 +8,10 @@ from jax import lax
 from jax.sharding import AxisType
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import gpu_matmul, on_device, tpu_matmul, xla
+from jaxticket.kernels import gpu_conv, gpu_matmul, on_device, tpu_matmul, xla, xla_conv
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.finish import Finish
+from jaxticket.kernels.moves import Moves
 from jaxticket.kernels.pieces import SparseWeight
 
 Backend = Literal["xla", "gpu", "tpu"]
@@ -23,11 +24,15 @@ class Kernel(NamedTuple):
         platform: the name by which JAX lowers programs for it.
         why_not: (structure, dtype) -> why it cannot take a weight, or None.
         run: the kernel.
+        why_not_conv: (structure, dtype, images) -> why it cannot take a weight for a convolution, or None.
+        run_conv: the kernel for convolutions; None where there is none.
     """
 
     platform: str
     why_not: Callable[[Any, Any], str | None]
     run: on_device.Run
+    why_not_conv: Callable[[Any, Any, int], str | None] | None = None
+    run_conv: on_device.Run | None = None
 
 
 class Choice(NamedTuple):
@@ -38,7 +43,7 @@ class Choice(NamedTuple):
 
 
 KERNELS = {
-    "gpu": Kernel("cuda", gpu_matmul.why_not, gpu_matmul.product),
+    "gpu": Kernel("cuda", gpu_matmul.why_not, gpu_matmul.product, gpu_conv.why_not, gpu_conv.product),
     "tpu": Kernel("tpu", tpu_matmul.why_not, tpu_matmul.product),
 }
 """Backend, as `jax.default_backend` names it -> its kernel."""
@@ -61,7 +66,7 @@ def checked(backend: str | None) -> None:
         )
 
 
-def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None) -> Choice:
+def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None, images: int | None = None) -> Choice:
     """The backend that runs: the one asked for, or where that is None the device's own kernel if it can, or XLA.
 
     Args:
@@ -69,6 +74,7 @@ def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None)
         weight: the sparse weight.
         dtype: in which it computes.
         x: what it is multiplied by, of which it matters where it lies; None is anything on one device.
+        images: how many a convolution of more than single pixels acts on; None for a product of matrices.
 
     Raises:
         ConfigError: a backend that is not available, or a kernel asked for that cannot take the weight.
@@ -77,7 +83,7 @@ def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None)
     own = jax.default_backend()
     if backend == "xla":
         return Choice("xla", "it was asked for")
-    reason = _why_not(own, weight, dtype) or _spread((x, weight))
+    reason = _why_not(own, weight, dtype, images) or _spread((x, weight))
     if reason is None:
         return Choice(own, "it has a kernel for this")
     if backend is not None:
@@ -85,20 +91,18 @@ def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None)
     return Choice("xla", reason)
 
 
-def runs_by(weight: SparseWeight, dtype: Any, window: bool) -> str:
+def runs_by(weight: SparseWeight, dtype: Any, images: int | None) -> str:
     """What computes a layer on this device, and why, as the end of a sentence; nothing where there is only XLA.
 
     Args:
         weight: of the layer.
         dtype: in which it computes.
-        window: whether it is a convolution of more than single pixels, for which no device has a kernel.
+        images: as for `choose`.
     """
     if jax.default_backend() not in KERNELS:
         return ""
-    backend, reason = choose("xla" if window else None, weight, dtype)
-    if backend != "xla":
-        return f", by the {backend} kernel"
-    return f", by XLA, for {'it is a convolution' if window else reason}"
+    backend, reason = choose(None, weight, dtype, images=images)
+    return f", by XLA, for {reason}" if backend == "xla" else f", by the {backend} kernel"
 
 
 def matmul(x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | None) -> jax.Array:
@@ -119,20 +123,63 @@ def matmul(x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | No
         ConfigError: as for `choose`.
     """
     name = choose(backend, weight, x.dtype, x).backend
-    if name == "xla" or not isinstance(weight, BlockSparse):
+
+    def plain(x: jax.Array, weight: SparseWeight) -> jax.Array:
         return xla.matmul(x, weight, finish)
-    kernel = KERNELS[name]
 
     def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
-        return on_device.matmul(x, weight, finish, kernel.run)
+        return on_device.product(x, weight, finish, KERNELS[name].run)
 
-    if backend is not None:
+    return _run(name, plain, by_kernel, x, weight, asked=backend is not None)
+
+
+def conv(x: jax.Array, weight: SparseWeight, finish: Finish, moves: Moves, backend: str | None) -> jax.Array:
+    """`finish(conv(x, weight))` by the backend that `choose` names; see `matmul`.
+
+    Args:
+        x: [images, height, width, inputs], padded, of the dtype of the weight.
+        weight: [height, width, inputs, outputs].
+        finish: what is done with the product.
+        moves: of the window.
+        backend: 'xla', 'gpu', 'tpu' or None.
+
+    Returns:
+        [images, height', width', outputs].
+
+    Raises:
+        ConfigError: as for `choose`.
+    """
+    name = choose(backend, weight, x.dtype, x, images=x.shape[0]).backend
+
+    def plain(x: jax.Array, weight: SparseWeight) -> jax.Array:
+        return xla_conv.conv(x, weight, finish, moves)
+
+    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
+        run = KERNELS[name].run_conv
+        assert run is not None
+        return on_device.product(x, weight, finish, run, moves)
+
+    return _run(name, plain, by_kernel, x, weight, asked=backend is not None)
+
+
+def _run(
+    name: str,
+    plain: Callable[..., jax.Array],
+    by_kernel: Callable[..., jax.Array],
+    x: jax.Array,
+    weight: SparseWeight,
+    *,
+    asked: bool,
+) -> jax.Array:
+    """By the kernel of a device, and plainly on others; plainly alone where no kernel was chosen."""
+    if name == "xla" or not isinstance(weight, BlockSparse):
+        return plain(x, weight)
+    if asked:
         return by_kernel(x, weight)
-    others = {"default": lambda x, weight: xla.matmul(x, weight, finish)}
-    return lax.platform_dependent(x, weight, **{kernel.platform: by_kernel}, **others)
+    return lax.platform_dependent(x, weight, **{KERNELS[name].platform: by_kernel}, default=plain)
 
 
-def _why_not(own: str, weight: SparseWeight, dtype: Any) -> str | None:
+def _why_not(own: str, weight: SparseWeight, dtype: Any, images: int | None) -> str | None:
     """Why the kernel of this device cannot be used; None where it can."""
     if own not in KERNELS:
         return f"there is none for {own}"
@@ -141,7 +188,12 @@ def _why_not(own: str, weight: SparseWeight, dtype: Any) -> str | None:
     capability = str(getattr(jax.devices()[0], "compute_capability", _HOPPER))
     if own == "gpu" and capability.partition(".")[0] != _HOPPER:
         return f"this GPU has compute capability {capability}, not {_HOPPER}"
-    return KERNELS[own].why_not(weight.structure, dtype)
+    kernel = KERNELS[own]
+    if images is None:
+        return kernel.why_not(weight.structure, dtype)
+    if kernel.why_not_conv is None:
+        return f"there is none for convolutions on {own}"
+    return kernel.why_not_conv(weight.structure, dtype, images)
 
 
 def _spread(arrays: Any) -> str | None:

@@ -10,9 +10,8 @@ from jax import lax
 
 from jaxticket.kernels.conv import Padding, block_conv, sides_of
 from jaxticket.kernels.matmul import block_matmul
+from jaxticket.kernels.moves import Moves, Pair
 from jaxticket.kernels.pieces import SparseWeight
-
-Pair = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,7 @@ def call_of(module: Any, x: Any, kernel: Any) -> Call | str:
 def _window(module: Any, x: Any, kernel: Any) -> Window:
     strides, dilation = _pair(module.strides), _pair(module.kernel_dilation)
     padding: Padding = module.padding
-    sides = sides_of(padding, x.shape[1:3], kernel.shape[:2], strides, dilation)
+    sides = sides_of(padding, x.shape[1:3], kernel.shape[:2], Moves(strides, dilation))
     return Window(strides, (sides[0], sides[1]), dilation)
 
 

@@ -80,7 +80,8 @@ def decide(
         reason = f"{form_speed(best, seconds['measured'])} is measured"
         if _speedup(seconds["measured"]) < min_speedup:
             return stays(f"{reason}, {min_speedup:.2f} is needed", **seconds)
-    reason += backends.runs_by(forms[best], known[0].dtype, has_window(known[0]))
+    images = known[0].x[0] if has_window(known[0]) else None
+    reason += backends.runs_by(forms[best], known[0].dtype, images)
     return forms[best], LayerReport(path, best, reason, density, (array.nbytes, forms[best].nbytes), **seconds)
 
 

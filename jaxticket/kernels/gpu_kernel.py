@@ -6,6 +6,7 @@ slots of shared memory, each with two barriers: one says that it is loaded, one 
 processor takes one tile of the result after the other, those with most blocks first.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ class Plan(NamedTuple):
         rows: of a tile of the result, for all workers.
         slots: steps that shared memory holds.
         group: blocks of a step.
-        turned: whether `x` is transposed.
+        turned: whether what is gathered has the inputs as its rows.
         processors: among which tiles are dealt out.
     """
 
@@ -56,12 +57,34 @@ def kernel(
     consumed: Any,
     *,
     plan: Plan,
+    source: Callable[[Any, Any, Any], Any],
     height: int,
     tiles: int,
     relu: bool,
     simulated: bool,
 ) -> None:
-    """What each group of threads does; `ready` and `consumed` are the barriers of the slots."""
+    """What each group of threads does.
+
+    Args:
+        x: the array that inputs are gathered from.
+        weights: the blocks of all steps, one under the other.
+        bias: of all outputs.
+        inputs: the input block of each block of a step.
+        starts: the first step of each output block, and the number of steps.
+        order: output blocks, those with most steps first.
+        result: [tiles * rows, outputs].
+        x_slots: shared memory for inputs.
+        weight_slots: and for blocks.
+        boxes: and for parts of the result.
+        ready: barriers of the slots: it is loaded.
+        consumed: likewise: it has been used.
+        plan: how the product is cut.
+        source: (x, input block, tile of rows) -> the part of `x` that belongs to both.
+        height: inputs of a block.
+        tiles: of rows.
+        relu: whether negative results become zero.
+        simulated: whether this is a simulation, which knows no layouts.
+    """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
@@ -99,14 +122,9 @@ def kernel(
                 place = weights.at[pl.ds(at * DEPTH, DEPTH)]
                 plgpu.copy_gmem_to_smem(place, weight_slots.at[slot], ready.at[slot])
                 for block in range(plan.group):
-                    begin = inputs[at * plan.group + block] * height
-                    if plan.turned:
-                        place = x.at[pl.ds(begin, height), pl.ds(row * plan.rows, plan.rows)]
-                        slice_of_slot = x_slots.at[slot, pl.ds(block * height, height)]
-                    else:
-                        place = x.at[pl.ds(row * plan.rows, plan.rows), pl.ds(begin, height)]
-                        slice_of_slot = x_slots.at[slot]
-                    plgpu.copy_gmem_to_smem(place, slice_of_slot, ready.at[slot])
+                    place = source(x, inputs[at * plan.group + block], row)
+                    part = x_slots.at[slot, pl.ds(block * height, height)] if plan.turned else x_slots.at[slot]
+                    plgpu.copy_gmem_to_smem(place, part, ready.at[slot])
 
             lax.fori_loop(0, steps, step, None)
 

@@ -5,6 +5,7 @@ rows of it, which fill up the 64 inputs of a step without gaps.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,11 +30,11 @@ def why_not(structure: BlockStructure, dtype: Any) -> str | None:
     return None
 
 
-def plan_of(structure: BlockStructure, rows: int) -> Plan:
-    """The cut of a product with so many rows."""
+def plan_of(structure: BlockStructure, rows: int, products: int = 1) -> Plan:
+    """The cut of some products with so many rows each."""
     tile = 256 if rows > 128 else 128
     group = DEPTH // structure.block[0]
-    tiles = -(-rows // tile) * structure.grid[1]
+    tiles = -(-rows // tile) * structure.grid[1] * products
     return Plan(tile, 4, group, group > 1, min(_PROCESSORS, tiles))
 
 
@@ -63,17 +64,58 @@ def product(
     Returns:
         [rows, outputs].
     """
+    rows, inputs = x.shape[0], structure.matrix[0]
+    if not rows:
+        return jnp.zeros((0, structure.matrix[1]), dtype)
+    plan = plan or plan_of(structure, rows)
+    tiles = -(-rows // plan.rows)
+    x = jnp.pad(x, ((0, tiles * plan.rows - rows), (0, structure.grid[0] * structure.block[0] - inputs)))
+    source = functools.partial(_part, plan=plan, height=structure.block[0])
+    x = x.T if plan.turned else x
+    return launch(x, values, bias, source, structure, tiles, relu, dtype, plan, interpret)[:rows]
+
+
+def _part(x: Any, block: Any, row: Any, *, plan: Plan, height: int) -> Any:
+    """The inputs of a block for a tile of rows."""
+    from jax.experimental import pallas as pl
+
+    inputs, rows = pl.ds(block * height, height), pl.ds(row * plan.rows, plan.rows)
+    return x.at[inputs, rows] if plan.turned else x.at[rows, inputs]
+
+
+def launch(
+    x: jax.Array,
+    values: jax.Array,
+    bias: jax.Array,
+    source: Callable[[Any, Any, Any], Any],
+    structure: BlockStructure,
+    tiles: int,
+    relu: bool,
+    dtype: Any,
+    plan: Plan,
+    interpret: Any,
+) -> jax.Array:
+    """Calls the kernel on whole tiles of rows.
+
+    Args:
+        x: what inputs are gathered from.
+        values: as for `product`, like `bias`, `structure`, `relu`, `dtype` and `interpret`.
+        bias: likewise.
+        source: as for `gpu_kernel.kernel`.
+        structure: of the weight.
+        tiles: of rows.
+        relu: whether negative results become zero.
+        dtype: of the result.
+        plan: how it is cut.
+        interpret: simulation, or None.
+
+    Returns:
+        [tiles * rows of a tile, outputs].
+    """
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
-    rows, inputs, outputs = x.shape[0], *structure.matrix
-    if not rows:
-        return jnp.zeros((0, outputs), dtype)
-    plan = plan or plan_of(structure, rows)
-    along, across = structure.grid
-    height, cols = structure.block
+    across, (height, cols), outputs = structure.grid[1], structure.block, structure.matrix[1]
     steps = work_list(structure, plan.group, 0)
-    tiles = -(-rows // plan.rows)
-    x = jnp.pad(x, ((0, tiles * plan.rows - rows), (0, along * height - inputs)))
     bias = jnp.pad(bias, (0, across * cols - outputs))
     weights = steps.packed(values)
     if not steps.steps:  # an array without elements cannot be passed
@@ -81,7 +123,9 @@ def product(
     box = (BOX_ROWS, 128 // jnp.dtype(dtype).itemsize)
     slot = (DEPTH, plan.rows) if plan.turned else (plan.rows, DEPTH)
     call = plgpu.kernel(
-        functools.partial(kernel, plan=plan, height=height, tiles=tiles, relu=relu, simulated=interpret is not None),
+        functools.partial(
+            kernel, plan=plan, source=source, height=height, tiles=tiles, relu=relu, simulated=interpret is not None
+        ),
         out_type=jax.ShapeDtypeStruct((tiles * plan.rows, across * cols), dtype),
         grid=(plan.processors,),
         grid_names=("processor",),
@@ -97,8 +141,7 @@ def product(
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
         **({} if interpret is None else {"interpret": interpret}),
     )
-    tables = [jnp.asarray(table) for table in _tables(steps)]
-    return call(x.T if plan.turned else x, weights, bias, *tables)[:rows, :outputs]
+    return call(x, weights, bias, *[jnp.asarray(table) for table in _tables(steps)])[:, :outputs]
 
 
 def _swizzled(dtype: Any) -> tuple[Any, ...]:

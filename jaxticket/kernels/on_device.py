@@ -2,27 +2,23 @@
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jaxticket.kernels import xla
+from jaxticket.kernels import xla, xla_conv
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.finish import Finish
+from jaxticket.kernels.moves import Moves
 from jaxticket.kernels.structure import BlockStructure
 
-
-class Run(Protocol):
-    """A kernel: (x [rows, inputs], values of the weight, bias float32 [outputs]) -> [rows, outputs]."""
-
-    def __call__(
-        self, x: Any, values: Any, bias: Any, *, structure: BlockStructure, relu: bool, dtype: Any
-    ) -> jax.Array:
-        """`x @ weight + bias`, perhaps at least zero, in `dtype`."""
-        ...
+Run = Callable[..., jax.Array]
+"""A kernel: (x, values of the weight, bias float32 [outputs], *, structure, relu, dtype, and of convolutions moves) ->
+`x @ weight + bias`, or the convolution; perhaps at least zero, in `dtype`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,27 +29,41 @@ class _How:
     structure: BlockStructure
     relu: bool
     dtype: str
+    moves: Moves | None
+
+    def kernel(self, x: jax.Array, values: jax.Array, bias: jax.Array) -> jax.Array:
+        """The product by the kernel."""
+        moves = {} if self.moves is None else {"moves": self.moves}
+        return self.run(x, values, bias, structure=self.structure, relu=self.relu, dtype=jnp.dtype(self.dtype), **moves)
+
+    def plain(self, x: jax.Array, values: jax.Array) -> jax.Array:
+        """The product in plain JAX, float32, without bias and activation."""
+        weight, finish = BlockSparse(values, self.structure), Finish(None, None, jnp.float32)
+        if self.moves is None:
+            return xla.matmul(x, weight, finish)
+        return xla_conv.conv(x, weight, finish, self.moves)
 
 
-def matmul(x: jax.Array, weight: BlockSparse, finish: Finish, run: Run) -> jax.Array:
-    """`finish(x @ weight)` by a kernel.
+def product(x: jax.Array, weight: BlockSparse, finish: Finish, run: Run, moves: Moves | None = None) -> jax.Array:
+    """`finish(x @ weight)` by a kernel, or `finish(conv(x, weight))` by one of convolutions.
 
     The kernel adds the bias, and applies 'relu'. Another activation could be anything, and is applied to its float32
     result. Derivatives are those of the plain product in JAX, forwards and backwards, of any order; axes of `x` over
-    which it is mapped become rows.
+    which it is mapped become rows, or images.
 
     Args:
-        x: [rows, inputs], of the dtype of the weight.
-        weight: [inputs, outputs].
+        x: [rows, inputs], or [images, height, width, inputs] and padded; of the dtype of the weight.
+        weight: [inputs, outputs], or [height, width, inputs, outputs].
         finish: bias, activation and dtype of the result.
         run: the kernel, a function that is made once.
+        moves: of the window; None for a product of matrices.
     """
     fused = finish.activation is None or finish.activation == "relu"
     dtype = finish.dtype if fused else jnp.float32
-    how = _How(run, weight.structure, finish.activation == "relu", jnp.dtype(dtype).name)
+    how = _How(run, weight.structure, finish.activation == "relu", jnp.dtype(dtype).name, moves)
     bias = jnp.zeros(weight.shape[-1], jnp.float32) if finish.bias is None else finish.bias
-    product = _product(how, x, weight.values, bias)
-    return product if fused else Finish(None, finish.activation, finish.dtype)(product)
+    found = _product(how, x, weight.values, bias)
+    return found if fused else Finish(None, finish.activation, finish.dtype)(found)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -66,14 +76,13 @@ def _(how: _How, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     x, values, _ = primals
     result = _product(how, *primals)
     by_x, by_values, by_bias = tangents
-    plain = Finish(None, None, jnp.float32)
     change = jnp.zeros(result.shape, jnp.float32)
     if not isinstance(by_x, SymbolicZero):
-        change += xla.matmul(by_x, BlockSparse(values, how.structure), plain)
+        change += how.plain(by_x, values)
     if not isinstance(by_values, SymbolicZero):
-        change += xla.matmul(x, BlockSparse(by_values, how.structure), plain)
+        change += how.plain(x, by_values)
     if not isinstance(by_bias, SymbolicZero):
-        change += by_bias[None]
+        change += lax.expand_dims(by_bias, range(change.ndim - 1))
     if how.relu:
         change = jnp.where(result > 0, change, 0)
     return result, change.astype(how.dtype)
@@ -85,14 +94,14 @@ def _mapped(how: _How) -> Any:
 
     @jax.custom_batching.custom_vmap
     def call(x: jax.Array, values: jax.Array, bias: jax.Array) -> jax.Array:
-        return how.run(x, values, bias, structure=how.structure, relu=how.relu, dtype=jnp.dtype(how.dtype))
+        return how.kernel(x, values, bias)
 
     @call.def_vmap
     def _(size: int, mapped: Any, *arrays: jax.Array) -> tuple[jax.Array, bool]:
         if not any(mapped[1:]):
             x, values, bias = arrays
-            rows = call(x.reshape(-1, x.shape[-1]), values, bias)
-            return rows.reshape(size, -1, rows.shape[-1]), True
+            rows = call(x.reshape(-1, *x.shape[2:]), values, bias)
+            return rows.reshape(size, -1, *rows.shape[1:]), True
 
         def one(parts: Any) -> jax.Array:
             rest = iter(parts)

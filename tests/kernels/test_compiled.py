@@ -19,7 +19,8 @@ import pytest
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from jaxticket.kernels import gpu_matmul, tpu_matmul
+from jaxticket.kernels import gpu_conv, gpu_matmul, tpu_matmul
+from jaxticket.kernels.moves import Moves
 from jaxticket.kernels.structure import BlockStructure
 
 # What the compiler has to know of an H200.
@@ -106,6 +107,31 @@ def test_the_gpu_kernel_compiles_without_spills(rows, block, dtype, h200):
     device, folder = h200
     before = set(folder.iterdir())
     compiled(gpu_matmul.product, device, rows, 1024, 1024, block, dtype)
-    reports = "".join(path.read_text(errors="replace") for path in set(folder.iterdir()) - before)
-    assert "0 bytes spill stores, 0 bytes spill loads" in reports
-    assert set(re.findall(r"HGMMA\.64x(\d+)x16", reports)) == {str(block[1])}
+    check(set(folder.iterdir()) - before, block)
+
+
+def check(reports, block):
+    text = "".join(path.read_text(errors="replace") for path in reports)
+    assert "0 bytes spill stores, 0 bytes spill loads" in text
+    assert set(re.findall(r"HGMMA\.64x(\d+)x16", text)) == {str(block[1])}
+
+
+@pytest.mark.deep
+@needs_cuda
+@pytest.mark.parametrize(("block", "dtype"), [((16, 128), "bfloat16"), ((64, 64), "float16")])
+def test_the_gpu_kernel_of_convolutions_compiles_without_spills(block, dtype, h200):
+    """A 3x3 window by strides of two, and 200 images, which are no whole tiles."""
+    device, folder = h200
+    before = set(folder.iterdir())
+    shape = (3, 3, 256, 256)
+    grid = np.random.default_rng(0).random((9 * 256 // block[0], 256 // block[1])) < 0.3
+    structure = BlockStructure.of(grid, shape, block)
+    arrays = [
+        jax.ShapeDtypeStruct(size, jnp.dtype(kind), sharding=SingleDeviceSharding(device))
+        for size, kind in [((200, 17, 17, 256), dtype), ((structure.count, *block), dtype), ((256,), "float32")]
+    ]
+    run = functools.partial(
+        gpu_conv.product, structure=structure, relu=True, dtype=jnp.dtype(dtype), moves=Moves((2, 2), (1, 1))
+    )
+    jax.jit(run).lower(*arrays).compile()
+    check(set(folder.iterdir()) - before, block)
