@@ -17,6 +17,7 @@ from jaxticket.kernels.calls import Call
 from jaxticket.kernels.decide import decide
 from jaxticket.kernels.fold import Fold, OnLayer, OnNorm, Watched, fold, foldable
 from jaxticket.kernels.pieces import SparseWeight
+from jaxticket.kernels.reorder import reorder as put_in_order
 from jaxticket.kernels.sparsify_report import LayerReport, Sparsified, SparsifyReport
 from jaxticket.kernels.timings import Timings, known_timings, least_seconds
 from jaxticket.structure.shrink import shrink as cut_channels
@@ -52,6 +53,7 @@ def sparsify(
     block: tuple[int, int] = (16, 128),
     min_speedup: float = 1.05,
     shrink: bool = True,
+    reorder: bool = False,
     fold_norms: bool = False,
     measure: bool = False,
     timings: Timings | None = None,
@@ -73,6 +75,8 @@ def sparsify(
         block: (inputs, outputs) of the blocks; best those of the pruner.
         min_speedup: by how much a sparse layer must be faster; 0 converts all that can be.
         shrink: whether channels are cut out.
+        reorder: whether channels are put in an order in which scattered ones fill fewer blocks. Of use where whole
+            channels read the same few others without being next to each other; takes seconds for a large network.
         fold_norms: whether a batch normalisation that alone reads the output of a sparse layer becomes part of its
             weights and bias. For inference: there is nothing left of it to train.
         measure: also measures every layer that seems worth it, and keeps it dense if it is not faster by `min_speedup`
@@ -95,6 +99,9 @@ def sparsify(
     mask = full_paths(variables, mask)
     masked = apply_mask(variables, mask)
     small, shrunk = _shrunk(found.apply, masked, mask, sample) if shrink else (masked, "not asked to shrink")
+    blocks = None
+    if reorder:
+        small, blocks = put_in_order(found.apply, small, mask, sample, block)
     calls, leaves, timings = found.calls(small, sample), paths.leaves(small), timings or known_timings()
     layers: list[LayerReport] = []
     weights: dict[Path, SparseWeight] = {}
@@ -132,7 +139,7 @@ def sparsify(
             new, apply = found.sparse(small, {}, {})
             seconds = _measured(dense, masked, apply, new, sample)
     return Sparsified(
-        new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds)
+        new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds, blocks)
     )
 
 

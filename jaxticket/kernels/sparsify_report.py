@@ -41,6 +41,8 @@ class SparsifyReport:
         bytes: of all variables, before and after.
         difference: largest difference of an output on the sample, relative to the largest output.
         measured: seconds of the model on the sample, masked dense and sparse; None where it was not measured.
+        reordered: blocks that hold anything, of all masked leaves before and after channels were put in order; None
+            where they were not.
     """
 
     layers: tuple[LayerReport, ...]
@@ -48,15 +50,18 @@ class SparsifyReport:
     bytes: tuple[int, int]
     difference: float
     measured: tuple[float, float] | None = None
+    reordered: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        """A line for the whole, one for shrinking, one for every layer."""
+        """A line for the whole, one for shrinking and one for the order of channels, one for every layer."""
         sparse = sum(layer.form != "dense" for layer in self.layers)
         lines = [
             f"{sparse} of {len(self.layers)} layers sparse, {self.bytes[0]:,} -> {self.bytes[1]:,} bytes, "
             f"outputs differ by {self.difference:.1e}{_speed('measured', self.measured)}",
             f"  {str(self.shrunk).partition(chr(10))[0]}",
         ]
+        if self.reordered:
+            lines.append(f"  channels in order: {self.reordered[0]:,} -> {self.reordered[1]:,} blocks")
         for layer in self.layers:
             speeds = _speed("predicted", layer.predicted) + _speed("measured", layer.measured)
             lines.append(f"  {layer.path}: {layer.form}, density {layer.density:.3f}{speeds}: {layer.reason}")
