@@ -114,7 +114,7 @@ def _reads(kept: np.ndarray, part: Slice, rows: int) -> np.ndarray:
     """Which blocks of inputs each channel needs as an output, bool [channels, ...]."""
     matrix = kept.reshape(-1, kept.shape[-1])
     blocks = np.logical_or.reduceat(matrix, np.arange(0, matrix.shape[0], rows), axis=0)
-    return blocks[:, part.index].any(axis=2).T
+    return np.any(blocks[:, part.index], axis=2).T
 
 
 def _read_by(kept: np.ndarray, part: Slice, cols: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import SingleDeviceSharding
 
 from jaxticket.kernels import gpu_conv, gpu_matmul, tpu_matmul
@@ -45,6 +46,17 @@ needs_cuda = pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda13_plugin") is None,
     reason="THE GPU KERNEL IS NOT COMPILED: jax-cuda13-plugin is not installed",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_compilation_cache():
+    """What was compiled for a device that is not here cannot be loaded again."""
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
 
 
 def compiled(product, device, rows, inputs, outputs, block, dtype):
