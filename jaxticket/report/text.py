@@ -1,6 +1,7 @@
 """Numbers as text, the same on the page, in the figures and in the terminal."""
 
 import math
+from collections.abc import Sequence
 
 from jaxticket.report.groups import Spread
 
@@ -90,6 +91,6 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def listing(words: list[str]) -> str:
+def listing(words: Sequence[str]) -> str:
     """Words in a sentence: `3`, `3 and 5`, `3, 4 and 5`."""
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -63,7 +63,7 @@ def test_the_aids_of_a_row_are_a_branch_of_their_own(summary):
 def test_accuracies_and_paired_differences(summary):
     section = aids(study_of(summary))
     said = words(section)
-    assert "masks of sparsity plain soft omp 90.0% 0.9000 0.9110 +0.0110 (+0.0090 to +0.0130)" in said
+    assert "masks of sparsity plain soft omp 90.0% 0.9000 0.9110 +0.0110 ± 0.0020" in said
     assert "lt 90.0% 0.9500 \N{EN DASH}" in said
     assert "intervals of 95%" in said
     assert [figure.name for figure in section.figures] == ["aids_omp"]

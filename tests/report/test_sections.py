@@ -82,6 +82,17 @@ def test_headline_claims_every_branch_for_itself(made, study):
     assert "broken has no finite test accuracy." in said
 
 
+def test_the_nearest_of_many_branches_that_never_match_speaks_for_all(made, study):
+    rows = level_rows(made, {0: (0.97,), 1: (0.97,)})
+    for number, branch in enumerate("abcd"):
+        rows += level_rows(made, {1: (0.9 - 0.01 * abs(number - 2),)}, branch=branch)
+    said = words(headline(study(rows)))
+    assert "imp is as good as the dense network down to 80.0%" in said
+    assert "No level of 4 branches is as good as the dense network. The nearest is level 1 of c with" in said
+    assert "The others are a, b and d." in said
+    assert said.count("No level") == 1
+
+
 def test_accuracy_has_a_panel_per_split_and_a_close_view_of_a_collapse(made, study):
     section = accuracy(study(made.imp_rows(seeds=(0, 1))))
     assert [figure.name for figure in section.figures] == [

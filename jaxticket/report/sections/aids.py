@@ -37,11 +37,11 @@ def aids(study: Study) -> Section | None:
 
 
 def _words(interval: Interval) -> str:
-    """A difference with its interval: `+0.0110 (-0.0020 to +0.0240)`."""
+    """A difference and half of its interval, which is symmetric: `+0.0110 ± 0.0130`."""
     said = text.difference(interval.mean)
-    if interval.low is None:
+    if interval.low is None or interval.high is None:
         return said
-    return f"{said} ({text.difference(interval.low)} to {text.difference(interval.high)})"
+    return f"{said} ± {(interval.high - interval.low) / 2:.4f}"
 
 
 def _panel(source: str, found: list[Cell]) -> Figure:

@@ -19,6 +19,8 @@ from jaxticket.report.structures import winners
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
+# Branches that never match, up to which each has a sentence of its own.
+_MOST_FAILURES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Claim:
         nearest: the group with the highest mean test accuracy, for when none does; None when none is known.
         misses: levels with more weights than `best` that do not match.
         pairs: (seeds in which `best` matches the dense network of the same seed, seeds that can be compared).
+        others: branches of which none matches either, and none is nearer.
     """
 
     branch: str
@@ -40,6 +43,7 @@ class Claim:
     nearest: Group | None
     misses: tuple[int, ...]
     pairs: tuple[int, int]
+    others: tuple[str, ...] = ()
 
 
 def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
@@ -68,6 +72,7 @@ def headline(study: Study) -> Section | None:
         for dense in denses
         if dense.case == found[0].case
     ]
+    claims = _shortened(claims)
     found = [(claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None]
     lead = claims[min(found)[1]] if found else None
     dense = lead.dense if lead else max(denses, key=lambda group: group.spread(_NAME).mean or 0.0, default=None)
@@ -87,6 +92,17 @@ def headline(study: Study) -> Section | None:
         seconds=sum(row.seconds or 0.0 for row in study.rows),
     )
     return Section("found", "", html)
+
+
+def _shortened(claims: list[Claim]) -> list[Claim]:
+    """The claims; where many branches never match, the nearest of them speaks for all."""
+    failed = [(claim, claim.nearest) for claim in claims if claim.best is None and claim.nearest is not None]
+    if len(failed) <= _MOST_FAILURES:
+        return claims
+    nearest, _ = max(failed, key=lambda one: gap(one[1], one[0].dense) or 0.0)
+    others = tuple(claim.branch for claim, _ in failed if claim is not nearest)
+    gone = {id(claim) for claim, _ in failed}
+    return [*(claim for claim in claims if id(claim) not in gone), dataclasses.replace(nearest, others=others)]
 
 
 def _ends(found: list[Group]) -> list[Group]:
