@@ -3,11 +3,14 @@
 Counted are the parameters, the optimizer's moments and the masks, the gradients, and what the backward pass keeps of
 the forward one, from the shapes alone (`jax.eval_shape` of `jax.vjp`, so before the compiler leaves out or computes
 again what it can). Compiled is the peak that XLA states for the trainer's own step on this machine's device, arguments
-included. Ten minutes on two cores, nearly all of it compilation. The result is written to `benchmarks/results/`.
+included. `--chip=v5e:2x2` compiles for one chip of a TPU that is not here, which needs `libtpu` alone, and states the
+operations and the bytes of a step too. Ten minutes on two cores, nearly all of it compilation; for a TPU twenty. The
+result is written to `benchmarks/results/`.
 """
 
 import argparse
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
+from jax.sharding import SingleDeviceSharding  # noqa: E402
 
 import jaxticket as jt  # noqa: E402
 from benchmarks._measure import write  # noqa: E402
@@ -81,8 +85,8 @@ def size(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
-def case(name: str, side: int, classes: int, batch: int, dtype: str, *, compile_it: bool) -> dict[str, Any]:
-    """Bytes of one network's step."""
+def case(name: str, side: int, classes: int, batch: int, dtype: str, *, device: Any | None) -> dict[str, Any]:
+    """Bytes of one network's step; compiled where there is a device."""
     model, trainer = trainer_of(name, side, classes, batch, dtype)
     shape = (side, side, 1 if side == 28 else 3)
     state = abstract_state(model, trainer, shape)
@@ -96,23 +100,45 @@ def case(name: str, side: int, classes: int, batch: int, dtype: str, *, compile_
     }
     found = {"model": name, "side": side, "batch": batch, "dtype": dtype, "counted": counted}
     found["counted_sum"] = sum(counted.values())
-    if compile_it:
-        data = Batch(jax.ShapeDtypeStruct((batch, *shape), jnp.uint8), jax.ShapeDtypeStruct((batch,), jnp.int32))
-        sums = jax.eval_shape(Sums.zero)
-        lowered = trainer._compiled.step(ALONE, None).lower(state, sums, data)
-        memory = lowered.compile().memory_analysis()
+    if device is not None:
+        shapes: list[Any] = [
+            jax.ShapeDtypeStruct((batch, *shape), jnp.uint8),
+            jax.ShapeDtypeStruct((batch,), jnp.int32),
+        ]
+        arguments = (state, jax.eval_shape(Sums.zero), Batch(*shapes))
+        there = SingleDeviceSharding(device)
+        arguments = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there), arguments)
+        compiled = trainer._compiled.step(ALONE, None).lower(*arguments).compile()
+        memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
         peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
         found |= {"compiled_peak": peak, "peak_over_counted": round(peak / found["counted_sum"], 3)}
+        if device.platform != "cpu":  # for a CPU the compiler counts what it does not fuse
+            found |= {"operations": costs["flops"], "bytes_moved": costs["bytes accessed"]}
     print({key: value for key, value in found.items() if key != "counted"}, flush=True)
     return found
 
 
+def chip(name: str) -> Any:
+    """A chip of a TPU that is not here."""
+    from jax.experimental import topologies
+
+    os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+    return topologies.get_topology_desc(platform="tpu", topology_name=name).devices[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="compiles the smallest networks alone")
-    quick = parser.parse_args().quick
-    rows = [case(*one, compile_it=one[0] != "resnet50" if quick else one[3:] != (64, "bfloat16")) for one in CASES]
-    print(write("memory", {"rows": rows}))
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--chip", default="", help="a TPU topology to compile for, such as v5e:2x2")
+    options = parser.parse_args()
+    device = chip(options.chip) if options.chip else jax.devices()[0]
+    cases = [one for one in CASES if options.only in one[0]]
+    if options.chip:
+        cases = [one for one in cases if one[4] == "bfloat16" or one[0] != "resnet50"]
+    # A CPU would be asked for gigabytes of constants in 16 bits, which it does not compute in.
+    rows = [case(*one, device=None if one[4] == "bfloat16" and not options.chip else device) for one in cases]
+    about = {"compiled_for": device.device_kind, "rows": rows}
+    print(write(f"memory {options.chip} {options.only}".strip(), about))
 
 
 if __name__ == "__main__":
