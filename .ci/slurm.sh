@@ -116,7 +116,9 @@ wait_until 60 is "$stopped" PENDING
 [ "$(restarts "$stopped")" = 1 ] || fail "job $stopped was queued again $(restarts "$stopped") times"
 grep -q "stopped, everything up to here is saved" "$folder/stopped-$stopped.log" || fail "it did not say so"
 say "told to stop, saved, ended with 75, queued again"
-# Slurm holds such a job back for two minutes; here nobody has to wait for that.
+# Slurm holds such a job back for two minutes, for the right to run it was revoked. The right to run it once more has to
+# be younger than that, by the clock's seconds; more waiting is not needed.
+sleep 3
 scontrol update JobId="$stopped" StartTime=now >/dev/null 2>&1 || true
 scontrol release "$stopped" >/dev/null 2>&1 || true
 

@@ -21,6 +21,9 @@ usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...]
   --dry_run              print what would be done, and do nothing
   --help                 print this
 
+Started as several processes (JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment, or by
+Slurm, Open MPI, Kubernetes or on TPUs) the same command trains on the devices of all of them.
+
 The same command again goes on where it was stopped, and only reports when all is done.
 Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on)."""
 
@@ -81,13 +84,16 @@ def _run(arguments: list[str]) -> int:
 
 def until_stopped(work: Callable[[Any], None]) -> int:
     """Calls `work` with the `Interrupts` to ask, and turns a stop by Ctrl-C or SIGTERM into a line and exit code 75."""
+    from jaxticket.parallel import launch, peers, processes
     from jaxticket.training.interrupts import EXIT_REQUEUE, InterruptedRun, Interrupts
 
+    launch.start()
     try:
-        with Interrupts() as interrupts:
+        with peers.ending_together(InterruptedRun), processes.one_voice(), Interrupts() as interrupts:
             work(interrupts)
     except InterruptedRun:
-        print("stopped, everything up to here is saved; the same command goes on", flush=True)
+        if processes.is_writer():
+            print("stopped, everything up to here is saved; the same command goes on", flush=True)
         return EXIT_REQUEUE
     except KeyboardInterrupt:
         print("stopped at once; the same command goes on from the last checkpoint", flush=True)
@@ -117,12 +123,15 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
         InterruptedRun: a stop was asked for; calling again goes on.
     """
     from jaxticket.experiments.run import run_experiment
+    from jaxticket.parallel import processes
     from jaxticket.report import print_table, write_report
     from jaxticket.training.progress import for_terminal
 
     folder, summary = run_experiment(
         experiment, options, workdir, command=command, progress=for_terminal, interrupts=interrupts
     )
+    if not processes.is_writer():
+        return
     report = write_report(folder)
     print_table(summary)
     print(f"report   {report}")

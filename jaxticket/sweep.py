@@ -115,6 +115,7 @@ def _execute(
     entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, arguments: list[str]
 ) -> None:
     from jaxticket.experiments.sweep import varying
+    from jaxticket.parallel import processes
     from jaxticket.report.sweep import print_results, results, write_results
 
     failed = []
@@ -128,13 +129,15 @@ def _execute(
         try:
             execute(entry.experiment, entry.options, workdir, interrupts, command)
         except TrainingError as error:  # a learning rate too high for one must not keep the others from running
-            print(f"error: sweep entry {entry.index}: {error}", file=sys.stderr, flush=True)
+            if processes.is_writer():
+                print(f"error: sweep entry {entry.index}: {error}", file=sys.stderr, flush=True)
             failed.append(str(entry.index))
         print()
-    rows = results(entries, workdir)
-    print_results(entries, rows)
-    if {row["entry"] for row in rows if row["n"]} == set(range(len(entries))):
-        print(f"sweep    {write_results(entries, rows, workdir)}")
+    if processes.is_writer():
+        rows = results(entries, workdir)
+        print_results(entries, rows)
+        if {row["entry"] for row in rows if row["n"]} == set(range(len(entries))):
+            print(f"sweep    {write_results(entries, rows, workdir)}")
     if failed:
         raise TrainingError(f"{len(failed)} of {len(chosen)} experiments failed: sweep entries {', '.join(failed)}")
 

@@ -1,5 +1,6 @@
 """Runs that are killed or asked to stop, and must end in the same bits as undisturbed ones."""
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxticket.main import main
 from jaxticket.storage import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,9 +30,10 @@ KILLS = 20
 pytestmark = pytest.mark.slow
 
 
-def start(workdir):
+def start(workdir, fault=""):
     return subprocess.Popen(
         [sys.executable, "-m", "jaxticket.main", *ARGUMENTS, f"--workdir={workdir}"],
+        env={**os.environ, **({"JAXTICKET_FAULT": fault} if fault else {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -84,6 +87,106 @@ def undisturbed(tmp_path_factory):
 
 def leftovers(workdir):
     return [path for path in workdir.rglob("*") if re.search(r"checkpoints|\.tmp|tmp-|trash", path.name)]
+
+
+def into_the_future(workdir):
+    """What a machine with a wrong clock would have left behind."""
+    for path in workdir.rglob("*"):
+        os.utime(path, (4e9, 4e9))
+
+
+def strike(workdir, fault):
+    """Runs into a fault."""
+    process = start(workdir, fault)
+    output, _ = process.communicate(timeout=120)
+    if fault.endswith(":full"):
+        assert process.returncode == 2, output
+        (line,) = re.findall(r"^error: .*", output, re.MULTILINE)
+        assert "No space left on device; check" in line
+        assert "Traceback" not in output
+    else:
+        assert process.returncode == -signal.SIGKILL, (fault, output)
+    into_the_future(workdir)
+
+
+def rows(workdir):
+    (folder,) = workdir.glob("imp-*")
+    return json.loads((folder / "summary.json").read_text())["rows"]
+
+
+def test_killed_at_points_where_it_hurts_ends_in_the_same_bits(undisturbed, tmp_path):
+    strike(tmp_path, "checkpoint/started:2")  # the first level's, the third in the table of stages
+    strike(tmp_path, "stage/tidied:1")  # its checkpoints are gone and its manifest is not written
+    finish_line = start(tmp_path, "ticket.safetensors/named:1")
+    output, _ = finish_line.communicate(timeout=120)
+    assert finish_line.returncode == -signal.SIGKILL, output
+    assert rows(tmp_path)[0]["cached"]  # nothing was trained again for the missing manifest
+    strike(tmp_path, "summary.json/written:3:full")
+    finish(tmp_path)
+    assert results(tmp_path) == undisturbed
+    assert leftovers(tmp_path) == []
+
+
+# In the order in which a run that starts again and again comes to them; benchmarks/kills.py draws from all there are.
+POINTS = [
+    *("config.json/named:1", "weights.safetensors/written:1", "manifest.json/written:1", "checkpoint/begin:2:full"),
+    *("manifest.json/written:2", "last.safetensors/written:1:full", "finished.json/written:1", "finished.json/named:1"),
+    *("summary.json/written:1:full", "checkpoint/saved:1", "ticket.json/named:1", "report.html/begin:1"),
+]
+
+
+@pytest.mark.deep
+def test_killed_at_more_points_ends_in_the_same_bits(undisturbed, tmp_path):
+    for fault in POINTS:
+        strike(tmp_path, fault)
+    finish(tmp_path)
+    assert results(tmp_path) == undisturbed
+    assert leftovers(tmp_path) == []
+
+
+def test_a_folder_that_is_being_written_is_refused_with_the_process_that_does(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jaxticket.storage.attempt", lambda folder: contextlib.nullcontext("node7:4711"))
+    assert main([*ARGUMENTS, f"--workdir={tmp_path}"]) == 2
+    line = rf"error: {tmp_path}/imp-\w+ is being written by the same command, process node7:4711; wait or stop it\n"
+    assert re.fullmatch(line, capsys.readouterr().err)
+
+
+def test_a_work_folder_that_cannot_be_written_to_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([*ARGUMENTS, f"--workdir={tmp_path / 'file'}"]) == 2
+    captured = capsys.readouterr()
+    assert re.fullmatch(r"error: --workdir='\S+/file': cannot be written to \(Not a directory\)\n", captured.err)
+
+
+@pytest.mark.deep
+def test_the_same_command_at_the_same_time_is_refused_and_another_waits(undisturbed, tmp_path):
+    """Two runs on one work folder: the stages are shared, the experiment's own folder is not."""
+    first = start(tmp_path)
+    wait_for_work(first, tmp_path)
+    while not (locked := list(tmp_path.glob("imp-*/.lock"))):
+        time.sleep(0.01)
+    second = start(tmp_path)
+    other = subprocess.Popen(
+        [sys.executable, "-m", "jaxticket.main", *ARGUMENTS, "--config.name=other", f"--workdir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    os.kill(first.pid, signal.SIGSTOP)  # a slow machine
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert re.search(rf"^error: {locked[0].parent} is being written by .* \S+:{first.pid}; ", output, re.MULTILINE)
+    time.sleep(1.0)
+    os.kill(first.pid, signal.SIGCONT)
+    for process in (first, other):
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert f":{first.pid}" in output
+    assert "waiting for stage train-" in output
+    assert len(list(tmp_path.glob("stages/train-*"))) == 3
+    assert results(tmp_path) == undisturbed
+    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.timeout(900)

@@ -1,9 +1,9 @@
 """Splits too large for memory: encoded images on disk, decoded and cropped as they are needed.
 
 An epoch is a permutation, as it is for arrays in memory, and a batch is found by its number alone: what a run must
-remember to continue at any step is again the seed, the epoch and the position. Processes take every n-th image of the
-same permutation, so their shares are disjoint and together complete, and an image's random crop does not depend on how
-many processes there are. Order and reading are Grain's.
+remember to continue at any step is again the seed, the epoch and the position. Each of several processes takes its part
+of every batch, so that the batches, and every image's random crop, do not depend on how many processes there are. Order
+and reading are Grain's.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class Stream:
             batch_size: of all processes together.
             seed: of order and crops, a number of 32 bits; another one for every epoch.
             first: how many batches to skip, without reading them.
-            process: (index, count): this process gets the images `index`, `index + count`, ... of every batch.
+            process: (index, count): every batch is divided into `count` parts, this process gets the part `index`.
 
         Returns:
             An iterator over splits of uint8 images [batch_size // count, side, side, 3] and int32 labels.
@@ -88,13 +88,13 @@ class Stream:
         index, count = process
         if batch_size % count:
             raise ConfigError(f"batch_size={batch_size}: must be a multiple of the {count} processes")
-        # The share of one process of consecutive batches is consecutive in every `count`-th image.
-        own = images[numbers.start * batch_size : min(numbers.stop * batch_size, self.size)][index::count]
-        options = _grain().ReadOptions(num_threads=self.threads, prefetch_buffer_size=4 * batch_size // count)
+        part, every = batch_size // count, np.arange(self.size)
+        parts = [every[first : first + part] for first in (number * batch_size + index * part for number in numbers)]
+        own = _grain().MapDataset.source(_Chosen(images, np.concatenate([every[:0], *parts])))
+        options = _grain().ReadOptions(num_threads=self.threads, prefetch_buffer_size=4 * part)
         iterator = iter(own.to_iter_dataset(options))
-        for number in numbers:
-            global_size = min(batch_size, self.size - number * batch_size)
-            examples = [next(iterator) for _ in range(len(range(index, global_size, count)))]
+        for rows in parts:
+            examples = [next(iterator) for _ in rows]
             pixels = np.empty((len(examples), self.side, self.side, 3), np.uint8)
             for row, (image, _) in enumerate(examples):
                 pixels[row] = image
@@ -144,6 +144,20 @@ class _Rows:
 
     def __getitem__(self, index: int) -> tuple[bytes, int]:
         return self.source[int(self.rows[index])]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Some examples of a data set of Grain's, as a source of another."""
+
+    examples: Any
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return self.examples[int(self.rows[index])]
 
 
 @dataclasses.dataclass(frozen=True)

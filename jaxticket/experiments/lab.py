@@ -14,6 +14,7 @@ from jaxticket.core import masks
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen, digest
 from jaxticket.core.scopes import empty_layers
+from jaxticket.experiments.cache import Cache
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
@@ -21,7 +22,7 @@ from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import Job, pass_on, train_questions, way_of
-from jaxticket.experiments.stages import Cache, MaskRef, WeightsRef, write_weights
+from jaxticket.experiments.stages import MaskRef, WeightsRef, write_weights
 from jaxticket.experiments.trained import Trained
 from jaxticket.ticket import load_ticket
 from jaxticket.training.interrupts import Interrupts
@@ -60,7 +61,7 @@ class Lab(Setting):
         super().__init__(options)
         self.progress = progress or Quiet()
         self.interrupts = interrupts or Interrupts()
-        self.cache = Cache(folder, execute=execute, note=self.progress.note)
+        self.cache = Cache(folder, execute=execute, note=self.progress.note, check=self.interrupts.check)
         self._record = record
         self._variants: dict[str, Lab] = {}
 

@@ -9,6 +9,7 @@ from jaxticket.data.options import DataOptions
 from jaxticket.experiments.aid_options import AidOptions, check_aids
 from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.models.options import ModelOptions
+from jaxticket.parallel.options import MeshOptions
 from jaxticket.training.options import TrainOptions
 
 
@@ -21,7 +22,9 @@ class ExperimentOptions:
         seeds: one replicate each; initialisation, data order and augmentation have their own streams within a seed.
         seed: shorthand for a single seed; replaces `seeds`.
         replicates: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device of its
-            own (`devices`); `auto` takes what should be fastest. Results are equal to float tolerance.
+            own (`devices`); `auto` takes what should be fastest, in a run of several processes `devices`, where those
+            that do not fill all devices are trained one after the other by all. Results are equal to float tolerance.
+        mesh: the devices that train one network together.
         writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
         profile_steps: how many steps of training are traced, at least, into `profile/`; 0 for no trace.
         data: the data set.
@@ -34,6 +37,7 @@ class ExperimentOptions:
     seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
     seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
     replicates: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
+    mesh: MeshOptions = option(MeshOptions(), hashed=False)
     writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), hashed=False)
     profile_steps: int = option(0, minimum=0, hashed=False)
     data: DataOptions = DataOptions()

@@ -8,9 +8,11 @@ from typing import Any
 
 import jax
 
+from jaxticket.parallel import ALONE, Layout, Sharded
 
-def device() -> dict[str, Any]:
-    """The kind and number of JAX's devices, the processor and its cores."""
+
+def device(layout: Layout = ALONE) -> dict[str, Any]:
+    """The kind and number of JAX's devices and processes, how a network lies on them, the processor and its cores."""
     machine = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -19,6 +21,8 @@ def device() -> dict[str, Any]:
     return {
         "kind": jax.devices()[0].device_kind,
         "count": jax.device_count(),
+        "processes": jax.process_count(),
+        "mesh": dict(layout.mesh.shape) if isinstance(layout, Sharded) else None,
         "cores": os.cpu_count(),
         "machine": machine,
     }

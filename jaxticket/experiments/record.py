@@ -18,6 +18,7 @@ from jaxticket.core.versions import versions
 from jaxticket.experiments import provenance
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.parallel import ALONE, Layout
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path, experiment: str, options: ExperimentOptions, config_hash: str, command: str
+        self,
+        folder: Path,
+        experiment: str,
+        options: ExperimentOptions,
+        config_hash: str,
+        command: str,
+        layout: Layout = ALONE,
     ) -> None:
         self.folder = folder
         self._options = options
@@ -54,7 +61,7 @@ class Record:
             "command": command,
             "commit": provenance.commit(),
             "versions": versions(),
-            "device": provenance.device(),
+            "device": provenance.device(layout),
             "dataset": None,
             "model": None,
             "complete": False,
@@ -124,7 +131,8 @@ class Record:
         self.summary["rows"].append(row)
         if ticket:
             self._save_ticket(lab, label, row, mask, start, case)
-        with (self.folder / "metrics.jsonl").open("a") as lines:
+        metrics = self.folder / "metrics.jsonl"
+        with storage.naming_errors("write", metrics), metrics.open("a") as lines:
             for epoch in content["history"]:
                 line = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **case, **epoch}
                 lines.write(json.dumps(line) + "\n")

@@ -1,10 +1,13 @@
 """An experiment from its options to its folder, and the plan of one."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.config import config_hash
 from jaxticket.experiments.lab import Lab
@@ -13,6 +16,7 @@ from jaxticket.experiments.record import Record
 from jaxticket.experiments.registry import Experiment
 from jaxticket.experiments.stages import Stage
 from jaxticket.experiments.watching import onlookers
+from jaxticket.parallel import processes
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.several import Several
@@ -79,21 +83,40 @@ def run_experiment(
         The experiment's folder and the content of its `summary.json`.
 
     Raises:
-        JaxticketError: bad options, missing data or training that cannot go on.
+        JaxticketError: bad options, missing data, training that cannot go on, or the same is being run by another.
         InterruptedRun: a stop was asked for; calling again goes on.
     """
     plan = make_plan(experiment, options, workdir)
+    layout = plan.lab.layout_of(options.train)
+    with _own_folder(plan.folder, workdir) as folder, storage.attempt(folder) as holder:
+        if holder is not None:
+            raise ConfigError(f"{plan.folder} is being written by the same command, process {holder}; wait or stop it")
+        record = Record(folder, experiment.name, options, config_hash(experiment.name, options), command, layout)
+        processes.barrier("record")
+        processes.wait_until_seen(plan.folder / "config.json")
+        told: list[Progress] = []
+        if processes.is_writer():
+            told = [progress(len(plan.networks)) if progress else Quiet(), *onlookers(options, folder)]
+        shown = Several(told)
+        try:
+            lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
+            record.describe(lab)
+            experiment.load()(lab, options)
+        finally:
+            shown.close()
+        record.finish()
+    return plan.folder, record.summary
+
+
+@contextlib.contextmanager
+def _own_folder(folder: Path, workdir: Path) -> Iterator[Path]:
+    """Where this process keeps its record: the experiment's folder, or for all but process 0 one that nobody reads."""
+    if not processes.is_writer():
+        with tempfile.TemporaryDirectory(prefix="jaxticket-") as scratch:
+            yield Path(scratch) / folder.name
+        return
     try:
-        record = Record(plan.folder, experiment.name, options, config_hash(experiment.name, options), command)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--workdir={str(workdir)!r}: cannot be written to ({error.strerror})") from error
-    watching = onlookers(options, plan.folder)
-    shown = Several([progress(len(plan.networks)) if progress else Quiet(), *watching])
-    try:
-        lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
-        record.describe(lab)
-        experiment.load()(lab, options)
-    finally:
-        shown.close()
-    record.finish()
-    return plan.folder, record.summary
+    yield folder

@@ -15,6 +15,7 @@ from jaxticket.data.dataset import Dataset
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.aids import NetworkAid
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.parallel import Layout, layout_of
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.options import TrainOptions
@@ -76,6 +77,14 @@ class Setting:
     def duration_of(self, train: TrainOptions) -> Duration:
         """The length of a training run by other options."""
         return Duration.of(train, self.split_sizes[0])
+
+    def layout_of(self, train: TrainOptions) -> Layout:
+        """Where a single network is trained by some options.
+
+        Raises:
+            ConfigError: the devices are not what `config.mesh` asks for, or do not divide the batch.
+        """
+        return layout_of(self.options.mesh, train.batch_size)
 
     @functools.cached_property
     def dataset(self) -> Dataset:

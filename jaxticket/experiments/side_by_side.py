@@ -13,7 +13,7 @@ from jaxticket.core.keys import named_key
 from jaxticket.core.options import digest
 from jaxticket.experiments.lockstep import ask
 from jaxticket.experiments.stages import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
-from jaxticket.parallel.layouts import ALONE, Layout, OnePerDevice, Vmapped
+from jaxticket.parallel import Layout, OnePerDevice, Vmapped, processes
 from jaxticket.training.fits import Fit, Start
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import MaskUpdate
@@ -82,8 +82,12 @@ def way_of(choice: str, params: Any, batch_size: int) -> str:
         batch_size: images per step.
 
     Raises:
-        ConfigError: `devices` where there is only one.
+        ConfigError: `devices` where there is only one, or `vmap`, which takes one, in a run of several processes.
     """
+    if processes.several():
+        if choice == "vmap":
+            raise ConfigError("config.replicates='vmap': takes a single process; use 'auto', 'devices' or 'serial'")
+        return "serial" if choice == "serial" else "devices"
     devices = jax.local_devices()
     if choice == "devices" and len(devices) == 1:
         raise ConfigError("config.replicates='devices': found 1 device; use 'auto', 'vmap' or 'serial'")
@@ -117,8 +121,11 @@ def train_jobs(jobs: Sequence[Job]) -> list[Stage]:
         groups.setdefault(job.alike, []).append(job)
     done: dict[str, Stage] = {}
     for group in groups.values():
-        for members, layout in _divided(group):
-            done |= {stage.id: stage for stage in _train(members, layout)}
+        with group[0].lab.cache.claim([job.stage for job in group]) as by_others:
+            done |= by_others
+            left = [job for job in group if job.stage.id not in by_others]
+            for members, layout in _divided(left):
+                done |= {stage.id: stage for stage in _train(members, layout)}
     return [done[job.stage.id] for job in jobs]
 
 
@@ -136,8 +143,9 @@ def pass_on(questions: Sequence[Sequence[Job]]) -> list[list[Stage]]:
 
 def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
     """Those jobs of a group that are trained at the same time, and how."""
-    if len(group) == 1:
-        yield group, ALONE
+    if len(group) < 2:
+        if group:
+            yield group, _single_layout(group[0])
         return
     lab = group[0].lab
     way, most = lab.way, len(group)
@@ -147,17 +155,23 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
                 f"config.replicates={way!r}: needs data in memory, and {lab.spec.name} is streamed; use 'auto'"
             )
         way = "serial"
-    devices = jax.local_devices()
+    devices = jax.devices()
     if way == "serial" or group[0].may_end_early:
         most = 1
     elif way == "devices":
         most = len(devices)
     for first in range(0, len(group), most):
         members = group[first : first + most]
-        if len(members) == 1:
-            yield members, ALONE
+        if processes.several() and len(members) < len(devices):  # a process without a replicate would have no part
+            yield from (([job], _single_layout(job)) for job in members)
+        elif len(members) == 1:
+            yield members, _single_layout(members[0])
         else:
             yield members, Vmapped() if way == "vmap" else OnePerDevice.of(devices[: len(members)])
+
+
+def _single_layout(job: Job) -> Layout:
+    return job.lab.layout_of(job.train)
 
 
 def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
@@ -165,8 +179,6 @@ def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
     one, lab = jobs[0], jobs[0].lab
     trainer = lab.joint_trainer([job.lab for job in jobs], one.train)
     lab.interrupts.check()
-    for job in jobs:
-        job.stage.folder.mkdir(parents=True, exist_ok=True)
     together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
     fits = fit_side_by_side(
         trainer,
@@ -187,7 +199,7 @@ def _train(jobs: list[Job], layout: Layout) -> list[Stage]:
 
 
 def _start(job: Job) -> Start:
-    key, folder = jax.random.key(job.seed), job.stage.folder
+    key, folder = jax.random.key(job.seed), job.lab.cache.workplace(job.stage)
 
     def save(epoch: int, weights: Weights, best: Weights) -> None:
         write_weights(folder / f"exact{epoch}.safetensors", weights)
@@ -215,7 +227,7 @@ def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict
 
 def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
     """Writes the files of a stage; returns their names and its content."""
-    folder = job.stage.folder
+    folder = job.lab.cache.workplace(job.stage)
     files = ["last.safetensors", "best.safetensors"]
     if job.snapshot_step:
         files.append("snapshot.safetensors")

@@ -1,4 +1,4 @@
-"""Several of the same at once: how like trees of arrays lie on devices, and functions that act on all of them."""
+"""Many devices and many processes: how trees of arrays lie on devices, and what processes have to agree on."""
 
 from typing import TYPE_CHECKING
 
@@ -9,5 +9,15 @@ if TYPE_CHECKING:
     from jaxticket.parallel.layouts import Layout as Layout
     from jaxticket.parallel.layouts import OnePerDevice as OnePerDevice
     from jaxticket.parallel.layouts import Vmapped as Vmapped
+    from jaxticket.parallel.mesh import Sharded as Sharded
+    from jaxticket.parallel.mesh import layout_of as layout_of
+    from jaxticket.parallel.options import MeshOptions as MeshOptions
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, {"layouts": ("ALONE", "Layout", "OnePerDevice", "Vmapped")})
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "layouts": ("ALONE", "Layout", "OnePerDevice", "Vmapped"),
+        "mesh": ("Sharded", "layout_of"),
+        "options": ("MeshOptions",),
+    },
+)

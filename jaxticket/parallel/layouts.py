@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxticket.parallel.arrays import gathered, placed
+
 _AXIS = "replicate"
 
 
@@ -36,11 +38,12 @@ class Layout(abc.ABC):
 
     def fetch(self, tree: Any) -> list[Any]:
         """The trees that were joined, as NumPy arrays."""
-        fetched = jax.device_get(tree)
-        if not self.axes:
-            return [fetched]
-        leaves, structure = jax.tree.flatten(fetched)
-        return [structure.unflatten(row) for row in zip(*leaves, strict=True)]
+        fetched = gathered(tree)
+        return _rows(fetched) if self.axes else [fetched]
+
+    def give(self, tree: Any) -> list[Any]:
+        """The trees that were joined, each whole and for whoever wants to store it."""
+        return self.part(tree)
 
     @abc.abstractmethod
     def share(self, tree: Any) -> Any:
@@ -54,6 +57,23 @@ class Layout(abc.ABC):
             function: positional arguments only; all its results belong to the replicate.
             in_axes: for every argument a prefix of its tree: 0 = joined, None = shared.
         """
+
+    def spread(self, batch: Any) -> Any:
+        """A batch within a mapped function, its examples divided among the devices of one replicate."""
+        return batch
+
+    def whole(self, params: Any) -> Any:
+        """Parameters within a mapped function as a network computes with them, on every device of one replicate."""
+        return params
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which part of a batch this process reads, from 0, and how many parts there are; see `assemble`."""
+        return 0, 1
+
+    def assemble(self, batch: Any) -> Any:
+        """A batch of NumPy arrays, or the part of it that this process has read, on the devices."""
+        return jax.tree.map(jnp.asarray, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +114,7 @@ class Vmapped(Layout):
 
     def part(self, tree: Any) -> list[Any]:
         """Rows of the leading axis."""
-        leaves, structure = jax.tree.flatten(tree)
-        return [structure.unflatten(row) for row in zip(*leaves, strict=True)]
+        return _rows(tree)
 
     def share(self, tree: Any) -> Any:
         """The tree itself."""
@@ -126,14 +145,16 @@ class OnePerDevice(Layout):
         return jax.tree.map(lambda *leaves: self._joined(leaves), *parts)
 
     def part(self, tree: Any) -> list[Any]:
-        """The shards, on their devices."""
+        """The shards, on their devices; as NumPy arrays where some of these are other processes'."""
+        if any(device.process_index != jax.process_index() for device in self.mesh.devices.flat):
+            return self.fetch(tree)
         leaves, structure = jax.tree.flatten(tree)
         rows = [{shard.device: shard.data for shard in leaf.addressable_shards} for leaf in leaves]
         return [structure.unflatten([row[device][0] for row in rows]) for device in self.mesh.devices.flat]
 
     def share(self, tree: Any) -> Any:
         """A copy on every device."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        return jax.tree.map(lambda leaf: placed(leaf, NamedSharding(self.mesh, PartitionSpec())), tree)
 
     def map(self, function: Callable[..., Any], in_axes: Any) -> Callable[..., Any]:
         """`jax.shard_map` over single rows."""
@@ -150,10 +171,16 @@ class OnePerDevice(Layout):
         return jax.shard_map(on_one, mesh=self.mesh, in_specs=specs, out_specs=split, check_vma=False)
 
     def _joined(self, leaves: Sequence[Any]) -> jax.Array:
-        devices = list(self.mesh.devices.flat)
-        rows = [jax.device_put(leaf, device)[None] for leaf, device in zip(leaves, devices, strict=True)]
+        homes = zip(leaves, self.mesh.devices.flat, strict=True)
+        own = [(leaf, device) for leaf, device in homes if device.process_index == jax.process_index()]
+        rows = [jax.device_put(leaf, device)[None] for leaf, device in own]
         sharding = NamedSharding(self.mesh, PartitionSpec(_AXIS))
-        return jax.make_array_from_single_device_arrays((len(rows), *rows[0].shape[1:]), sharding, rows)
+        return jax.make_array_from_single_device_arrays((len(leaves), *rows[0].shape[1:]), sharding, rows)
+
+
+def _rows(tree: Any) -> list[Any]:
+    leaves, structure = jax.tree.flatten(tree)
+    return [structure.unflatten(row) for row in zip(*leaves, strict=True)]
 
 
 def _is_none(axis: int | None) -> bool:

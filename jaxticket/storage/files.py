@@ -5,17 +5,22 @@ old file or the new one and never a part.
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from jaxticket.core.errors import TicketError
+from jaxticket.storage import faults
 
 PathLike = str | os.PathLike[str]
+Found = TypeVar("Found")
 
 # Names of the temporary files that this process is writing.
 _in_flight: set[str] = set()
@@ -45,6 +50,7 @@ def write_files(files: Mapping[PathLike, bytes]) -> None:
         for final, data in files.items():
             final = Path(final)
             with naming_errors("write", final):
+                faults.point(f"{final.name}/begin")
                 final.parent.mkdir(parents=True, exist_ok=True)
                 pending[final] = _temporary(final)
                 _in_flight.add(pending[final].name)
@@ -54,8 +60,10 @@ def write_files(files: Mapping[PathLike, bytes]) -> None:
                     os.fsync(file.fileno())
         for final, temporary in pending.items():
             with naming_errors("write", final):
+                faults.point(f"{final.name}/written")
                 temporary.replace(final)
                 _sync_folder(final.parent)
+                faults.point(f"{final.name}/named")
     finally:
         for temporary in pending.values():
             with contextlib.suppress(OSError):
@@ -70,7 +78,7 @@ def read_bytes(path: PathLike) -> bytes:
         TicketError: there is no such file, or the operating system refuses.
     """
     with naming_errors("read", Path(path)):
-        return Path(path).read_bytes()
+        return unless_stale(Path(path).read_bytes)
 
 
 def checksum(path: PathLike) -> str:
@@ -79,8 +87,25 @@ def checksum(path: PathLike) -> str:
     Raises:
         TicketError: there is no such file, or the operating system refuses.
     """
-    with naming_errors("read", Path(path)), Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def digest() -> str:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with naming_errors("read", Path(path)):
+        return unless_stale(digest)
+
+
+def unless_stale(read: Callable[[], Found]) -> Found:
+    """What `read` returns; it is called again where NFS says that the file was replaced while it was being read."""
+    for pause in (0.05, 0.1, 0.2, 0.4):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        time.sleep(pause)
+    return read()
 
 
 def _temporary(final: Path) -> Path:

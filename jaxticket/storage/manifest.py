@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.errors import TicketError
-from jaxticket.storage.files import PathLike, checksum, naming_errors, write_bytes
+from jaxticket.storage.files import PathLike, checksum, naming_errors, unless_stale, write_bytes
 from jaxticket.storage.json_files import checked_json, parse_checked_json
 
 MANIFEST = "manifest.json"
@@ -45,7 +45,7 @@ def read_manifest(folder: PathLike) -> dict[str, Any] | None:
     where = folder / MANIFEST
     with naming_errors("read", where):
         try:
-            data = where.read_bytes()
+            data = unless_stale(where.read_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
     manifest = parse_checked_json(data, where, _FORMAT)

@@ -1,7 +1,8 @@
 """How a split becomes batches for a network: taken from the device or from a stream, augmented, normalised."""
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 
@@ -9,6 +10,7 @@ from jaxticket.core.keys import named_key
 from jaxticket.data import augmentation
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import normalise, take_batch
+from jaxticket.parallel.layouts import ALONE
 
 
 class DeviceSplit(NamedTuple):
@@ -35,8 +37,8 @@ class Batch(NamedTuple):
 
     def take(self, step: jax.Array, batches: "Batches") -> tuple[jax.Array, jax.Array]:
         """The batch itself, whatever the step."""
-        del step, batches
-        return self.images, self.labels
+        del step
+        return batches.spread((self.images, self.labels))
 
 
 class Epoch(NamedTuple):
@@ -48,7 +50,8 @@ class Epoch(NamedTuple):
     def take(self, step: jax.Array, batches: "Batches") -> tuple[jax.Array, jax.Array]:
         """The images and labels of the optimizer step `step`, counted from the start of training."""
         position = (step % batches.steps_per_epoch) * batches.batch_size
-        return take_batch(self.split.images, self.split.labels, self.order, position, batches.batch_size)
+        batch = take_batch(self.split.images, self.split.labels, self.order, position, batches.batch_size)
+        return batches.spread(batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Batches:
         std: likewise.
         dtype: of the network's input.
         augment: random changes of training images.
+        spread: divides the examples of a batch among devices, see `Layout.spread`.
     """
 
     batch_size: int
@@ -70,6 +74,7 @@ class Batches:
     std: tuple[float, ...]
     dtype: str
     augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
+    spread: Callable[[Any], Any] = dataclasses.field(default=ALONE.spread, compare=False)
 
     def for_training(self, key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Targets]:
         """The network's input and targets from uint8 [B, H, W, C] and int32 [B].

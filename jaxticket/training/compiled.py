@@ -1,5 +1,6 @@
 """The compiled functions of a trainer, each for one layout of replicates and made when it is first needed."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ class Compiled:
 
         def make() -> Any:
             # Batches of a stream are only ever those of a single run.
-            step = layout.map(self._plain_step(rule), (0, 0, self._epoch_axes))
+            step = layout.map(self._plain_step(layout, rule), (0, 0, self._epoch_axes))
             return jax.jit(self._counted("train_step", step), donate_argnums=0)
 
         return self._once(("step", layout, rule), make)
@@ -62,7 +63,7 @@ class Compiled:
         """(state, sums, epoch, count) -> (state, sums), `count` steps."""
 
         def make() -> Any:
-            step, axes = self._plain_step(rule), (0, 0, self._epoch_axes)
+            step, axes = self._plain_step(layout, rule), (0, 0, self._epoch_axes)
             if layout.maps_inside_loops:
                 steps = repeat(layout.map(step, axes))
             else:
@@ -75,7 +76,7 @@ class Compiled:
         """(params, model_state, split, first, last, sums) -> sums."""
 
         def make() -> Any:
-            evaluation = make_evaluation(self._evaluated(), self._batches)
+            evaluation = make_evaluation(self._evaluated(layout), self._batches_on(layout))
             evaluate = layout.map(evaluation, (0, 0, self._data_axis, None, None, 0))
             return jax.jit(self._counted("evaluate", evaluate))
 
@@ -85,7 +86,7 @@ class Compiled:
         """(state, epoch) -> the gradients of the next batch."""
 
         def make() -> Any:
-            gradients = make_gradients(self._apply, self._batches, self._options, self._aid)
+            gradients = make_gradients(self._applied(layout), self._batches_on(layout), self._options, self._aid)
             return jax.jit(layout.map(gradients, (0, self._epoch_axes)))
 
         return self._once(("gradients", layout), make)
@@ -114,15 +115,24 @@ class Compiled:
 
         return self._once(("choose", layout), lambda: jax.jit(layout.map(choose, (0, 0, 0))))
 
-    def _plain_step(self, rule: MaskUpdate | None) -> Step:
-        parts = (self._apply, self._optimizer, self._schedule, self._batches, self._options)
-        return make_step(*parts, rule, self._aid)
+    def _plain_step(self, layout: Layout, rule: MaskUpdate | None) -> Step:
+        parts = (self._optimizer, self._schedule, self._batches_on(layout), self._options)
+        return make_step(self._applied(layout), *parts, rule, self._aid)
 
-    def _evaluated(self) -> ApplyFn:
+    def _batches_on(self, layout: Layout) -> Batches:
+        return dataclasses.replace(self._batches, spread=layout.spread)
+
+    def _applied(self, layout: Layout) -> ApplyFn:
+        def apply(params: Any, model_state: Any, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
+            return self._apply(layout.whole(params), model_state, images, train=train)
+
+        return apply
+
+    def _evaluated(self, layout: Layout) -> ApplyFn:
         """The network as it is evaluated: the plain one, and with its aid where that stays."""
         aid = self._aid
         if aid is None or aid.steps is not None:
-            return self._apply
+            return self._applied(layout)
 
         def apply(params: Any, model_state: Any, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
             plain, own = split_off(Weights(params, model_state))

@@ -114,7 +114,7 @@ def fit_side_by_side(
     state = layout.join(begin)
     sums = trainer.zero_sums(len(starts), layout)
     order_key = layout.join([start.keys.order for start in starts])
-    saver, aid_end = Saver(folder), trainer.aid_end
+    saver, aid_end = Saver(folder, progress.note), trainer.aid_end
     if aid_end is not None and saver.saved_step() >= aid_end:
         state = dataclasses.replace(state, aid=None)
     state, sums, best, infos = saver.restore(state, sums, trainer.copy(state), [RunInfo() for _ in starts])
@@ -158,7 +158,7 @@ def fit_side_by_side(
                     count = looks.index(step) + 1
                     state = trainer.look(state, watch, count - 1, layout)
                     _give_kept(starts, watch, count, trainer, state, layout)
-                    over = watch.may_stop and watch.stop(layout.part(state.watched)[0], count)
+                    over = watch.may_stop and watch.stop(layout.fetch(state.watched)[0], count)
                 images = (step - first_step) * trainer.options.batch_size * len(starts)
                 progress.advance(step, images_per_second=images / (time.monotonic() - epoch_begun))
                 if interrupts.requested and step < epoch_end and not over:
@@ -186,16 +186,16 @@ def fit_side_by_side(
     finally:
         saver.close()
     fits = []
-    for info, one, its_best in zip(infos, layout.part(state), layout.part(best), strict=True):
-        last = trainer.weights(one)
+    given = layout.give((trainer.weights(state), best, state.mask, state.watched))
+    for info, (last, its_best, its_mask, record) in zip(infos, given, strict=True):
         its_best, best_epoch = (its_best, info.best_epoch) if info.best_epoch else (last, info.history[-1]["epoch"])
-        watched = (one.watched, sum(look <= step for look in looks)) if watch else None
-        fits.append(Fit(last, its_best, best_epoch, info.history, info.seconds, one.mask, watched))
+        watched = (record, sum(look <= step for look in looks)) if watch else None
+        fits.append(Fit(last, its_best, best_epoch, info.history, info.seconds, its_mask, watched))
     return fits
 
 
 def _give_snapshots(starts: Sequence[Start], step: int, weights: Weights, layout: Layout) -> None:
-    for start, own in zip(starts, layout.part(weights), strict=True):
+    for start, own in zip(starts, layout.give(weights), strict=True):
         if start.on_snapshot is not None:
             start.on_snapshot(step, own)
 
@@ -203,9 +203,9 @@ def _give_snapshots(starts: Sequence[Start], step: int, weights: Weights, layout
 def _give_kept(
     starts: Sequence[Start], watch: Watch, looks: int, trainer: Trainer, state: TrainState, layout: Layout
 ) -> None:
-    names = [watch.keep(record, looks) for record in layout.part(state.watched)]
+    names = [watch.keep(record, looks) for record in layout.fetch(state.watched)]
     if any(names):
-        for start, own, its_names in zip(starts, layout.part(trainer.copy(state)), names, strict=True):
+        for start, own, its_names in zip(starts, layout.give(trainer.copy(state)), names, strict=True):
             if start.on_keep is not None:
                 for name in its_names:
                     start.on_keep(name, own)
@@ -214,7 +214,8 @@ def _give_kept(
 def _give_saves(
     starts: Sequence[Start], infos: Sequence[RunInfo], epoch: int, weights: Weights, best: Weights, layout: Layout
 ) -> None:
-    for start, info, own, its_best in zip(starts, infos, layout.part(weights), layout.part(best), strict=True):
+    given = zip(starts, infos, layout.give(weights), layout.give(best), strict=True)
+    for start, info, own, its_best in given:
         if start.on_save is not None:
             start.on_save(epoch, own, its_best if info.best_epoch else own)
 

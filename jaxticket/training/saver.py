@@ -2,10 +2,11 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxticket.parallel import processes
 from jaxticket.training.state import Sums, TrainState, Weights
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -29,16 +30,22 @@ class RunInfo:
 
 
 class Saver:
-    """The checkpoints in a folder, opened only when there is something to read or to write; None saves nothing."""
+    """The checkpoints in a folder, opened only when there is something to read or to write; None saves nothing.
 
-    def __init__(self, folder: Path | None) -> None:
+    Args:
+        folder: where they are.
+        note: told in one line what is wrong with them.
+    """
+
+    def __init__(self, folder: Path | None, note: Callable[[str], None] = lambda text: None) -> None:
         self._folder = folder
+        self._note = note
         self._checkpoints = None
         self._last = time.monotonic()
 
     def saved_step(self) -> int:
         """The step of what was saved last; -1 where nothing is."""
-        if self._folder is None or not self._folder.exists():
+        if not self._begun():
             return -1
         step = self._open().latest_step()
         return -1 if step is None else step
@@ -47,7 +54,7 @@ class Saver:
         self, state: TrainState, sums: Sums, best: Weights, infos: Sequence[RunInfo]
     ) -> tuple[TrainState, Sums, Weights, list[RunInfo]]:
         """What was saved last; the given where nothing is."""
-        if self._folder is None or not self._folder.exists():
+        if not self._begun():
             return state, sums, best, list(infos)
         found = self._open().restore_latest((state, sums, best))
         if found is None:
@@ -61,7 +68,7 @@ class Saver:
             return False
         if every:
             return epoch % every == 0
-        return time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS
+        return processes.agree(time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS)
 
     def save(
         self, step: int, state: TrainState, sums: Sums, best: Weights, infos: Sequence[RunInfo], *, wait: bool
@@ -80,11 +87,14 @@ class Saver:
             self._checkpoints.close()
             self._checkpoints = None
 
+    def _begun(self) -> bool:
+        return self._folder is not None and processes.agree(self._folder.exists())
+
     def _open(self) -> Any:
         # Orbax takes a second to import, which a run of a second need not spend.
         from jaxticket.training.checkpoints import Checkpoints
 
         if self._checkpoints is None:
             assert self._folder is not None
-            self._checkpoints = Checkpoints(self._folder)
+            self._checkpoints = Checkpoints(self._folder, self._note)
         return self._checkpoints

@@ -173,8 +173,10 @@ def make_evaluation(
         params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, sums: Sums
     ) -> Sums:
         def body(index: jax.Array, sums: Sums) -> Sums:
-            images, labels, weights = (
-                jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
+            images, labels, weights = batches.spread(
+                tuple(
+                    jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
+                )
             )
             logits, _ = apply(params, model_state, batches.for_evaluation(images), train=False)
             losses = cross_entropy(logits, labels)

@@ -206,8 +206,8 @@ class Trainer:
         train = self._dataset.train
         if isinstance(train, Stream):
             seed = int(jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32))
-            parts = train.epoch(self.batches.batch_size, seed=seed, first=position)
-            return (Batch(jnp.asarray(images), jnp.asarray(labels)) for images, labels in parts)
+            parts = train.epoch(self.batches.batch_size, seed=seed, first=position, process=layout.place)
+            return (Batch(*layout.assemble((images, labels))) for images, labels in parts)
         return Epoch(self.split("train", layout), self._compiled.order(layout)(key, number))
 
     def run(
@@ -280,8 +280,9 @@ class Trainer:
         sums = self.zero_sums(count, layout)
         evaluate = self._compiled.evaluate(layout)
         if isinstance(held, Stream):
-            for part in held.in_order(self.batches.batch_size):
-                sums = evaluate(*weights, layout.share(self._padded(part)), jnp.int32(0), jnp.int32(1), sums)
+            for part in held.in_order(self.batches.batch_size, process=layout.place):
+                batch = layout.assemble(_filled_up(part, self.batches.batch_size // layout.place[1]))
+                sums = evaluate(*weights, batch, jnp.int32(0), jnp.int32(1), sums)
         else:
             data = self.split(split, layout)
             batches = data.labels.shape[-1] // self.batches.batch_size
@@ -338,3 +339,11 @@ class Trainer:
         """Whether each step is a call of its own."""
         convolves = any(leaf.ndim > 2 + layout.axes for leaf in jax.tree.leaves(params))
         return jax.default_backend() == "cpu" and convolves
+
+
+def _filled_up(part: Split, size: int) -> DeviceSplit:
+    """A part of a batch, which may be empty, filled up to `size` examples with such as have weight 0; NumPy."""
+    missing = size - part.size
+    arrays = (part.images, part.labels, np.ones(part.size, np.float32))
+    filled: list[Any] = [np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in arrays]
+    return DeviceSplit(*filled)

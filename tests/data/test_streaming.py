@@ -73,8 +73,8 @@ def test_what_fills_no_batch_is_left_out_of_training_and_not_of_evaluation(strea
 
 def test_evaluation_is_shared_among_processes_without_loss(stream):
     shares = [list(stream.in_order(12, process=(index, 4))) for index in range(4)]
-    assert sorted(label for share in shares for label in flat(share)) == list(range(SIZE))
-    assert [[batch.size for batch in share] for share in shares] == [[3, 3, 3, 1]] * 4
+    assert [label for batches in zip(*shares, strict=True) for label in flat(batches)] == list(range(SIZE))
+    assert [[batch.size for batch in share] for share in shares] == [[3] * 4, [3, 3, 3, 1], [3, 3, 3, 0], [3, 3, 3, 0]]
 
 
 def test_only_the_given_rows_belong_to_a_split():

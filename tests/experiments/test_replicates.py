@@ -15,9 +15,10 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, TrainingError
 from jaxticket.experiments import run_experiment, side_by_side
 from jaxticket.experiments import setting as setting_module
+from jaxticket.experiments.cache import Cache
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.side_by_side import way_of
-from jaxticket.experiments.stages import Cache, read_weights
+from jaxticket.experiments.stages import read_weights
 from jaxticket.parallel import ALONE
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.progress import Quiet
@@ -264,10 +265,14 @@ def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, bat
 
 def jobs(count, *, way, choice, streams=False, may_end_early=False):
     lab = types.SimpleNamespace(
-        way=way, options=types.SimpleNamespace(replicates=choice), spec=types.SimpleNamespace(name="imagenet2012")
+        way=way,
+        options=types.SimpleNamespace(replicates=choice),
+        spec=types.SimpleNamespace(name="imagenet2012"),
+        layout_of=lambda train: ALONE,
     )
     trainer = types.SimpleNamespace(streams=streams)
-    return [types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early) for _ in range(count)]
+    job = types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early, train=None)
+    return [job] * count
 
 
 def test_groups_are_divided_among_the_devices():

@@ -1,10 +1,14 @@
 """Atomic writes: a reader sees the old file or the new one, and a killed writer leaves nothing in the way."""
 
+import contextlib
+import errno
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +48,67 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeyp
     assert "\n" not in str(error.value)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_outgrows_the_disk_is_one_line_and_the_old_one_stays(tmp_path):
+    """The kernel's refusal itself, by way of the largest file that this process may write."""
+    target = tmp_path / "file"
+    storage.write_bytes(target, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(TicketError, match=r"cannot write .*file: File too large; check"):
+            storage.write_bytes(target, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Root may write anywhere."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_read_only_folder_is_one_line_and_can_be_read():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        storage.write_bytes(folder / "file", b"old")
+        folder.chmod(0o555)
+        with as_nobody():
+            for write in (lambda: storage.write_bytes(folder / "file", b"new"), storage.Lock(folder).take):
+                with pytest.raises(TicketError, match=r"cannot write .*: Permission denied; check") as error:
+                    write()
+                assert "\n" not in str(error.value)
+            assert storage.read_bytes(folder / "file") == b"old"
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("read", [storage.read_bytes, storage.checksum, storage.read_json])
+def test_a_file_replaced_on_nfs_while_it_is_read_is_read_again(tmp_path, monkeypatch, read):
+    storage.write_json(tmp_path / "file", [1])
+    expected, times = read(tmp_path / "file"), []
+    real = Path.open
+
+    def stale(path, *arguments, **options):
+        times.append(1)
+        if len(times) < 3:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", stale)
+    assert read(tmp_path / "file") == expected
+    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ESTALE, "Stale file")))
+    with pytest.raises(TicketError, match=r"cannot read .*: Stale file"):
+        read(tmp_path / "file")
 
 
 def test_several_files_are_on_the_disk_before_the_first_is_named(tmp_path, monkeypatch):

@@ -8,17 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxticket.data import Dataset
+from jaxticket.data import Dataset, Split
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.streaming import Stream
+from jaxticket.parallel import ALONE, Sharded
 from jaxticket.training.batches import Batches, Targets
+from jaxticket.training.fits import Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit
+from jaxticket.training.loop import fit, fit_side_by_side
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.state import Weights
-from jaxticket.training.trainer import Trainer
+from jaxticket.training.trainer import Trainer, _filled_up
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.integers(1, 256, (6, 8, 8, 2), dtype=np.uint8))
@@ -142,6 +144,21 @@ def test_streamed_training_learns_and_evaluates_every_image_once(trainer, colour
     for name, count in {"val": 21, "test": 33}.items():
         assert accuracies[name] * count == pytest.approx(round(accuracies[name] * count), abs=1e-4)
     assert trainer.compilations == {"train_step": 1, "evaluate": 1}
+
+
+def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
+    layout = Sharded.of(jax.devices())
+    start = Start(colour_start, colour_mask, keys)
+    (found,), (wanted,) = (fit_side_by_side(trainer, [start], where) for where in (layout, ALONE))
+    for line, same in zip(found.history, wanted.history, strict=True):
+        assert line["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
+        assert line["val_accuracy"] == same["val_accuracy"]
+
+
+def test_a_process_without_a_share_of_the_last_batch_fills_it_up():
+    part = _filled_up(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)), 2)
+    assert [array.shape for array in part] == [(2, 4, 4, 3), (2,), (2,)]
+    assert not part.weights.any()
 
 
 def test_every_epoch_of_a_stream_has_its_own_order(trainer):
