@@ -23,6 +23,7 @@ def turned(here, text):
         ("README.md", "[script](benchmarks/select.py)", "script"),
         ("README.md", "[pages](docs/methods)", "pages"),
         ("README.md", "[paper](https://arxiv.org/abs/1803.03635)", "[paper](https://arxiv.org/abs/1803.03635)"),
+        ("README.md", "![curve](docs/figures/quickstart.svg)", "![curve](figures/quickstart.svg)"),
         ("docs/methods/channels.md", "[`x`](../../benchmarks/shrink.py)", "`x`"),
         ("docs/methods/channels.md", "[faq](../faq.md)", "[faq](../faq.md)"),
         ("docs/extending.md", "[rules](../CONTRIBUTING.md)", "[rules](contributing.md)"),

@@ -40,7 +40,7 @@ def link(here: str, found: re.Match[str]) -> str:
     if (ROOT / path).exists():
         if path in PAGES:
             path = f"docs/{PAGES[path]}"
-        elif not (path.startswith("docs/") and path.endswith(".md")):
+        elif not (path.startswith("docs/") and path.endswith((".md", ".svg"))):
             return text
     own = f"docs/{PAGES[here]}" if here in PAGES else here
     return f"[{text}]({posixpath.relpath(path, posixpath.dirname(own))}{anchor})"
