@@ -114,6 +114,7 @@ def rows(workdir):
     return json.loads((folder / "summary.json").read_text())["rows"]
 
 
+@pytest.mark.deep
 def test_killed_at_points_where_it_hurts_ends_in_the_same_bits(undisturbed, tmp_path):
     strike(tmp_path, "checkpoint/started:2")  # the first level's, the third in the table of stages
     strike(tmp_path, "stage/tidied:1")  # its checkpoints are gone and its manifest is not written

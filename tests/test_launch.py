@@ -1,5 +1,6 @@
 """Launch scripts: their behaviour with stand-ins for what they start, and the syntax of those that need a cluster."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -35,21 +36,37 @@ def shell(path, text):
     return path
 
 
+def heed_ctrl_c():
+    """Behind `&` in a script SIGINT is ignored, and what a shell finds ignored it cannot trap."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def local(tmp_path):
     """Starts `local.sh` with the stand-in."""
     python = shell(tmp_path / "python", PYTHON.format(python=sys.executable))
 
+    started = []
+
     def start(*arguments, **environment):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [LAUNCH / "local.sh", *arguments],
             env={**os.environ, "PYTHON": str(python), "GRACE": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
+            preexec_fn=heed_ctrl_c,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 def wait_for(process, *texts):

@@ -110,7 +110,10 @@ def step_on(layout, trainer, start):
     return trainer._compiled.steps(layout, None).lower(*arguments, jnp.int32(5)).compile()
 
 
-@pytest.mark.parametrize(("name", "devices"), [("lenet300", "8"), ("lenet300", "2x4"), ("normalised", "8")])
+@pytest.mark.parametrize(
+    ("name", "devices"),
+    [("lenet300", "8"), pytest.param("lenet300", "2x4", marks=pytest.mark.deep), ("normalised", "8")],
+)
 def test_training_on_many_devices_is_that_of_one(networks, alone, name, devices):
     """To 1e-5 in the weights; batch normalisation sees the whole batch."""
     trainer, start = networks[name]
@@ -218,7 +221,7 @@ def test_magnitude_and_refill_of_divided_leaves_stay_in_place(large):
 
 
 @pytest.mark.parametrize(
-    "criterion", ["snip", *(pytest.param(name, marks=pytest.mark.deep) for name in ("grasp", "synflow"))]
+    "criterion", [pytest.param(name, marks=pytest.mark.deep) for name in ("snip", "grasp", "synflow")]
 )
 def test_scores_of_divided_parameters_and_batches(networks, criterion):
     _, start = networks["lenet300"]
