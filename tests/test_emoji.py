@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEC = data.spec("emoji32")
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(
     not all(Path(archive.debian_path).is_file() for archive in SPEC.archives),
     reason=f"emoji32 needs the Debian packages {SPEC.debian_package}",

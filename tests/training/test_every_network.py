@@ -20,7 +20,7 @@ from jaxticket.training.state import Sums, Weights
 from jaxticket.training.trainer import Trainer
 
 # One or two of each kind, quick to compile; the others take minutes.
-QUICK = ("lenet300", "lenet5", "conv2", "conv4", "conv3", "resnet20")
+QUICK = ("lenet300", "lenet5", "conv2", "conv3", "resnet20")
 DEEP_MARKS = (pytest.mark.slow, pytest.mark.deep)
 BATCH, STEPS = 4, 2
 

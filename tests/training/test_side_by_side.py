@@ -81,8 +81,11 @@ def serially(trainer, starts, **how):
 
 @pytest.mark.parametrize(
     "rule",
-    [None, Regrowth("gradient", 5, 12), Admm(6, 0.05, 0.5)],
-    ids=["plain", "rigl", "admm"],
+    [
+        pytest.param(None, id="plain"),
+        pytest.param(Regrowth("gradient", 5, 12), id="rigl"),
+        pytest.param(Admm(6, 0.05, 0.5), id="admm", marks=pytest.mark.deep),
+    ],
 )
 def test_side_by_side_is_one_after_the_other(trainer, starts, layout, rule):
     together = fit_side_by_side(trainer, starts, layout, mask_update=rule)
