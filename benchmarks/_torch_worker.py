@@ -114,13 +114,14 @@ class Training:
             self.images = x.to(memory_format=torch.channels_last) if image else x
             self.labels = torch.from_numpy(labels).long()
 
-    def batches(self) -> Any:
+    def batches(self, *, shuffled: bool = True) -> Any:
         if self.form == "loader":
             yield from self.loader
             return
-        order = torch.randperm(len(self.labels))
-        for first in range(0, len(order) - self.batch + 1, self.batch):
-            rows = order[first : first + self.batch]
+        count = len(self.labels)
+        order = torch.randperm(count) if shuffled else None
+        for first in range(0, count - self.batch + 1 if shuffled else count, self.batch):
+            rows = slice(first, first + self.batch) if order is None else order[first : first + self.batch]
             yield self.images[rows].float().div_(255).sub_(0.5).div_(0.25), self.labels[rows]
 
     def steps(self, count: int | None = None) -> None:
@@ -136,7 +137,7 @@ class Training:
     @torch.no_grad()
     def evaluate(self) -> int:
         self.model.eval()
-        right = sum(int((self.apply(x).argmax(1) == y).sum()) for x, y in self.batches())
+        right = sum(int((self.apply(x).argmax(1) == y).sum()) for x, y in self.batches(shuffled=False))
         self.model.train()
         return right
 
