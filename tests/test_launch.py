@@ -36,9 +36,13 @@ def shell(path, text):
     return path
 
 
-def heed_ctrl_c():
-    """Behind `&` in a script SIGINT is ignored, and what a shell finds ignored it cannot trap."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Behind `&` in a script SIGINT is ignored, and what a shell finds ignored it cannot trap. Not with `preexec_fn`, as
+# that forks, of which JAX warns.
+HEED_CTRL_C = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -50,13 +54,12 @@ def local(tmp_path):
 
     def start(*arguments, **environment):
         process = subprocess.Popen(
-            [LAUNCH / "local.sh", *arguments],
+            [sys.executable, "-c", HEED_CTRL_C, LAUNCH / "local.sh", *arguments],
             env={**os.environ, "PYTHON": str(python), "GRACE": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=heed_ctrl_c,
         )
         started.append(process)
         return process

@@ -90,7 +90,7 @@ class Stream:
             raise ConfigError(f"batch_size={batch_size}: must be a multiple of the {count} processes")
         part, every = batch_size // count, np.arange(self.size)
         parts = [every[first : first + part] for first in (number * batch_size + index * part for number in numbers)]
-        own = _grain().MapDataset.source(_Chosen(images, np.concatenate([every[:0], *parts])))
+        own = _grain().MapDataset.source(_Rows(images, np.concatenate([every[:0], *parts])))
         options = _grain().ReadOptions(num_threads=self.threads, prefetch_buffer_size=4 * part)
         iterator = iter(own.to_iter_dataset(options))
         for rows in parts:
@@ -134,30 +134,16 @@ def open_streams(spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_ro
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Some rows of a source, as Grain wants them."""
+    """Some rows of a source, or some examples of a data set of Grain's, as Grain wants them."""
 
-    source: Source
+    source: Any
     rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[bytes, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.source[int(self.rows[index])]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Chosen:
-    """Some examples of a data set of Grain's, as a source of another."""
-
-    examples: Any
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.examples[int(self.rows[index])]
 
 
 @dataclasses.dataclass(frozen=True)

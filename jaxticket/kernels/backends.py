@@ -8,7 +8,7 @@ from jax import lax
 from jax.sharding import AxisType
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import gpu_conv, gpu_matmul, on_device, tpu_matmul, xla, xla_conv
+from jaxticket.kernels import gpu_conv, gpu_matmul, on_device, tpu_matmul, xla_conv
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.finish import Finish
 from jaxticket.kernels.moves import Moves
@@ -105,78 +105,43 @@ def runs_by(weight: SparseWeight, dtype: Any, images: int | None) -> str:
     return f", by XLA, for {reason}" if backend == "xla" else f", by the {backend} kernel"
 
 
-def matmul(x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | None) -> jax.Array:
-    """`finish(x @ weight)` by the backend that `choose` names.
+def product(
+    x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | None, moves: Moves | None = None
+) -> jax.Array:
+    """`finish(x @ weight)` or `finish(conv(x, weight))` by the backend that `choose` names.
 
     Where none was asked for, a program that is lowered for another device than the default one uses XLA there.
 
     Args:
-        x: [rows, inputs], of the dtype of the weight.
-        weight: [inputs, outputs].
+        x: [rows, inputs], or [images, height, width, inputs] and padded; of the dtype of the weight.
+        weight: [inputs, outputs], or [height, width, inputs, outputs].
         finish: what is done with the product.
         backend: 'xla', 'gpu', 'tpu' or None.
+        moves: of the window of a convolution; None for a product of matrices.
 
     Returns:
-        [rows, outputs].
+        [rows, outputs], or [images, height', width', outputs].
 
     Raises:
         ConfigError: as for `choose`.
     """
-    name = choose(backend, weight, x.dtype, x).backend
+    name = choose(backend, weight, x.dtype, x, images=None if moves is None else x.shape[0]).backend
 
     def plain(x: jax.Array, weight: SparseWeight) -> jax.Array:
-        return xla.matmul(x, weight, finish)
+        return xla_conv.product(x, weight, finish, moves)
 
-    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
-        return on_device.product(x, weight, finish, KERNELS[name].run)
-
-    return _run(name, plain, by_kernel, x, weight, asked=backend is not None)
-
-
-def conv(x: jax.Array, weight: SparseWeight, finish: Finish, moves: Moves, backend: str | None) -> jax.Array:
-    """`finish(conv(x, weight))` by the backend that `choose` names; see `matmul`.
-
-    Args:
-        x: [images, height, width, inputs], padded, of the dtype of the weight.
-        weight: [height, width, inputs, outputs].
-        finish: what is done with the product.
-        moves: of the window.
-        backend: 'xla', 'gpu', 'tpu' or None.
-
-    Returns:
-        [images, height', width', outputs].
-
-    Raises:
-        ConfigError: as for `choose`.
-    """
-    name = choose(backend, weight, x.dtype, x, images=x.shape[0]).backend
-
-    def plain(x: jax.Array, weight: SparseWeight) -> jax.Array:
-        return xla_conv.conv(x, weight, finish, moves)
-
-    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
-        run = KERNELS[name].run_conv
-        assert run is not None
-        return on_device.product(x, weight, finish, run, moves)
-
-    return _run(name, plain, by_kernel, x, weight, asked=backend is not None)
-
-
-def _run(
-    name: str,
-    plain: Callable[..., jax.Array],
-    by_kernel: Callable[..., jax.Array],
-    x: jax.Array,
-    weight: SparseWeight,
-    *,
-    asked: bool,
-) -> jax.Array:
-    """By the kernel of a device, and plainly on others; plainly alone where no kernel was chosen."""
     if name == "xla" or not isinstance(weight, BlockSparse):
         return plain(x, weight)
-    if asked:
+    kernel = KERNELS[name]
+    run = kernel.run if moves is None else kernel.run_conv
+    assert run is not None  # else XLA would have been chosen
+
+    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
+        return on_device.product(x, weight, finish, run, moves)
+
+    if backend is not None:
         return by_kernel(x, weight)
-    return lax.platform_dependent(x, weight, **{KERNELS[name].platform: by_kernel}, default=plain)
+    return lax.platform_dependent(x, weight, **{kernel.platform: by_kernel}, default=plain)
 
 
 def _why_not(own: str, weight: SparseWeight, dtype: Any, images: int | None) -> str | None:

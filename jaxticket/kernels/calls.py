@@ -28,6 +28,11 @@ class Window:
     padding: tuple[Pair, Pair]
     dilation: Pair
 
+    @property
+    def moves(self) -> Moves:
+        """Without the padding."""
+        return Moves(self.strides, self.dilation)
+
 
 @dataclasses.dataclass(frozen=True)
 class Call:
@@ -50,13 +55,8 @@ class Call:
         """Rows of the product of matrices: examples, or positions of the output of all images."""
         if self.window is None:
             return math.prod(self.x[:-1])
-        sizes = [
-            (size + sum(sides) - (window - 1) * far - 1) // stride + 1
-            for size, window, stride, sides, far in zip(
-                self.x[1:3], self.kernel, self.window.strides, self.window.padding, self.window.dilation, strict=False
-            )
-        ]
-        return self.x[0] * math.prod(sizes)
+        padded = [size + sum(sides) for size, sides in zip(self.x[1:3], self.window.padding, strict=True)]
+        return self.x[0] * math.prod(self.window.moves.positions(padded, self.kernel[:2]))
 
 
 def call_of(module: Any, x: Any, kernel: Any) -> Call | str:

@@ -59,11 +59,10 @@ def block_conv(
     window, moves = w.shape[:2], Moves(_pair(strides), _pair(dilation))
     x = jnp.asarray(x, dtype)
     x = jnp.pad(x, ((0, 0), *sides_of(padding, x.shape[1:3], window, moves), (0, 0)))
-    moves.positions(x.shape[1:3], window)  # refuses images that are too small
     if window == (1, 1):
         down, right = moves.strides
         return block_matmul(x[:, ::down, ::right], w, bias=bias, activation=activation, backend=backend)
-    return backends.conv(x, jax.tree.map(lambda values: values.astype(dtype), w), finish, moves, backend)
+    return backends.product(x, jax.tree.map(lambda values: values.astype(dtype), w), finish, backend, moves)
 
 
 def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], moves: Moves) -> list[tuple[int, int]]:

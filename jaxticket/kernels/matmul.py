@@ -39,7 +39,7 @@ def block_matmul(
     if not jnp.ndim(x) or jnp.shape(x)[-1] != inputs:
         raise MaskError(f"x has shape {jnp.shape(x)}, the weight has {inputs} inputs; give x [..., {inputs}]")
     rows = jnp.asarray(x, dtype).reshape(-1, inputs)
-    product = backends.matmul(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
+    product = backends.product(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
     return product.reshape(*jnp.shape(x)[:-1], outputs)
 
 

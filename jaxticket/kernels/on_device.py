@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jaxticket.kernels import xla, xla_conv
+from jaxticket.kernels import xla_conv
 from jaxticket.kernels.block_sparse import BlockSparse
 from jaxticket.kernels.finish import Finish
 from jaxticket.kernels.moves import Moves
@@ -38,10 +38,8 @@ class _How:
 
     def plain(self, x: jax.Array, values: jax.Array) -> jax.Array:
         """The product in plain JAX, float32, without bias and activation."""
-        weight, finish = BlockSparse(values, self.structure), Finish(None, None, jnp.float32)
-        if self.moves is None:
-            return xla.matmul(x, weight, finish)
-        return xla_conv.conv(x, weight, finish, self.moves)
+        finish = Finish(None, None, jnp.float32)
+        return xla_conv.product(x, BlockSparse(values, self.structure), finish, self.moves)
 
 
 def product(x: jax.Array, weight: BlockSparse, finish: Finish, run: Run, moves: Moves | None = None) -> jax.Array:

@@ -15,6 +15,11 @@ from jaxticket.kernels.pieces import SparseWeight
 from jaxticket.kernels.xla import RowProduct
 
 
+def product(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves | None) -> jax.Array:
+    """`finish(x @ weight)` by `xla.matmul`, or where a window moves `finish(conv(x, weight))`."""
+    return xla.matmul(x, weight, finish) if moves is None else conv(x, weight, finish, moves)
+
+
 def conv(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves) -> jax.Array:
     """`finish(conv(x, weight))` by tiles of rows.
 
@@ -27,14 +32,14 @@ def conv(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves) -
     Returns:
         [images, height', width', outputs] of the dtype that `finish` gives.
     """
-    product = xla.row_product(weight)
+    multiplied = xla.row_product(weight)
     window, (stride, _), (span, _) = weight.shape[:2], moves.strides, moves.span(weight.shape[:2])
     height, width = moves.positions(x.shape[1:3], window)
     batch = x.shape[0]
     images, rows = _tile(batch, height, width)
     counts = -(-batch // images), -(-height // rows)
     if counts == (1, 1):
-        return finish(product(_patches(x, window, moves, height, width))).reshape(batch, height, width, -1)
+        return finish(multiplied(_patches(x, window, moves, height, width))).reshape(batch, height, width, -1)
     span += (rows - 1) * stride
     missing = max((counts[1] * rows - rows) * stride + span - x.shape[1], 0)
     x = jnp.pad(x, ((0, counts[0] * images - batch), (0, missing), (0, 0), (0, 0)))
@@ -43,7 +48,7 @@ def conv(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves) -
 
     def tile(first: jax.Array) -> jax.Array:
         part = lax.dynamic_slice(x, (first[0], first[1], 0, 0), (images, span, *x.shape[2:]))
-        return finish(product(_patches(part, window, moves, rows, width))).reshape(images, rows, width, -1)
+        return finish(multiplied(_patches(part, window, moves, rows, width))).reshape(images, rows, width, -1)
 
     result = lax.map(tile, jnp.asarray(firsts)).reshape(*counts, images, rows, width, -1)
     result = result.transpose(0, 2, 1, 3, 4, 5).reshape(counts[0] * images, counts[1] * rows, width, -1)

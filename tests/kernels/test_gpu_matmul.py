@@ -72,7 +72,8 @@ def test_a_weight_without_blocks_gives_the_bias():
 def test_a_missing_wait_is_found(missing, monkeypatch):
     x, weight, bias = case(100, 400, 128, (64, 64), "float16")
     monkeypatch.setattr(plgpu, missing, lambda *args, **how: None)
-    with pytest.raises(Exception, match=r"RACE DETECTED|Not all copy_smem_to_gmem"):
+    # Which of them is noticed first depends on how the threads run.
+    with pytest.raises(Exception, match=r"RACE DETECTED|Not all copy_smem_to_gmem|no threads observed phase"):
         simulated(x, weight, bias, True, "float16")
 
 
