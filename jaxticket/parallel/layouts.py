@@ -23,10 +23,12 @@ class Layout(abc.ABC):
     Attributes:
         axes: leading axes that joining adds to every leaf.
         maps_inside_loops: whether a loop belongs around the mapped function rather than into it.
+        divides_batches: whether the examples of a batch are on several devices.
     """
 
     axes: int = 1
     maps_inside_loops: bool = False
+    divides_batches: bool = False
 
     @abc.abstractmethod
     def join(self, parts: Sequence[Any]) -> Any:

@@ -40,6 +40,7 @@ class Sharded(Layout):
     rules: tuple[tuple[str, int], ...] = ()
 
     axes = 0
+    divides_batches = True
 
     @classmethod
     def of(cls, devices: Sequence[Any], fsdp: int = 1, rules: tuple[tuple[str, int], ...] = ()) -> "Sharded":

@@ -86,7 +86,8 @@ class Compiled:
         """(state, epoch) -> the gradients of the next batch."""
 
         def make() -> Any:
-            gradients = make_gradients(self._applied(layout), self._batches_on(layout), self._options, self._aid)
+            parts = (self._applied(layout), self._batches_on(layout), self._options, self._aid)
+            gradients = make_gradients(*parts, on_one_cpu=_on_one_cpu(layout))
             return jax.jit(layout.map(gradients, (0, self._epoch_axes)))
 
         return self._once(("gradients", layout), make)
@@ -117,7 +118,7 @@ class Compiled:
 
     def _plain_step(self, layout: Layout, rule: MaskUpdate | None) -> Step:
         parts = (self._optimizer, self._schedule, self._batches_on(layout), self._options)
-        return make_step(self._applied(layout), *parts, rule, self._aid)
+        return make_step(self._applied(layout), *parts, rule, self._aid, on_one_cpu=_on_one_cpu(layout))
 
     def _batches_on(self, layout: Layout) -> Batches:
         return dataclasses.replace(self._batches, spread=layout.spread)
@@ -153,3 +154,7 @@ class Compiled:
             return function(*args)
 
         return traced
+
+
+def _on_one_cpu(layout: Layout) -> bool:
+    return jax.default_backend() == "cpu" and not layout.divides_batches

@@ -13,6 +13,7 @@ from jaxticket.core.masks import apply_mask
 from jaxticket.core.transforms import zero_pruned
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
@@ -31,12 +32,15 @@ def make_step(
     options: TrainOptions,
     rule: MaskUpdate | None = None,
     aid: Aid | None = None,
+    *,
+    on_one_cpu: bool = False,
 ) -> Step:
     """One masked optimizer step on a given batch, or on the batch of an epoch that `state.step` points at.
 
     The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
     parameters stay as they were, so that they can be looked at. The penalty of `rule`, if it has one, is part of the
-    loss. While the state has one, `aid` acts on the network, and its parameters are trained with it.
+    loss. While the state has one, `aid` acts on the network, and its parameters are trained with it. `on_one_cpu` says
+    that a batch is in the memory of a single CPU, see `with_fast_kernel_gradients`.
 
     Returns:
         (state, sums, epoch or batch) -> (state, sums).
@@ -46,6 +50,7 @@ def make_step(
     def step(state: TrainState, sums: Sums, data: Epoch | Batch) -> tuple[TrainState, Sums]:
         own = None if state.aid is None else state.aid.params
         value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+        value = with_fast_kernel_gradients(value) if on_one_cpu else value
         (loss, aux), (grads, own_grads) = value(state.params, own, state, data)
         labels, logits, model_state, own_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
@@ -115,14 +120,16 @@ def _make_loss(
 
 
 def make_gradients(
-    apply: ApplyFn, batches: Batches, options: TrainOptions, aid: Aid | None = None
+    apply: ApplyFn, batches: Batches, options: TrainOptions, aid: Aid | None = None, *, on_one_cpu: bool = False
 ) -> Callable[[TrainState, Epoch | Batch], Any]:
     """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
     loss_of = _make_loss(apply, batches, options, None, aid)
 
     def gradients(state: TrainState, data: Epoch | Batch) -> Any:
         own = None if state.aid is None else state.aid.params
-        return jax.grad(loss_of, has_aux=True)(state.params, own, state, data)[0]
+        gradient = jax.grad(loss_of, has_aux=True)
+        gradient = with_fast_kernel_gradients(gradient) if on_one_cpu else gradient
+        return gradient(state.params, own, state, data)[0]
 
     return gradients
 
