@@ -46,7 +46,11 @@ BROKEN = pytest.mark.xfail(
 
 @pytest.mark.parametrize(
     "name",
-    ["lenet300", "lenet5", pytest.param("conv2", marks=BROKEN), pytest.param("resnet20", marks=BROKEN), "vit_ti"],
+    [
+        *("lenet300", "lenet5"),
+        *(pytest.param(name, marks=BROKEN) for name in ("conv2", "resnet20")),
+        pytest.param("vit_ti", marks=pytest.mark.deep),
+    ],
 )
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     model = create_model(name, 10, dtype="bfloat16", **SMALL.get(name, {}))

@@ -119,7 +119,9 @@ def test_an_iterator_of_just_enough_batches_serves_and_a_list_is_begun_anew():
             recipes.lrsi(mlp, params, mask, iter(used[:-1]), **how)
 
 
-@pytest.mark.parametrize(("name", "image"), [("lenet300", (8, 8, 1)), ("conv3", (8, 8, 1))])
+@pytest.mark.parametrize(
+    ("name", "image"), [("lenet300", (8, 8, 1)), pytest.param("conv3", (8, 8, 1), marks=pytest.mark.deep)]
+)
 def test_a_network_of_the_library(name, image):
     model = models.create_model(name, 10)
     params, state = models.init_variables(model, jax.random.key(0), image)
