@@ -67,8 +67,7 @@ def ours(case: Mapping[str, Any]) -> Callable[[], Any]:
         weights = {str(i): random.standard_normal(size, np.float32) for i, size in enumerate(case["sizes"])}
         full = {path: np.ones(weight.shape, bool) for path, weight in weights.items()}
         params, mask = jax.device_put((weights, full))
-        prune = jax.jit(lambda params, mask: jt.prune(mask, jt.magnitude(params, mask), sparsity=case["rate"]))
-        return lambda: prune(params, mask)
+        return lambda: jt.prune(mask, jt.magnitude(params, mask), sparsity=case["rate"])
     dataset = digits_or_random(case["side"], channels=case["channels"], train=case["images"], rest=case["images"])
     model = models.create_model(case["model"], 10)
     shape = (case["side"], case["side"], case["channels"])

@@ -103,7 +103,8 @@ def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[l
 
     keys = [jnp.stack([key(mask[place.path], scores[place.path]) for place in stack]) for stack in layout.stacks]
     counts = _count([[stack != pruned, stack == not_a_number] for stack in keys])
-    return keys, _sum_by_group(counts[:, 0], layout), counts[:, 1]
+    # In one program with the search, the compiler would otherwise compute the integers anew in every pass.
+    return lax.optimization_barrier((keys, _sum_by_group(counts[:, 0], layout), counts[:, 1]))
 
 
 def ordered_integers(score: jax.Array, *, wide: bool = False) -> jax.Array:
