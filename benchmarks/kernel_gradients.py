@@ -2,7 +2,7 @@
 
 For some convolutions the time of the convolution itself, of the gradient of its kernel as XLA computes it, and of that
 which `jaxticket.training.kernel_gradients` puts in its place on a CPU; then of value and gradients of whole networks.
-Three minutes on two cores. The result is written to `benchmarks/results/`.
+Five minutes on two cores. The result is written to `benchmarks/results/`.
 """
 
 import argparse
