@@ -3,7 +3,7 @@
 Ten steps of training with soft activations, with ghost skips and with both against ten without, in turns:
 LeNet-300-100 and Conv-3 on 8x8 digits, ResNet-20 on 32x32 images (random, as their values do not change the time). When
 the aids have ended the step is the plain one again. Learned scales come before training: `scales` are ten iterations of
-them, on digits alone, as larger images take too long. Five minutes on two cores. The result is written to
+them, on digits alone, as larger images take too long. Thirteen minutes on two cores. The result is written to
 `benchmarks/results/`.
 """
 
