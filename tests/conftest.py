@@ -38,6 +38,7 @@ DEEPER_SIBLINGS = {
 def pytest_collection_modifyitems(items):
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if parameters.get("name") in DEEPER_SIBLINGS and any(map(item.get_closest_marker, ("deep", "every_depth"))):
+        network = parameters.get("name", parameters.get("model"))
+        if network in DEEPER_SIBLINGS and any(map(item.get_closest_marker, ("deep", "every_depth"))):
             item.add_marker("deep")
             item.add_marker("sibling")

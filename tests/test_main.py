@@ -272,6 +272,7 @@ PAIRS = [(model, "cifar10") for model in models.names()] + [("lenet300", dataset
 PAIRS += [("resnet50", "imagenet2012"), ("resnet18", "imagenette"), ("alexnet", "digits"), ("lenet5", "digits")]
 
 
+@pytest.mark.every_depth
 @pytest.mark.parametrize(("model", "dataset"), sorted(set(PAIRS)))
 def test_models_and_data_sets_are_planned_without_the_data(model, dataset, tmp_path, capsys):
     arguments = [f"{IMP}:model={model},dataset={dataset}", "--config.levels=1", f"--workdir={tmp_path}", "--dry_run"]

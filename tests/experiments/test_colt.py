@@ -134,7 +134,7 @@ def test_other_classes_change_masks_and_never_weights(run):
         np.testing.assert_array_equal(leaf[both], paths.leaves(other.params)[path][both])
 
 
-@pytest.mark.parametrize("model", ["lenet300", "conv3", "resnet20"])
+@pytest.mark.parametrize("model", ["lenet300", "conv3", pytest.param("resnet20", marks=pytest.mark.deep)])
 def test_the_body_does_not_depend_on_the_classes(model):
     """Shared start: bitwise equal bodies with 5 and 10 outputs."""
     few, many = (
