@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         network = parameters.get("name", parameters.get("model"))
-        if network in DEEPER_SIBLINGS and any(map(item.get_closest_marker, ("deep", "every_depth"))):
+        deeper = isinstance(network, str) and network in DEEPER_SIBLINGS
+        if deeper and any(map(item.get_closest_marker, ("deep", "every_depth"))):
             item.add_marker("deep")
             item.add_marker("sibling")

@@ -1,5 +1,6 @@
 """Equinox models are pytrees: masks, pruning, optimizers and tickets work on them with rules of their own."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +10,6 @@ import pytest
 import jaxticket as jt
 from jaxticket.core import paths
 from jaxticket.core.errors import TicketError
-
-eqx = pytest.importorskip(
-    "equinox", reason="Equinox is not installed; `pip install equinox` to test it", exc_type=ImportError
-)
 
 RULES = [(r"(.*/)?weight", lambda leaf: leaf.ndim >= 2), (".*", False)]
 LAYERS = ["layers/0/weight", "layers/1/weight", "layers/2/weight"]
