@@ -140,6 +140,8 @@ def block(rows: int, cols: int, *, pool: Pooling = "mean") -> Block:
 def channel(*, pool: Pooling = "mean") -> Channel:
     """Output channels: all weights with one index in the last axis go together.
 
+    Those of a classifier are the classes: leave it out of the mask, as the default rules do.
+
     Args:
         pool: the score of a channel is the 'mean', 'sum' or 'max' of the scores of its weights that are kept.
 

@@ -26,7 +26,7 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.rules)
+        full = lab.full_mask(options.prune.prunable)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
         lab.record("dense", 0, seed, dense, full, start=init)
         for level, sparsity in enumerate(options.sparsities, start=1):

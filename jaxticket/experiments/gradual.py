@@ -14,7 +14,7 @@ def gradual(lab: Lab, options: GradualExperiment) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.rules)
+        full = lab.full_mask(options.prune.prunable)
         if options.dense:
             dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
             lab.record("dense", 0, seed, dense, full, start=init)

@@ -20,7 +20,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        mask = lab.full_mask(options.prune.rules)
+        mask = lab.full_mask(options.prune.prunable)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
         if options.dense:
             weights, trained = loaded_dense(lab, Path(options.dense))
@@ -50,7 +50,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
 def _check_reachable(lab: Lab, options: ImpExperiment) -> None:
     """Refuses levels at which the rate no longer removes a single weight."""
-    sizes = list(lab.prunable(options.prune.rules).values())
+    sizes = list(lab.prunable(options.prune.prunable).values())
     alive = [sum(sizes)] if options.prune.scope == "global" else sizes
     rate = 1 - (1 - options.sparsity) ** (1 / options.levels) if options.sparsity else options.prune.rate
     for level in range(1, options.levels + 1):

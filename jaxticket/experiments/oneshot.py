@@ -16,7 +16,7 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.rules)
+        full = lab.full_mask(options.prune.prunable)
         if options.dense:
             weights, dense = loaded_dense(lab, Path(options.dense))
         else:

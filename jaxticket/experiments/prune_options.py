@@ -10,6 +10,7 @@ from jaxticket.core.rules import match_rules
 # Criteria that look at images, and all.
 DATA_CRITERIA = ("snip", "grasp", "obd")
 CRITERIA = ("magnitude", "random", "lamp", "bn_scale", "synflow", *DATA_CRITERIA)
+_NO_CLASSIFIER = (r"(.*/)?head/.*", False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,8 @@ class PruneOptions:
         images_per_class: training images that a criterion which needs any looks at.
         rounds: of `synflow`, each with new scores.
         rules: ordered (regular expression, prunable or not) pairs over parameter paths, first full match wins; empty
-            for every kernel but the stem's and the head's.
+            for every kernel but the stem's and the head's. Where whole channels are ranked the head is left out in any
+            case, for its channels are the classes.
     """
 
     rate: float = option(0.2, above=0, below=1)
@@ -39,6 +41,12 @@ class PruneOptions:
     images_per_class: int = option(10, minimum=1)
     rounds: int = option(100, minimum=1)
     rules: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def prunable(self) -> tuple[tuple[str, bool], ...]:
+        """The rules, without the classifier where its channels would go."""
+        by_kernel = self.granularity == "channel" and self.criterion != "bn_scale"
+        return (_NO_CLASSIFIER, *self.rules) if by_kernel and self.rules else self.rules
 
     def check(self, where: str) -> None:
         """Refuses rules that are no regular expressions, and combinations without a meaning."""

@@ -50,7 +50,7 @@ class _Cell:
         lab, options, seed = self.lab, self.options, self.seed
         rewind_step = options.rewind_epochs * lab.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
-        full = lab.full_mask(options.prune.rules)
+        full = lab.full_mask(options.prune.prunable)
         dense = self._network("dense", 0, init, full, snapshot_step=rewind_step)
         tickets = self._tickets(init, full, dense)
         starts = {"rr": (other, 0), "wr": (dense.snapshot, rewind_step), "retrain": (dense.weights, 0)}
@@ -118,11 +118,11 @@ class _Cell:
         return trained
 
     def _small_dense(self, level: int) -> None:
-        sizes = self.lab.prunable(self.options.prune.rules)
+        sizes = self.lab.prunable(self.options.prune.prunable)
         removed = round(float(geometric(self.options.prune.rate)(level)) * sum(sizes.values()))
         model, parameters = small_dense(self.lab, self.lab.parameters - removed)
         lab = self.lab.variant(model=model)
-        start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.rules)
+        start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.prunable)
         trained = lab.train(
             start, mask, seed=self.seed, label=f"sdt-{level}-{self.seed} lr {self.lr:g}", train=self.train
         )

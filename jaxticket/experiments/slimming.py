@@ -81,7 +81,7 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
     """
     if how.criterion != "bn_scale":
         return
-    mask = setting.prunable(how.rules)
+    mask = setting.prunable(how.prunable)
     groups = _groups(*whole_network(setting, setting.shapes), mask)
     plain = [_producer(group) for group in groups if not any(part.path.endswith("/scale") for part in group.slices)]
     if plain or not groups:

@@ -38,7 +38,7 @@ class _Replicate:
         """Trains everything; what goes into the summary beside the rows is kept in `notes`."""
         lab, options, seed = self.lab, self.options, self.seed
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
-        full = lab.full_mask(options.prune.rules)
+        full = lab.full_mask(options.prune.prunable)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=self.rewind_step)
         self._record("dense", 0, dense, full, init)
         rewound = dense.snapshot if self.rewind_step else init

@@ -49,7 +49,7 @@ class _Masks:
 
     def __init__(self, lab: Lab, options: TostExperiment, seed: int) -> None:
         self._lab, self._options, self._seed = lab, options, seed
-        self.full = lab.full_mask(options.prune.rules)
+        self.full = lab.full_mask(options.prune.prunable)
         self._rounds: list[tuple[Trained, MaskRef]] = []
 
     @property

@@ -38,7 +38,7 @@ def analyse(lab: Lab, options: TostExperiment) -> None:
     found: dict[tuple[str, float], MaskRef] = {}
     for kind in options.activations:
         own = lab.variant(model=_with_activation(options, kind))
-        full = own.full_mask(options.prune.rules)
+        full = own.full_mask(options.prune.prunable)
         dense = own.train(own.init(seed), full, seed=seed, label=f"dense {kind}", save_epochs=epochs)
         _note_silence(lab, own, dense, kind, epochs, options.near_zero)
         for sparsity in options.sparsities:

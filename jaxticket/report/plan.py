@@ -16,7 +16,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     prune = getattr(options, "prune", PruneOptions())
     rates = getattr(options, "rates", None)
     if rates is None:
-        prunable = lab.prunable(prune.rules)
+        prunable = lab.prunable(prune.prunable)
     else:
         prunable = {
             path: size for group in rate_groups(lab.shapes.params, rates, "rates") for path, size in group.sizes.items()

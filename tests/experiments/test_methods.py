@@ -165,6 +165,7 @@ def test_dynamic_masks_move_but_keep_their_layers(run):
     ("changes", "kept"),
     [
         ({"prune.granularity": "channel"}, None),
+        ({"prune.granularity": "channel", "prune.rules": ((".*kernel", True), (".*", False))}, None),
         ({"prune.granularity": "block:4x5"}, None),
         ({"prune.scope": "layer"}, {"fc1/kernel": 0.5, "fc2/kernel": 0.5}),
         ({"prune.max_layer_sparsity": 0.55, "prune.scope": "global"}, None),
@@ -174,6 +175,7 @@ def test_scopes_and_granularities_of_an_experiment(run, changes, kept):
     folder, rows = run("oneshot", sparsities=(0.5,), **changes)
     mask = mask_of(folder, rows[1])
     if "channel" in changes.values():
+        assert sorted(mask) == ["fc1/kernel", "fc2/kernel"]  # the channels of the head are the classes
         assert all(kept.all(axis=0)[kept.any(axis=0)].all() for kept in mask.values())
     if "block:4x5" in changes.values():
         blocks = mask["fc1/kernel"].reshape(16, 4, 60, 5)
