@@ -56,6 +56,7 @@ def sparsify(
     reorder: bool = False,
     fold_norms: bool = False,
     measure: bool = False,
+    check_speed: bool = True,
     timings: Timings | None = None,
 ) -> Sparsified:
     """Makes a masked Flax model run sparse where that is predicted to be faster; the rest of it stays dense.
@@ -63,7 +64,8 @@ def sparsify(
     Channels without any weight are cut out first. Then every masked kernel of a dense or convolutional layer takes the
     faster of two sparse forms, `BlockSparse` and `DenseGroups`, if what is known of this device says that it is at
     least `min_speedup` times as fast as the dense layer on an input like `sample`. At last the outputs on `sample` are
-    compared with those of the masked dense model. Single scattered weights make nothing faster: prune blocks
+    compared with those of the masked dense model, and so are the times they take: if the model is slower with its
+    sparse layers, they stay dense. Single scattered weights make nothing faster: prune blocks
     (`granularity=jt.block(16, 128)`) or channels, or regroup.
 
     Args:
@@ -73,15 +75,15 @@ def sparsify(
         mask: path -> bool array, True = kept; the paths may lack the leading `params/`.
         sample: an input of the size that is to be fast.
         block: (inputs, outputs) of the blocks; best those of the pruner.
-        min_speedup: by how much a sparse layer must be faster; 0 converts all that can be.
+        min_speedup: by how much a sparse layer must be faster; 0 converts all that can be, and leaves it so.
         shrink: whether channels are cut out.
         reorder: whether channels are put in an order in which scattered ones fill fewer blocks. Of use where whole
             channels read the same few others without being next to each other; takes seconds for a large network.
         fold_norms: whether a batch normalisation that alone reads the output of a sparse layer becomes part of its
             weights and bias. For inference: there is nothing left of it to train.
         measure: also measures every layer that seems worth it, and keeps it dense if it is not faster by `min_speedup`
-            in fact; at the end the whole model is measured, and stays dense if it is slower. Takes a second or two for
-            each layer.
+            in fact. Takes a second or two for each.
+        check_speed: whether the whole model is measured at the end, in a few calls; without it predictions decide.
         timings: what layers cost on this device, from `jaxticket.kernels.tune`; None takes `known_timings()`.
 
     Returns:
@@ -130,14 +132,21 @@ def sparsify(
         ]
     dense = jax.jit(found.apply)
     new, apply = found.sparse(small, weights, folds)
-    difference = _difference(dense(masked, sample), jax.jit(apply)(new, sample), calls)
+    sparse = jax.jit(apply)
+    difference = _difference(dense(masked, sample), sparse(new, sample), calls)
     seconds = None
-    if measure:
-        seconds = _measured(dense, masked, apply, new, sample)
-        if weights and seconds[1] > seconds[0] and min_speedup > 0:
+    if measure or (check_speed and weights and min_speedup > 0):
+        plain, plainly = found.sparse(small, {}, {})  # what is left without the sparse layers
+        contenders = [lambda: dense(masked, sample), lambda: sparse(new, sample)]
+        if weights and small is not masked:
+            jitted = jax.jit(plainly)
+            contenders.append(lambda: jitted(plain, sample))
+        times = least_seconds(contenders, _ROUNDS)
+        without = times[2] if len(times) > 2 else times[0]
+        seconds = times[0], times[1]
+        if weights and seconds[1] > without and min_speedup > 0:
             layers = [_as_dense(layer) for layer in layers]
-            new, apply = found.sparse(small, {}, {})
-            seconds = _measured(dense, masked, apply, new, sample)
+            new, apply, seconds = plain, plainly, (times[0], without)
     return Sparsified(
         new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds, blocks)
     )
@@ -238,15 +247,6 @@ def _difference(expected: Any, found: Any, calls: Mapping[Path, list[Call | str]
             "give variables and a sample with finite outputs, and a model that does the same at each call"
         )
     return worst
-
-
-def _measured(
-    dense: Callable[..., Any], masked: Any, apply: Callable[..., Any], variables: Any, sample: Any
-) -> tuple[float, float]:
-    """Seconds of the masked dense model, already compiled, and of the other."""
-    other = jax.jit(apply)
-    one, two = least_seconds([lambda: dense(masked, sample), lambda: other(variables, sample)], _ROUNDS)
-    return one, two
 
 
 def _as_dense(layer: LayerReport) -> LayerReport:

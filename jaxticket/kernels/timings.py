@@ -25,17 +25,17 @@ _FORMAT = {"format": "jaxticket-timings", "version": 1}
 _SAME = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
 # Products of matrices (rows, inputs, outputs) and convolutions (images, side, channels) whose costs span those in use.
 _PRODUCTS = ((256, 512, 512), (1024, 1024, 1024), (2048, 256, 1024), (4096, 128, 128))
-_CONVOLUTIONS = ((8, 32, 64), (16, 16, 128), (16, 8, 256))
+_CONVOLUTIONS = ((8, 32, 16), (8, 32, 64), (16, 16, 32), (16, 16, 128), (16, 8, 256))
 _BLOCKS = ((16, 128), (64, 64))
 _DENSITIES = (0.1, 0.3, 0.7)
 
-# Two cores of an AMD EPYC with AVX2, `tune()` with jax 0.10.2, and five microseconds for each product, which only small
-# layers feel. Other processors are faster or slower at all of it, and it is the ratios that decide.
+# Two cores of an AMD EPYC with AVX2, `tune()` with jax 0.10.2 while nothing else ran, and five microseconds for each
+# product, which only small layers feel. Other processors are faster or slower at all of it; the ratios decide.
 _CPU = {
     "float32": Rates(
-        dense=(2.7e-11, 0.0, 0.0),
-        conv=(2.5e-11, 3e-9, 0.0),
-        sparse=(2.5e-11, 9.6e-10, 5.7e-10, 5e-10, 5e-6),
+        dense=(1.1e-11, 0.0, 0.0),
+        conv=(1.5e-11, 6.2e-10, 0.0),
+        sparse=(1.9e-11, 0.0, 4.7e-10, 6.2e-10, 5e-6),
     )
 }
 

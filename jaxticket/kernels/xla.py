@@ -4,7 +4,8 @@ Rows are taken in tiles, so that what is gathered stays in the cache; without th
 dense one at half the weights. All of it differentiates by itself, forwards and backwards.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,9 @@ TILE_ROWS = 256
 
 MOST_UNROLLED = 64
 """Output blocks up to which each has a product of its own in the program; above, a scan goes through them."""
+
+# Copying runs of inputs is up to twice as fast as a gather where they are long, and takes 10 ms each to compile.
+_LONG_RUN, _MOST_RUNS = 16, 256
 
 # Chunks of output blocks with like numbers of input blocks, each padded to its longest.
 _SCANS = 4
@@ -57,10 +61,11 @@ def row_product(weight: SparseWeight) -> RowProduct:
     if isinstance(weight, BlockSparse) and weight.structure.grid[1] > MOST_UNROLLED:
         return _scanned(weight)
     pieces, unit, order, dtype = weight.pieces(), weight.unit, weight.output_order, accumulation(weight.dtype)
+    taken = _taken_by_runs if _in_long_runs([inputs for inputs, _ in pieces], unit) else _taken
 
     def product(x: jax.Array) -> jax.Array:
-        units = _in_units(x, unit)
-        parts = [_multiplied(units, inputs, values, dtype) for inputs, values in pieces]
+        x = _padded(x, unit)
+        parts = [_multiplied(x, inputs, values, dtype, functools.partial(taken, unit)) for inputs, values in pieces]
         if order is None:
             return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
         if (order == sum(part.shape[1] for part in parts)).any():
@@ -75,19 +80,59 @@ def accumulation(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
-def _in_units(x: jax.Array, unit: int) -> jax.Array:
-    """[rows, inputs] as [rows, units, inputs of a unit], with zeros behind the last input where it does not fit."""
-    rows, inputs = x.shape
-    units = -(-inputs // unit)
-    return jnp.pad(x, ((0, 0), (0, units * unit - inputs))).reshape(rows, units, unit)
+def _padded(x: jax.Array, unit: int) -> jax.Array:
+    """[rows, inputs] with zeros behind the last input where it does not fill a unit."""
+    return jnp.pad(x, ((0, 0), (0, -x.shape[1] % unit)))
 
 
-def _multiplied(units: jax.Array, inputs: np.ndarray, weight: jax.Array, dtype: Any) -> jax.Array:
-    rows = units.shape[0]
+def _multiplied(
+    x: jax.Array,
+    inputs: np.ndarray,
+    weight: jax.Array,
+    dtype: Any,
+    taken: Callable[[tuple[int, ...], jax.Array], jax.Array],
+) -> jax.Array:
     if not len(inputs):
-        return jnp.zeros((rows, weight.shape[1]), dtype)
-    taken = units if len(inputs) == units.shape[1] else jnp.take(units, inputs, axis=1, mode="clip")
-    return jnp.dot(taken.reshape(rows, weight.shape[0]), weight, preferred_element_type=dtype)
+        return jnp.zeros((x.shape[0], weight.shape[1]), dtype)
+    inputs_of_all = weight.shape[0] == x.shape[1]
+    return jnp.dot(x if inputs_of_all else taken(tuple(inputs.tolist()), x), weight, preferred_element_type=dtype)
+
+
+def _taken(unit: int, chosen: tuple[int, ...], x: jax.Array) -> jax.Array:
+    """Some units of the inputs, [rows, len(chosen) * unit]."""
+    units = x.reshape(x.shape[0], x.shape[1] // unit, unit)
+    found = jnp.take(units, np.asarray(chosen, np.int32), axis=1, mode="clip")
+    return found.reshape(x.shape[0], len(chosen) * unit)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _taken_by_runs(unit: int, chosen: tuple[int, ...], x: jax.Array) -> jax.Array:
+    """The same by copying runs of units; the derivative is that of `_taken`, one operation instead of one a run."""
+    runs = [(first * unit, (last + 1) * unit) for first, last in _runs(chosen)]
+    return jnp.concatenate([x[:, first:last] for first, last in runs], axis=1)
+
+
+@_taken_by_runs.defjvp
+def _taken_by_runs_jvp(
+    unit: int, chosen: tuple[int, ...], primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    return _taken_by_runs(unit, chosen, *primals), _taken(unit, chosen, *tangents)
+
+
+def _runs(chosen: Sequence[int] | np.ndarray) -> list[tuple[int, int]]:
+    """First and last of what follows one another."""
+    numbers = np.asarray(chosen)
+    breaks = np.flatnonzero(np.diff(numbers) != 1)
+    firsts, lasts = numbers[[0, *(breaks + 1)]], numbers[[*breaks, -1]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def _in_long_runs(pieces: Sequence[np.ndarray], unit: int) -> bool:
+    """Whether the inputs of pieces are few long runs, on a CPU."""
+    count = sum(len(_runs(inputs)) for inputs in pieces if len(inputs))
+    return (
+        jax.default_backend() == "cpu" and 0 < count <= _MOST_RUNS and sum(map(len, pieces)) * unit >= count * _LONG_RUN
+    )
 
 
 def _scanned(weight: BlockSparse) -> RowProduct:
@@ -109,7 +154,7 @@ def _scanned(weight: BlockSparse) -> RowProduct:
     back = np.argsort(np.concatenate(chunks)).astype(np.int32)
 
     def product(x: jax.Array) -> jax.Array:
-        units = _in_units(x, rows_of_block)
+        units = _padded(x, rows_of_block).reshape(x.shape[0], structure.grid[0], rows_of_block)
 
         def column(_: None, table: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
             inputs, places = table

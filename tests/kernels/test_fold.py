@@ -70,7 +70,7 @@ def test_what_alone_reads_a_layer_becomes_part_of_it(kind):
         model = NnxNet(nnx.Rngs(0))
         variables = drawn(nnx.state(model))
         mask = blocks(nnx.state(model, nnx.Param))
-    how = {"block": (2, 4), "timings": IDEAL, "shrink": False}
+    how = {"block": (2, 4), "timings": IDEAL, "check_speed": False, "shrink": False}
     plain, folded = (jt.sparsify(model, variables, mask, x, **how, fold_norms=fold) for fold in (False, True))
     kernels = {layer.path.removeprefix("params/"): layer.reason for layer in folded.report.layers}
     of = {"linen": "norm{}", "nnx": "norms/{}"}[kind]

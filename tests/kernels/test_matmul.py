@@ -177,3 +177,22 @@ def test_errors_name_what_is_wrong():
         jax.jit(BlockSparse.from_dense)(weight)
     with pytest.raises(MaskError, match="no blocks"):
         BlockSparse.from_dense(weight[0])
+
+
+def test_long_runs_of_inputs_are_copied_and_short_ones_gathered():
+    """The same numbers and derivatives either way; only what is copied has no gather."""
+    random = np.random.default_rng(0)
+    weight = jnp.asarray(random.standard_normal((128, 32)), jnp.float32)
+    x = jnp.asarray(random.standard_normal((24, 128)), jnp.float32)
+    slopes = jnp.asarray(random.standard_normal((24, 32)), jnp.float32)
+    slope = jax.jit(jax.grad(lambda x, w: (product_of(x, w) * slopes).sum()))
+    tangent = jax.jit(lambda x, w: jax.jvp(lambda x: product_of(x, w), (x,), (jnp.cos(x),))[1])
+    for rows, gathers in ((16, False), (4, True)):
+        mask = np.kron(np.arange(128 // rows)[:, None] % 4 < 2, np.ones((rows, 32), bool)).astype(bool)
+        mask[: 2 * rows, 16:] = False  # the second half of the outputs reads less
+        packed = BlockSparse.from_dense(weight, mask, (rows, 16))
+        assert ("gather" in product_of.lower(x, packed).as_text()) == gathers
+        np.testing.assert_allclose(product_of(x, packed), exact(x, weight, mask), atol=1e-5)
+        dense = jnp.where(mask, weight, 0)
+        np.testing.assert_allclose(slope(x, packed), slopes @ dense.T, atol=1e-4)
+        np.testing.assert_allclose(tangent(x, packed), jnp.cos(x) @ dense, atol=1e-4)

@@ -106,7 +106,7 @@ def test_a_linen_model_computes_the_same():
     """Conversion exact for Linen, and the gradient of the stored values is that of the masked weights."""
     model, variables = linen_net()
     mask, x = block_mask(variables["params"]), images()
-    found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL, shrink=False)
+    found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL, check_speed=False, shrink=False)
     assert forms(found) == {
         "conv1": "blocks 4x8", "conv2": "blocks 4x8", "fc1": "blocks 4x8", "grouped": "dense",
     }  # fmt: skip
@@ -133,12 +133,14 @@ def test_an_nnx_model_computes_the_same():
     """Conversion exact for NNX: layers are replaced in a copy, in the way they are used for inference."""
     model = nnx_net()
     mask, x = block_mask(nnx.state(model, nnx.Param)), images()
-    found = jt.sparsify(model, None, mask, x, block=BLOCK, timings=IDEAL, shrink=False)
+    found = jt.sparsify(model, None, mask, x, block=BLOCK, timings=IDEAL, check_speed=False, shrink=False)
     assert list(forms(found).values()).count("blocks 4x8") == 3
     assert type(model.fc1) is nnx.Linear
     masked, expected = masked_nnx(mask)
     np.testing.assert_allclose(jax.jit(found.apply)(found.variables, x), expected, atol=1e-6)
-    again = jt.sparsify(model, nnx.state(masked, nnx.Param), mask, x, block=BLOCK, timings=IDEAL, shrink=False)
+    again = jt.sparsify(
+        model, nnx.state(masked, nnx.Param), mask, x, block=BLOCK, timings=IDEAL, check_speed=False, shrink=False
+    )
     assert jax.tree.structure(again.variables) == jax.tree.structure(found.variables)
 
 
@@ -153,7 +155,7 @@ def test_dead_channels_are_cut_out_first(kind):
         model, variables = nnx_net(), None
         mask = block_mask(nnx.state(model, nnx.Param), dead=3)
         _, expected = masked_nnx(mask)
-    found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL)
+    found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL, check_speed=False)
     layers = {layer.path.removeprefix("params/"): layer for layer in found.report.layers}
     assert layers["conv1/kernel"].bytes[0] == 3 * 3 * 4 * 5 * 4
     assert layers["conv2/kernel"].bytes[0] == 3 * 3 * 5 * 16 * 4
@@ -166,7 +168,7 @@ def test_layers_are_found_where_no_dead_channel_can_go():
     model, variables = linen_net()
     mask = block_mask(variables["params"])
     mask["conv1/kernel"] = mask["conv1/kernel"].at[..., 6:].set(False)  # those whose shift is positive
-    found = jt.sparsify(model, variables, mask, images(), block=BLOCK, timings=IDEAL)
+    found = jt.sparsify(model, variables, mask, images(), block=BLOCK, timings=IDEAL, check_speed=False)
     assert found.report.shrunk.shapes == {}
     assert forms(found)["conv1"] == "groups"  # without the dead ones
     assert list(forms(found).values()).count("dense") == 1
@@ -178,7 +180,7 @@ def test_a_regrouped_ticket_runs_by_its_groups():
     random = np.random.default_rng(2)
     scattered = {"fc1/kernel": jnp.asarray(random.random((144, 24)) < 0.3)}
     mask = jt.regroup(scattered, groups=2, min_rows=4).mask
-    found = jt.sparsify(model, variables, mask, images(), timings=IDEAL, shrink=False)
+    found = jt.sparsify(model, variables, mask, images(), timings=IDEAL, check_speed=False, shrink=False)
     assert forms(found) == {"fc1": "groups"}
     assert isinstance(found.variables["params"]["fc1"]["kernel"], DenseGroups)
     expected = masked_outputs(model.apply, variables, mask, images())
@@ -189,7 +191,7 @@ def test_scattered_weights_stay_dense():
     """Unstructured tickets get nothing from blocks: every one of them has something."""
     model, variables = linen_net()
     scattered = {"fc1/kernel": np.random.default_rng(0).random((144, 24)) < 0.3}
-    found = jt.sparsify(model, variables, scattered, images(), block=(8, 24), timings=IDEAL)
+    found = jt.sparsify(model, variables, scattered, images(), block=(8, 24), timings=IDEAL, check_speed=False)
     assert forms(found) == {"fc1": "dense"}
     assert "1.05 is needed" in found.report.layers[0].reason
     assert found.report.bytes[0] == found.report.bytes[1]
@@ -215,12 +217,36 @@ def test_what_is_measured_decides(monkeypatch):
     assert slower.report.layers[0].form == "dense"
     assert "1.01 times as fast by blocks 4x8 is measured, 1.05 is needed" in slower.report.layers[0].reason
     monkeypatch.setattr("jaxticket.kernels.decide.measure_call", lambda *_: [1.0, 0.5])
-    whole = iter([(1.0, 2.0), (1.0, 1.0)])
-    monkeypatch.setattr("jaxticket.kernels.sparsify.least_seconds", lambda *_: next(whole))
+    monkeypatch.setattr("jaxticket.kernels.sparsify.least_seconds", lambda *_: [1.0, 2.0])
     undone = jt.sparsify(model, variables, mask, images(), **how)
     assert undone.report.layers[0].reason.endswith("but the whole model was slower")
     assert undone.report.measured == (1.0, 1.0)
     assert not isinstance(undone.variables["params"]["fc1"]["kernel"], BlockSparse)
+
+
+def test_a_model_that_is_slower_with_its_sparse_layers_is_left_dense(monkeypatch):
+    """Whatever is predicted of each; with channels cut out it is compared with the smaller dense model."""
+    model, variables = linen_net()
+    blocks, channels, x = block_mask(variables["params"]), block_mask(variables["params"], dead=3), images()
+    timed = []
+
+    def seconds(contenders, rounds):
+        timed.append(len(contenders))
+        return [4.0, 2.0, 1.0][: len(contenders)]
+
+    monkeypatch.setattr("jaxticket.kernels.sparsify.least_seconds", seconds)
+    for mask, how, form, measured in (
+        (blocks, {}, "blocks 4x8", (4.0, 2.0)),
+        (channels, {}, "dense", (4.0, 1.0)),
+        (channels, {"min_speedup": 0}, "blocks 4x8", None),
+        (channels, {"check_speed": False}, "blocks 4x8", None),
+    ):
+        found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL, **how)
+        assert forms(found)["fc1"] == form
+        assert found.report.measured == measured
+        expected = masked_outputs(model.apply, variables, mask, x)
+        np.testing.assert_allclose(jax.jit(found.apply)(found.variables, x), expected, atol=1e-5)
+    assert timed == [2, 3]
 
 
 def test_a_model_that_is_not_the_same_at_each_call_is_refused():
@@ -236,7 +262,7 @@ def test_a_model_that_is_not_the_same_at_each_call_is_refused():
     variables = Counting().init(jax.random.key(0), x)
     mask = block_mask(variables["params"])
     with pytest.raises(MaskError, match="outputs of the sparse model differ"):
-        jt.sparsify(Counting(), variables, mask, x, block=BLOCK, timings=IDEAL)
+        jt.sparsify(Counting(), variables, mask, x, block=BLOCK, timings=IDEAL, check_speed=False)
 
 
 def test_errors_name_what_is_wrong():
