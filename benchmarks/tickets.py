@@ -34,7 +34,10 @@ def timed(folder: Path, batch: int, rounds: int) -> dict[str, Any]:
     model = models.create_model(about["name"], about["num_classes"], **about["options"])
     variables = {"params": ticket.params, **({"batch_stats": ticket.model_state} if ticket.model_state else {})}
     x = jnp.asarray(np.random.default_rng(0).standard_normal((batch, *about["image_shape"]), np.float32))
-    sparse = jt.sparsify(model, variables, ticket.mask, x)
+    granularity = ticket.meta["config"].get("prune", {}).get("granularity", "unstructured")
+    kind, _, sizes = granularity.partition(":")
+    height, width = map(int, sizes.split("x")) if kind == "block" else (16, 128)
+    sparse = jt.sparsify(model, variables, ticket.mask, x, block=(height, width))
     contenders = {
         "masked": functools.partial(jax.jit(model.apply), variables, x),
         "sparse": functools.partial(jax.jit(sparse.apply), sparse.variables, x),
@@ -49,7 +52,7 @@ def timed(folder: Path, batch: int, rounds: int) -> dict[str, Any]:
         "dataset": ticket.meta["dataset"],
         "model": about["name"],
         "options": about["options"],
-        "granularity": ticket.meta["config"].get("prune", {}).get("granularity", "unstructured"),
+        "granularity": granularity,
         "level": ticket.meta["label"].rpartition("-")[0],
         "sparsity": ticket.meta["sparsity"],
         "layers_sparse": sum(layer.form != "dense" for layer in sparse.report.layers),

@@ -19,6 +19,7 @@ from jaxticket.kernels.timings import Timings, measure_call
 
 # More groups of outputs than this, or groups of fewer outputs on average, are not worth a product each.
 _MOST_GROUPS, _FEWEST_OUTPUTS = 32, 8
+_WIDE_BLOCK = (16, 128)
 _ROUNDS = 7
 
 
@@ -38,7 +39,7 @@ def decide(
         path: of the kernel.
         kernel: masked, on the host.
         calls: of the layer, or why it cannot run sparse.
-        block: (inputs, outputs) of the blocks.
+        block: (inputs, outputs) of the pruner's blocks; 16x128 are tried besides.
         min_speedup: by how much sparse must be faster than dense; 0 takes the best sparse form in any case.
         timings: of the device.
         measure: whether the best form is measured, and must be faster by that too.
@@ -99,7 +100,11 @@ def _speedup(seconds: tuple[float, float]) -> float:
 
 def _forms(array: np.ndarray, block: tuple[int, int]) -> Mapping[str, SparseWeight]:
     """The sparse forms that a masked kernel could take."""
-    found: dict[str, SparseWeight] = {f"blocks {block[0]}x{block[1]}": BlockSparse.from_dense(array, None, block)}
+    # Those of the pruner store least; if they are small, larger ones that hold some zeros may be faster.
+    found: dict[str, SparseWeight] = {
+        f"blocks {height}x{width}": BlockSparse.from_dense(array, None, (height, width))
+        for height, width in dict.fromkeys((block, _WIDE_BLOCK))
+    }
     try:
         most = min(_MOST_GROUPS, max(1, array.shape[-1] // _FEWEST_OUTPUTS))
         found["groups"] = DenseGroups.from_dense(array, most=most)

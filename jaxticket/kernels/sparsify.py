@@ -28,6 +28,8 @@ from jaxticket.structure.shrinking.resized import fit_nnx
 # How far outputs may differ, relative to the largest: rounding through a deep network in the dtype it computes in.
 _TOLERANCES = {"float64": 1e-4, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 _ROUNDS = 7
+# What takes this share of the time of another is faster than it, and not by chance.
+_AS_FAST = 0.95
 
 Weights = Mapping[Path, SparseWeight]
 
@@ -65,8 +67,8 @@ def sparsify(
     faster of two sparse forms, `BlockSparse` and `DenseGroups`, if what is known of this device says that it is at
     least `min_speedup` times as fast as the dense layer on an input like `sample`. At last the outputs on `sample` are
     compared with those of the masked dense model, and so are the times they take: if the model is slower with its
-    sparse layers, they stay dense. Single scattered weights make nothing faster: prune blocks
-    (`granularity=jt.block(16, 128)`) or channels, or regroup.
+    sparse layers, they stay dense, and if it is slower without its dead channels, they stay too. Single scattered
+    weights make nothing faster: prune blocks (`granularity=jt.block(16, 128)`) or channels, or regroup.
 
     Args:
         model: a Linen or NNX module that is called with the input alone, in the way it is used for inference.
@@ -135,18 +137,23 @@ def sparsify(
     sparse = jax.jit(apply)
     difference = _difference(dense(masked, sample), sparse(new, sample), calls)
     seconds = None
-    if measure or (check_speed and weights and min_speedup > 0):
+    if measure or (check_speed and min_speedup > 0 and (weights or small is not masked)):
         plain, plainly = found.sparse(small, {}, {})  # what is left without the sparse layers
         contenders = [lambda: dense(masked, sample), lambda: sparse(new, sample)]
         if weights and small is not masked:
             jitted = jax.jit(plainly)
             contenders.append(lambda: jitted(plain, sample))
         times = least_seconds(contenders, _ROUNDS)
-        without = times[2] if len(times) > 2 else times[0]
+        without = times[0] if small is masked else times[-1]
         seconds = times[0], times[1]
-        if weights and seconds[1] > without and min_speedup > 0:
+        if weights and min_speedup > 0 and times[1] > without:
             layers = [_as_dense(layer) for layer in layers]
             new, apply, seconds = plain, plainly, (times[0], without)
+        # Odd numbers of channels can be slower than more of them.
+        if small is not masked and min_speedup > 0 and times[0] < _AS_FAST * seconds[1]:
+            layers = [_as_dense(layer) for layer in layers]
+            new, apply = found.sparse(masked, {}, {})
+            shrunk, blocks, seconds = "the smaller model was slower", None, (times[0], times[0])
     return Sparsified(
         new, apply, SparsifyReport(tuple(layers), shrunk, (_bytes(variables), _bytes(new)), difference, seconds, blocks)
     )

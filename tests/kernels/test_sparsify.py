@@ -232,21 +232,24 @@ def test_a_model_that_is_slower_with_its_sparse_layers_is_left_dense(monkeypatch
 
     def seconds(contenders, rounds):
         timed.append(len(contenders))
-        return [4.0, 2.0, 1.0][: len(contenders)]
+        return [*speeds][: len(contenders)]
 
     monkeypatch.setattr("jaxticket.kernels.sparsify.least_seconds", seconds)
-    for mask, how, form, measured in (
-        (blocks, {}, "blocks 4x8", (4.0, 2.0)),
-        (channels, {}, "dense", (4.0, 1.0)),
-        (channels, {"min_speedup": 0}, "blocks 4x8", None),
-        (channels, {"check_speed": False}, "blocks 4x8", None),
+    for mask, speeds, how, form, measured in (
+        (blocks, (4.0, 2.0), {}, "blocks 4x8", (4.0, 2.0)),
+        (blocks, (1.0, 2.0), {}, "dense", (1.0, 1.0)),
+        (channels, (4.0, 2.0, 1.0), {}, "dense", (4.0, 1.0)),
+        (channels, (1.0, 2.0, 3.0), {}, "dense", (1.0, 1.0)),
+        (channels, (), {"min_speedup": 0}, "blocks 4x8", None),
+        (channels, (), {"check_speed": False}, "blocks 4x8", None),
     ):
         found = jt.sparsify(model, variables, mask, x, block=BLOCK, timings=IDEAL, **how)
         assert forms(found)["fc1"] == form
         assert found.report.measured == measured
+        assert ("slower" in str(found.report.shrunk)) == (mask is channels and speeds[:1] == (1.0,))
         expected = masked_outputs(model.apply, variables, mask, x)
         np.testing.assert_allclose(jax.jit(found.apply)(found.variables, x), expected, atol=1e-5)
-    assert timed == [2, 3]
+    assert timed == [2, 2, 3, 3]
 
 
 def test_a_model_that_is_not_the_same_at_each_call_is_refused():
