@@ -1,8 +1,8 @@
-"""The work of `peers.py` in PyTorch, as a good user writes it and as most repositories do; needs torch and numpy alone.
+"""The work of `peers.py` in PyTorch, as a good user writes it and as most repositories do; needs torch, torchvision and numpy.
 
 Reads lines `{"case": ..., "form": ...}` and answers each with the seconds of one round. Forms of training: `good` has
 the images in memory as tensors and takes batches by index, convolutions in channels_last; `compiled` is the same under
-`torch.compile`; `loader` is a Dataset that converts image by image behind a DataLoader with two workers.
+`torch.compile`; `loader` is a Dataset with torchvision's transforms, image by image, behind a DataLoader with two workers.
 """
 
 # pyright: reportMissingImports=false
@@ -81,17 +81,20 @@ def network(name: str) -> nn.Module:
 
 
 class Images(Dataset):
-    """Converts and normalises one image after the other, as torchvision's transforms do."""
+    """Converts and normalises one image after the other, as torchvision's data sets and transforms do."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels = images, labels
+        from PIL import Image
+        from torchvision import transforms
+
+        self.images, self.labels, self.as_image = images, labels, Image.fromarray
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.25,))])
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        image = torch.from_numpy(self.images[index]).permute(2, 0, 1).contiguous().float().div(255)
-        return image.sub_(0.5).div_(0.25), int(self.labels[index])
+        return self.transform(self.as_image(self.images[index].squeeze())), int(self.labels[index])
 
 
 class Training:
