@@ -1,8 +1,9 @@
-"""The work of `peers.py` in PyTorch, as a good user writes it and as most repositories do; needs torch, torchvision and numpy.
+"""The work of `peers.py` in PyTorch, as a good user writes it and as most repositories do.
 
-Reads lines `{"case": ..., "form": ...}` and answers each with the seconds of one round. Forms of training: `good` has
-the images in memory as tensors and takes batches by index, convolutions in channels_last; `compiled` is the same under
-`torch.compile`; `loader` is a Dataset with torchvision's transforms, image by image, behind a DataLoader with two workers.
+Needs torch, numpy and, for `loader`, torchvision with Pillow. Reads lines `{"case": ..., "form": ...}` and answers each
+with the seconds of one round. Forms of training: `good` has the images in memory as tensors and takes batches by index,
+convolutions in channels_last; `compiled` is the same under `torch.compile`; `loader` is a Dataset with torchvision's
+transforms, image by image, behind a DataLoader with two workers.
 """
 
 # pyright: reportMissingImports=false

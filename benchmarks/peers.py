@@ -1,11 +1,11 @@
 """The same work here and in PyTorch, in turns: `python benchmarks/peers.py --torch=PYTHON`.
 
-`PYTHON` is an interpreter that has PyTorch and torchvision; `_torch_worker.py` says how the work is written there. Masked training of
-LeNet-300-100 on 28x28 images (an epoch of 60,000, batches of 128, SGD with momentum), of five seeds of it, of ResNet-20
-and ResNet-18 on 32x32 images; evaluation; the exact choice of the smallest 80 % of the 23.5 million weights of a
-ResNet-50; and three levels of iterative magnitude pruning as a command, from the start of the process to its end.
-Images are random where their values do not change the time. Half an hour on two quiet cores. The result is written to
-`benchmarks/results/`; `python benchmarks/peers.py --table` prints it as a table.
+`PYTHON` is an interpreter that has PyTorch and torchvision; `_torch_worker.py` says how the work is written there.
+Masked training of LeNet-300-100 on 28x28 images (an epoch of 60,000, batches of 128, SGD with momentum), of five seeds
+of it, of ResNet-20 and ResNet-18 on 32x32 images; evaluation; the exact choice of the smallest 80 % of the 23.5 million
+weights of a ResNet-50; and three levels of iterative magnitude pruning as a command, from the start of the process to
+its end. Images are random where their values do not change the time. Half an hour on two quiet cores. The result is
+written to `benchmarks/results/`; `python benchmarks/peers.py --table` prints it as a table.
 """
 
 import argparse
