@@ -23,6 +23,8 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._measure import interleaved, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.core.errors import MaskError  # noqa: E402
+from jaxticket.core.granularity import Block  # noqa: E402
+from jaxticket.experiments.scoring import granularity_of  # noqa: E402
 
 SAME = ("dataset", "model", "options", "granularity", "level")
 
@@ -35,9 +37,9 @@ def timed(folder: Path, batch: int, rounds: int) -> dict[str, Any]:
     variables = {"params": ticket.params, **({"batch_stats": ticket.model_state} if ticket.model_state else {})}
     x = jnp.asarray(np.random.default_rng(0).standard_normal((batch, *about["image_shape"]), np.float32))
     granularity = ticket.meta["config"].get("prune", {}).get("granularity", "unstructured")
-    kind, _, sizes = granularity.partition(":")
-    height, width = map(int, sizes.split("x")) if kind == "block" else (16, 128)
-    sparse = jt.sparsify(model, variables, ticket.mask, x, block=(height, width))
+    unit = granularity_of(granularity)
+    block = (unit.rows, unit.cols) if isinstance(unit, Block) else (16, 128)
+    sparse = jt.sparsify(model, variables, ticket.mask, x, block=block)
     contenders = {
         "masked": functools.partial(jax.jit(model.apply), variables, x),
         "sparse": functools.partial(jax.jit(sparse.apply), sparse.variables, x),

@@ -48,15 +48,15 @@ def test_a_flax_loop_is_pruned_gradually_by_one_line(run):
     assert sparsities[-1] == 0.9
 
 
-def test_a_ticket_pruned_in_blocks_gets_small(run, monkeypatch):
+def test_a_ticket_pruned_in_blocks_runs_sparse(run, monkeypatch):
     # Whether it is faster here, on cores that other tests use, is not what this tests.
     monkeypatch.setattr(
         "jaxticket.kernels.sparsify.least_seconds", lambda models, rounds: [2.0, 1.0, 2.0][: len(models)]
     )
     found, out = run("fast_ticket_on_cpu")
     assert found["accuracy"] > 0.9
-    assert found["sparse"].report.shrunk.macs[1] < 0.3 * found["sparse"].report.shrunk.macs[0]
-    assert found["sparse"].report.bytes[1] < 0.3 * found["sparse"].report.bytes[0]
+    assert {layer.form for layer in found["sparse"].report.layers} != {"dense"}
+    assert found["sparse"].report.bytes[1] < 0.2 * found["sparse"].report.bytes[0]
     assert "times as fast as dense" in out
 
 
