@@ -22,8 +22,8 @@ class AidOptions:
         ghost_skips: bypasses around hidden layers in the first steps, of a strength that falls in a straight line to 0.
         ghost_share: share of all steps that have them.
         ghost_strength: at the first step.
-        ghost_layers: which layers: `auto`, convolutions with a window where any qualifies, else dense layers; `conv`,
-            1x1 convolutions too; `dense`.
+        ghost_layers: which layers: `auto`, convolutions with a window where any qualifies, else 1x1 ones, else dense
+            layers; `conv`, both kinds of convolutions; `dense`.
         ghost_start: kernels of 0.0001 (`constant`), or random ones behind a normalisation whose scale is 0
             (`bn_gamma0`).
         permanent: whether soft activation and ghost skips stay as they are at the first step, as in the authors'

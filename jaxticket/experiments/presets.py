@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxticket import data
+from jaxticket.models.registry import proper
 
 # Everything but the biases: the fully connected networks of Frankle & Carbin (2019) have no stem, and a head of a
 # thousand weights is pruned along with the rest.
@@ -16,8 +17,7 @@ _MODELS: dict[str, dict[str, Any]] = {
     "conv4": {"optimizer": "adam", "lr": 3e-4, "batch_size": 60},
     "conv6": {"optimizer": "adam", "lr": 3e-4, "batch_size": 60},
 }
-_MODELS["fc1"] = _MODELS["lenet300"]
-_PRUNE_ALL_KERNELS = {"lenet300", "fc1"}
+_PRUNE_ALL_KERNELS = {"lenet300"}
 
 # All five lines of work train their networks for CIFAR so, with the milestones at half and three quarters.
 _CONVOLUTIONAL: dict[str, Any] = {
@@ -53,10 +53,13 @@ def apply_preset(config: Any, model: str, dataset: str) -> None:
 
     Args:
         config: a `ConfigDict` made by `default_config`.
-        model: name of a network.
+        model: name or alias of a network; `config.model` gets the name proper.
         dataset: name of a data set.
     """
+    model, options = proper(model, {})
     config.model.name = model
+    with config.unlocked():
+        config.model.options.update(options)
     config.data.name = dataset
     if dataset in data.names():  # an unknown name is refused when the configuration is complete
         spec = data.spec(dataset)

@@ -162,10 +162,12 @@ class Setting:
 
     def network_key(self) -> dict[str, Any]:
         """What the shapes and the initialisation of the network depend on."""
+        version = models.version(self.options.model.name)
         return {
             "model": chosen(self.options.model),
             "image_shape": list(self.image_shape),
             "num_classes": self.options.data.num_classes,
+            **({"network_version": version} if version > 1 else {}),
         }
 
     def check_same_network(self, params: Any, folder: Path, *, key: str = "ticket") -> None:

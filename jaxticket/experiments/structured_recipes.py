@@ -5,6 +5,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.experiments.presets import apply_preset
+from jaxticket.models.architectures import WIDE_RESNET32
 
 PRESETS = ("paper", "upstream")
 
@@ -32,8 +33,8 @@ _ALL_CONVOLUTIONS = ((r"head/.*", False), (r"(.*/)?kernel", True), (r".*", False
 def apply_structured_recipe(config: Any, model: str, dataset: str, preset: str = "paper") -> None:
     """Sets the keys of an experiment with structured tickets for a pair.
 
-    CIFAR and ImageNet networks train as in the paper, for nine rounds. What it does not have, digits above all, trains
-    by the pair's own preset, and short, for five larger rounds.
+    CIFAR and ImageNet networks train as in the paper, for nine rounds; `resnet32` is its WRN-32-2. What it does not
+    have, digits above all, trains by the pair's own preset, and short, for five larger rounds.
 
     Args:
         config: a `ConfigDict` made by `default_config("structured")`.
@@ -49,6 +50,10 @@ def apply_structured_recipe(config: Any, model: str, dataset: str, preset: str =
     if preset not in PRESETS:
         raise ConfigError(f"config argument 'preset={preset}': {must_be_one_of(preset, PRESETS)}")
     apply_preset(config, model, dataset)
+    model = config.model.name
+    if model == "resnet32":
+        with config.unlocked():
+            config.model.options.update(WIDE_RESNET32)
     if dataset in _RECIPES:
         config.train.update({**_RECIPES[dataset], **_EXCEPTIONS.get((model, dataset), {})})
         config.levels = 9

@@ -5,6 +5,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.experiments.presets import apply_preset
+from jaxticket.models.registry import check_model
 
 PRESETS = ("default", "upstream")
 _CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90.0, 135.0), "weight_decay": 2e-4}
@@ -13,7 +14,8 @@ _CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90.0, 135.0), "weight_de
 def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "default") -> None:
     """Sets the keys of an experiment with aids for a pair.
 
-    Networks for CIFAR train by the authors' schedule, everything else by the pair's own preset.
+    Networks for CIFAR train by the authors' schedule, everything else by the pair's own preset. Networks with another
+    nonlinearity get ReLU, which soft activations end in.
 
     Args:
         config: a `ConfigDict` made by `default_config("tost")`.
@@ -28,6 +30,10 @@ def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "defa
     if preset not in PRESETS:
         raise ConfigError(f"config argument 'preset={preset}': {must_be_one_of(preset, PRESETS)}")
     apply_preset(config, model, dataset)
+    model = config.model.name
+    if check_model(model, config.model.options.to_dict()).activation != "relu":
+        with config.unlocked():
+            config.model.options["activation"] = "relu"
     if dataset in ("cifar10", "cifar100") and config.train.schedule == "milestones":
         config.train.update(_CIFAR)
     if dataset == "digits":

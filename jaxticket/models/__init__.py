@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jaxticket.models.options import ModelOptions as ModelOptions
     from jaxticket.models.registry import create_model as create_model
     from jaxticket.models.registry import names as names
+    from jaxticket.models.registry import version as version
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -18,6 +19,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "apply": ("apply_model",),
         "initialize": ("abstract_variables", "init_variables"),
         "options": ("ModelOptions",),
-        "registry": ("create_model", "names"),
+        "registry": ("create_model", "names", "version"),
     },
 )

@@ -4,7 +4,7 @@ import jax
 from flax import linen as nn
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.models.layers import Activation, Layers, check_images, max_pool, scaled
+from jaxticket.models.layers import Activation, Layers, check_images, global_average, max_pool, scaled
 
 
 class LeNet300(nn.Module):
@@ -30,7 +30,8 @@ class LeNet300(nn.Module):
 class LeNet5(nn.Module):
     """5x5 convolutions `stem` (6), `conv2` (16), each with a 2x2 max pool; `fc1` (120), `fc2` (84), `head`.
 
-    The COLT code averages the last maps over the image before `fc1`; the classical network flattens them.
+    Variants: `classic` flattens the last maps for `fc1` (LeCun et al. 1998); `colt` averages each over the image, as
+    the program of that paper does.
     """
 
     num_classes: int
@@ -38,8 +39,8 @@ class LeNet5(nn.Module):
     dtype: str = "float32"
     weight_init: str = "glorot_normal"
     batch_norm: bool = False
-    head_input: str = "pool"
     padding: str = "valid"
+    variant: str = "classic"
     width: float = 1.0
 
     @nn.compact
@@ -50,7 +51,7 @@ class LeNet5(nn.Module):
         layers = Layers(self.weight_init, self.activation, self.dtype, self.batch_norm, train)
         x = max_pool(layers.conv_act(x, scaled(6, self.width), 5, "stem", padding=self.padding))
         x = max_pool(layers.conv_act(x, scaled(16, self.width), 5, "conv2", padding=self.padding))
-        x = x.mean(axis=(1, 2)) if self.head_input == "pool" else x.reshape(x.shape[0], -1)
+        x = global_average(x) if self.variant == "colt" else x.reshape(x.shape[0], -1)
         x = layers.dense_act(x, scaled(120, self.width), "fc1")
         x = layers.dense_act(x, scaled(84, self.width), "fc2")
         return layers.head(x, self.num_classes)

@@ -53,16 +53,16 @@ class LeNet5Options(NetworkOptions):
 
     Attributes:
         batch_norm: whether a batch normalisation follows each convolution.
-        head_input: how the last maps become a vector: `pool` averages each, `flatten` keeps all values.
         padding: of the convolutions; `valid` is none and needs images of 16x16 or more.
+        variant: whether the last maps become a vector as they are (`classic`) or by their means (`colt`).
         width: factor on the numbers of channels and of hidden units.
     """
 
     init: str = option("glorot_normal", choices=INITS)
     width: float = option(1.0, above=0)
     batch_norm: bool = option(False)
-    head_input: str = option("pool", choices=("pool", "flatten"))
     padding: str = option("valid", choices=("valid", "same"))
+    variant: str = option("classic", choices=("classic", "colt"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
-from jaxticket.models.registry import check_model
+from jaxticket.models.registry import check_model, proper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,13 +13,18 @@ class ModelOptions:
     """Which network.
 
     Attributes:
-        name: of a network, see `registry.names()`.
+        name: of a network, see `registry.names()`; an alias becomes the name proper and its options at once.
         options: what the network is told, see `architectures`; all have defaults. The compute dtype is not
             among them, for it belongs to training.
     """
 
     name: str = option("lenet300")
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name, options = proper(self.name, self.options)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "options", options)
 
     def check(self, where: str) -> None:
         """Refuses unknown names, options and values, without importing Flax or JAX."""

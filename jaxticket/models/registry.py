@@ -1,12 +1,13 @@
 """Networks by name; names and options are checked before Flax and JAX are imported."""
 
 import dataclasses
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import must_be_one_of, parse
+from jaxticket.core.options import parse
 from jaxticket.models.architectures import ARCHITECTURES
 from jaxticket.models.network_options import NetworkOptions
 
@@ -28,6 +29,28 @@ def options(name: str) -> list[str]:
     return sorted(field.name for field in dataclasses.fields(ARCHITECTURES[resolve(name)].options))
 
 
+def version(name: str) -> int:
+    """The version of the network `name`, see `architectures.Architecture`.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    return ARCHITECTURES[resolve(name)].version
+
+
+def aliases() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The other names by which networks are known -> the name proper, and the options that go with it."""
+    return {
+        alias: (name, dict(options)) for name, row in ARCHITECTURES.items() for alias, options in row.aliases.items()
+    }
+
+
+def proper(name: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The name proper of a network, and its options with those that an alias stands for; unknown names stay."""
+    found, implied = aliases().get(name, (name, {})) if isinstance(name, str) else (name, {})
+    return found, {**implied, **options}
+
+
 def resolve(name: str, where: str = "model") -> str:
     """The name proper of a network given by name or alias.
 
@@ -38,10 +61,10 @@ def resolve(name: str, where: str = "model") -> str:
     Raises:
         ConfigError: there is no such network.
     """
-    known = {alias: proper for proper, row in ARCHITECTURES.items() for alias in (proper, *row.aliases)}
-    if isinstance(name, str) and name in known:
-        return known[name]
-    raise ConfigError(f"config.{where}.name={name!r}: {must_be_one_of(name, sorted(known))}")
+    found, _ = proper(name, {})
+    if isinstance(found, str) and found in ARCHITECTURES:
+        return found
+    raise ConfigError(f"config.{where}.name={name!r}: {_must_be_known(name)}")
 
 
 def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> NetworkOptions:
@@ -55,7 +78,8 @@ def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> 
     Raises:
         ConfigError: an unknown name or option, or a value that is not allowed.
     """
-    return parse(ARCHITECTURES[resolve(name, where)].options, options, f"{where}.options")
+    row = ARCHITECTURES[resolve(name, where)]
+    return parse(row.options, proper(name, options)[1], f"{where}.options")
 
 
 def create_model(name: str, num_classes: int, **options: Any) -> "nn.Module":
@@ -80,3 +104,10 @@ def create_model(name: str, num_classes: int, **options: Any) -> "nn.Module":
     row = ARCHITECTURES[resolve(name)]
     factory = getattr(importlib.import_module(f"jaxticket.models.{row.module}"), row.factory)
     return factory(num_classes=num_classes, **row.fixed, **fields)
+
+
+def _must_be_known(name: Any) -> str:
+    """What to say of an unknown name: the names proper, and the nearest of them and of all aliases."""
+    known = names()
+    near = difflib.get_close_matches(str(name).lower(), [*known, *aliases()], 1)
+    return f"must be one of {', '.join(known)}" + (f"; did you mean {near[0]!r}?" if near else "")

@@ -83,8 +83,9 @@ def ghost_plan(
         forward: (activation, *arguments) -> anything; calls the network once.
         arguments: arrays, or their shapes and dtypes.
         activation: of the network.
-        layers: `auto`: convolutions with a window and one group where any of them qualifies, else dense layers; `conv`:
-            all convolutions with one group, 1x1 ones too; `dense`.
+        layers: `auto`: convolutions with a window and one group where there are such beside the first layer, else
+            `conv`, else `dense`, whatever comes first that has any; `conv`: all convolutions with one group, 1x1 ones
+            too; `dense`: dense layers.
 
     Returns:
         Name of the layer -> its bypass, in the order of calls; empty where none qualifies.
@@ -106,12 +107,16 @@ def ghost_plan(
         return activation(x)
 
     jax.eval_shape(lambda *given: listening(lambda act: forward(act, *given), collect), *arguments)
-    if layers == "dense" or (layers == "auto" and not found["window"]):
-        return found["dense"]
-    if layers == "auto":
-        return found["window"]
-    ghosts = found["window"] | found["pointwise"]
-    return {name: ghosts[name] for name in called if name in ghosts}
+    convolutions = found["window"] | found["pointwise"]
+    choices = {
+        "window": found["window"],
+        "conv": {name: convolutions[name] for name in called if name in convolutions},
+        "dense": found["dense"],
+    }
+    if layers != "auto":
+        return choices[layers]
+    # The convolutions of a MobileNet that have a window have one channel each: its 1x1 ones are all there is.
+    return next((plan for plan in choices.values() if plan), {})
 
 
 def ghost_parameters(plan: Mapping[str, Ghost], key: jax.Array, start: str = "constant") -> tuple[Any, Any]:

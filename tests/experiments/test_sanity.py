@@ -317,6 +317,7 @@ def test_recipes_are_those_of_the_paper_and_of_the_code():
         0.01,
         0.01,
     ]
+    assert [recipe("resnet20", name).data.val_fraction for name in ("cifar10", "digits")] == [0, 0.1]
     imagenet = recipe("resnet50", "imagenet2012")
     assert (imagenet.train.compute_dtype, imagenet.train.label_smoothing) == ("bfloat16", 0.1)
     assert (imagenet.train.lr_every, imagenet.train.warmup_epochs, imagenet.data.augment.mixup) == ("epoch", 8, 0.2)

@@ -33,6 +33,13 @@ SMALL = {
 }
 
 
+@pytest.mark.parametrize("model", ["mobilenet_v1", "mobilenetv2", "shufflenet_v2"])
+def test_networks_without_a_full_convolution_with_a_window_are_planned(model, tmp_path):
+    config = default_config("tost")
+    apply_tost_recipe(config, model, "digits")
+    assert make_plan(*resolve(config), tmp_path).networks
+
+
 def options_of(**changes):
     config = default_config("tost")
     config.model.name = "lenet300"

@@ -72,7 +72,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(new)} <= {jnp.dtype("float32")}
 
 
-def test_lenet300_is_relu_of_dense_layers_and_lenet5_averages_or_flattens():
+def test_lenet300_is_relu_of_dense_layers_and_lenet5_flattens_or_averages():
     x = np.asarray(jax.random.normal(jax.random.key(1), (3, *DIGITS)))
     params, _ = jax.device_get(init_variables(create_model("lenet300", 4), jax.random.key(0), DIGITS))
     hidden = x.reshape(3, -1)
@@ -82,9 +82,9 @@ def test_lenet300_is_relu_of_dense_layers_and_lenet5_averages_or_flattens():
     logits, state = apply_model(create_model("lenet300", 4), params, {}, x, train=False)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     assert state == {}
-    assert shapes("lenet5", DIGITS, padding="same")["fc1/kernel"].shape == (16, 120)
-    flattened = shapes("lenet5", DIGITS, padding="same", head_input="flatten")
-    assert flattened["fc1/kernel"].shape == (2 * 2 * 16, 120)
+    averaged = shapes("lenet5", DIGITS, padding="same", variant="colt")
+    assert averaged["fc1/kernel"].shape == (16, 120)
+    assert shapes("lenet5", DIGITS, padding="same")["fc1/kernel"].shape == (2 * 2 * 16, 120)
 
 
 def test_width_of_conv2_scales_all_hidden_layers():

@@ -21,6 +21,36 @@ def test_names_are_sorted_and_aliases_mean_the_same_network():
     assert set(names()) >= {"lenet300", "lenet5", "conv2"}
     assert "fc1" not in names()
     assert create_model("fc1", 10) == create_model("lenet300", num_classes=10)
+    assert not set(registry.aliases()) & set(names())
+
+
+@pytest.mark.parametrize(
+    ("alias", "name", "options"),
+    [  # as the programs of the five lines of work call them
+        ("fc1", "lenet300", {}),
+        ("vgg16_bn", "vgg16", {}),
+        ("resnet20s", "resnet20", {}),
+        ("res20s", "resnet20", {}),
+        ("res18", "resnet18", {"variant": "cifar"}),
+        ("wrn32", "resnet32", {"width": 2.0, "head_init": "gaussian_0.01"}),
+        ("resnet", "preresnet", {"block": "basic"}),
+        ("resnetb", "preresnet", {}),
+        ("densenet", "densenet121", {}),
+        ("mobilenet", "mobilenet_v1", {}),
+        ("mobilenetv1", "mobilenet_v1", {}),
+        ("mobilenetv2", "mobilenet_v2", {}),
+        ("shufflenetv2", "shufflenet_v2", {}),
+    ],
+)
+def test_names_of_the_originals(alias, name, options):
+    assert create_model(alias, 10) == create_model(name, 10, **options)
+    assert parse(ModelOptions, {"name": alias}, "model") == ModelOptions(name, options)
+    assert chosen(ModelOptions(alias)) == chosen(ModelOptions(name, options))
+
+
+def test_what_is_given_goes_before_what_an_alias_stands_for():
+    assert ModelOptions("wrn32", {"width": 1.0}).options == {"width": 1.0, "head_init": "gaussian_0.01"}
+    assert create_model("wrn32", 10, width=1.0).width == 1.0
 
 
 @pytest.mark.parametrize("name", names())
@@ -43,6 +73,8 @@ def test_every_activation_dtype_and_scheme_of_the_table_exists():
     [
         ("lenet30", {}, "config.model.name='lenet30': must be one of .*lenet300.*; did you mean 'lenet300'"),
         ("zzz", {}, "config.model.name='zzz': must be one of .*lenet5"),
+        ("shufflenetv1", {}, "must be one of .*shufflenet_v2.*; did you mean 'shufflenetv2'"),
+        ("VGG16-BN", {}, "did you mean 'vgg16_bn'"),
         ("lenet5", {"paddin": "same"}, "config.model.options.paddin: no such key; did you mean 'padding'"),
         ("lenet5", {"padding": "SAME"}, "config.model.options.padding='SAME': must be one of valid, same"),
         ("lenet5", {"batch_norm": 1}, "config.model.options.batch_norm=1: must be True or False"),

@@ -37,8 +37,8 @@ def test_networks_of_every_kind():
     assert len(bottleneck) == 16
     assert all(name.endswith(".conv2") for name in bottleneck)
     assert len(plan_of("vgg11", (32, 32, 3))) == 7
-    pointwise = plan_of("mobilenet_v1", (32, 32, 3), "conv")
-    assert len(pointwise) == 13
+    pointwise = plan_of("mobilenet_v1", (32, 32, 3))
+    assert pointwise == plan_of("mobilenet_v1", (32, 32, 3), "conv")
     assert all(name.endswith(".pointwise") for name in pointwise)
     assert plan_of("lenet300", (8, 8, 1)) == {"fc2": Ghost(300, 100)}
     # A window without padding is cropped; a pool between convolution and activation is a stride; 7 rows halved are 4.
@@ -48,6 +48,16 @@ def test_networks_of_every_kind():
     assert plan_of("conv3", (8, 8, 1), width=0.125)["conv3"] == Ghost(16, 32, (2, 2), (0, 0))
     with pytest.raises(ConfigError, match=r"ghost_layers='all': must be one of auto, conv, dense"):
         plan_of("lenet300", (8, 8, 1), "all")
+
+
+@pytest.mark.parametrize(
+    ("name", "ghosts"), [("mobilenet_v1", 13), ("mobilenet_v2", 17), ("densenet121", 61), ("shufflenet_v2", 36)]
+)
+def test_networks_whose_windows_are_depthwise_have_their_pointwise_convolutions_bypassed(name, ghosts):
+    plan = plan_of(name, (32, 32, 3))
+    assert len(plan) == ghosts
+    params, _ = jax.eval_shape(lambda: ghost_parameters(plan, jax.random.key(0)))
+    assert all(params[layer]["kernel"].shape == (ghost.inputs, ghost.features) for layer, ghost in plan.items())
 
 
 def numpy_branch(x, own, train_mean, train_var):
