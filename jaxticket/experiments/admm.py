@@ -21,6 +21,7 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
         gamma=0.1,
         warmup_epochs=0.0,
         warmup_steps=0,
+        save_epochs=(),
     )
     every = how.every_epochs * lab.duration.steps_per_epoch
 

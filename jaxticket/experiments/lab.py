@@ -170,7 +170,8 @@ class Lab(Setting):
             label: what the run is called; not part of its key.
             start_step: where the schedule and the data order begin.
             snapshot_step: keep the weights after this step too; 0 keeps none.
-            save_epochs: keep the weights after these epochs too, and the best ones until then.
+            save_epochs: keep the weights after these epochs too, and the best ones until then, beside those of
+                `train.save_epochs`.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
             watch: what looks at the network on the way, may have weights kept, and may end the training.
             train: how, where that is not `config.train`.
@@ -178,11 +179,15 @@ class Lab(Setting):
         """
         aids = self.options.aids
         train = aids.training(train or self.options.train)
+        duration = self.duration_of(train)
+        train.check_saves(duration.total_steps // duration.steps_per_epoch)
+        save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
+        train = dataclasses.replace(train, save_epochs=())  # in the key once, whoever asked for them
         self.aid_of(train)  # refused in a plan too
         given = start
         if aids.lrsi and not start_step:
             start = scaled_start(self, start, mask, train, seed=seed)
-        work = f"{self.duration_of(train).total_steps - start_step:,} steps"
+        work = f"{duration.total_steps - start_step:,} steps"
         config = {
             **self.network_key(),
             "data": chosen(self.options.data),
@@ -196,7 +201,7 @@ class Lab(Setting):
         if mask_update:
             config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
         if save_epochs:
-            config["save_epochs"] = sorted(save_epochs)
+            config["save_epochs"] = list(save_epochs)
         if aids.key():
             config["aids"] = aids.key()
         if watch:
@@ -213,7 +218,7 @@ class Lab(Setting):
                 noise=noise,
                 start_step=start_step,
                 snapshot_step=snapshot_step,
-                save_epochs=tuple(sorted(save_epochs)),
+                save_epochs=save_epochs,
                 mask_update=mask_update,
                 watch=watch,
                 train=train,

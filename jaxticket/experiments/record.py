@@ -124,6 +124,7 @@ class Record:
             "ticket": label if ticket else None,
             "kept": statistics["kept"],
             "layer_sparsity": statistics["layer_sparsity"],
+            **({"saved_epochs": content.get("saved_epochs", [])} if lab.options.train.save_epochs else {}),
             **({"permanent_aids": True} if stays else {}),
             **case,
             **facts,

@@ -244,8 +244,15 @@ def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[
         scores = on_test[name]
         content[f"{name}_val_accuracy"] = on_val[epoch]
         content[f"{name}_test_accuracy"] = None if scores is None else scores.accuracy
-    saved = sorted(set(job.save_epochs) & {line["epoch"] for line in fit.history})
-    files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
+    if job.save_epochs:
+        per_epoch, first = job.trainer.duration.steps_per_epoch, fit.history[0]["epoch"]
+        whole = {line["epoch"] for line in fit.history if line["step"] == line["epoch"] * per_epoch}
+        saved = content["saved_epochs"] = [epoch for epoch in job.save_epochs if epoch in whole]
+        files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
+        missed = [str(epoch) for epoch in job.save_epochs if epoch >= first and epoch not in whole]
+        if missed:
+            ended = fit.history[-1]["epoch"]
+            job.lab.progress.note(f"{job.stage.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}")
     if fit.watched and job.watch:
         record, looks = fit.watched
         arrays, content["watch"] = job.watch.result(jax.device_get(record), looks)

@@ -12,7 +12,8 @@ class Trained:
     """A finished training run.
 
     Attributes:
-        stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies.
+        stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies; and
+            `saved_epochs` where some were to be saved, those that it came to.
         select: which weights count, `last` or `best`.
         start: the weights that it began with, where they are not those that were given.
     """

@@ -89,7 +89,8 @@ def fit_side_by_side(
         layout: where they are trained; `ALONE` takes one.
         start_step: where the schedule and the data order begin (rewinding with the remaining schedule).
         snapshot_steps: steps after which the snapshots are given away.
-        save_epochs: epochs, counted from 1, after which the weights and the best so far are given away.
+        save_epochs: epochs, counted from 1, after which the weights and the best so far are given away; one that is cut
+            short by the end of training gives nothing.
         mask_update: how the masks change on the way; until it is done, and until an aid of the trainer has ended, no
             weights count as the best. None: they stay.
         watch: what looks at the networks on the way.
@@ -171,7 +172,7 @@ def fit_side_by_side(
             due = over or step == duration.total_steps or (epoch + 1) % trainer.options.eval_epochs == 0
             best = end_of_epoch(trainer, state, sums, best, infos, epoch + 1, step, settled, due, layout)
             progress.epoch(mean_record([info.history[-1] for info in infos]))
-            if epoch + 1 in save_epochs:
+            if epoch + 1 in save_epochs and step == (epoch + 1) * duration.steps_per_epoch:
                 _give_saves(starts, infos, epoch + 1, trainer.copy(state), best, layout)
             state = with_factors(trainer, state, infos, layout)
             sums = trainer.zero_sums(len(starts), layout)

@@ -64,6 +64,8 @@ class TrainOptions:
         patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
         select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
         eval_epochs: epochs between evaluations on the validation split; the last epoch always has one.
+        save_epochs: epochs, counted from 1, after which the weights of every network are kept, and the best ones by
+            validation accuracy until then. A run that ends before one of them, or begins after it, does not have it.
         checkpoint_epochs: epochs between checkpoints; 0 makes one at the first epoch's end after a minute has passed.
         steps_per_dispatch: optimizer steps per call of the compiled loop; 0 chooses for model and device.
     """
@@ -98,12 +100,24 @@ class TrainOptions:
     patience: int = option(0, minimum=0)
     select: str = option("last", choices=("last", "best_val"))
     eval_epochs: int = option(1, minimum=1)
+    save_epochs: tuple[int, ...] = option((), minimum=1)
     checkpoint_epochs: int = option(0, minimum=0, hashed=False)
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of a run."""
         return self.steps or self.epochs * steps_per_epoch
+
+    def check_saves(self, epochs: int, where: str = "train") -> None:
+        """Refuses epochs of saves that lie beyond the whole `epochs` of a run.
+
+        Raises:
+            ConfigError: one does.
+        """
+        if self.save_epochs and self.save_epochs[-1] > epochs:
+            raise ConfigError(
+                f"config.{where}.save_epochs={self.save_epochs}: must be at most the {epochs} whole epochs of training"
+            )
 
     def check(self, where: str) -> None:
         """Refuses combinations that contradict each other."""
@@ -142,6 +156,12 @@ class TrainOptions:
             raise ConfigError(
                 f"config.{where}.milestones={self.milestones}: must be increasing epochs, such as (80, 120)"
             )
+        if list(self.save_epochs) != sorted(set(self.save_epochs)):
+            raise ConfigError(
+                f"config.{where}.save_epochs={self.save_epochs}: must be increasing epochs, such as (10, 30)"
+            )
+        if self.epochs:
+            self.check_saves(self.epochs, where)
         if self.epochs and self.warmup_epochs > self.epochs:
             raise ConfigError(
                 f"config.{where}.warmup_epochs={self.warmup_epochs}: must be at most epochs={self.epochs}"
