@@ -97,7 +97,8 @@ class Cache:
             return self.asked[stage_id]
         folder = self.folder / stage_id
         (content,) = self._contents([folder])
-        stage = Stage(kind, key, folder, content is not None, content or {}, label, work)
+        made_from = {"config": dict(config), "inputs": dict(inputs)}
+        stage = Stage(kind, key, folder, content is not None, content or {}, label, work, made_from)
         if stage.cached or not self.execute:
             self.asked[stage_id] = stage
         return stage
@@ -152,16 +153,18 @@ class Cache:
         Args:
             done: stages from `find`, the files that were written into their workplaces, and their content.
         """
-        results = {stage.id: {"files": files, "content": content} for stage, files, content in done}
+        contents = [{**content, "made_from": dict(stage.made_from)} for stage, _, content in done]
+        results = {
+            stage.id: {"files": files, "content": content}
+            for (stage, files, _), content in zip(done, contents, strict=True)
+        }
         if processes.is_writer():
             self._commit(done[0][0].folder / _JOURNAL, results)
         else:
             for stage, *_ in done:
                 shutil.rmtree(self.workplace(stage))
-        contents = processes.agree([content for _, _, content in done])
-        finished = [
-            dataclasses.replace(stage, content=found) for (stage, *_), found in zip(done, contents, strict=True)
-        ]
+        agreed = processes.agree(contents)
+        finished = [dataclasses.replace(stage, content=found) for (stage, *_), found in zip(done, agreed, strict=True)]
         for stage in finished:
             processes.wait_until_seen(stage.folder / MANIFEST)
         self.asked |= {stage.id: stage for stage in finished}

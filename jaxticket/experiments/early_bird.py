@@ -174,7 +174,7 @@ class _Replicate:
         if mode == "inherit":
             start_step = draw.step if self.options.schedule == "remaining" and not draw.at_end else 0
         else:
-            start = self.init if mode == "rewind" else lab.init(self.seed, stream="reinit")
+            start = self.init if mode == "rewind" else lab.reinit(self.seed, level)
         label = f"{draw.branch}-{level}-{self.seed}"
         trained = lab.train(start, mask, seed=self.seed, label=label, start_step=start_step)
         facts = {"ratio": ratio, "draw_epoch": self._epochs(draw.step)}

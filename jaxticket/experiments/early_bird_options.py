@@ -28,7 +28,7 @@ class EarlyBirdExperiment(ExperimentOptions):
         on_emerge: whether the dense training goes on to its end, to compare with, or is stopped (`stop`) when the
             tickets of all ratios have emerged; a dense network, if wanted, is then trained apart.
         retrain: where a drawn ticket goes on from: the weights it was drawn from (`inherit`), the initial weights
-            (`rewind`), others (`reinit`); each a branch `eb_<name>`.
+            (`rewind`), or, as a control, others, a fresh draw for each ratio (`reinit`); each a branch `eb_<name>`.
         schedule: of `inherit`, the `remaining` learning rates and epochs, or the `full` schedule again; a ticket drawn
             at the end of training always has the full one, and so have `rewind` and `reinit`.
         draw_epochs: tickets are drawn after these epochs too, whatever has emerged: branches `draw_<epoch>`.

@@ -8,12 +8,14 @@ from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.loaded import loaded_dense
 from jaxticket.experiments.options import ImpExperiment
 from jaxticket.experiments.slimming import check_scales
+from jaxticket.experiments.stages import MaskRef, WeightsRef
 
 
 def imp(lab: Lab, options: ImpExperiment) -> None:
     """Trains, prunes the smallest survivors, rewinds and trains again, once for every seed.
 
-    Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from.
+    Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from. With
+    `reinit='random'` every ticket has a control beside it, `rr_imp`: its mask on other initial weights.
     """
     check_scales(lab, options.prune)
     _check_reachable(lab, options)
@@ -32,18 +34,26 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
         rewound = trained.snapshot if trained is not None and rewind_step else init
         start_step = rewind_step if options.retrain == "remaining" else 0
+
+        def control(level: int, mask: MaskRef) -> WeightsRef:
+            """Trains a mask from other initial weights, by the full schedule."""
+            other = lab.reinit(seed, level)
+            trained = lab.train(other, mask, seed=seed, label=f"rr_imp-{level}-{seed}")
+            lab.record("rr_imp", level, seed, trained, mask, start=other, ticket=False)
+            return trained.weights
+
         for level in range(1, options.levels + 1):
             reached = float(exponential(options.sparsity, options.levels)(level)) if options.sparsity else None
             mask = lab.prune(weights, mask, options.prune, seed=seed, sparsity=reached)
-            if options.reinit == "none":
-                start = weights
-            elif options.reinit == "random":
-                start = lab.init(seed, stream="reinit")
-            else:
-                start = rewound
+            if options.reinit_masks == "own":
+                weights = control(level, mask)
+                continue
+            start = weights if options.reinit == "none" else rewound
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
             lab.record("imp", level, seed, trained, mask, start=start)
             weights = trained.weights
+            if options.reinit == "random":
+                control(level, mask)
 
     lab.for_each_seed(one_seed)
 

@@ -115,6 +115,10 @@ class Lab(Setting):
         stage = self.cache.stage("init", 1, config, {}, run, label=f"{stream}-{seed}")
         return WeightsRef(stage, "weights")
 
+    def reinit(self, seed: int, level: int) -> WeightsRef:
+        """Other initial weights for the control of a level's ticket: a fresh draw for each level."""
+        return self.init(seed, stream=f"reinit {level}")
+
     def full_mask(self, rules: tuple[tuple[str, bool], ...] = ()) -> MaskRef:
         """The mask that keeps everything prunable by `rules` (empty: the default ones)."""
 
@@ -274,7 +278,8 @@ class Lab(Setting):
             return [], compute(**{name: stored.load() for name, stored in inputs.items()})
 
         keys = {name: stored.key for name, stored in inputs.items()}
-        return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
+        content = self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
+        return {name: found for name, found in content.items() if name != "made_from"}
 
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.

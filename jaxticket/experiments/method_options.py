@@ -21,8 +21,9 @@ class OneshotExperiment(ExperimentOptions):
         sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
         prune: what is ranked; its rate is not used.
         retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
-            the rewind point on (`lr_rewind`), from the trained weights with those of the last epochs (`finetune`), or
-            from other initial weights (`random`).
+            the rewind point on (`lr_rewind`), or from the trained weights with those of the last epochs (`finetune`).
+            `random` is `rewind` with a control beside each ticket, the branch `rr_omp`: its mask on other initial
+            weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the rewind point; 0 is the start.
         finetune_epochs: how many.
         dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
@@ -45,12 +46,12 @@ class OneshotExperiment(ExperimentOptions):
                 f"config.finetune_epochs={self.finetune_epochs}: must be above 0 with retrain='finetune', else 0; "
                 f"found {self.retrain!r}"
             )
-        if self.retrain in ("finetune", "random") and self.rewind_epochs:
+        if self.retrain == "finetune" and self.rewind_epochs:
             raise ConfigError(
                 f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
             )
         if self.dense:
-            check_loaded(self, self.rewind_epochs if self.retrain == "rewind" else 0)
+            check_loaded(self, self.rewind_epochs if self.retrain in ("rewind", "random") else 0)
         for key in ("rewind_epochs", "finetune_epochs"):
             if self.train.epochs and getattr(self, key) >= self.train.epochs:
                 raise ConfigError(

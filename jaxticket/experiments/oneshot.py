@@ -9,7 +9,11 @@ from jaxticket.experiments.slimming import check_scales
 
 
 def oneshot(lab: Lab, options: OneshotExperiment) -> None:
-    """Trains, prunes to each sparsity, and trains each sparse network from where `retrain` says."""
+    """Trains, prunes to each sparsity, and trains each sparse network from where `retrain` says.
+
+    With `retrain='random'` that is the rewind point, and every ticket has a control beside it, `rr_omp`: its mask on
+    other initial weights.
+    """
     check_scales(lab, options.prune)
     per_epoch = lab.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
@@ -27,15 +31,17 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
         rewound = dense.snapshot if dense is not None and rewind_step else init
         for level, sparsity in enumerate(options.sparsities, start=1):
             mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)
-            if options.retrain == "rewind":
+            if options.retrain in ("rewind", "random"):
                 start, start_step = rewound, rewind_step
             elif options.retrain == "lr_rewind":
                 start, start_step = weights, rewind_step
-            elif options.retrain == "random":
-                start, start_step = lab.init(seed, stream="reinit"), 0
             else:
                 start, start_step = weights, lab.duration.total_steps - options.finetune_epochs * per_epoch
             trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
             lab.record("omp", level, seed, trained, mask, start=start)
+            if options.retrain == "random":
+                other = lab.reinit(seed, level)
+                control = lab.train(other, mask, seed=seed, label=f"rr_omp-{level}-{seed}")
+                lab.record("rr_omp", level, seed, control, mask, start=other, ticket=False)
 
     lab.for_each_seed(one_seed)

@@ -105,7 +105,10 @@ class ImpExperiment(ExperimentOptions):
         levels: rounds of pruning and retraining after the dense network, which is level 0.
         prune: what a round removes.
         reinit: where each level starts: `init` from the first weights (or the rewind point), `none` from the weights
-            it was pruned with, `random` from a new draw.
+            it was pruned with; `random` is `init` with a control beside each ticket, the branch `rr_imp`: its mask on
+            other initial weights, a fresh draw for each level, trained by the full schedule.
+        reinit_masks: of `random`, whose masks are trained from other weights: each `ticket`'s, or the control's `own`,
+            found on the way by pruning what the last fresh draw was trained to; there are no tickets then.
         rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
         rewind_steps: the same in steps; at most one of the two is not 0.
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
@@ -118,6 +121,7 @@ class ImpExperiment(ExperimentOptions):
     levels: int = option(8, minimum=1)
     prune: PruneOptions = PruneOptions()
     reinit: str = option("init", choices=("init", "none", "random"))
+    reinit_masks: str = option("ticket", choices=("ticket", "own"))
     rewind_epochs: int = option(0, minimum=0)
     rewind_steps: int = option(0, minimum=0)
     retrain: str = option("full", choices=("full", "remaining"))
@@ -130,8 +134,14 @@ class ImpExperiment(ExperimentOptions):
         if self.rewind_epochs and self.rewind_steps:
             raise ConfigError(f"config.rewind_steps={self.rewind_steps}: config.rewind_epochs is set too; set one to 0")
         rewinds = self.rewind_epochs or self.rewind_steps
-        if rewinds and self.reinit != "init":
-            raise ConfigError(f"config.reinit={self.reinit!r}: a rewind point is only used by reinit='init'")
+        if self.reinit_masks != "ticket" and self.reinit != "random":
+            raise ConfigError(
+                f"config.reinit_masks={self.reinit_masks!r}: needs reinit='random', found {self.reinit!r}"
+            )
+        if rewinds and self.reinit == "none":
+            raise ConfigError("config.reinit='none': does not rewind; set the rewind point to 0, or reinit='init'")
+        if rewinds and self.reinit_masks == "own":
+            raise ConfigError("config.reinit_masks='own': nothing is rewound; set the rewind point to 0")
         if self.retrain == "remaining" and not rewinds:
             raise ConfigError("config.retrain='remaining': needs rewind_epochs or rewind_steps above 0")
         if self.train.epochs and self.rewind_epochs >= self.train.epochs:

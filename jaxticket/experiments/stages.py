@@ -30,9 +30,11 @@ class Stage:
         key: hash of the kind, its version, its configuration and the keys of its inputs.
         folder: where the results are.
         cached: whether it was complete before this command came to it.
-        content: the JSON part of the results; empty in a plan.
+        content: the JSON part of the results, and with them `made_from`, the `config` and the `inputs` that the key is
+            made of; empty in a plan.
         label: what the stage is called in plans and on the terminal.
         work: how much there is to do, in words, for plans.
+        made_from: `config` and `inputs`, whether it is done or not.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Stage:
     content: Mapping[str, Any]
     label: str = ""
     work: str = ""
+    made_from: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -8,6 +8,8 @@ from jaxticket.report.groups import Group
 from jaxticket.report.study import Study, checked, number
 
 _CONTROL = "_random"
+# Controls of `imp`, `oneshot`, `sanity` and `train`.
+_REINITIALISED = "rr_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ def is_structured(study: Study) -> bool:
 
 def is_control(branch: str) -> bool:
     """Whether a branch trains another's masks from other initial weights."""
-    return branch.endswith(_CONTROL)
+    return branch.endswith(_CONTROL) or branch.startswith(_REINITIALISED)
 
 
 def is_slim(branch: str) -> bool:

@@ -148,8 +148,8 @@ def test_rewound_and_new_weights_are_whole_networks(run, workdir):
     normalisations too; other weights are another draw; inherited ones those of the moment of the draw."""
     folder, _ = run(**WHOLE)
     lab = Lab(options_of()[1], workdir / "stages", execute=False)
-    for branch, stream in (("eb_rewind", "init"), ("eb_reinit", "reinit")):
-        ticket, start = jt.load_ticket(folder / "tickets" / f"{branch}-1-0"), lab.init(0, stream=stream).load()
+    for branch, level, stream in (("eb_rewind", 1, "init"), ("eb_reinit", 2, "reinit 2"), ("eb_reinit", 1, "reinit 1")):
+        ticket, start = jt.load_ticket(folder / "tickets" / f"{branch}-{level}-0"), lab.init(0, stream=stream).load()
         wanted = paths.leaves(masks.apply_mask(start.params, ticket.mask))
         assert all(np.array_equal(leaf, wanted[path]) for path, leaf in paths.leaves(ticket.params).items())
         for path, leaf in paths.leaves(ticket.model_state).items():

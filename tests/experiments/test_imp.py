@@ -127,20 +127,81 @@ def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(tmp_path, ma
     assert [made.compilations for made in trainers] == [{"train_step": 1, "evaluate": 2}]
 
 
-def test_seeds_and_reinit_differ_where_they_should(small_run, make_run):
-    """Reinit 'random' keeps the first mask (same dense run) and draws other weights; 'none' goes on training."""
-    random = make_run(small_run.workdir, reinit="random")
-    none = make_run(small_run.workdir, reinit="none")
-    assert random.rows[0]["cached"]
+def test_without_reinit_a_level_goes_on_from_the_weights_it_was_pruned_with(small_run, make_run):
+    none = make_run(small_run.workdir, reinit="none", levels=1)
     assert none.rows[0]["cached"]
-    assert len({run.rows[1]["stage"] for run in (small_run, random, none)}) == 3
-    first = [jt.load_ticket(run.folder / "tickets" / "imp-1-0") for run in (small_run, random, none)]
-    assert bits(first[0].mask) == bits(first[1].mask) == bits(first[2].mask)
-    kept = first[0].mask["fc1/kernel"]
-    weights = [np.asarray(ticket.params["fc1"]["kernel"])[kept] for ticket in first]
-    assert (weights[0] != weights[1]).mean() > 0.99
+    first, ticket = (jt.load_ticket(run.folder / "tickets" / "imp-1-0") for run in (small_run, none))
+    assert bits(ticket.mask) == bits(first.mask)
     dense = read_weights(small_run.stage(small_run.rows[0]) / "last.safetensors")
-    assert (weights[2] == dense.params["fc1"]["kernel"][kept]).all()
+    assert bits(ticket.params) == bits(jt.apply_mask(dense.params, ticket.mask))
+
+
+def start_and_mask(run, row):
+    """Keys of the weights and the mask that a row's training was given."""
+    return tuple(storage.read_manifest(run.stage(row))["made_from"]["inputs"][name] for name in ("start", "mask"))
+
+
+def test_controls_train_the_tickets_own_masks_from_a_fresh_draw_at_every_level(small_run, make_run):
+    """Level by level: a control that goes through rounds of its own is a ticket of its own initial weights."""
+    run = make_run(small_run.workdir, reinit="random")
+    tickets, controls = ([row for row in run.rows if row["branch"] == branch] for branch in ("imp", "rr_imp"))
+    assert [row["stage"] for row in tickets] == [row["stage"] for row in small_run.rows[1:]]
+    assert all(row["cached"] for row in tickets)
+    assert [row["level"] for row in controls] == [1, 2, 3]
+    assert {row["ticket"] for row in controls} == {None}
+    starts = {start_and_mask(run, tickets[0])[0]}
+    for ticket, control in zip(tickets, controls, strict=True):
+        start, mask = start_and_mask(run, control)
+        assert mask == start_and_mask(run, ticket)[1]
+        starts.add(start)
+        assert start.startswith("init-")
+        kept = storage.load_arrays(run.workdir / "stages" / f"{mask}.safetensors")
+        assert bits(kept) == bits(jt.load_ticket(run.folder / "tickets" / ticket["ticket"]).mask)
+        trained = paths.leaves(read_weights(run.stage(control) / "last.safetensors").params)
+        assert all(
+            (trained[path][~here] == 0).all() and (trained[path][here] != 0).all() for path, here in kept.items()
+        )
+    draws = [read_weights(run.workdir / "stages" / f"{start}.safetensors").params["fc1"]["kernel"] for start in starts]
+    assert len(draws) == 4
+    for one, other in itertools.combinations(draws, 2):
+        assert (one != other).mean() > 0.99
+
+
+def test_masks_of_the_controls_own_are_of_what_the_last_fresh_draw_was_trained_to(small_run, make_run):
+    run = make_run(small_run.workdir, reinit="random", reinit_masks="own")
+    assert [row["branch"] for row in run.rows] == ["dense", *["rr_imp"] * 3]
+    assert len({start_and_mask(run, row)[0] for row in run.rows}) == 4
+    first = start_and_mask(small_run, small_run.rows[1])[1]
+    assert start_and_mask(run, run.rows[1])[1] == first  # of the same dense network
+    for before, row in itertools.pairwise(run.rows):
+        pruned = paths.leaves(read_weights(run.stage(before) / "last.safetensors").params)
+        mask = storage.load_arrays(run.workdir / "stages" / f"{start_and_mask(run, row)[1]}.safetensors")
+        gone = {path: (pruned[path] != 0) & ~kept for path, kept in mask.items()}
+        largest = max(np.abs(pruned[path][here]).max(initial=0) for path, here in gone.items())
+        assert largest <= min(np.abs(pruned[path][kept]).min() for path, kept in mask.items())
+        assert sum(here.sum() for here in gone.values()) == before["kept"] - row["kept"]
+
+
+def test_controls_of_rewound_tickets_train_by_the_full_schedule(small_run, make_run):
+    run = make_run(small_run.workdir, reinit="random", rewind_steps=3, retrain="remaining", levels=1)
+    _, ticket, control = run.rows
+    configs = [storage.read_manifest(run.stage(row))["made_from"] for row in (ticket, control)]
+    assert [config["config"]["start_step"] for config in configs] == [3, 0]
+    assert [config["inputs"]["start"].partition("-")[0] for config in configs] == ["train", "init"]
+    assert configs[0]["inputs"]["mask"] == configs[1]["inputs"]["mask"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reinit_masks": "own"}, "config.reinit_masks='own': needs reinit='random', found 'init'"),
+        ({"reinit": "none", "rewind_steps": 3}, "config.reinit='none': does not rewind"),
+        ({"reinit": "random", "reinit_masks": "own", "rewind_steps": 3}, "config.reinit_masks='own': nothing is rew"),
+    ],
+)
+def test_reinit_that_would_not_be_used_is_refused(make_run, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        make_run(tmp_path, **changes)
 
 
 def test_rewinding_starts_every_level_from_the_dense_run_at_that_step(tmp_path, make_run):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import jaxticket as jt
+from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
@@ -39,6 +40,10 @@ ONESHOT = {"sparsities": (0.8,), "retrain": "finetune", "finetune_epochs": 1}
 def bits(workdir, row):
     found = read_weights(workdir / "stages" / row["stage"] / "last.safetensors")
     return {path: leaf.tobytes() for tree in found for path, leaf in paths.leaves(tree).items()}
+
+
+def made_from(workdir, row):
+    return storage.read_manifest(workdir / "stages" / row["stage"])["made_from"]
 
 
 @pytest.mark.parametrize(("name", "how"), [("oneshot", ONESHOT), ("imp", {"levels": 1, "reinit": "none"})])
@@ -79,13 +84,19 @@ def test_the_last_round_has_the_sparsity(run):
     assert kept == [SIZE, *(SIZE - round((1 - 0.3 ** (k / 3)) * SIZE) for k in (1, 2, 3))]
 
 
-def test_other_weights_are_those_of_another_draw(run, workdir):
-    folder, _ = run("oneshot", sparsities=(0.5,), retrain="random")
-    start = jt.load_ticket(folder / "tickets" / "omp-1-0").meta["start"]
-    assert read_weights(workdir / "stages" / f"{start}.safetensors")
-    dense = jt.load_ticket(run("oneshot", sparsities=(0.5,))[0] / "tickets" / "omp-1-0").meta["start"]
-    assert start.startswith("init-")
-    assert start != dense
+def test_controls_of_one_shot_tickets_have_their_masks_and_a_fresh_draw_each(run, workdir):
+    _, tickets = run("oneshot", sparsities=(0.5, 0.8))
+    folder, summary = run("oneshot", sparsities=(0.5, 0.8), retrain="random")
+    assert [row["branch"] for row in summary["rows"]] == ["dense", "omp", "rr_omp", "omp", "rr_omp"]
+    assert [row["stage"] for row in summary["rows"][1::2]] == [row["stage"] for row in tickets["rows"][1:]]
+    assert {path.name for path in (folder / "tickets").iterdir()} == {"omp-1-0", "omp-2-0"}
+    starts = set()
+    for ticket, control in (summary["rows"][1:3], summary["rows"][3:5]):
+        inputs = [made_from(workdir, row)["inputs"] for row in (ticket, control)]
+        assert inputs[0]["mask"] == inputs[1]["mask"]
+        starts |= {given["start"] for given in inputs}
+    assert len(starts) == 3
+    assert all(start.startswith("init-") for start in starts)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +130,7 @@ def test_channels_by_scale(run, name, changes):
         ("imp", {"dense": "{folder}", "model.options.width": 0.25}, "config.dense=.*is .* there and"),
         ("imp", {"dense": "nowhere"}, "config.dense='nowhere': is no finished training"),
         ("oneshot", {"dense": "{ticket}"}, "config.dense=.*holds the weights of a rewind point"),
-        ("oneshot", {"retrain": "random", "rewind_epochs": 1}, "config.rewind_epochs=1: retrain='random'"),
+        ("oneshot", {**ONESHOT, "rewind_epochs": 1}, "config.rewind_epochs=1: retrain='finetune'"),
         ("imp", {"sparsity": 0.9, "prune.rate": 0.3}, "config.prune.rate=0.3: config.sparsity=0.9"),
         ("imp", {"sparsity": 1.0}, "config.sparsity=1.0"),
         ("imp", {"prune.criterion": "bn_scale"}, "config.prune.criterion='bn_scale': needs granularity='channel'"),

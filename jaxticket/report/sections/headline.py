@@ -15,7 +15,7 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import winners
+from jaxticket.report.structures import is_control, winners
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
@@ -73,8 +73,11 @@ def headline(study: Study) -> Section | None:
         if dense.case == found[0].case
     ]
     claims = _shortened(claims)
-    found = [(claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None]
-    lead = claims[min(found)[1]] if found else None
+    # A control that is as good as dense is no discovery; it has its sentence, and a ticket leads.
+    found = [
+        (is_control(claim.branch), claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None
+    ]
+    lead = claims[min(found)[-1]] if found else None
     dense = lead.dense if lead else max(denses, key=lambda group: group.spread(_NAME).mean or 0.0, default=None)
     html = render(
         "headline.html.jinja",
