@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import digest
-from jaxticket.experiments.stages import CHECKPOINTS, Stage
+from jaxticket.experiments import fingerprint
+from jaxticket.experiments.journal import read_journal, write_journal
+from jaxticket.experiments.stages import CHECKPOINTS, Made, Stage
 from jaxticket.parallel import processes
 from jaxticket.storage import faults
 from jaxticket.storage.manifest import MANIFEST
@@ -91,14 +94,15 @@ class Cache:
         work: str = "",
     ) -> Stage:
         """The stage with this key if it is done, else one without content, for `claim` and `finish`; as `stage`."""
-        key = digest({"kind": kind, "version": version, "config": config, "inputs": inputs}, 12)
+        made_from = json.loads(json.dumps({"kind": kind, "version": version, "config": config, "inputs": inputs}))
+        key = digest(made_from, 12)
         stage_id = f"{kind}-{key}"
         if stage_id in self.asked:
             return self.asked[stage_id]
-        folder = self.folder / stage_id
-        (content,) = self._contents([folder])
-        made_from = {"config": dict(config), "inputs": dict(inputs)}
-        stage = Stage(kind, key, folder, content is not None, content or {}, label, work, made_from)
+        stage = Stage(kind, key, self.folder / stage_id, False, {}, label, work, made_from)
+        (found,) = self._look([stage.folder])
+        if found is not None:
+            stage = found.complete(stage)
         if stage.cached or not self.execute:
             self.asked[stage_id] = stage
         return stage
@@ -126,9 +130,9 @@ class Cache:
                 if processes.is_writer() and journal.exists():  # who was waited for was killed in the last moment
                     self._complete_interrupted(journal)
             done = {}
-            for stage, content in zip(stages, self._contents([stage.folder for stage in stages]), strict=True):
-                if content is not None:
-                    done[stage.id] = dataclasses.replace(stage, cached=True, content=content)
+            for stage, found in zip(stages, self._look([stage.folder for stage in stages]), strict=True):
+                if found is not None:
+                    done[stage.id] = found.complete(stage)
             self.asked |= done
             yield done
 
@@ -153,64 +157,105 @@ class Cache:
         Args:
             done: stages from `find`, the files that were written into their workplaces, and their content.
         """
-        contents = [{**content, "made_from": dict(stage.made_from)} for stage, _, content in done]
         results = {
-            stage.id: {"files": files, "content": content}
-            for (stage, files, _), content in zip(done, contents, strict=True)
+            stage.id: {"files": files, "content": content, "made": self._made(stage).to_json()}
+            for stage, files, content in done
         }
+        written: list[_Found] = []
         if processes.is_writer():
-            self._commit(done[0][0].folder / _JOURNAL, results)
+            fingerprint.keep_fingerprint(self.folder)
+            written = self._commit(done[0][0].folder / _JOURNAL, results)
         else:
             for stage, *_ in done:
                 shutil.rmtree(self.workplace(stage))
-        agreed = processes.agree(contents)
-        finished = [dataclasses.replace(stage, content=found) for (stage, *_), found in zip(done, agreed, strict=True)]
-        for stage in finished:
+        finished = []
+        for (stage, *_), found in zip(done, self._told(written), strict=True):
+            finished.append(dataclasses.replace(found.complete(stage), cached=False))
             processes.wait_until_seen(stage.folder / MANIFEST)
         self.asked |= {stage.id: stage for stage in finished}
         return finished
 
-    def _commit(self, journal: Path, results: Mapping[str, Any]) -> None:
+    def _made(self, stage: Stage) -> Made:
+        return Made(dict(stage.made_from), {}, fingerprint.fingerprint())
+
+    def _commit(self, journal: Path, results: Mapping[str, Any]) -> "list[_Found]":
         faults.point("stage/commit")
         # A kill between two manifests must not part what was trained together, and one between the removal of the
         # checkpoints and the manifest must not lose the training.
         if len(results) > 1 or any(self._checkpoints(stage_id) for stage_id in results):
-            storage.write_json(journal, results)
-        self._complete(results)
+            write_journal(journal, results)
+        written = self._complete(results)
         journal.unlink(missing_ok=True)
+        return written
 
     def _complete_interrupted(self, journal: Path) -> None:
         try:
-            self._complete(storage.read_json(journal))
+            self._complete(read_journal(journal))
         except TicketError as error:
             self._note(f"{error}; the stages are done again")
-        journal.unlink(missing_ok=True)
+        _remove(journal)
 
-    def _complete(self, results: Mapping[str, Any]) -> None:
+    def _complete(self, results: Mapping[str, Any]) -> "list[_Found]":
+        written = []
         for stage_id, result in results.items():
             for checkpoints in self._checkpoints(stage_id):
                 shutil.rmtree(checkpoints, ignore_errors=True)
             faults.point("stage/tidied")
-            storage.write_manifest(self.folder / stage_id, result["files"], result["content"])
+            folder = self.folder / stage_id
+            if (folder / MANIFEST).is_dir():
+                shutil.rmtree(folder / MANIFEST)
+            manifest = storage.write_manifest(folder, result["files"], result["content"], made=result.get("made"))
+            written.append(_Found.of(manifest))
+        return written
 
     def _checkpoints(self, stage_id: str) -> list[Path]:
         return list((self.folder / stage_id).glob(f"{CHECKPOINTS}*"))
 
-    def _contents(self, folders: Sequence[Path]) -> list[dict[str, Any] | None]:
+    def _look(self, folders: Sequence[Path]) -> "list[_Found | None]":
         """What the manifests say, None where there is no valid one; where stages are run, process 0 looks for all."""
         if not self.execute:
             return [self._read(folder) for folder in folders]
-        contents = processes.agree([self._read(folder) for folder in folders] if processes.is_writer() else None)
-        for folder, content in zip(folders, contents, strict=True):
-            if content is not None:
+        told = self._told([self._read(folder) for folder in folders] if processes.is_writer() else [])
+        for folder, found in zip(folders, told, strict=True):
+            if found is not None:
                 processes.wait_until_seen(folder / MANIFEST)
-        return contents
+        return told
 
-    def _read(self, folder: Path) -> dict[str, Any] | None:
+    def _told(self, found: "Sequence[_Found | None]") -> "list[Any]":
+        """What process 0 found, in every process."""
+        told = processes.agree([one and dataclasses.asdict(one) for one in found])
+        return [one and _Found(**one) for one in told]
+
+    def _read(self, folder: Path) -> "_Found | None":
         try:
-            return storage.read_manifest(folder)
+            manifest = storage.load_manifest(folder)
         except TicketError as error:
             if self.execute and folder not in self._damaged:
                 self._note(f"{error}; the stage is done again")
                 self._damaged.add(folder)
             return None
+        return None if manifest is None else _Found.of(manifest)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What the manifest of a finished stage says, JSON-ready for the other processes."""
+
+    content: dict[str, Any]
+    files: dict[str, str]
+    sources: str | None
+
+    @classmethod
+    def of(cls, manifest: storage.Manifest) -> "_Found":
+        return cls(manifest.content, dict(manifest.files), Made.of(manifest).sources)
+
+    def complete(self, stage: Stage) -> Stage:
+        return dataclasses.replace(stage, cached=True, content=self.content, files=self.files, sources=self.sources)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file, or a folder that stands in its place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -278,8 +278,7 @@ class Lab(Setting):
             return [], compute(**{name: stored.load() for name, stored in inputs.items()})
 
         keys = {name: stored.key for name, stored in inputs.items()}
-        content = self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
-        return {name: found for name, found in content.items() if name != "made_from"}
+        return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
 
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.

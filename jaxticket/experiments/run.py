@@ -10,6 +10,7 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.config import config_hash
+from jaxticket.experiments.fingerprint import made_by_others
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.record import Record
@@ -41,6 +42,11 @@ class Plan:
     def networks(self) -> list[Stage]:
         """The training runs."""
         return [stage for stage in self.stages if stage.kind == "train"]
+
+    @property
+    def made_by_others(self) -> str:
+        """One line on what is done already, but by other sources of the package; empty where nothing is."""
+        return made_by_others(self.lab.cache.folder, [stage.sources for stage in self.stages if stage.cached])
 
 
 def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Path:
@@ -101,6 +107,8 @@ def run_experiment(
         try:
             lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
             record.describe(lab)
+            if plan.made_by_others:
+                shown.note(plan.made_by_others)
             experiment.load()(lab, options)
         finally:
             shown.close()

@@ -7,6 +7,7 @@ In a run of several processes all of them compute every stage, and process 0 alo
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ class Stage:
         key: hash of the kind, its version, its configuration and the keys of its inputs.
         folder: where the results are.
         cached: whether it was complete before this command came to it.
-        content: the JSON part of the results, and with them `made_from`, the `config` and the `inputs` that the key is
-            made of; empty in a plan.
+        content: the JSON part of the results; empty in a plan.
         label: what the stage is called in plans and on the terminal.
         work: how much there is to do, in words, for plans.
-        made_from: `config` and `inputs`, whether it is done or not.
+        made_from: what the key is a hash of: `kind`, `version`, `config` and `inputs`.
+        files: name -> SHA-256 of its results; empty where it is not done.
+        sources: fingerprint of the package's sources that made it; None where it is not done, or that was not noted.
     """
 
     kind: str
@@ -45,6 +47,8 @@ class Stage:
     label: str = ""
     work: str = ""
     made_from: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sources: str | None = None
 
     @property
     def id(self) -> str:
@@ -88,6 +92,52 @@ class MaskRef:
     def load(self) -> dict[str, Any]:
         """Path -> NumPy bool array."""
         return storage.load_arrays(self.stage.folder / "mask.safetensors")
+
+
+def made_from(folder: Path) -> dict[str, Any]:
+    """What a finished stage was made from: its `kind`, `version`, `config` and `inputs`, of which its key is a hash.
+
+    Args:
+        folder: of the stage, in any work folder; only its manifest is read.
+
+    Returns:
+        Those four, JSON-ready; empty where there is no finished stage, or where the jaxticket that made it did not note
+        them yet.
+
+    Raises:
+        TicketError: the manifest was changed after it was written.
+    """
+    manifest = storage.load_manifest(folder, verify=False)
+    return {} if manifest is None else Made.of(manifest).made_from
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a manifest says of how its stage was made.
+
+    Attributes:
+        made_from: `kind`, `version`, `config` and `inputs`; empty where that was not noted.
+        input_files: name of an input -> SHA-256 of the file that was read for it.
+        sources: fingerprint of the package's sources; None where that was not noted.
+    """
+
+    made_from: dict[str, Any] = dataclasses.field(default_factory=dict)
+    input_files: dict[str, str] = dataclasses.field(default_factory=dict)
+    sources: str | None = None
+
+    @classmethod
+    def of(cls, manifest: storage.Manifest) -> "Made":
+        """From a manifest; what is not as it is written by `to_json` counts as not noted."""
+        found = manifest.made.get("from"), manifest.made.get("input_files"), manifest.made.get("sources")
+        start, files, sources = found
+        kinds = {"kind": str, "version": int, "config": dict, "inputs": dict}
+        noted = isinstance(start, dict) and all(isinstance(start.get(name), kind) for name, kind in kinds.items())
+        known = isinstance(sources, str) and re.fullmatch(r"[0-9a-f]{12}", sources)
+        return cls(start if noted else {}, files if isinstance(files, dict) else {}, sources if known else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a manifest, and for the journal."""
+        return {"from": self.made_from, "input_files": self.input_files, "sources": self.sources}
 
 
 def write_weights(file: Path, weights: Weights) -> None:

@@ -42,6 +42,8 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     for stage in plan.stages:
         stages.add_row(stage.id, stage.label, stage.work, "cached" if stage.cached else "to do")
     console.print(stages)
+    if plan.made_by_others:
+        console.print(plan.made_by_others, soft_wrap=True, markup=False)
     waiting = [stage for stage in plan.networks if not stage.cached]
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
     console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)

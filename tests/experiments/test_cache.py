@@ -1,12 +1,18 @@
 """Stages that several runs want at the same time: each is computed once."""
 
+import random
+import shutil
 import threading
 import time
 
 import pytest
 
 from jaxticket import storage
+from jaxticket.core.options import digest
+from jaxticket.experiments import fingerprint
 from jaxticket.experiments.cache import Cache
+from jaxticket.experiments.journal import write_journal
+from jaxticket.experiments.stages import made_from
 from jaxticket.training.interrupts import InterruptedRun
 
 WAIT = 30
@@ -47,7 +53,7 @@ def test_what_another_run_computes_is_waited_for_and_reused(tmp_path):
     stage = Cache(tmp_path, execute=True, note=note).stage("one", 1, {}, {}, never, label="dense-0")
     thread.join()
     assert stage.cached
-    assert stage.content == {"by": "another", "made_from": {"config": {}, "inputs": {}}}
+    assert stage.content == {"by": "another"}
     (text,) = notes
     assert text.startswith(f"waiting for stage {stage.id} (dense-0), computed by ")
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
@@ -115,4 +121,114 @@ def test_who_was_waited_for_may_die_in_the_last_moment(tmp_path):
             cache.finish([(stage, ["file"], {"seed": 0})])
     waited = cache.stage("train", 1, {}, {}, never)
     assert waited.content["seed"] == 0
+    assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
+
+
+def test_a_manifest_says_what_its_stage_was_made_from_and_by_which_sources(tmp_path):
+    cache = Cache(tmp_path, execute=True, note=pytest.fail)
+    first = cache.stage("init", 1, {"seed": 0}, {}, lambda _: ([], {}))
+    stage = cache.stage("train", 2, {"lr": (0.1,)}, {"start": f"{first.id}/weights"}, lambda _: ([], {}))
+    expected = {"kind": "train", "version": 2, "config": {"lr": [0.1]}, "inputs": {"start": f"{first.id}/weights"}}
+    assert made_from(stage.folder) == stage.made_from == expected
+    assert stage.key == digest(expected, 12)
+    found = Cache(tmp_path, execute=False, note=pytest.fail).find("train", 2, {"lr": (0.1,)}, expected["inputs"])
+    assert found.sources == stage.sources == fingerprint.fingerprint()
+    assert fingerprint.changed_files(tmp_path, stage.sources) == []
+
+
+def test_a_manifest_of_before_that_counts_and_says_nothing(tmp_path):
+    stage = Cache(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, lambda _: ([], {"a": 1}))
+    storage.write_manifest(stage.folder, [], {"a": 1})
+    found = Cache(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, never)
+    assert (found.content, found.sources, made_from(stage.folder)) == ({"a": 1}, None, {})
+    assert made_from(tmp_path / "nowhere") == {}
+
+
+def edited(monkeypatch, **changes):
+    """As if files of the package had been edited since."""
+    files = dict(fingerprint.package_files())
+    files |= {f"{name}.py": content for name, content in changes.items()}
+    monkeypatch.setattr(fingerprint, "package_files", lambda: files)
+
+
+def test_what_other_sources_made_is_one_line_that_names_them(tmp_path, monkeypatch):
+    sources = [Cache(tmp_path, execute=True, note=pytest.fail).stage("a", 1, {}, {}, lambda _: ([], {})).sources]
+    assert fingerprint.made_by_others(tmp_path, sources) == ""
+    edited(monkeypatch, one="1")
+    text = "1 stage was made by other sources of jaxticket (one.py); --rerun=changed does that again"
+    assert fingerprint.made_by_others(tmp_path, sources) == text
+    edited(monkeypatch, two="1", three="1", four="1", five="1")
+    text = "2 stages were made by other sources of jaxticket (five.py, four.py, one.py, 2 more, some not noted); "
+    assert fingerprint.made_by_others(tmp_path, [*sources, None]).startswith(text)
+
+
+def test_only_rooms_that_can_change_a_result_count():
+    names = fingerprint.package_files()
+    assert {"core/select.py", "training/step.py", "experiments/imp.py", "ticket.py", "data/digits.py"} <= set(names)
+    assert not [name for name in names if name.startswith(("report", "main", "sweep"))]
+
+
+def journal_of(folder, **changes):
+    """A stage that was killed before its manifest was written, its journal changed; returns the stage."""
+    cache = Cache(folder, execute=True, note=pytest.fail)
+    stage = cache.find("train", 1, {}, {})
+    storage.write_bytes(stage.folder / "file", b"result")
+    stage_id = changes.pop("id", stage.id)
+    result = {"files": ["file"], "content": {"accuracy": 0.9123}, **changes}
+    write_journal(stage.folder / "finished.json", {stage_id: result})
+    return stage
+
+
+def test_a_journal_is_believed_to_the_bit(tmp_path):
+    stage = journal_of(tmp_path)
+    data = (stage.folder / "finished.json").read_bytes()
+    rng, notes = random.Random(0), []
+    for _ in range(100):
+        shutil.rmtree(stage.folder)
+        storage.write_bytes(stage.folder / "file", b"result")
+        position = rng.randrange(len(data))
+        changed = data[:position] + rng.choice((b"", bytes([data[position] ^ 1 << rng.randrange(8)])))
+        storage.write_bytes(stage.folder / "finished.json", changed + data[position + 1 :] * rng.randrange(2))
+        Cache(tmp_path, execute=True, note=notes.append)
+        assert storage.read_manifest(stage.folder) is None
+        assert not (stage.folder / "finished.json").exists()
+    assert len(notes) == 100
+    assert not [note for note in notes if "\n" in note or not note.endswith("the stages are done again")]
+    storage.write_bytes(stage.folder / "finished.json", data)
+    Cache(tmp_path, execute=True, note=pytest.fail)
+    assert storage.read_manifest(stage.folder) == {"accuracy": 0.9123}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": "train-0123456789ab"}, "is no stage of"),
+        ({"id": "../elsewhere-0123456789ab"}, "is no stage of"),
+        ({"files": ["../../file"]}, "is not a file inside"),
+        ({"files": ["absent"]}, "there is no such file"),
+        ({"files": [1]}, "must be strings"),
+        ({"files": {}}, "files is an object; must be a list"),
+        ({"content": []}, "content is a list; must be an object"),
+    ],
+)
+def test_a_journal_with_a_right_checksum_costs_at_most_its_stage(tmp_path, changes, message):
+    (tmp_path / "elsewhere-0123456789ab").mkdir()
+    (tmp_path / "stages").mkdir()
+    stage, notes = journal_of(tmp_path / "stages", **changes), []
+    cache = Cache(tmp_path / "stages", execute=True, note=notes.append)
+    (note,) = notes
+    assert message in note
+    assert "\n" not in note
+    assert cache.stage("train", 1, {}, {}, lambda _: ([], {"done": "again"})).content == {"done": "again"}
+    assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["finished.json", "manifest.json"])
+def test_a_folder_in_place_of_a_file_costs_at_most_its_stage(tmp_path, name):
+    stage, notes = journal_of(tmp_path), []
+    (stage.folder / "finished.json").unlink()
+    (stage.folder / name / "deep").mkdir(parents=True)
+    for _ in range(2):
+        Cache(tmp_path, execute=True, note=notes.append).stage("train", 1, {}, {}, lambda _: ([], {}))
+    assert len(notes) == 1
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]

@@ -12,7 +12,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import lab as lab_module
 from jaxticket.experiments import make_plan, side_by_side
 from jaxticket.experiments import setting as setting_module
-from jaxticket.experiments.stages import read_weights
+from jaxticket.experiments.stages import made_from, read_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "imp_masks.npz"
 PRUNABLE = 64 * 300 + 300 * 100
@@ -138,7 +138,7 @@ def test_without_reinit_a_level_goes_on_from_the_weights_it_was_pruned_with(smal
 
 def start_and_mask(run, row):
     """Keys of the weights and the mask that a row's training was given."""
-    return tuple(storage.read_manifest(run.stage(row))["made_from"]["inputs"][name] for name in ("start", "mask"))
+    return tuple(made_from(run.stage(row))["inputs"][name] for name in ("start", "mask"))
 
 
 def test_controls_train_the_tickets_own_masks_from_a_fresh_draw_at_every_level(small_run, make_run):
@@ -185,7 +185,7 @@ def test_masks_of_the_controls_own_are_of_what_the_last_fresh_draw_was_trained_t
 def test_controls_of_rewound_tickets_train_by_the_full_schedule(small_run, make_run):
     run = make_run(small_run.workdir, reinit="random", rewind_steps=3, retrain="remaining", levels=1)
     _, ticket, control = run.rows
-    configs = [storage.read_manifest(run.stage(row))["made_from"] for row in (ticket, control)]
+    configs = [made_from(run.stage(row)) for row in (ticket, control)]
     assert [config["config"]["start_step"] for config in configs] == [3, 0]
     assert [config["inputs"]["start"].partition("-")[0] for config in configs] == ["train", "init"]
     assert configs[0]["inputs"]["mask"] == configs[1]["inputs"]["mask"]

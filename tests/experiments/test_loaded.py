@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 import jaxticket as jt
-from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.slimming import slim_mask
-from jaxticket.experiments.stages import read_weights
+from jaxticket.experiments.stages import made_from, read_weights
 
 SIZE = 1152 + 4608  # prunable weights of conv3 with an eighth of its width
 SMALL = {"model.name": "conv3", "train.epochs": 2, "train.batch_size": 256}
@@ -40,10 +39,6 @@ ONESHOT = {"sparsities": (0.8,), "retrain": "finetune", "finetune_epochs": 1}
 def bits(workdir, row):
     found = read_weights(workdir / "stages" / row["stage"] / "last.safetensors")
     return {path: leaf.tobytes() for tree in found for path, leaf in paths.leaves(tree).items()}
-
-
-def made_from(workdir, row):
-    return storage.read_manifest(workdir / "stages" / row["stage"])["made_from"]
 
 
 @pytest.mark.parametrize(("name", "how"), [("oneshot", ONESHOT), ("imp", {"levels": 1, "reinit": "none"})])
@@ -92,7 +87,7 @@ def test_controls_of_one_shot_tickets_have_their_masks_and_a_fresh_draw_each(run
     assert {path.name for path in (folder / "tickets").iterdir()} == {"omp-1-0", "omp-2-0"}
     starts = set()
     for ticket, control in (summary["rows"][1:3], summary["rows"][3:5]):
-        inputs = [made_from(workdir, row)["inputs"] for row in (ticket, control)]
+        inputs = [made_from(workdir / "stages" / row["stage"])["inputs"] for row in (ticket, control)]
         assert inputs[0]["mask"] == inputs[1]["mask"]
         starts |= {given["start"] for given in inputs}
     assert len(starts) == 3

@@ -50,6 +50,7 @@ def circle():
         ({"a": {1: 2}}, r"it\['a'\] has the key 1; keys must be strings"),
         ({"a": {1, 2}}, r"it\['a'\] is a set"),
         ({"a": print}, r"it\['a'\] is a builtin_function"),
+        ({"a": 10**308}, r"it\['a'\] is a whole number of more than 308 digits"),
         (circle(), r"nested in more than 100 containers"),
     ],
 )
@@ -59,12 +60,44 @@ def test_what_is_not_json_is_refused_by_name(value, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"\x80\x04K\x01.", b"[NaN]", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"\xff\xfe", b"\x80\x04K\x01.", b"[NaN]", b"[" * 10**5, b"[" + b"9" * 5000 + b"]", b"[1e999]"]
+)
 def test_what_is_not_a_json_file_is_one_line(tmp_path, data):
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(TicketError, match=r"file is not JSON \(.*\); restore") as error:
         storage.read_json(tmp_path / "file")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("data", [b"[" * 200 + b"]" * 200, b'{"a": ' * 102 + b"1" + b"}" * 102])
+def test_what_is_nested_too_deep_is_one_line(tmp_path, data):
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(TicketError, match="is nested in more than 100 containers") as error:
+        storage.read_json(tmp_path / "file")
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_too_large_is_one_line():
+    with pytest.raises(TicketError, match="file has 268,435,457 bytes, JSON files here at most 268,435,456"):
+        storage.parse_json(bytes((1 << 28) + 1), "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "file is a list; must be an object"),
+        (None, "file is null; must be an object"),
+        ({}, "file: has no 'n'; must be a whole number"),
+        ({"n": True}, "file: n is true or false; must be a whole number"),
+        ({"n": 1.5}, "file: n is a number; must be a whole number"),
+        ({"n": "1"}, "file: n is a string; must be a whole number"),
+    ],
+)
+def test_a_field_that_is_missing_or_of_another_type_is_named(content, message):
+    with pytest.raises(TicketError, match=message):
+        storage.check_fields(content, {"n": int}, "file")
+    assert storage.check_fields({"n": 1}, {"n": int}, "file") == {"n": 1}
 
 
 def test_every_changed_removed_or_added_byte_is_noticed():
@@ -82,7 +115,7 @@ def test_every_changed_removed_or_added_byte_is_noticed():
 
 def test_repeated_key_is_noticed():
     data = storage.checked_json({**FORMAT, "a": 1}, "it")
-    with pytest.raises(TicketError, match="was changed"):
+    with pytest.raises(TicketError, match="the key 'a' comes twice"):
         storage.parse_checked_json(data.replace(b'"a": 1', b'"a": 2,\n "a": 1'), "file", FORMAT)
 
 

@@ -26,6 +26,40 @@ def test_whole_folder_gives_its_content_wherever_it_is(folder, tmp_path):
     assert storage.read_manifest(moved) == CONTENT
 
 
+def test_how_it_was_made_is_kept_beside_the_content(folder):
+    before = (folder / "manifest.json").read_bytes()
+    assert storage.load_manifest(folder).made == {}  # as written by versions that did not note it
+    written = storage.write_manifest(folder, ["a.bin", "deep/b.bin"], CONTENT, made={"config": {"lr": 0.1}})
+    assert storage.load_manifest(folder) == written
+    assert written.made == {"config": {"lr": 0.1}}
+    assert written.files["a.bin"] == storage.checksum(folder / "a.bin")
+    assert storage.read_manifest(folder) == CONTENT
+    assert storage.write_manifest(folder, ["a.bin", "deep/b.bin"], CONTENT).made == {}
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_files_are_looked_at_only_where_that_is_asked_for(folder):
+    (folder / "a.bin").unlink()
+    assert storage.load_manifest(folder, verify=False).content == CONTENT
+    with pytest.raises(TicketError, match="missing"):
+        storage.load_manifest(folder)
+
+
+def test_a_manifest_with_a_right_checksum_and_wrong_content_is_one_line(folder):
+    for content, message in (
+        ({}, "has no 'files'"),
+        ({"files": [], "content": {}}, "files is a list"),
+        ({"files": {"a": 1}, "content": {}}, "a is a whole number"),
+        ({"files": {"a": {"sha256": 1, "size": 1}}, "content": {}}, "sha256 is a whole number"),
+        ({"files": {"../a": {"sha256": "", "size": 1}}, "content": {}}, "not a file inside"),
+    ):
+        data = storage.checked_json({"format": "jaxticket-manifest", "version": 1, **content}, "it")
+        storage.write_bytes(folder / "manifest.json", data)
+        with pytest.raises(TicketError, match=message) as error:
+            storage.read_manifest(folder)
+        assert "\n" not in str(error.value)
+
+
 def test_absent_is_none(tmp_path):
     assert storage.read_manifest(tmp_path) is None
     assert storage.read_manifest(tmp_path / "nowhere") is None
