@@ -31,7 +31,7 @@ def get_config(argument=None):
         if "batch_norm" in known:
             config.model.options["batch_norm"] = True
         if arguments["dataset"] == "digits":
-            config.train.epochs, config.train.milestones = 20, (10.0, 15.0)
+            config.train.epochs = 20
             if arguments["model"] == "conv3":
                 config.model.options["width"] = 0.25
     config.seeds = (0, 1, 2)

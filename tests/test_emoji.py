@@ -30,7 +30,6 @@ def test_tickets_of_a_convolutional_network_on_a_third_of_the_classes(tmp_path):
         "--config.levels=1",
         "--config.seeds=(0,)",
         "--config.train.epochs=3",
-        "--config.train.milestones=(2.0,)",
         "--config.train.batch_size=32",
     ]
     assert main(arguments) == 0

@@ -21,6 +21,9 @@ def _fresh_config_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "config_config", raising=False)
 
 
+MILESTONES = ["--config.train.schedule=milestones"]
+STEPS = ["--config.train.epochs=0", "--config.train.steps=100"]  # 21 of them are an epoch
+
 # (arguments after the config file and --workdir, what the one line must name)
 WRONG = [
     ([], ["--config.levles=3"], ["levles", "levels"]),
@@ -56,8 +59,47 @@ WRONG = [
     ([], ["--config.train.optimizer=adma"], ["config.train.optimizer='adma'", "adam"]),
     ([], ["--config.train.batch_size=100000"], ["config.train.batch_size=100000", "training images"]),
     ([], ["--config.train.nesterov=True"], ["config.train.nesterov", "sgd"]),
-    ([], ["--config.train.schedule=milestones"], ["config.train.milestones", "at least one epoch"]),
+    ([], ["--config.train.schedule=milestones"], ["config.train.milestones", "at least one"]),
     ([], ["--config.train.milestones=(3.0,)"], ["config.train.milestones", "schedule"]),
+    ([], [*MILESTONES, "--config.train.milestones=(0.75,0.5)"], ["config.train.milestones=(0.75, 0.5)", "increasing"]),
+    ([], [*MILESTONES, "--config.train.milestones=(0.5,8.0)"], ["config.train.milestones=(0.5, 8.0)", "shares"]),
+    (
+        [],
+        [*MILESTONES, "--config.train.milestones=(20.0,40.0)"],
+        ["milestones=(20.0, 40.0)", "less than the 40 epochs"],
+    ),
+    (
+        [],
+        [*MILESTONES, *STEPS, "--config.train.milestones=(1.0,5.0)"],
+        ["milestones=(1.0, 5.0)", "less than the 4.762 epochs", "shares of training"],
+    ),
+    ([], [*MILESTONES, *STEPS, "--config.train.milestones=(0.5,0.501)"], ["to the steps 50, 50 of 100"]),
+    (
+        [],
+        [*MILESTONES, "--config.train.milestones=(0.1,)", "--config.train.warmup_epochs=5"],
+        ["config.train.warmup_epochs=5.0", "of train.milestones=(0.1,)"],
+    ),
+    ([], ["--config.train.warmup_epochs=40"], ["config.train.warmup_epochs=40.0", "less than the 40 epochs"]),
+    ([], ["--config.train.eval_epochs=41"], ["config.train.eval_epochs=41", "at most the 40 epochs"]),
+    ([], ["--config.train.checkpoint_epochs=41"], ["config.train.checkpoint_epochs=41", "at most the 40 epochs"]),
+    ([], [*STEPS, "--config.train.warmup_steps=100"], ["config.train.warmup_steps=100", "less than the 100 steps"]),
+    ([], ["--config.train.schedule=step", "--config.train.step_epochs=40"], ["step_epochs=40.0", "less than the 40"]),
+    (
+        [],
+        ["--config.train.schedule=cosine_restarts", "--config.train.restart_epochs=40"],
+        ["config.train.restart_epochs=40.0", "less than the 40 epochs"],
+    ),
+    (
+        [],
+        ["--config.train.schedule=cyclic", "--config.train.cycle_down_epochs=36"],
+        ["config.train.cycle_down_epochs=36.0", "at most the 40 epochs"],
+    ),
+    (
+        [],
+        ["--config.train.schedule=plateau", "--config.train.plateau_evaluations=38"],
+        ["config.train.plateau_evaluations=38", "evaluations of training"],
+    ),
+    ([], ["--config.train.patience=39"], ["config.train.patience=39", "less than the 40 evaluations"]),
     (
         [],
         ["--config.train.select=best_val", "--config.data.val_fraction=0."],

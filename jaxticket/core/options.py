@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.spans import EVERY, UP_TO, WITHIN, is_read
 
 T = TypeVar("T")
 
@@ -28,6 +29,10 @@ def option(
     above: float | None = None,
     below: float | None = None,
     hashed: bool = True,
+    within: str | None = None,
+    up_to: str | None = None,
+    every: str | None = None,
+    only: tuple[Any, ...] | None = None,
 ) -> Any:
     """A dataclass field with limits.
 
@@ -39,9 +44,15 @@ def option(
         above: a bound the value must exceed.
         below: a bound the value must stay under.
         hashed: whether the value says what is computed (True) or only where or how it is shown (False).
+        within: what the value counts, such as `epochs`, where it must lie before the end of training; 0 is none.
+        up_to: the same where it may lie at the end.
+        every: the same where it is a distance, of which training has at least one; see `spans.check_spans`.
+        only: another key and those of its values with which this one is read; it keeps its default with others.
     """
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    metadata = {"limits": limits, "hashed": hashed}
+    spans = ((WITHIN, within), (UP_TO, up_to), (EVERY, every))
+    span = next(((rule, unit) for rule, unit in spans if unit), None)
+    metadata = {"limits": limits, "hashed": hashed, "span": span, "only": only}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -70,10 +81,27 @@ def parse(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
         parsed[key] = _convert(hints[key], value, key_path)
         _check_limits(parsed[key], fields[key].metadata.get("limits", {}), key_path)
     made = kind(**parsed)
+    check_read(made, where)
     check = getattr(made, "check", None)
     if check is not None:
         check(where)
     return typing.cast(T, made)
+
+
+def check_read(options: Any, where: str) -> None:
+    """Refuses values other than the default of what is only read with another key's value, see `option`.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    for field in dataclasses.fields(options):
+        if is_read(options, field) or getattr(options, field.name) == field.default:
+            continue
+        key, *values = field.metadata["only"]
+        raise ConfigError(
+            f"config.{_join(where, field.name)}={getattr(options, field.name)}: only read with {key} "
+            f"{' or '.join(map(repr, values))}, found {getattr(options, key)!r}"
+        )
 
 
 def unknown_key(key_path: str, key: str, known: Sequence[str]) -> str:

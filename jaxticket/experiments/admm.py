@@ -10,18 +10,20 @@ from jaxticket.training.mask_updates import Admm
 def admm(lab: Lab, options: AdmmExperiment) -> None:
     """Trains, draws the weights towards their pruned copy, prunes, and trains what is left from there."""
     how = options.admm
-    thirds = (how.epochs / 3, how.epochs * 2 / 3)
     drawing = dataclasses.replace(
         options.train,
         epochs=how.epochs,
         steps=0,
         lr=how.lr,
         schedule="milestones",
-        milestones=thirds,
+        milestones=(1 / 3, 2 / 3),
         gamma=0.1,
         warmup_epochs=0.0,
         warmup_steps=0,
         save_epochs=(),
+        lr_every="step",
+        eval_epochs=min(options.train.eval_epochs, how.epochs),
+        patience=0,
     )
     every = how.every_epochs * lab.duration.steps_per_epoch
 

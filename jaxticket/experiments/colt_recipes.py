@@ -11,7 +11,7 @@ _SCHEDULE: dict[str, Any] = {
     "batch_size": 256,
     "warmup_epochs": 1.0,
     "schedule": "milestones",
-    "milestones": (21.0, 31.0, 46.0),
+    "milestones": (21 / 50, 31 / 50, 46 / 50),
     "gamma": 0.2,
 }
 # The program trains these with Adam, at a learning rate that leaves the choice to the user; Adam's own default here.
@@ -51,7 +51,7 @@ def apply_colt_recipe(config: Any, model: str, dataset: str) -> None:
     if dataset == "tiny_imagenet":
         config.data.augment.crop_padding = 0
     if dataset == "digits":
-        config.train.update(epochs=10, batch_size=64, milestones=(5.0, 7.0, 9.0))
+        config.train.update(epochs=10, batch_size=64, milestones=(0.5, 0.7, 0.9))
         if model == "conv3":
             config.train.update(_SGD, lr=0.05)
             with config.unlocked():

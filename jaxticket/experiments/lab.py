@@ -184,7 +184,6 @@ class Lab(Setting):
         aids = self.options.aids
         train = aids.training(train or self.options.train)
         duration = self.duration_of(train)
-        train.check_saves(duration.total_steps // duration.steps_per_epoch)
         save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
         train = dataclasses.replace(train, save_epochs=())  # in the key once, whoever asked for them
         self.aid_of(train)  # refused in a plan too

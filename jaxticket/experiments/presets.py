@@ -72,11 +72,17 @@ def apply_preset(config: Any, model: str, dataset: str) -> None:
         config.train.update(_TRANSFORMER)
     else:
         config.train.update(_PLAIN if model == "alexnet" else _CONVOLUTIONAL)
-        config.train.milestones = (config.train.epochs / 2, config.train.epochs * 3 / 4)
+        set_milestones(config, 0.5, 0.75)
     if dataset == "digits":
         _fit_digits(config, model)
     if model in _PRUNE_ALL_KERNELS and "prune" in config:
         config.prune.rules = ALL_KERNELS
+
+
+def set_milestones(config: Any, *shares: float) -> None:
+    """Sets the milestones, as shares of training so that they move with its length, where the schedule has some."""
+    if config.train.schedule == "milestones":
+        config.train.milestones = shares
 
 
 def _fit_digits(config: Any, model: str) -> None:

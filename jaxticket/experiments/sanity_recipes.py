@@ -14,7 +14,7 @@ _CIFAR: dict[str, Any] = {
     "optimizer": "sgd",
     "momentum": 0.9,
     "schedule": "milestones",
-    "milestones": (80.0, 120.0),
+    "milestones": (0.5, 0.75),
 }
 _IMAGENET: dict[str, Any] = {
     "epochs": 90,

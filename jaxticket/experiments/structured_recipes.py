@@ -4,14 +4,14 @@ from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.experiments.presets import apply_preset, set_milestones
 from jaxticket.models.architectures import WIDE_RESNET32
 
 PRESETS = ("paper", "upstream")
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "schedule": "milestones", "batch_size": 128}
-_CIFAR: dict[str, Any] = {**_SGD, "epochs": 160, "milestones": (80.0, 120.0)}
-_LONG: dict[str, Any] = {**_SGD, "epochs": 95, "milestones": (30.0, 60.0)}
+_CIFAR: dict[str, Any] = {**_SGD, "epochs": 160, "milestones": (0.5, 0.75)}
+_LONG: dict[str, Any] = {**_SGD, "epochs": 95, "milestones": (30 / 95, 60 / 95)}
 _RECIPES: dict[str, dict[str, Any]] = {
     "cifar10": {**_CIFAR, "weight_decay": 1e-4},
     "cifar100": {**_CIFAR, "weight_decay": 2e-4},
@@ -72,8 +72,8 @@ def _small(config: Any, model: str, dataset: str) -> None:
     config.prune.rate, config.levels = 0.36, 5
     if dataset == "digits":
         config.train.epochs = 5
-        if config.train.schedule == "milestones":
-            config.train.milestones = (3.0, 4.0)
+        config.train.warmup_epochs = min(config.train.warmup_epochs, 1.0)
+        set_milestones(config, 0.6, 0.8)
         if model == "conv3":
             with config.unlocked():
                 config.model.options["width"] = 0.25

@@ -8,7 +8,7 @@ from jaxticket.experiments.presets import apply_preset
 from jaxticket.models.registry import check_model
 
 PRESETS = ("default", "upstream")
-_CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90.0, 135.0), "weight_decay": 2e-4}
+_CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90 / 182, 135 / 182), "weight_decay": 2e-4}
 
 
 def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "default") -> None:
@@ -38,8 +38,6 @@ def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "defa
         config.train.update(_CIFAR)
     if dataset == "digits":
         config.train.epochs = 20
-        if config.train.schedule == "milestones":
-            config.train.milestones = (10.0, 15.0)
     if model == "conv3" and dataset in ("digits", "fashion_mnist", "mnist"):
         with config.unlocked():
             config.model.options["width"] = 0.25

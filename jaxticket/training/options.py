@@ -1,23 +1,15 @@
 """What a training run is told: duration, optimizer, learning-rate schedule, loss, and which weights count."""
 
 import dataclasses
+import math
+from collections.abc import Iterator, Mapping
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.core.spans import UP_TO, Span, check_spans
 from jaxticket.recipes.kinds import SMOOTHINGS
 
 SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
-# Keys that only some schedules read.
-_READ_BY = {
-    "milestones": ("milestones",),
-    "step_epochs": ("step",),
-    "restart_epochs": ("cosine_restarts",),
-    "restart_factor": ("cosine_restarts",),
-    "cycle_up_epochs": ("cyclic",),
-    "cycle_down_epochs": ("cyclic",),
-    "plateau_evaluations": ("plateau",),
-    "min_lr": ("cosine", "cosine_restarts", "cyclic", "plateau"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +33,8 @@ class TrainOptions:
             (to `min_lr` at the end); `cosine_restarts` (again and again, Loshchilov and Hutter 2017); `cyclic`
             (triangles from `min_lr`, Smith 2017); `plateau` (times `gamma` when the validation loss, or the training
             loss where there is no validation split, has stopped falling).
-        milestones: epochs after which the learning rate is multiplied by `gamma`; fractions are allowed.
+        milestones: after what of the training the learning rate is multiplied by `gamma`: shares of its length, all
+            below 1, which move with it, or numbers of epochs, all from 1 on; fractions are allowed.
         gamma: the factor of `milestones`, `step` and `plateau`.
         step_epochs: epochs between two drops of `step`.
         restart_epochs: length of the first cosine of `cosine_restarts`.
@@ -80,17 +73,17 @@ class TrainOptions:
     weight_decay: float = option(0.0, minimum=0)
     bn_l1: float = option(0.0, minimum=0)
     schedule: str = option("constant", choices=SCHEDULES)
-    milestones: tuple[float, ...] = option((), above=0)
+    milestones: tuple[float, ...] = option((), above=0, only=("schedule", "milestones"))
     gamma: float = option(0.1, above=0, maximum=1)
-    step_epochs: float = option(30.0, above=0)
-    restart_epochs: float = option(5.0, above=0)
-    restart_factor: float = option(2.0, minimum=1)
-    cycle_up_epochs: float = option(5.0, above=0)
-    cycle_down_epochs: float = option(10.0, above=0)
-    plateau_evaluations: int = option(10, minimum=0)
-    min_lr: float = option(0.0, minimum=0)
-    warmup_epochs: float = option(0.0, minimum=0)
-    warmup_steps: int = option(0, minimum=0)
+    step_epochs: float = option(30.0, above=0, within="epochs", only=("schedule", "step"))
+    restart_epochs: float = option(5.0, above=0, within="epochs", only=("schedule", "cosine_restarts"))
+    restart_factor: float = option(2.0, minimum=1, only=("schedule", "cosine_restarts"))
+    cycle_up_epochs: float = option(5.0, above=0, within="epochs", only=("schedule", "cyclic"))
+    cycle_down_epochs: float = option(10.0, above=0, within="epochs", only=("schedule", "cyclic"))
+    plateau_evaluations: int = option(10, minimum=0, only=("schedule", "plateau"))
+    min_lr: float = option(0.0, minimum=0, only=("schedule", "cosine", "cosine_restarts", "cyclic", "plateau"))
+    warmup_epochs: float = option(0.0, minimum=0, within="epochs")
+    warmup_steps: int = option(0, minimum=0, within="steps")
     warmup_lr: float = option(0.0, minimum=0)
     lr_every: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
@@ -99,24 +92,72 @@ class TrainOptions:
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     patience: int = option(0, minimum=0)
     select: str = option("last", choices=("last", "best_val"))
-    eval_epochs: int = option(1, minimum=1)
-    save_epochs: tuple[int, ...] = option((), minimum=1)
-    checkpoint_epochs: int = option(0, minimum=0, hashed=False)
+    eval_epochs: int = option(1, minimum=1, every="epochs")
+    save_epochs: tuple[int, ...] = option((), minimum=1, up_to="epochs")
+    checkpoint_epochs: int = option(0, minimum=0, hashed=False, every="epochs")
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of a run."""
         return self.steps or self.epochs * steps_per_epoch
 
-    def check_saves(self, epochs: int, where: str = "train") -> None:
-        """Refuses epochs of saves that lie beyond the whole `epochs` of a run.
+    def length(self, steps_per_epoch: int | None = None) -> dict[str, float]:
+        """How long a run is, by unit: `epochs`, `steps` and `evaluations`; what is not known yet is left out.
+
+        Args:
+            steps_per_epoch: None where the data is not known; of training by steps nothing else is known then.
+        """
+        known: dict[str, float] = {}
+        if self.steps or steps_per_epoch is not None:
+            known["steps"] = self.total_steps(steps_per_epoch or 0)
+        if not self.steps or steps_per_epoch is not None:
+            known["epochs"] = self.steps / (steps_per_epoch or 1) if self.steps else self.epochs
+            known["evaluations"] = math.ceil(math.ceil(known["epochs"]) / self.eval_epochs)
+        return known
+
+    def milestone_steps(self, steps_per_epoch: int, total_steps: int) -> tuple[int, ...]:
+        """After how many optimizer steps the milestones lie."""
+        return tuple(round(at * (total_steps if at < 1 else steps_per_epoch)) for at in self.milestones)
+
+    def spans(self, length: Mapping[str, float], where: str) -> Iterator[Span]:
+        """What is held against the length of training, beside each key by itself."""
+        evaluations = length.get("evaluations")
+        if self.patience and evaluations is not None:
+            # The first evaluation has nothing to be compared with, and after the last one training is over anyway.
+            yield Span(f"{where}.patience", self.patience, self.patience + 1, "evaluations")
+        if self.schedule == "plateau":
+            key = f"{where}.plateau_evaluations"
+            yield Span(key, self.plateau_evaluations, self.plateau_evaluations + 2, "evaluations")
+        if self.schedule == "cyclic":
+            whole = self.cycle_up_epochs + self.cycle_down_epochs
+            yield Span(f"{where}.cycle_down_epochs", self.cycle_down_epochs, whole, "epochs", UP_TO)
+        for at in self.milestones:
+            if at >= 1:
+                remedy = "give shares of training, such as (0.5, 0.75), or earlier epochs"
+                yield Span(f"{where}.milestones", self.milestones, at, "epochs", remedy=remedy)
+
+    def check_length(self, steps_per_epoch: int, where: str = "train") -> None:
+        """Refuses what does not fit into training, or would not act in it, once the number of steps is known.
 
         Raises:
-            ConfigError: one does.
+            ConfigError: naming the key, its value and what training has.
         """
-        if self.save_epochs and self.save_epochs[-1] > epochs:
+        check_spans(self, self.length(steps_per_epoch), where)
+        total = self.total_steps(steps_per_epoch)
+        drops = self.milestone_steps(steps_per_epoch, total)
+        if self.lr_every == "epoch":
+            drops = tuple(math.ceil(step / steps_per_epoch) * steps_per_epoch for step in drops)
+        if sorted({0, *drops, total}) != [0, *drops, total]:
             raise ConfigError(
-                f"config.{where}.save_epochs={self.save_epochs}: must be at most the {epochs} whole epochs of training"
+                f"config.{where}.milestones={self.milestones}: come to the steps {', '.join(map(str, drops))} of "
+                f"{total}, must come to different ones before the end; train longer, or give fewer"
+            )
+        warmup = self.warmup_steps or round(self.warmup_epochs * steps_per_epoch)
+        if drops and warmup > drops[0]:
+            key = "warmup_steps" if self.warmup_steps else "warmup_epochs"
+            raise ConfigError(
+                f"config.{where}.{key}={getattr(self, key)}: {warmup} steps, must have ended at the first of "
+                f"{where}.milestones={self.milestones}, {drops[0]} steps; shorten it, or train longer"
             )
 
     def check(self, where: str) -> None:
@@ -137,14 +178,7 @@ class TrainOptions:
                 f"found {self.optimizer!r} and {self.momentum}"
             )
         if self.schedule == "milestones" and not self.milestones:
-            raise ConfigError(f"config.{where}.milestones=(): schedule='milestones' needs at least one epoch")
-        for key, schedules in _READ_BY.items():
-            value = getattr(self, key)
-            if value != getattr(TrainOptions, key) and self.schedule not in schedules:
-                raise ConfigError(
-                    f"config.{where}.{key}={value}: only read with schedule {' or '.join(map(repr, schedules))}, "
-                    f"found {self.schedule!r}"
-                )
+            raise ConfigError(f"config.{where}.milestones=(): schedule='milestones' needs at least one, such as (0.5,)")
         for key in ("smoothing", "smoothing_schedule"):
             if getattr(self, key) != getattr(TrainOptions, key) and not self.label_smoothing:
                 raise ConfigError(
@@ -152,19 +186,13 @@ class TrainOptions:
                 )
         if self.min_lr >= self.lr:
             raise ConfigError(f"config.{where}.min_lr={self.min_lr}: must be less than lr={self.lr}")
-        if list(self.milestones) != sorted(set(self.milestones)):
+        if list(self.milestones) != sorted(set(self.milestones)) or len({at < 1 for at in self.milestones}) > 1:
             raise ConfigError(
-                f"config.{where}.milestones={self.milestones}: must be increasing epochs, such as (80, 120)"
+                f"config.{where}.milestones={self.milestones}: must be increasing, and all of them shares of training "
+                "below 1, such as (0.5, 0.75), or all epochs from 1 on, such as (80, 120)"
             )
         if list(self.save_epochs) != sorted(set(self.save_epochs)):
             raise ConfigError(
                 f"config.{where}.save_epochs={self.save_epochs}: must be increasing epochs, such as (10, 30)"
             )
-        if self.epochs:
-            self.check_saves(self.epochs, where)
-        if self.epochs and self.warmup_epochs > self.epochs:
-            raise ConfigError(
-                f"config.{where}.warmup_epochs={self.warmup_epochs}: must be at most epochs={self.epochs}"
-            )
-        if self.steps and self.warmup_steps > self.steps:
-            raise ConfigError(f"config.{where}.warmup_steps={self.warmup_steps}: must be at most steps={self.steps}")
+        check_spans(self, self.length(), where)

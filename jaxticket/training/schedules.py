@@ -1,4 +1,4 @@
-"""Learning rate as a function of the step, with milestones and warm-up given in epochs."""
+"""Learning rate as a function of the step, with milestones and warm-up given in shares of the run or in epochs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,7 +57,7 @@ def _after_warmup(
     """The schedule without its warm-up, and the step from which it counts."""
     lr, floor = options.lr, options.min_lr / options.lr
     if options.schedule == "milestones":
-        drops = {round(epoch * steps_per_epoch): options.gamma for epoch in options.milestones}
+        drops = dict.fromkeys(options.milestone_steps(steps_per_epoch, total_steps), options.gamma)
         return optax.schedules.piecewise_constant_schedule(lr, drops), 0
     if options.schedule == "step":
         every = round(options.step_epochs * steps_per_epoch)

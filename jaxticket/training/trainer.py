@@ -43,13 +43,14 @@ class Duration:
         """The duration of training on `images` images.
 
         Raises:
-            ConfigError: a batch holds more images than there are.
+            ConfigError: a batch holds more images than there are, or something of the options lies past the end.
         """
         if options.batch_size > images:
             raise ConfigError(
                 f"config.train.batch_size={options.batch_size}: must be at most the {images} training images"
             )
         per_epoch = images // options.batch_size
+        options.check_length(per_epoch)
         return cls(per_epoch, options.total_steps(per_epoch))
 
     @property

@@ -30,7 +30,7 @@ def options_of(**changes):
     config = default_config("colt")
     apply_colt_recipe(config, "conv3", "digits")
     config.target, config.rounds = 0.0, 2
-    config.train.update(epochs=2, batch_size=128, milestones=(1.0,))
+    config.train.update(epochs=2, batch_size=128, milestones=(0.5,))
     config.data.val_fraction = 0.0
     with config.unlocked():
         config.update_from_flattened_dict(changes)
@@ -302,7 +302,7 @@ def test_toy_end_to_end(tmp_path):
         "data.val_fraction": 0.1,
         "train.epochs": 8,
         "train.batch_size": 64,
-        "train.milestones": (4.0, 6.0, 7.0),
+        "train.milestones": (0.5, 0.75, 0.875),
         "lth": False,
     }
     search = {"target": 0.99, "rounds": 30, "evaluate": False}

@@ -167,6 +167,6 @@ def test_the_preset_of_the_authors_program_keeps_its_aids():
     _, options = resolve(config)
     assert options.aids.permanent
     assert options.aids.scales.order == "scale_first"
-    assert (options.train.epochs, options.train.milestones) == (182, (90.0, 135.0))
+    assert (options.train.epochs, options.train.milestone_steps(1, 182)) == (182, (90, 135))
     with pytest.raises(ConfigError, match=r"config argument 'preset=paper': must be one of default, upstream"):
         apply_tost_recipe(config, "conv3", "cifar10", "paper")

@@ -165,13 +165,17 @@ def test_remaining_schedule_continues_order_and_learning_rate(dataset, network, 
 
 
 def test_milestone_acts_on_the_step_it_names_and_not_before(dataset, network, start, mask, keys):
-    def run(steps, **schedule):
-        options = dataclasses.replace(OPTIONS, epochs=0, steps=steps, **schedule)
-        return bits(fit(Trainer(network, dataset, options), start, mask, keys).last)
+    def run(**schedule):
+        options, at = dataclasses.replace(OPTIONS, epochs=0, steps=9, **schedule), {}
+        trainer = Trainer(network, dataset, options)
+        run = fit(trainer, start, mask, keys, snapshot_steps=(8,), on_snapshot=lambda step, w: at.update({step: w}))
+        return bits(at[8]), bits(run.last)
 
-    drop = {"schedule": "milestones", "milestones": (2,)}
-    assert run(8, **drop) == run(8)
-    assert run(9, **drop) != run(9)
+    before, after = run()
+    dropped_before, dropped_after = run(schedule="milestones", milestones=(2,))
+    assert dropped_before == before
+    assert dropped_after != after
+    assert run(schedule="milestones", milestones=(8 / 9,)) == (dropped_before, dropped_after)
 
 
 def test_loss_that_is_not_finite_stops_with_step_rate_and_norms(dataset, network, start, mask, keys):

@@ -1,10 +1,12 @@
 import dataclasses
+import re
 
 import jax
 import numpy as np
 import pytest
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import parse
 from jaxticket.training.options import SCHEDULES, TrainOptions
 from jaxticket.training.schedules import learning_rate, plateau_factor
 
@@ -148,4 +150,39 @@ def test_colt_check_14_warm_up_of_no_one_and_three_epochs():
 )
 def test_keys_that_nothing_reads_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
-        dataclasses.replace(TrainOptions(), **changes).check("train")
+        parse(TrainOptions, changes, "train")
+
+
+def test_milestones_below_1_are_shares_and_move_with_the_length():
+    options = TrainOptions(epochs=160, lr=0.1, schedule="milestones", milestones=(0.5, 0.75))
+    steps = [0, 799, 800, 1199, 1200, 1599]
+    np.testing.assert_array_equal(rates(options, steps), rates(CIFAR, steps))
+    short = dataclasses.replace(options, epochs=5)
+    got = rates(short, [0, 24, 25, 37, 38, 49], total_steps=50)
+    np.testing.assert_allclose(got, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
+
+
+def test_a_run_cut_short_in_its_first_epoch_is_evaluated_once():
+    TrainOptions(epochs=0, steps=2).check_length(4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"milestones": (10.0, 15.0)}, "milestones=(10.0, 15.0): must be less than the 10 epochs of training"),
+        ({"milestones": (0.5, 5.0)}, "all of them shares of training below 1"),
+        ({"milestones": (0.001,)}, "come to the steps 0 of 40"),
+        ({"milestones": (0.5, 0.51)}, "come to the steps 20, 20 of 40"),
+        ({"milestones": (0.99,)}, "come to the steps 40 of 40"),
+        ({"milestones": (0.95,), "lr_every": "epoch"}, "come to the steps 40 of 40"),
+        ({"milestones": (0.5,), "warmup_steps": 21}, "warmup_steps=21: 21 steps, must have ended at the first"),
+        ({"milestones": (0.5,), "warmup_epochs": 6.0}, "warmup_epochs=6.0: 24 steps, must have ended"),
+        ({"schedule": "cosine", "warmup_epochs": 10.0}, "warmup_epochs=10.0: must be less than the 10 epochs"),
+        ({"schedule": "step", "step_epochs": 0.1}, "step_epochs=0.1: is less than a step"),
+        ({"schedule": "cosine_restarts", "restart_epochs": 0.1}, "restart_epochs=0.1: is less than a step"),
+        ({"schedule": "cyclic", "cycle_down_epochs": 0.1}, "cycle_down_epochs=0.1: is less than a step"),
+    ],
+)
+def test_what_lies_past_the_end_or_never_acts_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse(TrainOptions, {"epochs": 10, "schedule": "milestones", **changes}, "train").check_length(4)
