@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from jaxticket.analysis.comparisons import Comparison as Comparison
+    from jaxticket.analysis.comparisons import Pair as Pair
+    from jaxticket.analysis.comparisons import compare as compare
+    from jaxticket.analysis.comparisons import holm as holm
+    from jaxticket.analysis.comparisons import p_value as p_value
+    from jaxticket.analysis.comparisons import treatment_of as treatment_of
     from jaxticket.analysis.conditions import CONDITIONS as CONDITIONS
     from jaxticket.analysis.conditions import Verdict as Verdict
     from jaxticket.analysis.conditions import verdict as verdict
@@ -36,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "silence": ("ActivationRates", "activation_rates", "empty_filters", "filter_zero_rates"),
         "statistics": ("Difference", "mean_interval", "paired_difference"),
         "mask_history": ("band_matrix", "channel_mask", "emergence", "mask_distances"),
+        "comparisons": ("Comparison", "Pair", "compare", "holm", "p_value", "treatment_of"),
         "conditions": ("CONDITIONS", "Verdict", "verdict"),
     },
 )

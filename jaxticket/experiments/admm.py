@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.method_options import AdmmExperiment
 from jaxticket.training.mask_updates import Admm
@@ -42,3 +43,4 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
             lab.record("admm", level, seed, trained, mask, start=drawn.weights)
 
     lab.for_each_seed(one_seed)
+    lab.compare(Pair("admm", "dense", control_level=0))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.method_options import AtInitExperiment
 
@@ -23,3 +24,7 @@ def at_init(lab: Lab, options: AtInitExperiment) -> None:
                 lab.record(method, level, seed, trained, mask, start=init)
 
     lab.for_each_seed(one_seed)
+    lab.compare(
+        *(Pair(method, "random") for method in options.methods if method != "random"),
+        *(Pair(method, "dense", control_level=0) for method in options.methods),
+    )

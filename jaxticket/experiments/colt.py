@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.colt_findings import compared
+from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
 from jaxticket.experiments.colt_options import ColtExperiment
 from jaxticket.experiments.intersecting import Groups, full_mask, intersected, pruned_by_groups, with_whole_head
 from jaxticket.experiments.lab import Lab
@@ -76,6 +76,7 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
         for section, entry in entries:
             lab.note(section, entry)
     lab.conclude("colt", compared)
+    lab.compare(*PAIRS, of=at_sparsities)
 
 
 def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed: int, name: str) -> Iterator[Round]:

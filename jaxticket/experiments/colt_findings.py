@@ -4,8 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxticket.analysis import Pair
+
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 BRANCHES = ("colt", "lth")
+# COLT against its controls, the tickets of the first rounds that reach the same sparsity.
+PAIRS = tuple(Pair("colt", branch, case=("sparsity",)) for branch in BRANCHES[1:])
 
 
 def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -22,22 +26,40 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for branch in BRANCHES:
         name = "colt_part" if branch == "colt" and not evaluated else branch
-        own = [row for row in rows if row["branch"] == name and row.get("part", 1) == 1]
-        seeds = sorted({row["seed"] for row in own})
-        for sparsity in SPARSITIES if seeds else ():
-            first = [_first([row for row in own if row["seed"] == seed], sparsity) for seed in seeds]
-            if None in first:
-                break
-            reached = [row for row in first if row is not None]
+        for sparsity, reached in _first_rounds(rows, name):
             found.append(
                 {
                     "sparsity": sparsity,
                     "branch": branch,
-                    "n": len(seeds),
+                    "n": len(reached),
                     "rounds": _mean([row["level"] for row in reached]),
                     "test_accuracy": None if name == "colt_part" else _mean([row["test_accuracy"] for row in reached]),
                 }
             )
+    return found
+
+
+def at_sparsities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the tickets of `compared`, with that `sparsity` for their own and without a level, to be compared."""
+    return [
+        {**row, "level": None, "sparsity": sparsity}
+        for branch in BRANCHES
+        for sparsity, reached in _first_rounds(rows, branch)
+        for row in reached
+    ]
+
+
+def _first_rounds(rows: Sequence[Mapping[str, Any]], branch: str) -> list[tuple[float, list[Mapping[str, Any]]]]:
+    """(sparsity, the first row of each seed that is at least as sparse), for those that all seeds reach."""
+    own = [row for row in rows if row["branch"] == branch and row.get("part", 1) == 1]
+    seeds = sorted({row["seed"] for row in own})
+    found = []
+    for sparsity in SPARSITIES if seeds else ():
+        first = [_first([row for row in own if row["seed"] == seed], sparsity) for seed in seeds]
+        reached = [row for row in first if row is not None]
+        if len(reached) < len(seeds):
+            break
+        found.append((sparsity, reached))
     return found
 
 

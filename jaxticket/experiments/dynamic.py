@@ -1,5 +1,6 @@
 """Dynamic sparse training: SET (Mocanu et al. 2018), RigL (Evci et al. 2020), and a static random mask."""
 
+from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.method_options import DynamicExperiment
 from jaxticket.training.mask_updates import Regrowth
@@ -30,3 +31,7 @@ def dynamic(lab: Lab, options: DynamicExperiment) -> None:
                 lab.record(method, level, seed, trained, mask, start=init)
 
     lab.for_each_seed(one_seed)
+    lab.compare(
+        *(Pair(method, "static") for method in options.methods if method != "static"),
+        *(Pair(method, "dense", control_level=0) for method in options.methods),
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.channel_tickets import all_channels, channel_costs, draw_channels
 from jaxticket.experiments.early_bird_options import EarlyBirdExperiment
@@ -35,6 +36,16 @@ def early_bird(lab: Lab, options: EarlyBirdExperiment) -> None:
     first = replicates[options.all_seeds[0]]
     lab.conclude("emergence", lambda rows: first.emergence)
     lab.note("mask_distance", first.distance_rows())
+    lab.compare(*_pairs(options))
+
+
+def _pairs(options: EarlyBirdExperiment) -> list[Pair]:
+    """Every ticket drawn early with the one pruned after training, and with the dense network."""
+    early = [*(f"eb_{name}" for name in options.retrain), *(f"draw_{epoch}" for epoch in options.draw_epochs)]
+    return [
+        *(Pair(branch, "late") for branch in early),
+        *(Pair(branch, "dense", control_level=0) for branch in [*early, "late"]),
+    ]
 
 
 def _check_reachable(lab: Lab, options: EarlyBirdExperiment) -> None:

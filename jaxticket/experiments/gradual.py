@@ -1,5 +1,6 @@
 """Gradual magnitude pruning (Zhu and Gupta 2018)."""
 
+from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.method_options import GradualExperiment
 from jaxticket.training.mask_updates import GradualPruning
@@ -24,3 +25,4 @@ def gradual(lab: Lab, options: GradualExperiment) -> None:
             lab.record("gmp", level, seed, trained, trained.mask, start=init)
 
     lab.for_each_seed(one_seed)
+    lab.compare(Pair("gmp", "dense", control_level=0))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import exponential
 from jaxticket.experiments.lab import Lab
@@ -56,6 +57,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
                 control(level, mask)
 
     lab.for_each_seed(one_seed)
+    lab.compare(Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0))
 
 
 def _check_reachable(lab: Lab, options: ImpExperiment) -> None:

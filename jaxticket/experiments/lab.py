@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxticket import models, storage
+from jaxticket import analysis, models, storage
 from jaxticket.core import masks
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen, digest
@@ -350,6 +350,27 @@ class Lab(Setting):
         """Adds to the summary what follows from all its rows; does nothing in a plan."""
         if self._record is not None:
             self._record.conclude(section, conclusion)
+
+    def compare(
+        self,
+        *pairs: analysis.Pair,
+        of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list,
+        confidence: float = 0.95,
+    ) -> None:
+        """Adds to the summary, as `comparisons`, how the treatments differ from their controls; nothing in a plan.
+
+        All comparisons of an experiment are one family and are corrected for each other (see
+        `jaxticket.analysis.compare`), so an experiment calls this once, with all its pairs.
+
+        Args:
+            pairs: what is compared with what; those that were not trained are left out.
+            of: makes from the rows of the summary those that are compared.
+            confidence: of each interval, and of all decisions together.
+        """
+        self.conclude(
+            "comparisons",
+            lambda rows: [dataclasses.asdict(one) for one in analysis.compare(of(rows), pairs, confidence=confidence)],
+        )
 
     def keep_array(self, name: str, array: Any) -> None:
         """Stores an array in the experiment's own folder, as `<name>.npy`; does nothing in a plan."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.loaded import loaded_dense
 from jaxticket.experiments.method_options import OneshotExperiment
@@ -45,3 +46,4 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
                 lab.record("rr_omp", level, seed, control, mask, start=other, ticket=False)
 
     lab.for_each_seed(one_seed)
+    lab.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))

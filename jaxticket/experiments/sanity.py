@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxticket import analysis
+from jaxticket.analysis import Pair
 from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
 from jaxticket.experiments.barriers import barrier
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.sanity_findings import decide
-from jaxticket.experiments.sanity_options import SanityExperiment
+from jaxticket.experiments.sanity_options import TICKETS, SanityExperiment
 from jaxticket.experiments.small_dense import small_dense
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.trained import Trained
@@ -34,6 +35,18 @@ def sanity(lab: Lab, options: SanityExperiment) -> None:
                 lab.note(section, entry)
         _overlaps(lab, lr, {seed: cell.masks for seed, cell in cells.items()})
     lab.conclude("verdict", lambda rows: decide(rows, options))
+    lab.compare(*_pairs(options), confidence=options.verdict.confidence)
+
+
+def _pairs(options: SanityExperiment) -> list[Pair]:
+    """Every ticket with its controls, and with the dense network, at each learning rate."""
+    pairs = []
+    for ticket in TICKETS:
+        if ticket in options.settings:
+            kind = ticket.partition("_")[2]
+            pairs += [Pair(ticket, f"rr_{kind}", case=("lr",)), Pair(ticket, "sdt", case=("lr",))]
+            pairs.append(Pair(ticket, "dense", control_level=0, case=("lr",)))
+    return pairs
 
 
 class _Cell:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from jaxticket.analysis import Pair
 from jaxticket.core.schedules import geometric
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.rewound_ticket import rewound_ticket
@@ -23,6 +24,18 @@ def structured(lab: Lab, options: StructuredExperiment) -> None:
         for section, entry in replicate.notes:
             lab.note(section, entry)
     lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source))
+    lab.compare(*_pairs(options))
+
+
+def _pairs(options: StructuredExperiment) -> list[Pair]:
+    """Every method with its random tickets, refilling with channel pruning to as many weights, and all with dense."""
+    slim = [f"slim_{criterion}" for criterion in options.slim]
+    tickets = [options.source, *options.methods, *(["imp_regroup"] if options.group_aware else []), *slim]
+    return [
+        *(Pair(method, f"{method}_random") for method in options.methods),
+        *(Pair("refill", name) for name in slim),
+        *(Pair(ticket, "dense", control_level=0) for ticket in tickets),
+    ]
 
 
 class _Replicate:

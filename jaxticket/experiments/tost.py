@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import MaskRef
 from jaxticket.experiments.tost_analysis import analyse
 from jaxticket.experiments.tost_findings import compare
-from jaxticket.experiments.tost_options import AT_INIT, OF_TRAINED, TostExperiment, aids_of
+from jaxticket.experiments.tost_options import AT_INIT, OF_TRAINED, PLAIN, TostExperiment, aids_of
 from jaxticket.experiments.trained import Trained
 from jaxticket.training.mask_updates import GradualPruning
 
@@ -40,6 +41,14 @@ def tost(lab: Lab, options: TostExperiment) -> None:
 
     lab.for_each_seed(one_seed)
     lab.conclude("aids", compare)
+    lab.compare(
+        *(
+            Pair(f"{source} {cell}", f"{source} {PLAIN}")
+            for source in options.sources
+            for cell in options.all_cells
+            if cell != PLAIN
+        )
+    )
     if options.analyse:
         analyse(plain, options)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket import storage
+from jaxticket.analysis import Pair
 from jaxticket.core import paths
 from jaxticket.experiments.intersecting import whole_head
 from jaxticket.experiments.lab import Lab
@@ -35,6 +36,8 @@ def transfer(lab: Lab, options: TransferExperiment) -> None:
     lab.for_each_seed(one_seed)
     for source in sources:
         lab.note("transfer", reused(lab, source))
+    names = [f"transfer {name}" for name in dict.fromkeys(source.name for source in sources)]
+    lab.compare(*(Pair(name, "dense", control_level=0) for name in names))
 
 
 def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:

@@ -7,6 +7,7 @@ from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
 from jaxticket.report.sections.accuracy import accuracy
 from jaxticket.report.sections.aids import aids
+from jaxticket.report.sections.comparisons import compared
 from jaxticket.report.sections.controls import controls
 from jaxticket.report.sections.correlation import correlation
 from jaxticket.report.sections.costs import costs
@@ -45,6 +46,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     rounds,
     partitions,
     controls,
+    compared,
     costs,
     structure,
     kept,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxticket.report import aided
+from jaxticket.report.compared import comparisons
 from jaxticket.report.decision import read_decision
 from jaxticket.report.early_birds import emergences, kept_channels, mask_distances
 from jaxticket.report.findings import correlations, instabilities, overlaps
@@ -21,14 +22,15 @@ _BY_RATE = (3, 4, 5)
 def make_tables(study: Study) -> dict[str, str]:
     """Name of a file -> its content.
 
-    `rows.csv` has every row with its fields that are single values. Studies that have them also get `correlation.csv`,
+    `rows.csv` has every row with its fields that are single values, `comparisons.csv` every difference from a control.
+    Studies that have them also get `correlation.csv`,
     `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`, or `structure.csv` and
     `winners.csv`, or `emergence.csv`, `channels.csv` and `mask_distance_p<ratio>.csv`, or `agreement.csv` and
     `rounds.csv`, or `aids.csv`, `silence.csv`, `silent_filters.csv` and `activation_masks.csv`. Numbers are written in
     full; what is not known is an empty field.
     """
     tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study), **_early(study)}
-    tables |= _partitions(study) | _aided(study)
+    tables |= _partitions(study) | _aided(study) | {"comparisons": _compared(study)}
     return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
 
 
@@ -46,6 +48,30 @@ def _rows(study: Study) -> list[Sequence[Any]]:
     first = [name for name in ("branch", "level", "lr", "seed") if name in names]
     names = [*first, *sorted(set(names) - set(first))]
     return [names, *([row.get(name) for name in names] for row in rows)]
+
+
+def _compared(study: Study) -> list[Sequence[Any]]:
+    """A line for each comparison, with a column for each field of its case; differences are in accuracy, not points."""
+    found = comparisons(study)
+    cases = list(dict.fromkeys(name for one in found for name in one.case))
+    fields = (
+        "n",
+        "mean",
+        "low",
+        "high",
+        "low_holm",
+        "high_holm",
+        "p",
+        "p_holm",
+        "comparisons",
+        "confidence",
+        "settled",
+    )
+    lines: list[Sequence[Any]] = [("treatment", "control", "level", *cases, *fields)]
+    for one in found:
+        case = map(one.case.get, cases)
+        lines.append((one.treatment, one.control, one.level, *case, *(getattr(one, name) for name in fields)))
+    return lines
 
 
 def _measured(study: Study) -> dict[str, list[Sequence[Any]]]:

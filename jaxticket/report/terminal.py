@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxticket.report import text
+from jaxticket.report.compared import comparisons, summed_up
 from jaxticket.report.decision import read_decision
 from jaxticket.report.groups import Group, Spread, dense_group, group_rows, matches
-from jaxticket.report.study import rows_of
+from jaxticket.report.study import Study, rows_of
 from jaxticket.report.wording import certainty, found, lacking
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
     """Prints the networks of an experiment, one line per branch, case and level, mean ± standard deviation over seeds.
 
     On a terminal the lines as good as the dense network stand out in colour; elsewhere the table is plain text. Columns
-    that do not fit the width are left out, the least important first. A verdict follows in a line or two.
+    that do not fit the width are left out, the least important first. A verdict follows in a line or two, and how many
+    differences from controls are settled.
 
     Args:
         summary: the content of `summary.json`.
@@ -66,6 +68,9 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
         say(note, "dim")
     for line in _verdict(summary):
         say(line, "bold")
+    compared = comparisons(Study(summary, ()))
+    if compared:
+        say(f"comparisons: {summed_up(compared)}")
 
 
 def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[Column]:

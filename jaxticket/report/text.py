@@ -49,6 +49,32 @@ def difference(value: float | None) -> str:
     return sign + text
 
 
+def points(value: float | None) -> str:
+    """A signed difference of accuracies in percentage points: `+1.47`, `-0.30` (with a real minus sign)."""
+    if value is None:
+        return NOTHING
+    text = f"{100 * abs(value):.2f}"
+    sign = "" if float(text) == 0 else "+" if value > 0 else "\N{MINUS SIGN}"
+    return sign + text
+
+
+def interval_points(low: float | None, high: float | None) -> str:
+    """An interval of a difference in percentage points: `+0.79 to +2.15`."""
+    return NOTHING if low is None or high is None else f"{points(low)} to {points(high)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with two digits: `0.031`, `0.0012`, `<0.0001`, `1`."""
+    if value is None:
+        return NOTHING
+    return "<0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def value(found: object) -> str:
+    """A field of a row: a number in its shortest form, a text as it is, a dash where there is none."""
+    return NOTHING if found is None else f"{found:g}" if isinstance(found, int | float) else str(found)
+
+
 def spread(values: Spread, plus_minus: str = "±") -> str:
     """Mean and standard deviation of accuracies: `0.9612 ± 0.0031`; the mean alone for n = 1."""
     if values.std is None:

@@ -269,3 +269,13 @@ def test_checksums_of_a_ticket_are_those_of_its_files(small_run):
     folder = small_run.folder / "tickets" / "imp-1-0"
     stored = storage.read_json(folder / "ticket.json")
     assert storage.checksum(folder / "ticket.safetensors") in json.dumps(stored)
+
+
+def test_every_level_is_compared_with_the_dense_network(small_run):
+    assert [(one["treatment"], one["control"], one["level"]) for one in small_run.summary["comparisons"]] == [
+        ("imp", "dense", level) for level in (1, 2, 3)
+    ]
+    rows = {row["level"]: row["test_accuracy"] for row in small_run.rows}
+    for one in small_run.summary["comparisons"]:
+        assert one["mean"] == rows[one["level"]] - rows[0]
+        assert (one["n"], one["p"], one["settled"], one["comparisons"]) == (1, None, False, 3)

@@ -75,6 +75,11 @@ def test_rows_are_every_source_sparsity_and_cell_with_the_same_mask(run):
     assert sum(name.startswith("train-") for name in stages) == 1 + 2 + 2 + len(SOURCES) * 4 + 2
 
 
+def test_every_cell_is_compared_with_the_plain_one(run):
+    found = {(one["treatment"], one["control"], one["level"]) for one in run[2]["comparisons"]}
+    assert found == {(f"{source} all", f"{source} plain", level) for source in SOURCES for level in (1, 2)}
+
+
 def test_a_second_run_finds_everything(run):
     workdir, folder, _ = run
     plan = make_plan(*options_of(), workdir)

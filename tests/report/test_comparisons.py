@@ -1,0 +1,88 @@
+"""Paired differences on the page, in the terminal and as a table."""
+
+import csv
+import dataclasses
+import html
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from jaxticket import analysis
+from jaxticket.analysis import Pair
+from jaxticket.core.errors import JaxticketError
+from jaxticket.report.compared import comparisons, find, summed_up
+from jaxticket.report.page import make_page
+from jaxticket.report.sections.comparisons import compared
+from jaxticket.report.study import Study, rows_of
+from jaxticket.report.terminal import print_table
+
+
+@pytest.fixture
+def summary(made):
+    """Two levels: the first far above its control in every seed, the second above it by chance at most."""
+    gains = {1: (0.050, 0.051, 0.049), 2: (0.03, -0.02, 0.01)}
+    rows = [
+        made.row(branch, level, seed, test_accuracy=0.8 + 0.01 * seed + (gain if branch == "imp" else 0.0), lr=0.1)
+        for level, found in gains.items()
+        for seed, gain in enumerate(found)
+        for branch in ("imp", "rr_imp")
+    ]
+    found = analysis.compare(rows, [Pair("imp", "rr_imp", case=("lr",))])
+    return made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
+
+
+def study_of(summary):
+    return Study(summary, rows_of(summary))
+
+
+def words(section):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", section.html)).split())
+
+
+def test_the_section_says_how_many_are_settled(summary):
+    said = words(compared(study_of(summary)))
+    assert "1 of 2 comparisons is settled at 95% after Holm's correction; the other is not. n = 3." in said
+    assert "at most 5%" in said
+    assert re.search(r"imp rr_imp 1 0.1 \+5.00 \+4.75 to \+5.25 \+\S+ to \+\S+ 0.00013 0.00027 3 settled: above", said)
+    assert re.search(
+        "imp rr_imp 2 0.1 [+]0.67 \N{MINUS SIGN}.* to [+].* \N{MINUS SIGN}.* to [+].* 0.69 0.69 3 not settled", said
+    )
+    assert compared(study_of(summary | {"comparisons": []})) is None
+
+
+def test_one_seed_says_that_nothing_can_be_settled(made):
+    rows = [made.row(branch, 1, 0) for branch in ("imp", "rr_imp")]
+    found = analysis.compare(rows, [Pair("imp", "rr_imp")])
+    summary = made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
+    said = words(compared(study_of(summary)))
+    assert "None of 1 comparison is settled" in said
+    assert "One seed has no spread, so nothing can be settled." in said
+    assert "n = 1): not settled" in find(comparisons(study_of(summary)), "imp", "rr_imp").sentence
+
+
+def test_the_terminal_says_it_too(summary):
+    console = Console(file=io.StringIO(), width=120)
+    print_table(summary, console)
+    assert "comparisons: 1 of 2 comparisons is settled at 95%" in console.file.getvalue()
+
+
+def test_the_table_has_every_number_in_full(summary):
+    lines = list(csv.DictReader(io.StringIO(make_page(study_of(summary)).tables["comparisons.csv"])))
+    assert [line["lr"] for line in lines] == ["0.1", "0.1"]
+    assert [line["settled"] for line in lines] == ["true", "false"]
+    assert float(lines[0]["p_holm"]) == summary["comparisons"][0]["p_holm"]
+    assert {line["comparisons"] for line in lines} == {"2"}
+
+
+def test_sentences(summary):
+    first, second = comparisons(study_of(summary))
+    assert first.sentence == "+5.00 points (95% +4.75 to +5.25, n = 3): settled: above"
+    assert summed_up([first]) == "1 of 1 comparison is settled at 95% after Holm's correction."
+    assert summed_up([first, second, second]).endswith("; the rest are not settled.")
+
+
+def test_what_is_no_comparison_is_refused(summary):
+    with pytest.raises(JaxticketError, match=r"summary.json: comparisons\[0\] is not what it should be"):
+        comparisons(study_of(summary | {"comparisons": [{"treatment": "imp"}]}))
