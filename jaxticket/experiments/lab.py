@@ -58,7 +58,7 @@ class Lab(Setting):
         progress: Progress | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
-        super().__init__(options, planning=not execute)
+        super().__init__(options)
         self.progress = progress or Quiet()
         self.interrupts = interrupts or Interrupts()
         self.cache = Cache(folder, execute=execute, note=self.progress.note, check=self.interrupts.check)
@@ -279,11 +279,6 @@ class Lab(Setting):
         keys = {name: stored.key for name, stored in inputs.items()}
         return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
 
-    @property
-    def variants(self) -> tuple["Lab", ...]:
-        """The labs that `variant` has made of this one."""
-        return tuple(self._variants.values())
-
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.
 
@@ -296,7 +291,6 @@ class Lab(Setting):
                 options,
                 self.cache.folder,
                 record=self._record,
-                execute=self.cache.execute,
                 progress=self.progress,
                 interrupts=self.interrupts,
             )

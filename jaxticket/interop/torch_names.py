@@ -1,8 +1,8 @@
 """What PyTorch's networks call their layers: ordered (regular expression, path) rules per family of architectures.
 
 An expression has to match the whole name of a PyTorch module, the first match wins. What it captures, digits as
-numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets,
-VGGs and MobileNet-v1 those customary for CIFAR.
+numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets and
+VGGs also those customary for CIFAR.
 """
 
 import re
@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.rules import Path
-
-_WRAPPERS = ("module.", "_orig_mod.", "model.")
 
 NameRules = Sequence[tuple[str, Callable[..., Path]]]
 
@@ -29,19 +27,6 @@ _RESNET: NameRules = (
     (r"layer(\d+)\.(\d+)\.bn(\d)", lambda i, j, k: f"stage{i}_block{j}/conv{k}_bn"),
     (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.0", lambda i, j: f"stage{i}_block{j}/shortcut"),
     (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.1", lambda i, j: f"stage{i}_block{j}/shortcut_bn"),
-    _HEAD,
-)
-
-# In torchvision there is none; these are the names of the networks for CIFAR, and of the numbered ones for ImageNet.
-_PLACES = {0: "depthwise", 1: "depthwise_bn", 3: "pointwise", 4: "pointwise_bn"}
-_OF_TWO = {1: "depthwise", 2: "pointwise"}
-
-_MOBILENET_V1: NameRules = (
-    (r"conv1|model\.0\.0", _always("stem")),
-    (r"bn1|model\.0\.1", _always("stem_bn")),
-    (r"layers\.(\d+)\.conv([12])", lambda i, k: f"block{i}/{_OF_TWO[k]}"),
-    (r"layers\.(\d+)\.bn([12])", lambda i, k: f"block{i}/{_OF_TWO[k]}_bn"),
-    (r"model\.(\d+)\.([0134])", lambda i, k: f"block{i - 1}/{_PLACES[k]}"),
     _HEAD,
 )
 
@@ -109,26 +94,10 @@ def _vgg(ranks: Mapping[str, int], layers: Sequence[Path]) -> NameRules:
 _FAMILIES: Sequence[tuple[str, NameRules | Callable[[Mapping[str, int], Sequence[Path]], NameRules]]] = (
     (r"resnet\d+", _RESNET),
     (r"vgg\d+", _vgg),
-    (r"mobilenet_v1", _MOBILENET_V1),
     (r"mobilenet_v2", _MOBILENET_V2),
     (r"densenet121", _DENSENET),
     (r"shufflenet_v2", _SHUFFLENET_V2),
 )
-
-
-# (network, leaf, option without which the network has the leaf, option with which it has it)
-_DECIDED_BY: Sequence[tuple[str, str, str, str]] = (
-    (r"resnet\d+", r"\w+/.*/shortcut(_bn)?/\w+", "shortcut='pad'", "shortcut='conv'"),
-    (r"vgg\d+", r"params/(stem|stage\d+_conv\d+)/bias", "conv_bias=False", "conv_bias=True"),
-)
-
-
-def option_for(network: str, path: Path, *, has: bool) -> str:
-    """What to say of the option that decides whether `network` has the leaf `path`; nothing where none does."""
-    for name, leaf, without, having in _DECIDED_BY:
-        if re.fullmatch(name, network) and re.fullmatch(leaf, path):
-            return f" ({having} has it)" if has else f" ({without} has none)"
-    return ""
 
 
 def has_names(network: str) -> bool:
@@ -148,21 +117,6 @@ def layer_paths(network: str, ranks: Mapping[str, int], layers: Sequence[Path]) 
     if callable(rules):
         rules = rules(ranks, layers)
     return {name: _first_match(rules, name) for name in ranks}
-
-
-def without_wrappers(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors by their names in the network itself, where modules around it have put prefixes before all of them.
-
-    `module.` is of parallel training and averaged models, which have a counter too, `_orig_mod.` of compiled ones,
-    `model.` of trainers.
-    """
-    found = dict(tensors)
-    while True:
-        names = [name for name in found if name != "n_averaged"]
-        prefix = next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in names)), None)
-        if prefix is None or not names:
-            return found
-        found = {name.removeprefix(prefix): found[name] for name in names}
 
 
 def _first_match(rules: NameRules, name: str) -> Path | None:

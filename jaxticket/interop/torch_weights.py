@@ -1,7 +1,6 @@
 """PyTorch's state dicts as Flax variables and masks."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,10 @@ from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, nest
 from jaxticket.core.rules import Path
-from jaxticket.interop.torch_names import has_names, layer_paths, option_for, without_wrappers
+from jaxticket.interop.torch_names import has_names, layer_paths
 from jaxticket.models.initialize import abstract_variables
-from jaxticket.models.registry import create_model, names, proper, resolve
+from jaxticket.models.registry import create_model, names, resolve
 
-_NORMALISATION = re.compile(r"(.*\.)?normalize\.(mean|std)")
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
@@ -27,14 +25,11 @@ class Converted:
         params: nested dict of float32 NumPy arrays, exactly zero where the mask is False.
         model_state: `{'batch_stats': ...}`, or empty.
         mask: path -> bool array, True = kept, of the tensors that `torch.nn.utils.prune` had pruned; else empty.
-        dropped: tensor name -> array, of what is no weight: the mean and standard deviation of a layer `normalize`,
-            which normalises images inside the network; images are normalised before they get here, by these numbers.
     """
 
     params: dict[str, Any]
     model_state: dict[str, Any]
     mask: Mask
-    dropped: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def from_torch(
@@ -47,16 +42,13 @@ def from_torch(
 ) -> Converted:
     """The variables of the network `name` from those of the same network in PyTorch.
 
-    Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` or `weight` with
-    `weight_mask` (`torch.nn.utils.prune`, or a layer's own buffer) gives the masked weights and a mask. The prefix of
-    a wrapper (`module.`, `_orig_mod.`, `model.`) before all names is dropped. Every other tensor has to be used and
-    every leaf covered; only `normalize.mean` and `normalize.std`, which some programs keep in the network, are left
-    out and returned.
+    Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` with `weight_mask`
+    (`torch.nn.utils.prune`) gives the masked weights and a mask. Every tensor has to be used and every leaf covered.
 
     Args:
-        name: a ResNet, a VGG, `mobilenet_v1`, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
-        state_dict: tensor name -> array, such as `read_torch` gives; names as in torchvision, or for ResNets, VGGs and
-            `mobilenet_v1` as customary for CIFAR.
+        name: a ResNet, a VGG, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
+        state_dict: tensor name -> array, such as `read_torch` gives; names as in torchvision, or for ResNets and VGGs
+            as customary for CIFAR.
         image_shape: (height, width, channels).
         num_classes: logits; None takes the number from the classifier's weight.
         **options: of the network, as for `create_model`.
@@ -65,12 +57,11 @@ def from_torch(
         TicketError: a tensor without a place, a leaf without a tensor, or two that do not fit.
         ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
     """
-    name, options = resolve(name), proper(name, options)[1]
+    name = resolve(name)
     if not has_names(name):
         known = ", ".join(known for known in names() if has_names(known))
         raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")
-    dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
-    tensors, torch_masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
+    tensors, torch_masks = _without_pruning(state_dict)
     if num_classes is None:
         num_classes = _classes(name, tensors)
     params, model_state = abstract_variables(create_model(name, num_classes, **options), tuple(image_shape))
@@ -88,29 +79,26 @@ def from_torch(
             arrays[path] = np.where(kept, arrays[path], np.float32(0))
             mask[path.removeprefix("params/")] = kept
     nested = nest(arrays)
-    return Converted(nested.pop("params"), nested, dict(sorted(mask.items())), dropped)
+    return Converted(nested.pop("params"), nested, dict(sorted(mask.items())))
 
 
 def _without_pruning(state_dict: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The tensors by their names before pruning, and the masks of those that were pruned, by the same names.
-
-    `torch.nn.utils.prune` keeps `weight_orig` and `weight_mask`; layers with a mask of their own, `weight` and
-    `weight_mask`.
-    """
+    """The tensors by their names before pruning, and the masks of those that were pruned, by the same names."""
     masks: dict[str, np.ndarray] = {}
     tensors: dict[str, np.ndarray] = {}
-    for name, tensor in without_wrappers(state_dict).items():
+    for name, tensor in state_dict.items():
+        tensor = np.asarray(tensor)
         if name.endswith("_mask"):
-            masks[name.removesuffix("_mask")] = np.asarray(tensor)
+            pruned = name.removesuffix("_mask")
+            if f"{pruned}_orig" not in state_dict:
+                raise TicketError(f"the state dict has {name!r} but no '{pruned}_orig'; give both or neither")
+            masks[pruned] = tensor
         elif not name.endswith("num_batches_tracked"):
-            tensors[name] = np.asarray(tensor)
+            tensors[name] = tensor
     for pruned in masks:
-        original = tensors.pop(f"{pruned}_orig", None)
-        if original is None and pruned not in tensors:
-            raise TicketError(f"the state dict has '{pruned}_mask' but no {pruned!r} or '{pruned}_orig'; give both")
-        if original is not None and pruned in tensors:
+        if pruned in tensors:
             raise TicketError(f"the state dict has {pruned!r} and '{pruned}_orig'; give one of them")
-        tensors[pruned] = tensors[pruned] if original is None else original
+        tensors[pruned] = tensors.pop(f"{pruned}_orig")
     return tensors, masks
 
 
@@ -148,20 +136,15 @@ def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Pa
         else:
             path = f"params/{layer}/{kind}"
         if path not in wanted:
-            option = option_for(network, path, has=True)
             raise TicketError(
-                f"tensor {tensor!r} would be {path}, which {network} does not have{option}; "
-                "check the network and its options"
+                f"tensor {tensor!r} would be {path}, which {network} does not have; check the network and its options"
             )
         if path in sources:
             raise TicketError(f"tensors {sources[path]!r} and {tensor!r} would both be {path} of {network}")
         sources[path] = tensor
     missing = sorted(set(wanted) - set(sources))
     if missing:
-        raise TicketError(
-            f"no tensor gives {missing[0]} of {network}{option_for(network, missing[0], has=False)}; "
-            "check the state dict and the network's options"
-        )
+        raise TicketError(f"no tensor gives {missing[0]} of {network}; check the state dict and the network's options")
     return sources
 
 

@@ -13,8 +13,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.training.progress import Quiet
 
-# Name of a writer -> (the package it needs, the extra of this package that installs it).
-PACKAGES = {"tensorboard": ("tensorboardX", "tb"), "wandb": ("wandb", "wandb")}
+# Name of a writer -> the package it needs, by which it is imported and installed.
+PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 class Writer(Protocol):
@@ -89,11 +89,11 @@ def check_writers(names: Sequence[str]) -> None:
     for name in names:
         if name not in PACKAGES:
             raise ConfigError(f"config.writers={name!r}: {must_be_one_of(name, list(PACKAGES))}")
-        package, extra = PACKAGES[name]
+        package = PACKAGES[name]
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"config.writers={name!r}: needs the package {package}, which is not installed; "
-                f"run `pip install 'jaxticket[{extra}]'`"
+                f"run `pip install {package}`"
             )
 
 

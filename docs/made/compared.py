@@ -1,0 +1,61 @@
+"""What the differences of a study allow to say, with a correction for how many of them were looked at."""
+
+import dataclasses
+from collections.abc import Hashable, Iterable, Mapping
+
+from studies import Accuracies
+
+from jaxticket import analysis
+
+_CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """The differences of a study, paired by seed; all of them are one family, as in the experiments' own summaries.
+
+    Attributes:
+        of: what was compared -> the difference, with its 95 % interval by Student's t.
+        p_holm: what was compared -> the p value of "no difference", with Holm's correction for all of them.
+    """
+
+    of: Mapping[Hashable, analysis.Difference]
+    p_holm: Mapping[Hashable, float | None]
+
+    def outside(self, keys: Iterable[Hashable] | None = None) -> list[Hashable]:
+        """Those, of `keys` or of all, whose own interval excludes zero."""
+        return [key for key in keys or self.of if self.of[key].against(0.0) != "undecided"]
+
+    def settled(self, keys: Iterable[Hashable] | None = None) -> list[Hashable]:
+        """Those, of `keys` or of all, that exclude zero after correction."""
+        found = {key: self.p_holm[key] for key in keys or self.of}
+        return [key for key, p in found.items() if p is not None and p <= 1 - _CONFIDENCE]
+
+    def sentence(self, keys: Iterable[Hashable] | None = None) -> str:
+        """How many of `keys`, or of all, exclude zero by themselves and after correction."""
+        keys = list(keys or self.of)
+        outside, settled = self.outside(keys), self.settled(keys)
+        return (
+            f"{_count(len(outside)).capitalize()} of the {len(keys)} intervals"
+            f" {'exclude' if len(outside) > 1 else 'excludes'} zero, {_count(len(settled))} after Holm's correction for"
+            f" the {len(self.of)} comparisons of the study."
+        )
+
+    def word(self, *keys: Hashable) -> str:
+        """`settled` if all of them are, else `not settled`."""
+        return "settled" if len(self.settled(keys)) == len(keys) else "not settled"
+
+
+def compare(pairs: Mapping[Hashable, tuple[Accuracies, Accuracies]]) -> Compared:
+    """The differences first - second of every pair.
+
+    Args:
+        pairs: what is compared -> test accuracies by seed of a network and of its control.
+    """
+    of = {key: analysis.paired_difference(a, b, _CONFIDENCE) for key, (a, b) in pairs.items()}
+    corrected = analysis.holm([analysis.p_value(difference) for difference in of.values()])
+    return Compared(of, dict(zip(of, corrected, strict=True)))
+
+
+def _count(number: int) -> str:
+    return str(number) if number else "none"

@@ -1,0 +1,97 @@
+"""The numbers of the README and of docs/, and the words that follow from them, are those of the stored rows."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxticket.sweep import main as sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = ROOT / "docs" / "made"
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Imports a module of docs/made, which is no package."""
+    monkeypatch.syspath_prepend(str(MADE))
+    ours = {path.stem for path in MADE.glob("*.py")}
+    before = {name: sys.modules.pop(name) for name in ours & sys.modules.keys()}
+    yield importlib.import_module
+    for name in ours & sys.modules.keys():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def test_documents_are_as_the_stored_numbers_have_them():
+    found = subprocess.run(
+        [sys.executable, str(MADE / "make.py"), "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("gains", "sentence"),
+    [
+        ((0.02, 0.021, 0.019), "1 of the 2 intervals excludes zero, 1 after Holm's correction for the 2 comparisons"),
+        (
+            (0.02, 0.026, 0.014),
+            "1 of the 2 intervals excludes zero, none after Holm's correction for the 2 comparisons",
+        ),
+        ((0.02, 0.04, -0.01), "None of the 2 intervals excludes zero, none after Holm's correction for the 2 comparis"),
+    ],
+)
+def test_the_numbers_choose_the_words(made, gains, sentence):
+    compared = made("compared")
+    control = {0: 0.8, 1: 0.81, 2: 0.82}
+    ticket = {seed: control[seed] + gain for seed, gain in enumerate(gains)}
+    found = compared.compare({"ticket": (ticket, control), "other": (control, {0: 0.79, 1: 0.815, 2: 0.825})})
+    assert found.sentence().startswith(sentence)
+    assert found.word("ticket") == ("not settled" if "none after" in sentence else "settled")
+    assert found.word("ticket", "other") == "not settled"
+
+
+def test_a_made_text_replaces_what_stood_there(made):
+    markers = made("markers")
+    old = "It is <!-- made: times -->2<!-- end --> times.\n\n<!-- made: table -->\n\nold\n\n<!-- end -->\n\nEnd\n"
+    new = markers.fill(old, {"times": "3", "table": "| a |\n|---|"}.__getitem__)
+    table = "<!-- made: table -->\n\n| a |\n|---|\n\n<!-- end -->"
+    assert new == f"It is <!-- made: times -->3<!-- end --> times.\n\n{table}\n\nEnd\n"
+    assert markers.fill(new, {"times": "3", "table": "| a |\n|---|"}.__getitem__) == new
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "a\n<!-- made: x -->1<!-- end --> b",  # begins a line, which Markdown would take for HTML
+        "a <!-- made: x -->1",
+        "a 1<!-- end -->",
+    ],
+)
+def test_markers_that_would_be_seen_or_have_no_end_are_refused(made, document):
+    with pytest.raises(ValueError, match=r"marker|begin none"):
+        made("markers").fill(document, lambda name: "1")
+
+
+def test_every_stored_study_has_its_command_its_machine_and_its_seeds():
+    pages = [path.read_text() for path in (ROOT / "docs").rglob("*.md")]
+    for path in sorted((ROOT / "docs" / "results").glob("*.json")):
+        stored = json.loads(path.read_text())
+        for one in stored.get("granularities", {"": stored}).values():
+            assert one["command"].startswith("python -m jaxticket.main --config="), path.name
+            assert one["device"]["machine"], path.name
+            assert {row["seed"] for row in one["rows"]} == {0, 1, 2}, path.name
+        assert any(f"results/{path.name}" in page for page in pages), f"no page says that it is made from {path.name}"
+
+
+def test_the_array_of_a_sweep_has_a_task_for_each_experiment(capsys):
+    text = (ROOT / "docs" / "scale.md").read_text()
+    command = re.search(r"-m jaxticket\.sweep (--config=\S+) --count +# (\d+)", text)
+    assert sweep([command[1].replace("configs/", f"{ROOT}/configs/"), "--count"]) == 0
+    count = int(capsys.readouterr().out)
+    assert count == int(command[2])
+    assert re.search(r"--array=(\S+) launch", text)[1] == f"0-{count - 1}"
