@@ -45,6 +45,11 @@ class ColtExperiment(ExperimentOptions):
         check_rates(self.lth_rates, "lth_rates")
         if self.data.part != "full":
             raise ConfigError(f"config.data.part={self.data.part!r}: partitions are made of all classes; set 'full'")
+        if self.init and self.partitions > 1:
+            raise ConfigError(
+                f"config.init={self.init!r}: a part of the classes has a classifier of its own; set partitions=1, or "
+                "leave it"
+            )
         try:
             check_parts(self.data.spec, self.part(0))
         except ConfigError as error:

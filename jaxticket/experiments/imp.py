@@ -1,12 +1,10 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, strategy 2; Frankle et al. 2020)."""
 
-from pathlib import Path
-
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import exponential
 from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.loaded import loaded_dense
+from jaxticket.experiments.loaded import dense_network
 from jaxticket.experiments.options import ImpExperiment
 from jaxticket.experiments.slimming import check_scales
 from jaxticket.experiments.stages import MaskRef, WeightsRef
@@ -22,18 +20,12 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
     _check_reachable(lab, options)
 
     def one_seed(seed: int) -> None:
-        init = lab.init(seed)
         mask = lab.full_mask(options.prune.prunable)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
-        if options.dense:
-            weights, trained = loaded_dense(lab, Path(options.dense))
-        else:
-            trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
-            weights = trained.weights
-        if trained is not None:
-            lab.record("dense", 0, seed, trained, mask, start=init)
-
-        rewound = trained.snapshot if trained is not None and rewind_step else init
+        dense = dense_network(lab, options, mask, seed=seed, rewind_step=rewind_step)
+        weights = dense.weights
+        rewinds = options.reinit != "none" and options.reinit_masks == "ticket"
+        rewound = dense.at(rewind_step, instead="set config.reinit='none'") if rewinds else weights
         start_step = rewind_step if options.retrain == "remaining" else 0
 
         def control(level: int, mask: MaskRef) -> WeightsRef:
@@ -49,7 +41,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
             if options.reinit_masks == "own":
                 weights = control(level, mask)
                 continue
-            start = weights if options.reinit == "none" else rewound
+            start = rewound if rewinds else weights
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
             lab.record("imp", level, seed, trained, mask, start=start)
             weights = trained.weights

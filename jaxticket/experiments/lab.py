@@ -11,10 +11,12 @@ import jax
 
 from jaxticket import analysis, models, storage
 from jaxticket.core import masks
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen, digest
 from jaxticket.core.scopes import empty_layers
 from jaxticket.experiments.cache import Cache
+from jaxticket.experiments.given import WHAT, given_weights, read_given
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
@@ -103,7 +105,15 @@ class Lab(Setting):
         return [found[number] for number in range(len(runs))]
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
-        """Initial weights; another `stream` of the same seed is another draw."""
+        """Initial weights, those of `config.init` where it names some; another `stream` of the same seed is a draw.
+
+        Raises:
+            ConfigError: `config.init` names nothing that has weights.
+            TicketError: a file of it is damaged.
+            MaskError: it belongs to another network.
+        """
+        if stream == "init" and self.options.init:
+            return self._given_init
 
         def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
             self.interrupts.check()
@@ -114,6 +124,16 @@ class Lab(Setting):
         config = {**self.network_key(), "seed": seed, "stream": stream}
         stage = self.cache.stage("init", 1, config, {}, run, label=f"{stream}-{seed}")
         return WeightsRef(stage, "weights")
+
+    @functools.cached_property
+    def _given_init(self) -> WeightsRef:
+        path = self.options.init
+        given = read_given(self, path, key="init")
+        if given.weights is None:
+            raise ConfigError(f"config.init={path!r}: has a mask and no weights; must be {WHAT}")
+        if not given.whole:
+            self.progress.note(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
+        return given_weights(self, given, label="given weights")
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
         """Other initial weights for the control of a level's ticket: a fresh draw for each level."""

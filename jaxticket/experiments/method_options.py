@@ -26,8 +26,9 @@ class OneshotExperiment(ExperimentOptions):
             weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the rewind point; 0 is the start.
         finetune_epochs: how many.
-        dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
-            pruned instead of training one; empty for none.
+        dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
+            `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
+            back to its own initial weights.
     """
 
     sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1)
@@ -51,7 +52,7 @@ class OneshotExperiment(ExperimentOptions):
                 f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
             )
         if self.dense:
-            check_loaded(self, self.rewind_epochs if self.retrain in ("rewind", "random") else 0)
+            check_loaded(self)
         for key in ("rewind_epochs", "finetune_epochs"):
             if self.train.epochs and getattr(self, key) >= self.train.epochs:
                 raise ConfigError(

@@ -1,10 +1,8 @@
 """One-shot pruning of a trained network, and the ways to train on (Renda et al. 2020)."""
 
-from pathlib import Path
-
 from jaxticket.analysis import Pair
 from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.loaded import loaded_dense
+from jaxticket.experiments.loaded import dense_network
 from jaxticket.experiments.method_options import OneshotExperiment
 from jaxticket.experiments.slimming import check_scales
 
@@ -20,19 +18,14 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
     rewind_step = options.rewind_epochs * per_epoch
 
     def one_seed(seed: int) -> None:
-        init = lab.init(seed)
         full = lab.full_mask(options.prune.prunable)
-        if options.dense:
-            weights, dense = loaded_dense(lab, Path(options.dense))
-        else:
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
-            weights = dense.weights
-        if dense is not None:
-            lab.record("dense", 0, seed, dense, full, start=init)
-        rewound = dense.snapshot if dense is not None and rewind_step else init
+        dense = dense_network(lab, options, full, seed=seed, rewind_step=rewind_step)
+        weights, rewinds = dense.weights, options.retrain in ("rewind", "random")
+        instead = "set config.retrain to 'lr_rewind' or 'finetune'"
+        rewound = dense.at(rewind_step, instead=instead) if rewinds else weights
         for level, sparsity in enumerate(options.sparsities, start=1):
             mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)
-            if options.retrain in ("rewind", "random"):
+            if rewinds:
                 start, start_step = rewound, rewind_step
             elif options.retrain == "lr_rewind":
                 start, start_step = weights, rewind_step

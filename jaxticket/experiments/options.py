@@ -26,6 +26,9 @@ class ExperimentOptions:
             that do not fill all devices are trained one after the other by all. Results are equal to float tolerance.
         mesh: the devices that train one network together.
         writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
+        init: the initial weights of every seed: the path of a ticket, of a stage, of a `.safetensors` file or of a
+            PyTorch checkpoint; with `:NAME` for other weights of a stage or another entry of a checkpoint. Empty draws
+            them. Other draws, of controls and new classifiers, stay draws.
         profile_steps: how many steps of training are traced, at least, into `profile/`; 0 for no trace.
         data: the data set.
         model: the network.
@@ -40,6 +43,7 @@ class ExperimentOptions:
     mesh: MeshOptions = option(MeshOptions(), hashed=False)
     writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), hashed=False)
     profile_steps: int = option(0, minimum=0, hashed=False)
+    init: str = ""
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
@@ -72,18 +76,11 @@ class ExperimentOptions:
         return self.seeds if self.seed is None else (self.seed,)
 
 
-def check_loaded(options: ExperimentOptions, rewinds: int) -> None:
-    """Refuses what cannot be done with a dense network that was trained before.
-
-    Args:
-        options: of an experiment with a key `dense`.
-        rewinds: how far tickets are rewound, 0 for the initial weights.
-    """
+def check_loaded(options: ExperimentOptions) -> None:
+    """Refuses several seeds of an experiment whose `dense` names a network that was trained before."""
     where = f"config.dense={getattr(options, 'dense', '')!r}"
     if len(options.all_seeds) > 1:
         raise ConfigError(f"{where}: is one training, of one seed; found seeds {options.all_seeds}")
-    if rewinds:
-        raise ConfigError(f"{where}: its weights at the rewind point are not known; rewind to the start, or train it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +111,9 @@ class ImpExperiment(ExperimentOptions):
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
         sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0
             goes by that rate.
-        dense: folder of a finished dense training, a stage `train-...` or a ticket with trained weights, that is
-            pruned instead of training one; empty for none.
+        dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
+            `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
+            back to its own initial weights.
     """
 
     levels: int = option(8, minimum=1)
@@ -154,7 +152,7 @@ class ImpExperiment(ExperimentOptions):
                 f"{self.levels} rounds; leave one of them"
             )
         if self.dense:
-            check_loaded(self, rewinds)
+            check_loaded(self)
         if self.train.steps and self.rewind_steps >= self.train.steps:
             raise ConfigError(
                 f"config.rewind_steps={self.rewind_steps}: must be less than train.steps={self.train.steps}"

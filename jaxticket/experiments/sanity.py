@@ -134,7 +134,7 @@ class _Cell:
         sizes = self.lab.prunable(self.options.prune.prunable)
         removed = round(float(geometric(self.options.prune.rate)(level)) * sum(sizes.values()))
         model, parameters = small_dense(self.lab, self.lab.parameters - removed)
-        lab = self.lab.variant(model=model)
+        lab = self.lab.variant(model=model, init="")  # whose shapes are not those of given weights
         start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.prunable)
         trained = lab.train(
             start, mask, seed=self.seed, label=f"sdt-{level}-{self.seed} lr {self.lr:g}", train=self.train

@@ -172,14 +172,26 @@ class Setting:
             **({"network_version": version} if version > 1 else {}),
         }
 
-    def check_same_network(self, params: Any, folder: Path, *, key: str = "ticket") -> None:
-        """Refuses parameters that belong to another network; `key` is that of the configuration that named the folder.
+    def check_same_network(
+        self, params: Any, folder: Path, *, key: str = "ticket", model_state: Any | None = None
+    ) -> None:
+        """Refuses arrays that belong to another network.
+
+        Args:
+            params: its parameters.
+            folder: where they are from.
+            key: of the configuration that named the folder.
+            model_state: the network's other arrays; None does not look at them.
 
         Raises:
             MaskError: a leaf is missing, or has another shape.
         """
-        found = {path: leaf.shape for path, leaf in paths.leaves(params).items()}
-        wanted = {path: leaf.shape for path, leaf in paths.leaves(self.shapes.params).items()}
+
+        def shapes(weights: Weights) -> dict[str, Any]:
+            trees = weights if model_state is not None else weights[:1]
+            return {path: leaf.shape for tree in trees for path, leaf in paths.leaves(tree).items()}
+
+        found, wanted = shapes(Weights(params, model_state)), shapes(self.shapes)
         different = sorted(path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path))
         if different:
             path = different[0]

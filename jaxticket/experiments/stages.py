@@ -16,6 +16,7 @@ import jax
 
 from jaxticket import storage
 from jaxticket.core import paths
+from jaxticket.core.errors import TicketError
 from jaxticket.training.state import Weights
 
 # How the names of folders in a stage's folder begin that hold checkpoints; removed when the stage is complete.
@@ -138,6 +139,22 @@ class Made:
     def to_json(self) -> dict[str, Any]:
         """For a manifest, and for the journal."""
         return {"from": self.made_from, "input_files": self.input_files, "sources": self.sources}
+
+
+def stored_weights(stages: Path, key: str) -> WeightsRef | None:
+    """Weights in a folder of stages by their key, None where there are none or their stage is not whole."""
+    found = re.fullmatch(r"(([a-z_]+)-([0-9a-f]{12}))/(\w+)", key)
+    if not found:
+        return None
+    name, kind, stage_key, weights = found.groups()
+    try:
+        content = storage.read_manifest(stages / name)
+    except TicketError:
+        return None
+    if content is None or not (stages / name / f"{weights}.safetensors").exists():
+        return None
+    stage = Stage(kind, stage_key, stages / name, True, content, made_from=made_from(stages / name))
+    return WeightsRef(stage, weights)
 
 
 def write_weights(file: Path, weights: Weights) -> None:

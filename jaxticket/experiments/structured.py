@@ -1,7 +1,6 @@
 """Structurally sparse lottery tickets (Chen et al., "Coarsening the Granularity", ICML 2022)."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from jaxticket.analysis import Pair
@@ -59,7 +58,7 @@ class _Replicate:
         trained, mask, start = dense, full, rewound
         for level in range(1, options.levels + 1):
             if options.source == "ticket":
-                start, mask = rewound_ticket(lab, Path(options.ticket))
+                start, mask = rewound_ticket(lab, options.ticket)
             else:
                 mask = self._source_mask(level, init, dense, full, trained, mask)
             trained = self._network(options.source, level, start, mask)

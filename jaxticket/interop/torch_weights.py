@@ -22,7 +22,7 @@ class Converted:
     """A PyTorch network's weights, ready for `apply_model` or a `Ticket`.
 
     Attributes:
-        params: nested dict of float32 NumPy arrays, exactly zero where the mask is False.
+        params: nested dict of float32 NumPy arrays, exactly zero where the mask is False but for `keep_removed`.
         model_state: `{'batch_stats': ...}`, or empty.
         mask: path -> bool array, True = kept, of the tensors that `torch.nn.utils.prune` had pruned; else empty.
     """
@@ -38,6 +38,7 @@ def from_torch(
     *,
     image_shape: Sequence[int],
     num_classes: int | None = None,
+    keep_removed: bool = False,
     **options: Any,
 ) -> Converted:
     """The variables of the network `name` from those of the same network in PyTorch.
@@ -51,6 +52,7 @@ def from_torch(
             as customary for CIFAR.
         image_shape: (height, width, channels).
         num_classes: logits; None takes the number from the classifier's weight.
+        keep_removed: whether params have the values of `weight_orig` where the mask is False too, instead of zeros.
         **options: of the network, as for `create_model`.
 
     Raises:
@@ -76,7 +78,8 @@ def from_torch(
             if not np.isin(torch_mask, (0, 1)).all():
                 raise TicketError(f"'{tensor}_mask' has values other than 0 and 1, so it is no mask")
             kept = torch_mask == 1
-            arrays[path] = np.where(kept, arrays[path], np.float32(0))
+            if not keep_removed:
+                arrays[path] = np.where(kept, arrays[path], np.float32(0))
             mask[path.removeprefix("params/")] = kept
     nested = nest(arrays)
     return Converted(nested.pop("params"), nested, dict(sorted(mask.items())))

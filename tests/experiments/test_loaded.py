@@ -123,7 +123,7 @@ def test_channels_by_scale(run, name, changes):
         ("oneshot", {"dense": "{folder}", "rewind_epochs": 1}, "config.dense=.*rewind point are not known"),
         ("imp", {"dense": "{folder}", "rewind_steps": 3}, "config.dense=.*rewind point are not known"),
         ("imp", {"dense": "{folder}", "model.options.width": 0.25}, "config.dense=.*is .* there and"),
-        ("imp", {"dense": "nowhere"}, "config.dense='nowhere': is no finished training"),
+        ("imp", {"dense": "nowhere"}, "config.dense='nowhere': there is no such file or folder"),
         ("oneshot", {"dense": "{ticket}"}, "config.dense=.*holds the weights of a rewind point"),
         ("oneshot", {**ONESHOT, "rewind_epochs": 1}, "config.rewind_epochs=1: retrain='finetune'"),
         ("imp", {"sparsity": 0.9, "prune.rate": 0.3}, "config.prune.rate=0.3: config.sparsity=0.9"),
