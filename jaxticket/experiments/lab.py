@@ -230,7 +230,7 @@ class Lab(Setting):
         if watch:
             config["watch"] = {type(watch).__name__: dataclasses.asdict(watch)}
         inputs = {"start": start.key, "mask": mask.key}
-        stage = self.cache.find("train", 1, config, inputs, label=label, work=work)
+        stage = self.cache.find("train", 2, config, inputs, label=label, work=work)
         if self.cache.execute and not stage.content:
             job = Job(
                 self,

@@ -20,10 +20,14 @@ from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.parallel import ALONE, Layout
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
+from jaxticket.training.scores import named
 
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
     from jaxticket.experiments.trained import Trained
+
+# Of the weights that are reported; a row has each of them.
+_SCORES = (*named("val", None), *named("test", None))
 
 
 class Record:
@@ -110,8 +114,7 @@ class Record:
             "seed": seed,
             "sparsity": statistics["sparsity"],
             "sparsity_total": statistics["sparsity_total"],
-            "val_accuracy": content[f"{select}_val_accuracy"],
-            "test_accuracy": content[f"{select}_test_accuracy"],
+            **{name: content.get(f"{select}_{name}") for name in _SCORES},
             "train_loss": content["history"][-1]["train_loss"],
             "epochs": content["epochs"],
             "seconds": content["seconds"],

@@ -18,8 +18,9 @@ from jaxticket.training.fits import Fit, Start
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.scores import Scores, named
 from jaxticket.training.state import Keys, Weights
-from jaxticket.training.trainer import Scores, Trainer
+from jaxticket.training.trainer import Trainer
 from jaxticket.training.watches import Watch
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict
     """For every network the test scores of its `last` and `best` weights."""
     last = trainer.evaluate_each(layout.join([fit.last for fit in fits]), "test", len(fits), layout)
     best = last
-    if any(fit.best is not fit.last for fit in fits):
+    if any(fit.best_epoch != fit.history[-1]["epoch"] for fit in fits):
         best = trainer.evaluate_each(layout.join([fit.best for fit in fits]), "test", len(fits), layout)
     return [{"last": one, "best": other} for one, other in zip(last, best, strict=True)]
 
@@ -237,13 +238,13 @@ def _store(job: Job, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[
         "best_epoch": fit.best_epoch,
         "seconds": round(fit.seconds, 3),
     }
-    on_val = {line["epoch"]: line["val_accuracy"] for line in fit.history}
+    lines = {line["epoch"]: line for line in fit.history}
     ends = (("last", fit.history[-1]["epoch"], fit.last), ("best", fit.best_epoch, fit.best))
     for name, epoch, weights in ends:
         write_weights(folder / f"{name}.safetensors", weights)
         scores = on_test[name]
-        content[f"{name}_val_accuracy"] = on_val[epoch]
-        content[f"{name}_test_accuracy"] = None if scores is None else scores.accuracy
+        found = {key: value for key, value in lines[epoch].items() if key.startswith("val_")} | named("test", scores)
+        content |= {f"{name}_{key}": value for key, value in found.items()}
     if job.save_epochs:
         per_epoch, first = job.trainer.duration.steps_per_epoch, fit.history[0]["epoch"]
         whole = {line["epoch"] for line in fit.history if line["step"] == line["epoch"] * per_epoch}

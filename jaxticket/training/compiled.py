@@ -73,7 +73,7 @@ class Compiled:
         return self._once(("steps", layout, rule), make)
 
     def evaluate(self, layout: Layout) -> Any:
-        """(params, model_state, split, first, last, sums) -> sums."""
+        """(params, model_state, split, first, last, tally) -> tally."""
 
         def make() -> Any:
             evaluation = make_evaluation(self._evaluated(layout), self._batches_on(layout))

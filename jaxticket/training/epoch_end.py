@@ -10,6 +10,7 @@ import numpy as np
 from jaxticket.parallel.layouts import Layout
 from jaxticket.training.feedback import learning_rate_factor
 from jaxticket.training.saver import RunInfo
+from jaxticket.training.scores import named
 from jaxticket.training.state import Sums, TrainState, Weights
 from jaxticket.training.trainer import Trainer
 
@@ -51,9 +52,9 @@ def end_of_epoch(
                 "epoch": epoch,
                 "step": step,
                 "train_loss": float(total.loss) / int(total.count),
+                **({} if total.objective is None else {"train_objective": float(total.objective) / int(total.count)}),
                 "train_accuracy": int(total.correct) / int(total.count),
-                "val_loss": None if score is None else score.loss,
-                "val_accuracy": None if score is None else score.accuracy,
+                **named("val", score),
                 "learning_rate": rate * learning_rate_factor(trainer.options, info.history),
                 "seconds": round(info.seconds, 3),
             }

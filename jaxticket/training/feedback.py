@@ -20,8 +20,9 @@ def learning_rate_factor(options: TrainOptions, history: Sequence[Mapping[str, A
     """What the learning rate is multiplied with from now on, beyond its schedule."""
     if options.schedule != "plateau":
         return 1.0
-    return plateau_factor(options, _losses(history, "val_loss") or _losses(history, "train_loss"))
+    names = ("val_loss", "train_objective", "train_loss")
+    return plateau_factor(options, next(filter(None, (_losses(history, name) for name in names)), []))
 
 
 def _losses(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    return [record[name] for record in history if record[name] is not None]
+    return [record[name] for record in history if record.get(name) is not None]

@@ -113,7 +113,7 @@ def fit_side_by_side(
     duration, labels = trainer.duration, [start.label for start in starts]
     begin = [trainer.begin(s.weights, s.mask, s.keys.augment, start_step, mask_update, watch) for s in starts]
     state = layout.join(begin)
-    sums = trainer.zero_sums(len(starts), layout)
+    sums = trainer.zero_sums(len(starts), layout, mask_update)
     order_key = layout.join([start.keys.order for start in starts])
     saver, aid_end = Saver(folder, progress.note), trainer.aid_end
     if aid_end is not None and saver.saved_step() >= aid_end:
@@ -175,7 +175,7 @@ def fit_side_by_side(
             if epoch + 1 in save_epochs and step == (epoch + 1) * duration.steps_per_epoch:
                 _give_saves(starts, infos, epoch + 1, trainer.copy(state), best, layout)
             state = with_factors(trainer, state, infos, layout)
-            sums = trainer.zero_sums(len(starts), layout)
+            sums = trainer.zero_sums(len(starts), layout, mask_update)
             if state.aid is None or aid_end is None:  # losses of a network that still leans on its aid say nothing
                 over = over or any(is_spent(trainer.options, info.history) for info in infos)
             if step < duration.total_steps and not over:

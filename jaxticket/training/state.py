@@ -56,19 +56,29 @@ class TrainState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Sums:
-    """Running totals over examples; `bad_step` is the first step whose loss was not finite, else -1."""
+    """Running totals over the examples of an epoch.
+
+    Attributes:
+        loss: float32 scalar, of the cross entropies of the labels as they are.
+        correct: int32 scalar.
+        count: int32 scalar.
+        bad_step: int32 scalar, the first step whose loss was not finite, else -1.
+        objective: float32 scalar, of the losses that were trained on; None where these are the cross entropies.
+    """
 
     loss: jax.Array
     correct: jax.Array
     count: jax.Array
     bad_step: jax.Array
+    objective: jax.Array | None = None
 
     @classmethod
-    def zero(cls) -> "Sums":
-        """Totals over no examples."""
+    def zero(cls, *, objective: bool = False) -> "Sums":
+        """Totals over no examples; with `objective`, what is trained on is summed apart."""
         return cls(
             loss=jnp.zeros((), jnp.float32),
             correct=jnp.zeros((), jnp.int32),
             count=jnp.zeros((), jnp.int32),
             bad_step=jnp.full((), -1, jnp.int32),
+            objective=jnp.zeros((), jnp.float32) if objective else None,
         )

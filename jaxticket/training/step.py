@@ -17,6 +17,7 @@ from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.scores import Tally
 from jaxticket.training.state import AidState, Sums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
@@ -52,7 +53,7 @@ def make_step(
         value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
         value = with_fast_kernel_gradients(value) if on_one_cpu else value
         (loss, aux), (grads, own_grads) = value(state.params, own, state, data)
-        labels, logits, model_state, own_state = aux
+        labels, logits, plain, model_state, own_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
         # themselves, which makes one pass over the mask enough.
         grads = apply_mask(_with_scale_penalty(grads, state.params, options.bn_l1), state.mask)
@@ -71,10 +72,11 @@ def make_step(
             state = dataclasses.replace(state, aid=AidState(stepped(own, own_updates), own_state, own_opt))
         correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
         sums = Sums(
-            loss=sums.loss + loss * batches.batch_size,
+            loss=sums.loss + plain * batches.batch_size,
             correct=sums.correct + correct,
             count=sums.count + batches.batch_size,
             bad_step=jnp.where(finite | (sums.bad_step >= 0), sums.bad_step, state.step),
+            objective=None if sums.objective is None else sums.objective + loss * batches.batch_size,
         )
         state = dataclasses.replace(
             state, step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state
@@ -96,13 +98,14 @@ def _with_scale_penalty(grads: Any, params: Any, strength: float) -> Any:
 
 def _make_loss(
     apply: ApplyFn, batches: Batches, options: TrainOptions, rule: MaskUpdate | None, aid: Aid | None
-) -> Callable[[Any, Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[jax.Array, jax.Array, Any, Any]]]:
-    """(params, the aid's own, state, data) -> mean loss of the next batch, with its labels, logits and model states."""
+) -> Callable[[Any, Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[Any, ...]]]:
+    """(params, the aid's own, state, data) -> what is trained on: the mean loss of the next batch, with its penalty.
+
+    Beside it labels, logits, the mean cross entropy of the labels as they are, and the model states.
+    """
     smoothing = smoothing_of(options, batches.steps_per_epoch)
 
-    def loss_of(
-        params: Any, own: Any, state: TrainState, data: Epoch | Batch
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any, Any]]:
+    def loss_of(params: Any, own: Any, state: TrainState, data: Epoch | Batch) -> tuple[jax.Array, tuple[Any, ...]]:
         raw, labels = data.take(state.step, batches)
         images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
         if state.aid is None or aid is None:
@@ -111,10 +114,12 @@ def _make_loss(
             weights = Weights(own, state.aid.model_state)
             aided = aid.apply(weights, params, state.model_state, images, state.step, train=True)
             logits, model_state, own_state = aided
-        loss = mixed_cross_entropy(logits, targets, smoothing(state.step), options.smoothing).mean()
+        loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.smoothing).mean()
+        if options.label_smoothing or targets.others is not None:
+            plain = cross_entropy(logits, labels).mean()
         if rule is not None and rule.penalises:
             loss += rule.penalty(params, state.mask, state.memory)
-        return loss, (labels, logits, model_state, own_state)
+        return loss, (labels, logits, plain, model_state, own_state)
 
     return loss_of
 
@@ -169,32 +174,25 @@ def repeat(step: Step) -> Callable[[TrainState, Sums, Epoch, jax.Array], tuple[T
 
 def make_evaluation(
     apply: ApplyFn, batches: Batches
-) -> Callable[[Any, Any, DeviceSplit, jax.Array, jax.Array, Sums], Sums]:
-    """Sums of loss and correct answers over batches `first` to `last` (exclusive) of a padded split.
+) -> Callable[[Any, Any, DeviceSplit, jax.Array, jax.Array, Tally], Tally]:
+    """What is counted over batches `first` to `last` (exclusive) of a padded split.
 
     Returns:
-        (params, model_state, split, first, last, sums so far) -> sums; padding has weight 0 and counts nowhere.
+        (params, model_state, split, first, last, tally so far) -> tally; padding has weight 0 and counts nowhere.
     """
 
     def evaluate(
-        params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, sums: Sums
-    ) -> Sums:
-        def body(index: jax.Array, sums: Sums) -> Sums:
+        params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, tally: Tally
+    ) -> Tally:
+        def body(index: jax.Array, tally: Tally) -> Tally:
             images, labels, weights = batches.spread(
                 tuple(
                     jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
                 )
             )
             logits, _ = apply(params, model_state, batches.for_evaluation(images), train=False)
-            losses = cross_entropy(logits, labels)
-            right = (logits.argmax(-1) == labels) & (weights > 0)
-            return dataclasses.replace(
-                sums,
-                loss=sums.loss + (losses * weights).sum(),
-                correct=sums.correct + right.sum(dtype=jnp.int32),
-                count=sums.count + (weights > 0).sum(dtype=jnp.int32),
-            )
+            return tally.add(logits, labels, weights)
 
-        return jax.lax.fori_loop(first, last, body, sums)
+        return jax.lax.fori_loop(first, last, body, tally)
 
     return evaluate

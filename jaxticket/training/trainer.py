@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
+from jaxticket.training.scores import Scores, Tally
 from jaxticket.training.state import AidState, Sums, TrainState, Weights
 from jaxticket.training.step import ApplyFn
 from jaxticket.training.watches import Watch
@@ -57,14 +58,6 @@ class Duration:
     def epochs(self) -> int:
         """Epochs, the last one counted even where it is cut short."""
         return math.ceil(self.total_steps / self.steps_per_epoch)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """Mean cross entropy in nats and accuracy in [0, 1] over a whole split."""
-
-    loss: float
-    accuracy: float
 
 
 class Trainer:
@@ -105,7 +98,7 @@ class Trainer:
         )
         self._dataset = dataset
         self._splits: dict[tuple[str, Layout], DeviceSplit] = {}
-        self._zero_sums: dict[tuple[int, Layout], Sums] = {}
+        self._zeros: dict[tuple[Any, ...], Any] = {}
         self._optimizer = make_optimizer(options)
         self.learning_rate = learning_rate(
             options,
@@ -184,11 +177,11 @@ class Trainer:
         """Function name -> how often it was compiled, `train_step` and `evaluate`."""
         return self._compiled.counts
 
-    def zero_sums(self, count: int, layout: Layout) -> Sums:
-        """Totals over no examples, for `count` replicates; not donated, so made once."""
-        if (count, layout) not in self._zero_sums:
-            self._zero_sums[count, layout] = layout.join([Sums.zero()] * count)
-        return self._zero_sums[count, layout]
+    def zero_sums(self, count: int, layout: Layout, rule: MaskUpdate | None = None) -> Sums:
+        """Totals over no examples, for `count` replicates whose masks `rule` changes; not donated, so made once."""
+        smooths = self.options.label_smoothing or self.batches.augment.mixup
+        objective = bool(smooths) or (rule is not None and rule.penalises)
+        return self._zero((count, layout, objective), lambda: layout.join([Sums.zero(objective=objective)] * count))
 
     @property
     def streams(self) -> bool:
@@ -270,7 +263,7 @@ class Trainer:
         return 1 if self.streams or self._unrolled(params, layout) else _STEPS_PER_DISPATCH
 
     def evaluate(self, weights: Weights, split: str) -> Scores | None:
-        """Loss and accuracy over a whole split, `train`, `val` or `test`; None where it holds nothing."""
+        """The scores over a whole split, `train`, `val` or `test`; None where it holds nothing."""
         return self.evaluate_each(weights, split, 1, ALONE)[0]
 
     def evaluate_each(self, weights: Weights, split: str, count: int, layout: Layout) -> list[Scores | None]:
@@ -278,21 +271,21 @@ class Trainer:
         held = getattr(self._dataset, split)
         if not held.size:
             return [None] * count
-        sums = self.zero_sums(count, layout)
+        classes = self._dataset.num_classes
+        tally = self._zero((count, layout), lambda: layout.join([Tally.zero(classes)] * count))
         evaluate = self._compiled.evaluate(layout)
         if isinstance(held, Stream):
             for part in held.in_order(self.batches.batch_size, process=layout.place):
                 batch = layout.assemble(_filled_up(part, self.batches.batch_size // layout.place[1]))
-                sums = evaluate(*weights, batch, jnp.int32(0), jnp.int32(1), sums)
+                tally = evaluate(*weights, batch, jnp.int32(0), jnp.int32(1), tally)
         else:
             data = self.split(split, layout)
             batches = data.labels.shape[-1] // self.batches.batch_size
             chunk = 1 if self._unrolled(weights.params, layout) else batches
             for first in range(0, batches, chunk):
                 bounds = jnp.asarray(first, jnp.int32), jnp.asarray(first + chunk, jnp.int32)
-                sums = evaluate(*weights, data, *bounds, sums)
-        totals = layout.fetch(sums)
-        return [Scores(float(one.loss) / int(one.count), int(one.correct) / int(one.count)) for one in totals]
+                tally = evaluate(*weights, data, *bounds, tally)
+        return [one.scores() for one in layout.fetch(tally)]
 
     def better_of(self, best: Weights, state: TrainState, better: Sequence[bool], layout: Layout) -> Weights:
         """Copies of the weights of `state` for those replicates where they are `better`, else of `best`."""
@@ -312,6 +305,11 @@ class Trainer:
     def copy(self, state: TrainState) -> Weights:
         """The weights of `state` in memory of their own, safe from donation."""
         return Weights(*self._compiled.copy(tuple(self.weights(state))))
+
+    def _zero(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._zeros:
+            self._zeros[key] = make()
+        return self._zeros[key]
 
     def _begin_aid(self, start: Weights, carried: Weights | None, key: jax.Array, step: int) -> AidState | None:
         """The aid of a run that begins at `step`; one that stays goes on from what the weights carry."""

@@ -6,8 +6,11 @@ import pytest
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TrainingError
+from jaxticket.data.options import AugmentOptions
+from jaxticket.training.feedback import learning_rate_factor
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit
+from jaxticket.training.mask_updates import Admm
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.state import Sums, Weights
@@ -198,7 +201,34 @@ def test_duration_counts_whole_batches_and_refuses_a_batch_too_large():
         Duration.of(OPTIONS, 12)
 
 
-def test_smoothed_loss_is_reported_and_trained(dataset, network, start, mask, keys):
-    smooth = fit(Trainer(network, dataset, dataclasses.replace(OPTIONS, label_smoothing=0.2)), start, mask, keys)
-    plain = fit(Trainer(network, dataset, OPTIONS), start, mask, keys)
-    assert smooth.history[0]["train_loss"] != plain.history[0]["train_loss"]
+@pytest.mark.parametrize(
+    ("changes", "augment", "rule"),
+    [
+        pytest.param({"label_smoothing": 0.2}, {}, None, id="smoothing"),
+        pytest.param({"label_smoothing": 0.2, "smoothing_schedule": "linear"}, {}, None, id="smoothing that falls"),
+        pytest.param({}, {}, Admm(2, 0.5, 0.5), id="penalty"),
+        pytest.param({}, {"mixup": 0.5}, None, id="mixup"),
+    ],
+)
+def test_loss_is_the_cross_entropy_whatever_is_trained_on(dataset, network, start, mask, keys, changes, augment, rule):
+    """Of one step, which all make from the same weights, and of many, which the objective drives elsewhere."""
+    one = TrainOptions(steps=1, batch_size=70, lr=0.05)
+    many = dataclasses.replace(one, steps=6)
+    plain = [fit(Trainer(network, dataset, options), start, mask, keys) for options in (one, many)]
+    objectives = [dataclasses.replace(options, **changes) for options in (one, many)]
+    trainers = [Trainer(network, dataset, options, AugmentOptions(**augment)) for options in objectives]
+    found = [fit(trainer, start, mask, keys, mask_update=rule) for trainer in trainers]
+    for fits, expected in zip(found, plain, strict=True):
+        assert "train_objective" not in expected.history[0]
+        assert fits.history[-1]["train_objective"] != fits.history[-1]["train_loss"] or rule
+    if not augment:
+        assert found[0].history[0]["train_loss"] == pytest.approx(plain[0].history[0]["train_loss"], rel=1e-6)
+    assert bits(found[1].last) != bits(plain[1].last)
+    assert found[1].history[-1]["train_objective"] != found[1].history[-1]["train_loss"]
+
+
+def test_plateau_goes_by_what_is_trained_on(trainer):
+    falling = [{"train_loss": 1.0, "train_objective": loss, "val_loss": None} for loss in (3.0, 2.0, 1.0)]
+    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_evaluations=0)
+    assert learning_rate_factor(options, falling) == 1
+    assert learning_rate_factor(options, [{**line, "train_objective": 3.0} for line in falling]) < 1
