@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxticket import analysis
 from jaxticket.experiments.sanity_options import TICKETS, SanityExperiment, VerdictOptions
+from jaxticket.experiments.sanity_settled import deciding, margins_of, p_of, settled
 
 # learning rate -> seed -> test accuracy
 _Accuracies = dict[float, dict[int, float]]
@@ -16,8 +17,9 @@ def decide(rows: Iterable[Mapping[str, Any]], options: SanityExperiment) -> dict
     """The verdict over every ticket and sparsity of a study, JSON-ready.
 
     Returns:
-        `kind`, the best of what was decided (`undecided` where nothing was); `missing`, what would have to be known;
-        `conditions`, their words; the options; and `cells`, one for each ticket and level.
+        `kind`, the best of what was decided by means (`undecided` where nothing was); `settled`, whether the intervals
+        of what it rests on bear it after correction for the `cells_tried` (Holm); `missing`, what would have to be
+        known; `conditions`, their words; the options; and `cells`, one for each ticket and level.
     """
     rows = list(rows)
     how = options.verdict
@@ -28,8 +30,10 @@ def decide(rows: Iterable[Mapping[str, Any]], options: SanityExperiment) -> dict
     missing = sorted({what for cell in cells for what in cell["missing"]})
     if not cells:
         missing = [f"a ticket; config.settings must have one of {', '.join(TICKETS)}"]
+    kind = next((kind for kind in ("jackpot", "secondary", "undecided", "none") if kind in kinds), "undecided")
     return {
-        "kind": next((kind for kind in ("jackpot", "secondary", "undecided", "none") if kind in kinds), "undecided"),
+        "kind": kind,
+        **settled(cells, kind, how.confidence),
         "missing": missing,
         "conditions": {str(number): words for number, words in analysis.CONDITIONS.items()},
         "options": dataclasses.asdict(how),
@@ -56,12 +60,15 @@ def _cell(rows: list[Mapping[str, Any]], ticket: str, level: int, how: VerdictOp
         single_lr=how.single_lr,
         seeds=min(seeds, default=0),
     )
+    margins = margins_of(of_ticket, others, how)
     return {
         "ticket": ticket,
         "level": level,
         "sparsity": sparsity[0] if sparsity else None,
         "seeds": min(seeds, default=0),
         "kind": found.kind,
+        "p": p_of(found.kind, margins, trivial=found.conditions[1] is False, single_lr=how.single_lr),
+        "deciding": deciding(margins),
         "conditions": {str(number): held for number, held in found.conditions.items()},
         "margins": {str(number): margin for number, margin in found.margins.items()},
         "by_lr": [

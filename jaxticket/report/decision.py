@@ -38,6 +38,27 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True)
+class Margin:
+    """By how much a cell exceeds what a condition asks for, seed by seed, at the learning rate that decides it.
+
+    Attributes:
+        lr: of the ticket.
+        mean: of the margins, in accuracy; the control is the one of the best rate.
+        low: end of the interval of this margin taken alone; None for a single seed.
+        high: likewise.
+        n: number of seeds.
+        p: two-sided, of a margin of zero; None for a single seed.
+    """
+
+    lr: float | None
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    p: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
     """What was decided of one ticket at one sparsity.
 
@@ -52,6 +73,10 @@ class Cell:
         by_lr: learning rate -> number -> margin at that rate.
         missing: what would have to be known.
         differences: from its controls, seed by seed.
+        deciding: number of a condition -> the margin that decides it.
+        p: of what the means say, corrected for the learning rates; None where that is not known.
+        p_holm: the same, corrected for all cells of the study.
+        settled: whether the intervals bear what the means say, after that correction.
     """
 
     ticket: str
@@ -64,6 +89,10 @@ class Cell:
     by_lr: Mapping[float, Mapping[int, float | None]]
     missing: tuple[str, ...]
     differences: tuple[Difference, ...]
+    deciding: Mapping[int, Margin] = dataclasses.field(default_factory=dict)
+    p: float | None = None
+    p_holm: float | None = None
+    settled: bool = False
 
     @property
     def name(self) -> str:
@@ -83,6 +112,7 @@ class Decision:
         options: what counts as equal and as better.
         missing: what would have to be known for a decision.
         cells: one for each ticket and level.
+        settled: whether the intervals bear the verdict after correction for the number of cells.
     """
 
     kind: str
@@ -90,13 +120,14 @@ class Decision:
     options: Mapping[str, Any]
     missing: tuple[str, ...]
     cells: tuple[Cell, ...]
+    settled: bool = False
 
     @property
     def best(self) -> Cell | None:
-        """The cell that made the verdict: the sparsest prize, else what meets most conditions."""
+        """The cell that made the verdict: the sparsest prize, settled ones first, else what meets most conditions."""
         cells = [cell for cell in self.cells if cell.kind == self.kind]
         if self.kind in ("jackpot", "secondary"):
-            return max(cells, key=lambda cell: cell.sparsity or 0.0, default=None)
+            return max(cells, key=lambda cell: (cell.settled, cell.sparsity or 0.0), default=None)
         return max(
             cells, key=lambda cell: (sum(map(bool, cell.conditions.values())), cell.sparsity or 0.0), default=None
         )
@@ -118,6 +149,7 @@ def read_decision(summary: Mapping[str, Any]) -> Decision | None:
             options=found.get("options", {}),
             missing=tuple(found.get("missing", ())),
             cells=tuple(_cell(cell) for cell in found.get("cells", ())),
+            settled=bool(found.get("settled")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise JaxticketError(
@@ -149,6 +181,10 @@ def _cell(value: Mapping[str, Any]) -> Cell:
         by_lr={float(entry["lr"]): _numbers(entry.get("margins", {})) for entry in value.get("by_lr", ())},
         missing=tuple(value.get("missing", ())),
         differences=tuple(_difference(entry) for entry in value.get("differences", ())),
+        deciding={int(entry["condition"]): _margin(entry) for entry in value.get("deciding", ())},
+        p=number(value.get("p")),
+        p_holm=number(value.get("p_holm")),
+        settled=bool(value.get("settled")),
     )
 
 
@@ -157,6 +193,11 @@ def _difference(value: Mapping[str, Any]) -> Difference:
     return Difference(
         against=str(value["against"]), n=int(value["n"]), reading=str(value.get("reading") or "undecided"), **values
     )
+
+
+def _margin(value: Mapping[str, Any]) -> Margin:
+    values = {name: number(value.get(name)) for name in ("lr", "mean", "low", "high", "p")}
+    return Margin(n=int(value["n"]), **values)
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[int, float | None]:

@@ -95,14 +95,17 @@ def _decided(study: Study) -> dict[str, list[Sequence[Any]]]:
     found = read_decision(study.summary)
     cells = found.cells if found else ()
     numbered = [f"{what}_{i}" for what in ("condition", "margin") for i in _CONDITIONS]
-    verdict: list[Sequence[Any]] = [("ticket", "level", "sparsity", "seeds", "verdict", *numbered, "missing")]
+    sure = ("p", "p_holm", "settled")
+    verdict: list[Sequence[Any]] = [("ticket", "level", "sparsity", "seeds", "verdict", *numbered, "missing", *sure)]
     by_lr: list[Sequence[Any]] = [("ticket", "level", "sparsity", "lr", *(f"margin_{i}" for i in _BY_RATE))]
     fields = ("against", "lr", "mean", "low", "high", "n", "threshold", "reading")
     differences: list[Sequence[Any]] = [("ticket", "level", "sparsity", *fields)]
     for cell in cells:
         key = (cell.ticket, cell.level, cell.sparsity)
         numbers = [*map(cell.conditions.get, _CONDITIONS), *map(cell.margins.get, _CONDITIONS)]
-        verdict.append((*key, cell.seeds, cell.kind, *numbers, "; ".join(cell.missing)))
+        verdict.append(
+            (*key, cell.seeds, cell.kind, *numbers, "; ".join(cell.missing), cell.p, cell.p_holm, cell.settled)
+        )
         by_lr += [(*key, lr, *map(margins.get, _BY_RATE)) for lr, margins in cell.by_lr.items()]
         differences += [(*key, *(getattr(one, name) for name in fields)) for one in cell.differences]
     return {"verdict": verdict, "verdict_by_lr": by_lr, "differences": differences}

@@ -11,29 +11,54 @@ FEW = 3
 
 
 def found(decision: Decision) -> str:
-    """What was found and why, in one or two sentences."""
+    """What was found and why, and whether more than the means says so, in a few sentences."""
     best = decision.best
     if decision.kind == "undecided" or best is None:
         return "Undecided: a winning ticket can neither be declared nor ruled out."
     if decision.kind == "jackpot":
         return (
-            f"A jackpot: {best.name} is about as good as the dense network at its best, and clearly above other "
-            "initial weights and a small dense network. All five conditions hold."
+            f"A jackpot{_by_means(decision, best)}: {best.name} is about as good as the dense network at its best, and "
+            "clearly above other initial weights and a small dense network. All five conditions hold"
+            f"{_settled(decision, best)}."
         )
     if decision.kind == "secondary":
         short = best.margins.get(5)
         why = "only at other learning rates" if short is None or short >= 0 else f"it is {-short:.4f} short of that"
         return (
-            f"A secondary prize, not a jackpot: {best.name} is about as good as the dense network at the same learning "
-            "rate, and clearly above other initial weights and a small dense network (conditions 1 to 4). It is not "
-            f"about as good as the dense network at its best (condition 5): {why}."
+            f"A secondary prize{_by_means(decision, best)}, not a jackpot: {best.name} is about as good as the dense "
+            "network at the same learning rate, and clearly above other initial weights and a small dense network "
+            f"(conditions 1 to 4){_settled(decision, best)}. It is not about as good as the dense network at its best "
+            f"(condition 5): {why}."
         )
     failed = [number for number in (1, 2, 3, 4) if best.conditions.get(number) is False]
-    said = "No winning ticket: none meets conditions 1 to 4. "
+    sure = "settled by the intervals" if decision.settled else f"by means, not settled: {_tried(decision, best)}"
+    said = f"No winning ticket: none meets conditions 1 to 4 ({sure}). "
     if not failed:
         return said + f"{best.name} meets each of them, but not at one and the same learning rate."
     reasons = [f"condition {number} ({decision.words.get(number, '')})" for number in failed]
     return said + f"The nearest, {best.name}, fails {text.listing(reasons)}."
+
+
+def title(decision: Decision) -> str:
+    """The verdict in a word or two: `jackpot by means, not settled`."""
+    sure = decision.settled or decision.kind == "undecided"
+    return KINDS[decision.kind] + ("" if sure else " by means, not settled")
+
+
+def _by_means(decision: Decision, best: Cell) -> str:
+    return "" if decision.settled else f" by means, not settled ({_tried(decision, best)})"
+
+
+def _settled(decision: Decision, best: Cell) -> str:
+    """How sure a prize is that is settled; empty for others."""
+    if not decision.settled:
+        return ""
+    p = f"p = {text.p_value(best.p_holm)}, " if best.p_holm is not None else ""
+    return f", after correction for the {text.count(len(decision.cells), 'cell')} tried ({p}n = {best.seeds})"
+
+
+def _tried(decision: Decision, best: Cell) -> str:
+    return f"n = {best.seeds}, {text.count(len(decision.cells), 'cell')} tried"
 
 
 def lacking(decision: Decision) -> str:
@@ -61,7 +86,8 @@ def backing(cell: Cell) -> str:
     few = f" With {seeds} seeds that is little to go by." if seeds < FEW else ""
     return (
         f"Its means are over {text.count(seeds, 'seed')}; of its {text.count(len(known), 'difference')} from controls, "
-        f"{settled or 'none'} {'is' if settled < 2 else 'are'} settled by the intervals.{few}"
+        f"{settled or 'none'} {'has' if settled < 2 else 'have'} the whole interval on one side of the threshold, each "
+        f"taken alone.{few}"
     )
 
 
@@ -86,7 +112,7 @@ def certainty(differences: Sequence[Difference]) -> list[str]:
             "settles nothing."
         )
     if len(readings) > 1:
-        said.append("The intervals are not corrected for their number: of many, some miss the truth by chance.")
+        said.append("These intervals are not corrected for their number: of many, some miss the truth by chance.")
     return said
 
 

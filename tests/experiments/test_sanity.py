@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxticket import analysis
 from jaxticket.core import masks, paths
@@ -238,6 +239,67 @@ def test_a_decision_and_the_statistics_beside_it():
     assert against["dense", 0.1]["reading"] == "below"
     jackpot = decide(rows_of({**ACCURACIES, ("lt_imp", 0.1): 0.928}), DECIDING)
     assert jackpot["kind"] == "jackpot"
+
+
+# Seed by seed, what the margins of an otherwise clear jackpot vary by.
+JACKPOT = {**ACCURACIES, ("lt_imp", 0.1): 0.935}
+QUIET, LOUD = (0.001, -0.001, 0.0002), (0.03, -0.03, 0.005)
+
+
+def noisy_rows(noise, levels=(4,), accuracies=JACKPOT):
+    shifts = {"lt_imp": 1.0, "rr_imp": 0.2, "sdt": -0.3, "dense": 0.1}
+    return [
+        {
+            **row,
+            "level": level if row["level"] else 0,
+            "test_accuracy": row["test_accuracy"] + noise[row["seed"]] * shifts[row["branch"]],
+        }
+        for level in levels
+        for row in rows_of(accuracies)
+        if row["level"] or level == levels[0]
+    ]
+
+
+def test_a_verdict_is_settled_only_if_every_margin_is():
+    quiet, loud = (decide(noisy_rows(noise), DECIDING) for noise in (QUIET, LOUD))
+    assert quiet["kind"] == loud["kind"] == "jackpot"
+    assert (quiet["settled"], loud["settled"]) == (True, False)
+    (cell,) = quiet["cells"]
+    # Independently: the deciding rate is 0.1, one of the ticket's two; its weakest margin decides.
+    by_branch = {
+        branch: [row["test_accuracy"] for row in noisy_rows(QUIET) if (row["branch"], row["lr"]) == (branch, 0.1)]
+        for branch in ("lt_imp", "rr_imp", "sdt", "dense")
+    }
+    ticket = np.array(by_branch["lt_imp"])
+    margins = [
+        ticket - by_branch["sdt"] - 0.005,
+        ticket - by_branch["rr_imp"] - 0.005,
+        ticket - by_branch["dense"] + 0.005,
+    ]
+    assert cell["p"] == pytest.approx(2 * max(stats.ttest_1samp(margin, 0.0).pvalue for margin in margins))
+    assert {one["condition"]: one["lr"] for one in cell["deciding"]} == {2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}
+    for one, margin in zip(cell["deciding"], [*margins, margins[-1]], strict=True):
+        assert one["mean"] == pytest.approx(margin.mean())
+        assert one["p"] == pytest.approx(stats.ttest_1samp(margin, 0.0).pvalue)
+
+
+def test_more_cells_ask_for_more():
+    levels = tuple(range(4, 24))
+    one = decide(noisy_rows(QUIET), DECIDING)
+    many = decide(noisy_rows(QUIET, levels), dataclasses.replace(DECIDING, levels=levels))
+    assert many["cells_tried"] == 20
+    assert many["cells"][0]["p"] == one["cells"][0]["p"]
+    assert many["cells"][0]["p_holm"] == pytest.approx(20 * one["cells"][0]["p"])
+    assert (one["settled"], many["settled"], many["kind"]) == (True, False, "jackpot")
+
+
+def test_that_there_is_no_ticket_is_settled_by_a_condition_that_fails_everywhere():
+    below = {**ACCURACIES, ("lt_imp", 0.01): 0.70, ("lt_imp", 0.1): 0.71}
+    assert decide(noisy_rows(QUIET, accuracies=below), DECIDING)["settled"] is True
+    nearly = {**ACCURACIES, ("lt_imp", 0.01): 0.80, ("lt_imp", 0.1): 0.862}
+    found = decide(noisy_rows(LOUD, accuracies=nearly), DECIDING)
+    assert (found["kind"], found["settled"]) == ("none", False)
+    assert decide(rows_of(seeds=(0,)), DECIDING)["settled"] is False
 
 
 def test_nothing_is_decided_by_one_seed_or_without_a_control_and_it_is_said_why():

@@ -4,7 +4,7 @@ import pytest
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.decision import Difference, holds, read_decision
-from jaxticket.report.wording import backing, certainty, counts, found, lacking, reading
+from jaxticket.report.wording import backing, certainty, counts, found, lacking, reading, title
 
 DENSE = {0.01: 0.90, 0.1: 0.92}
 RR = {0.01: 0.88, 0.1: 0.89}
@@ -25,12 +25,15 @@ def decide(made, ticket, *, without=(), **changes):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("jackpot", "A jackpot: lt_imp at 83.2% sparsity (level 8) is about as good as the dense network at its best"),
+        (
+            "jackpot",
+            "not settled (n = 3, 1 cell tried): lt_imp at 83.2% sparsity (level 8) is about as good as",
+        ),
         (
             "secondary",
             "not about as good as the dense network at its best (condition 5): it is 0.0100 short of that.",
         ),
-        ("none", "No winning ticket: none meets conditions 1 to 4. The nearest, lt_imp at 83.2% sparsity (level 8)"),
+        ("none", "The nearest, lt_imp at 83.2% sparsity (level 8)"),
     ],
 )
 def test_every_verdict_has_its_words(made, kind, words):
@@ -38,6 +41,25 @@ def test_every_verdict_has_its_words(made, kind, words):
     assert decision.kind == kind
     assert words in found(decision)
     assert lacking(decision) == ""
+
+
+def test_a_settled_verdict_says_for_how_many_cells_and_another_that_it_is_one_of_means(made):
+    summary = made.sanity({"dense": DENSE, "lt_imp": TICKETS["jackpot"], "rr_imp": RR, "sdt": SDT}, levels=(8, 11))
+    by_means = read_decision(summary)
+    assert title(by_means) == "jackpot by means, not settled"
+    assert found(by_means).startswith(
+        "A jackpot by means, not settled (n = 3, 2 cells tried): lt_imp at 91.4% sparsity"
+    )
+    summary["verdict"]["settled"] = True
+    summary["verdict"]["cells"][0] |= {"settled": True, "p_holm": 0.012}
+    settled = read_decision(summary)
+    assert title(settled) == "jackpot"
+    assert found(settled).startswith("A jackpot: lt_imp at 83.2% sparsity (level 8)")  # not the sparsest, but settled
+    assert found(settled).endswith("hold, after correction for the 2 cells tried (p = 0.012, n = 3).")
+    none = decide(made, TICKETS["none"])
+    assert found(none).startswith(
+        "No winning ticket: none meets conditions 1 to 4 (by means, not settled: n = 3, 1 cell"
+    )
 
 
 def test_no_ticket_names_the_condition_that_failed(made):
