@@ -72,10 +72,14 @@ def test_the_verdict_is_the_headline_of_a_study_that_has_one(study, sections):
     assert headline(study) is None
     said = words(sections["verdict"])
     assert said.startswith(
-        "Verdict secondary prize by means, not settled of 2 tickets: 2 secondary Decided by lt_imp level 8, 83.2% sparsity, n = 3"
+        "Verdict secondary prize by means, not settled of 2 tickets: 2 secondary Decided by lt_imp level 8, 83.2% "
+        "sparsity, n = 3"
     )
     assert "Best dense test accuracy 0.9200 ± 0.0005, n = 3, lr 0.1" in said
-    assert "A secondary prize, not a jackpot: lt_imp at 83.2% sparsity (level 8) is about as good" in said
+    assert (
+        "A secondary prize by means, not settled (n = 3, 2 cells tried), not a jackpot: lt_imp at 83.2% sparsity"
+        in said
+    )
     assert "About as good is at most 0.005 below, clearly above more than 0.005 above." in said
     minus = "\N{MINUS SIGN}"
     assert f"5 \N{MULTIPLICATION X} fails {minus}0.0100 at some learning rate" in said
