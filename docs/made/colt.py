@@ -106,8 +106,8 @@ def digits_findings() -> str:
     return paragraph(
         f"At these rates COLT needs {span([100 * share for share in saved(rows)], '{:.0f}')} % fewer rounds, and a",
         "round of its two halves has as many steps as one of LTH. Training the tickets on all classes comes on top,",
-        "and only the last one need be. How much of that is the rate and how much the method is the question of the",
-        f"next table. COLT − LTH is {span_of([found.of[key] for key in lth(found)])} points.",
+        "and only the last one need be. How much of that is the rate and how much the method, LTH at COLT's own",
+        f"rate tells. COLT − LTH is {span_of([found.of[key] for key in lth(found)])} points.",
         f"{found.sentence(lth(found))} The halves agree on {span(parts, '{:.2f}')} of what they remove (mean",
         f"{mean(parts):.2f}, 0.15 would be chance, and at two thirds COLT would be no faster); what is kept differs",
         f"from `1 - p (2 - q)` by at most {off:.4f}.",

@@ -112,6 +112,11 @@ def answer() -> tuple[str, str]:
     return words, FOUND.word(*(("eb_rewind", ratio, "late") for ratio in RATIOS))
 
 
+def cost() -> str:
+    """What rewound early birds cost against one dense training."""
+    return " and ".join(f"{share('eb_rewind', r)} without {percent(r, 0)} % of the channels" for r in RATIOS)
+
+
 def texts() -> dict[str, str]:
     """The made texts of this study."""
-    return {"early-bird-table": rows_table(), "early-bird-findings": findings()}
+    return {"early-bird-cost": cost()} | {"early-bird-table": rows_table(), "early-bird-findings": findings()}

@@ -1,12 +1,14 @@
 """The sanity checks: does a ticket win by its initial weights?"""
 
 import functools
+from typing import Any
 
 from compared import Compared, compare
 from studies import Accuracies, accuracies, mean, study, values
 from texts import interval, listed, one_line, paragraph, percent, span_of, spread, table
 
-from jaxticket import analysis
+from jaxticket.experiments.sanity_findings import decide
+from jaxticket.experiments.sanity_options import SanityExperiment, VerdictOptions
 
 STUDIES = {
     "lenet300-fashion": "sanity-lenet300-fashion_mnist",
@@ -69,27 +71,11 @@ class Study:
         ]
         return f"{mean(found):.2f}"
 
-    def verdicts(self) -> dict[tuple[str, int], str]:
-        """(ticket, level) -> what the paper's five conditions say of the means."""
-        how = {name: self.options[name] for name in ("tolerance", "gap", "min_sparsity", "single_lr")}
-        found = {}
-        for setting in ("lt", "wr"):
-            for kind in KINDS:
-                for level in self.levels:
-                    means = {
-                        name: {
-                            lr: mean(self.of(branch, 0 if branch == "dense" else level, lr).values()) for lr in self.lrs
-                        }
-                        for name, branch in (
-                            ("dense", "dense"),
-                            ("lt", f"{setting}_{kind}"),
-                            ("rr", f"rr_{kind}"),
-                            ("small_dense", "sdt"),
-                        )
-                    }
-                    sparsity = mean(values(self.rows, "sparsity", branch=f"{setting}_{kind}", level=level))
-                    found[f"{setting}_{kind}", level] = analysis.verdict(**means, sparsity=sparsity, seeds=3, **how)
-        return {key: value.kind for key, value in found.items()}
+    @functools.cached_property
+    def verdict(self) -> dict[str, Any]:
+        """The verdict as the experiment gives it today, from the stored rows."""
+        options = SanityExperiment(levels=tuple(self.levels), verdict=VerdictOptions(**self.options))
+        return decide(self.rows, options)
 
 
 def rows_table(one: Study) -> str:
@@ -129,22 +115,17 @@ def settled(one: Study) -> str:
 
 
 def verdict(one: Study) -> str:
-    """The verdict by means, and whether its deciding difference is settled."""
-    found = one.verdicts()
-    prizes = {key: kind for key, kind in found.items() if kind in ("jackpot", "secondary")}
+    """The verdict by means, and whether the differences it rests on bear it."""
+    cells = one.verdict["cells"]
+    kind, prizes = one.verdict["kind"], [cell for cell in cells if cell["kind"] in ("jackpot", "secondary")]
     if not prizes:
-        return f"Verdict: no winning ticket in any of the {len(found)} cells."
-    kinds = {kind: [key for key, value in prizes.items() if value == kind] for kind in dict.fromkeys(prizes.values())}
-    words = [
-        f"*{kind}* in {len(cells)} of {len(found)} cells"
-        + (
-            ""
-            if len(cells) == len(found)
-            else f" ({listed([f'`{name}` at {one.removed(level)}' for name, level in cells])})"
-        )
-        for kind, cells in kinds.items()
-    ]
-    return f"Verdict by the means, as the paper's rule has it: {'; '.join(words)}."
+        words = f"Verdict: no winning ticket in any of the {len(cells)} cells"
+    else:
+        named = [f"`{cell['ticket']}` at {one.removed(cell['level'])}" for cell in prizes]
+        where = "" if len(prizes) == len(cells) else f" ({listed(named)})"
+        words = f"Verdict by the means, the paper's rule: *{kind}* in {len(prizes)} of {len(cells)} cells{where}"
+    sure = "settled" if one.verdict["settled"] else "not settled"
+    return f"{words}; after Holm's correction for the cells, {sure}."
 
 
 def answer() -> tuple[str, str]:
