@@ -8,12 +8,11 @@ from typing import NoReturn
 
 from jaxticket.core.errors import ConfigError, JaxticketError
 from jaxticket.data import registry
-from jaxticket.data.archives import find_archives, own_folder
+from jaxticket.data.availability import status
 from jaxticket.data.cache import cache_folder, has_cache
 from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.loading import data_folder
 from jaxticket.data.sources import size_text
-from jaxticket.data.tfds_folder import find_prepared
 
 _GAP = "  "
 
@@ -64,28 +63,6 @@ def table(specs: Sequence[DatasetSpec], folder: Path) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def status(spec: DatasetSpec, folder: Path) -> tuple[str, str]:
-    """What of a data set is on this machine, the quickest to read first, and where; of a missing one, where it belongs.
-
-    Returns:
-        `vendored`, `cached`, `prepared`, `archives found` or `missing`; and a path.
-    """
-    if not spec.archives:
-        return "vendored", "in the package"
-    try:
-        if has_cache(spec, folder):
-            return "cached", str(cache_folder(spec, folder))
-        prepared = find_prepared(spec, folder)
-        if prepared is not None:
-            return "prepared", str(prepared)
-        found = find_archives(spec, folder)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be searched ({error}); choose another --folder") from error
-    if found is not None:
-        return "archives found", str(next(iter(found.values())).parent)
-    return "missing", str(own_folder(spec, folder))
 
 
 def _prepare(spec: DatasetSpec, folder: Path, archive: str | None) -> None:

@@ -60,7 +60,7 @@ def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> No
         for split, arrays in splits.items():
             for part, array in zip(Split._fields, arrays, strict=True):
                 file = f"{split}_{part}.npy"
-                manifest[file] = _write_array(cache / file, array)
+                manifest[file] = write_array(cache / file, array)
         with replacing(cache / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True))
     except OSError as error:
@@ -75,7 +75,7 @@ def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
         arrays = []
         for part, (shape, dtype) in expected.items():
             path = cache / f"{split}_{part}.npy"
-            if _fingerprint(path) != manifest[path.name]:
+            if fingerprint(path) != manifest[path.name]:
                 raise ValueError(f"{path.name} does not match its checksum")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.shape != shape or array.dtype != dtype:
@@ -85,16 +85,17 @@ def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
     return splits
 
 
-def _write_array(path: Path, array: np.ndarray) -> dict[str, int]:
+def write_array(path: Path, array: np.ndarray) -> dict[str, int]:
+    """Writes an array to `path`, whole or not at all; its size and CRC-32."""
     with replacing(path) as temporary:
         with temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-        return _fingerprint(temporary)
+        return fingerprint(temporary)
 
 
-def _fingerprint(path: Path) -> dict[str, int]:
+def fingerprint(path: Path) -> dict[str, int]:
     """Size and CRC-32 of a file."""
     content = np.memmap(path, np.uint8, "r")
     return {"bytes": content.size, "crc32": zlib.crc32(content.data)}

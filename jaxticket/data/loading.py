@@ -64,8 +64,11 @@ def load(
     check_parts(spec, part)
     train_rows, val_rows = validation_split(spec.train_size, val_size, val_seed)
     used_rows = train_rows[: round(train_fraction * train_size)]
+    index, parts = parse_part(part)
+    classes = class_parts(spec.num_classes, parts, class_seed if class_order == "shuffled" else None)[index]
     if spec.stream:
-        return open_streams(spec, data_folder(folder), used_rows, val_rows, side or spec.image_shape[0])
+        rows = used_rows, val_rows
+        return open_streams(spec, data_folder(folder), *rows, side or spec.image_shape[0], classes)
     official = sources.official_splits(spec, data_folder(folder), download=download)
     # Where every row is used the arrays stay as they are, mapped and not copied.
     train = _rows(official["train"], train_rows) if val_size else official["train"]
@@ -74,8 +77,6 @@ def load(
     if label_noise:
         used = Split(used.images, noisy_labels(used.labels, label_noise, spec.num_classes, noise_seed))
     splits = [used, _rows(official["train"], val_rows), official["test"]]
-    index, parts = parse_part(part)
-    classes = class_parts(spec.num_classes, parts, class_seed if class_order == "shuffled" else None)[index]
     if parts > 1:
         splits = [take_classes(split, classes) for split in splits]
     return Dataset(

@@ -126,6 +126,12 @@ class DataOptions:
         train, val, test = self.spec.split_sizes(self.val_fraction)
         return round(self.train_fraction * train), val, test
 
+    def estimated_sizes(self) -> tuple[int, int, int]:
+        """What `split_sizes` is, by what the data set is known to be; of a part, as if all classes had equally many."""
+        train, val, test = self.spec.split_sizes(self.val_fraction)
+        parts = parse_part(self.part)[1]
+        return round(self.train_fraction * train / parts), round(val / parts), round(test / parts)
+
     def load_arguments(self) -> dict[str, Any]:
         """What `load` is called with."""
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -25,7 +25,7 @@ def parse_part(part: str) -> tuple[int, int]:
 
 
 def check_parts(spec: DatasetSpec, part: str) -> None:
-    """Refuses parts that would lose a class, and parts of a streamed data set.
+    """Refuses parts that would lose a class.
 
     Raises:
         ConfigError: naming the part and what is possible.
@@ -37,8 +37,6 @@ def check_parts(spec: DatasetSpec, part: str) -> None:
         raise ConfigError(
             f"part={part!r}: {classes} classes of {spec.name} make no {parts} equal parts; use {possible or '1'} parts"
         )
-    if parts > 1 and spec.stream:
-        raise ConfigError(f"part={part!r}: {spec.name} is streamed and has no parts; set it to 'full'")
 
 
 def class_parts(num_classes: int, parts: int, seed: int | None = None) -> list[np.ndarray]:
@@ -63,10 +61,16 @@ def class_parts(num_classes: int, parts: int, seed: int | None = None) -> list[n
 
 def take_classes(split: Split, classes: np.ndarray) -> Split:
     """The images of some classes, in their order, relabelled to 0, 1, ... in the order of `classes`."""
-    label = np.full(max(int(split.labels.max(initial=-1)), int(classes.max())) + 1, -1, np.int32)
-    label[classes] = np.arange(len(classes), dtype=np.int32)
+    label = labels_within(classes, max(int(split.labels.max(initial=-1)), int(classes.max())) + 1)
     rows = np.flatnonzero(label[split.labels] >= 0)
     return Split(split.images[rows], label[split.labels[rows]])
+
+
+def labels_within(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """What each of `num_classes` labels is called within a part: its place among `classes`, else -1: int32."""
+    label = np.full(num_classes, -1, np.int32)
+    label[classes] = np.arange(len(classes), dtype=np.int32)
+    return label
 
 
 def noisy_labels(labels: np.ndarray, share: float, num_classes: int, seed: int) -> np.ndarray:

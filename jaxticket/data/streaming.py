@@ -18,7 +18,9 @@ from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
 from jaxticket.data.facts import DatasetSpec
+from jaxticket.data.parts import labels_within
 from jaxticket.data.sources import missing_message
+from jaxticket.data.stream_labels import stream_labels
 from jaxticket.data.tfds_folder import find_prepared, prepared_source
 
 
@@ -101,7 +103,9 @@ class Stream:
             yield Split(pixels, np.array([label for _, label in examples], np.int32))
 
 
-def open_streams(spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_rows: np.ndarray, side: int) -> Dataset:
+def open_streams(
+    spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_rows: np.ndarray, side: int, classes: np.ndarray
+) -> Dataset:
     """A streamed data set from the folder that `jaxticket.data prepare` or TensorFlow Datasets wrote.
 
     Args:
@@ -110,6 +114,7 @@ def open_streams(spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_ro
         train_rows: rows of the official training images to train on.
         val_rows: those to validate on.
         side: height and width of the images for the network.
+        classes: the labels whose images belong to the data set, and what they are called in it: 0, 1, ...
 
     Raises:
         DataError: the folder is missing or not in the ArrayRecord format.
@@ -120,16 +125,35 @@ def open_streams(spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_ro
     if prepared is None:
         raise DataError(missing_message(spec, folder))
     train, test = (prepared_source(spec, prepared, split) for split in ("train", "test"))
+    given = (("train", train, train_rows), ("train", train, val_rows), ("test", test, np.arange(spec.test_size)))
+    splits = []
+    for split, source, rows in given:
+        if len(classes) < spec.num_classes:
+            within = labels_within(classes, spec.num_classes)
+            rows = rows[within[stream_labels(spec, folder, split, source)[rows]] >= 0]
+            splits.append(Stream(_Relabelled(source, within), rows, side))
+        else:
+            splits.append(Stream(source, rows, side))
     return Dataset(
-        name=spec.name,
-        train=Stream(train, train_rows, side),
-        val=Stream(train, val_rows, side),
-        test=Stream(test, np.arange(spec.test_size), side),
-        num_classes=spec.num_classes,
-        class_names=spec.class_names,
+        spec.name,
+        *splits,
+        num_classes=len(classes),
+        class_names=tuple(spec.class_names[label] for label in classes),
         mean=spec.mean,
         std=spec.std,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Relabelled:
+    """A source whose labels are those of a part of its classes."""
+
+    source: Source
+    within: np.ndarray
+
+    def __getitem__(self, row: int) -> tuple[bytes, int]:
+        image, label = self.source[row]
+        return image, int(self.within[label])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,6 +90,10 @@ class PreparedSource(Sequence[tuple[bytes, int]]):
         example = self._source[index]
         return example["image"], int(example[self._label_key])
 
+    def label(self, row: int) -> int:
+        """The label of a row."""
+        return self[row][1]
+
 
 def _read(spec: DatasetSpec, prepared: Path) -> dict[str, Split]:
     import tensorflow_datasets as tfds

@@ -60,7 +60,7 @@ class Lab(Setting):
         progress: Progress | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
-        super().__init__(options)
+        super().__init__(options, planning=not execute)
         self.progress = progress or Quiet()
         self.interrupts = interrupts or Interrupts()
         self.cache = Cache(folder, execute=execute, note=self.progress.note, check=self.interrupts.check)
@@ -299,6 +299,11 @@ class Lab(Setting):
         keys = {name: stored.key for name, stored in inputs.items()}
         return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
 
+    @property
+    def variants(self) -> tuple["Lab", ...]:
+        """The labs that `variant` has made of this one."""
+        return tuple(self._variants.values())
+
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.
 
@@ -311,6 +316,7 @@ class Lab(Setting):
                 options,
                 self.cache.folder,
                 record=self._record,
+                execute=self.cache.execute,
                 progress=self.progress,
                 interrupts=self.interrupts,
             )

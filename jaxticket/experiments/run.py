@@ -39,6 +39,11 @@ class Plan:
     lab: Lab
 
     @property
+    def sizes_are_estimated(self) -> bool:
+        """Whether the lab, or one of its variants, goes by estimated numbers of images."""
+        return any(lab.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
+
+    @property
     def networks(self) -> list[Stage]:
         """The training runs."""
         return [stage for stage in self.stages if stage.kind == "train"]

@@ -12,7 +12,9 @@ from jaxticket import data, models
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.options import chosen
+from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.dataset import Dataset
+from jaxticket.data.loading import data_folder
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.aids import NetworkAid
 from jaxticket.experiments.options import ExperimentOptions
@@ -30,10 +32,15 @@ class Setting:
     Attributes:
         options: of the experiment.
         scaling_steps: the compiled work of learning scales, by its options.
+
+    Args:
+        options: of the experiment.
+        planning: whether nothing is going to be computed, so that data that is not at hand need not be there.
     """
 
-    def __init__(self, options: ExperimentOptions) -> None:
+    def __init__(self, options: ExperimentOptions, *, planning: bool = False) -> None:
         self.options = options
+        self._planning = planning
         self._trainers: dict[tuple[TrainOptions, AidOptions | None], Trainer] = {}
         self._aids: dict[int, NetworkAid] = {}
         self.scaling_steps: dict[LrsiOptions, Any] = {}
@@ -99,9 +106,21 @@ class Setting:
 
     @functools.cached_property
     def split_sizes(self) -> tuple[int, int, int]:
-        """The number of (training, validation, test) images; of a part of the classes only the data itself can tell."""
+        """The number of (training, validation, test) images; of a part of the classes only the labels can tell.
+
+        A plan without them takes as many as there are if all classes have equally many.
+        """
         known = self.options.data.split_sizes()
+        if known is None and self.sizes_are_estimated:
+            return self.options.data.estimated_sizes()
         return known or (self.dataset.train.size, self.dataset.val.size, self.dataset.test.size)
+
+    @functools.cached_property
+    def sizes_are_estimated(self) -> bool:
+        """Whether this is a plan whose split sizes only labels could tell that are not at hand."""
+        options = self.options.data
+        unknown = options.split_sizes() is None
+        return self._planning and unknown and not labels_are_at_hand(self.spec, data_folder(options.folder))
 
     @property
     def trainer(self) -> Trainer:

@@ -1,8 +1,8 @@
 """What PyTorch's networks call their layers: ordered (regular expression, path) rules per family of architectures.
 
 An expression has to match the whole name of a PyTorch module, the first match wins. What it captures, digits as
-numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets and
-VGGs also those customary for CIFAR.
+numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets,
+VGGs and MobileNet-v1 those customary for CIFAR.
 """
 
 import re
@@ -27,6 +27,19 @@ _RESNET: NameRules = (
     (r"layer(\d+)\.(\d+)\.bn(\d)", lambda i, j, k: f"stage{i}_block{j}/conv{k}_bn"),
     (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.0", lambda i, j: f"stage{i}_block{j}/shortcut"),
     (r"layer(\d+)\.(\d+)\.(?:shortcut|downsample)\.1", lambda i, j: f"stage{i}_block{j}/shortcut_bn"),
+    _HEAD,
+)
+
+# In torchvision there is none; these are the names of the networks for CIFAR, and of the numbered ones for ImageNet.
+_PLACES = {0: "depthwise", 1: "depthwise_bn", 3: "pointwise", 4: "pointwise_bn"}
+_OF_TWO = {1: "depthwise", 2: "pointwise"}
+
+_MOBILENET_V1: NameRules = (
+    (r"conv1|model\.0\.0", _always("stem")),
+    (r"bn1|model\.0\.1", _always("stem_bn")),
+    (r"layers\.(\d+)\.conv([12])", lambda i, k: f"block{i}/{_OF_TWO[k]}"),
+    (r"layers\.(\d+)\.bn([12])", lambda i, k: f"block{i}/{_OF_TWO[k]}_bn"),
+    (r"model\.(\d+)\.([0134])", lambda i, k: f"block{i - 1}/{_PLACES[k]}"),
     _HEAD,
 )
 
@@ -94,6 +107,7 @@ def _vgg(ranks: Mapping[str, int], layers: Sequence[Path]) -> NameRules:
 _FAMILIES: Sequence[tuple[str, NameRules | Callable[[Mapping[str, int], Sequence[Path]], NameRules]]] = (
     (r"resnet\d+", _RESNET),
     (r"vgg\d+", _vgg),
+    (r"mobilenet_v1", _MOBILENET_V1),
     (r"mobilenet_v2", _MOBILENET_V2),
     (r"densenet121", _DENSENET),
     (r"shufflenet_v2", _SHUFFLENET_V2),

@@ -1,6 +1,7 @@
 """PyTorch's state dicts as Flax variables and masks."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from jaxticket.core.paths import leaves, nest
 from jaxticket.core.rules import Path
 from jaxticket.interop.torch_names import has_names, layer_paths
 from jaxticket.models.initialize import abstract_variables
-from jaxticket.models.registry import create_model, names, resolve
+from jaxticket.models.registry import create_model, names, proper, resolve
 
+_NORMALISATION = re.compile(r"(.*\.)?normalize\.(mean|std)")
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
@@ -25,11 +27,14 @@ class Converted:
         params: nested dict of float32 NumPy arrays, exactly zero where the mask is False but for `keep_removed`.
         model_state: `{'batch_stats': ...}`, or empty.
         mask: path -> bool array, True = kept, of the tensors that `torch.nn.utils.prune` had pruned; else empty.
+        dropped: tensor name -> array, of what is no weight: the mean and standard deviation of a layer `normalize`,
+            which normalises images inside the network; images are normalised before they get here, by these numbers.
     """
 
     params: dict[str, Any]
     model_state: dict[str, Any]
     mask: Mask
+    dropped: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def from_torch(
@@ -44,12 +49,13 @@ def from_torch(
     """The variables of the network `name` from those of the same network in PyTorch.
 
     Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` with `weight_mask`
-    (`torch.nn.utils.prune`) gives the masked weights and a mask. Every tensor has to be used and every leaf covered.
+    (`torch.nn.utils.prune`) gives the masked weights and a mask. Every tensor has to be used and every leaf covered;
+    only `normalize.mean` and `normalize.std`, which some programs keep in the network, are left out and returned.
 
     Args:
-        name: a ResNet, a VGG, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
-        state_dict: tensor name -> array, such as `read_torch` gives; names as in torchvision, or for ResNets and VGGs
-            as customary for CIFAR.
+        name: a ResNet, a VGG, `mobilenet_v1`, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
+        state_dict: tensor name -> array, such as `read_torch` gives; names as in torchvision, or for ResNets, VGGs and
+            `mobilenet_v1` as customary for CIFAR.
         image_shape: (height, width, channels).
         num_classes: logits; None takes the number from the classifier's weight.
         keep_removed: whether params have the values of `weight_orig` where the mask is False too, instead of zeros.
@@ -59,11 +65,12 @@ def from_torch(
         TicketError: a tensor without a place, a leaf without a tensor, or two that do not fit.
         ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
     """
-    name = resolve(name)
+    name, options = resolve(name), proper(name, options)[1]
     if not has_names(name):
         known = ", ".join(known for known in names() if has_names(known))
         raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")
-    tensors, torch_masks = _without_pruning(state_dict)
+    dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
+    tensors, torch_masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
     if num_classes is None:
         num_classes = _classes(name, tensors)
     params, model_state = abstract_variables(create_model(name, num_classes, **options), tuple(image_shape))
@@ -82,7 +89,7 @@ def from_torch(
                 arrays[path] = np.where(kept, arrays[path], np.float32(0))
             mask[path.removeprefix("params/")] = kept
     nested = nest(arrays)
-    return Converted(nested.pop("params"), nested, dict(sorted(mask.items())))
+    return Converted(nested.pop("params"), nested, dict(sorted(mask.items())), dropped)
 
 
 def _without_pruning(state_dict: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -4,6 +4,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxticket.core import paths
+from jaxticket.data.availability import missing
+from jaxticket.data.loading import data_folder
 from jaxticket.experiments.options import PruneOptions
 from jaxticket.experiments.rate_groups import rate_groups
 from jaxticket.experiments.run import Plan
@@ -32,11 +34,17 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     parameters.add_section()
     parameters.add_row("all", f"{total:,}", f"{sum(prunable.values()):,}")
     console.print(parameters)
+    about = "about " if lab.sizes_are_estimated else ""
     console.print(
-        f"data: {train:,} training, {val:,} validation and {test:,} test images; batches of "
+        f"data: {about}{train:,} training, {val:,} validation and {test:,} test images; batches of "
         f"{options.train.batch_size}, {lab.duration.steps_per_epoch:,} steps per epoch, "
         f"{lab.duration.total_steps:,} steps per network"
     )
+    if plan.sizes_are_estimated:
+        console.print("sizes of parts are estimated, as if all classes had equally many images; only the data can tell")
+    absent = missing(lab.spec, data_folder(options.data.folder))
+    if absent:
+        console.print(f"data to get: {absent}", soft_wrap=True)
 
     stages = Table("stage", "what", "work", "state", title="stages")
     for stage in plan.stages:

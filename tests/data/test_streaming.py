@@ -12,8 +12,10 @@ import pytest
 from jaxticket import data
 from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data import registry
+from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
 from jaxticket.data.streaming import Stream
+from jaxticket.data.tfds_folder import PreparedSource
 
 SIDE, SIZE, BATCH = 16, 40, 8
 
@@ -90,6 +92,7 @@ import numpy as np
 sys.path.insert(0, {folder!r})
 from test_streaming import BATCH, SIDE, SIZE, Numbered
 from jaxticket.data.streaming import Stream
+from jaxticket.data.tfds_folder import PreparedSource
 index, count, first = map(int, sys.argv[1:])
 stream = Stream(Numbered(), np.arange(SIZE), SIDE, threads=2)
 for seed in (10, 11):
@@ -228,3 +231,33 @@ def test_without_grain_the_remedy_is_named(streamed, prepared, monkeypatch):
         ConfigError, match="need grain, which is not installed; run `pip install grain opencv-python-headless`"
     ):
         data.load("fashion_mnist", folder=prepared)
+
+
+def test_parts_of_streamed_classes_are_the_whole_relabelled(streamed, prepared, tmp_path, monkeypatch):
+    """The labels that a part needs are read once, and again where their copy is damaged."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+    assert not labels_are_at_hand(streamed, tmp_path)
+    whole = data.load("fashion_mnist", folder=tmp_path, train_fraction=0.5)
+    splits = {name: getattr(whole, name) for name in ("train", "val", "test")}
+    label_of = {name: dict(zip(split.rows, flat(split.in_order(64)), strict=True)) for name, split in splits.items()}
+    for order in ("label", "shuffled"):
+        seen = dict.fromkeys(splits, 0)
+        for i in (1, 2):
+            part = data.load("fashion_mnist", folder=tmp_path, part=f"{i}/2", class_order=order, train_fraction=0.5)
+            assert part.num_classes == 5
+            for name, labels in label_of.items():
+                split = getattr(part, name)
+                seen[name] += split.size
+                names = [part.class_names[label] for label in flat(split.in_order(64))]
+                assert names == [streamed.class_names[labels[row]] for row in split.rows]
+        assert seen == {name: split.size for name, split in splits.items()}
+    assert labels_are_at_hand(streamed, tmp_path)
+    kept = next(tmp_path.rglob("train_stream_labels.npy"))
+    content = kept.read_bytes()
+    size = sum(label < 5 for label in label_of["train"].values())
+    with monkeypatch.context() as no_reading:
+        no_reading.setattr(PreparedSource, "label", None)
+        assert data.load("fashion_mnist", folder=tmp_path, part="1/2", train_fraction=0.5).train.size == size
+    kept.write_bytes(content[:-4] + bytes((0, 0, 0, 7)))
+    assert data.load("fashion_mnist", folder=tmp_path, part="1/2", train_fraction=0.5).train.size == size
+    assert kept.read_bytes() == content

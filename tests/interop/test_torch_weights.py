@@ -1,9 +1,12 @@
 """PyTorch's names and layouts become ours, pruning becomes a mask, and what does not fit is said in one line."""
 
+import itertools
+import re
 import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.masks import check_fit, count, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.interop import from_torch, read_torch
-from jaxticket.models import abstract_variables, create_model
+from jaxticket.models import abstract_variables, apply_model, create_model
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 
 CIFAR = (32, 32, 3)
@@ -172,3 +175,86 @@ def test_networks_whose_names_are_not_known_are_refused(resnet20):
         from_torch("lenet5", resnet20, image_shape=CIFAR)
     with pytest.raises(ConfigError, match="no such key"):
         from_torch("resnet20", resnet20, image_shape=CIFAR, widht=2)
+
+
+def mobilenet_v1(width):
+    """The state dict of the MobileNet-v1 of the programs for CIFAR, filled as the golden ones: block -> stride."""
+    features = [int(width * n) for n in (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)]
+    strides = [1, 2, 1, 2, 1, 2, *(1,) * 5, 2, 1]
+    shapes = {"conv1.weight": (features[0], 3, 3, 3)}
+
+    def norm(name, n):
+        shapes.update({f"{name}.{kind}": (n,) for kind in ("weight", "bias", "running_mean", "running_var")})
+
+    norm("bn1", features[0])
+    for i, (given, made) in enumerate(itertools.pairwise(features)):
+        shapes[f"layers.{i}.conv1.weight"] = (given, 1, 3, 3)
+        norm(f"layers.{i}.bn1", given)
+        shapes[f"layers.{i}.conv2.weight"] = (made, given, 1, 1)
+        norm(f"layers.{i}.bn2", made)
+    shapes |= {"linear.weight": (10, features[-1]), "linear.bias": (10,)}
+    return shapes, strides
+
+
+def numpy_logits(state, strides, images):
+    """MobileNet-v1 as its program computes it, in float64; `images` are [B, C, H, W]."""
+    state = {name: value.astype(np.float64) for name, value in state.items()}
+
+    def norm_relu(x, name):
+        weight, bias, mean, var = (
+            state[f"{name}.{kind}"][:, None, None] for kind in ("weight", "bias", "running_mean", "running_var")
+        )
+        return np.maximum((x - mean) / np.sqrt(var + 1e-5) * weight + bias, 0)
+
+    def windows(x, stride):
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::stride, ::stride]
+
+    x = norm_relu(np.einsum("bchwij,ocij->bohw", windows(images, 1), state["conv1.weight"]), "bn1")
+    for i, stride in enumerate(strides):
+        x = np.einsum("bchwij,cij->bchw", windows(x, stride), state[f"layers.{i}.conv1.weight"][:, 0])
+        x = norm_relu(x, f"layers.{i}.bn1")
+        x = norm_relu(np.einsum("bchw,oc->bohw", x, state[f"layers.{i}.conv2.weight"][:, :, 0, 0]), f"layers.{i}.bn2")
+    return x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
+
+
+def test_mobilenet_v1_gives_the_logits_of_its_program(golden):
+    shapes, strides = mobilenet_v1(0.25)
+    state = {name: golden.filling.fill(name, shape) for name, shape in shapes.items()}
+    images = golden.filling.images(32)
+    converted = from_torch("mobilenetv1", state, image_shape=CIFAR, width=0.25)
+    model = create_model("mobilenet_v1", 10, width=0.25)
+    ours, _ = apply_model(
+        model, converted.params, converted.model_state, jnp.asarray(images.transpose(0, 2, 3, 1)), train=False
+    )
+    theirs = numpy_logits(state, strides, images)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5 * np.abs(theirs).max())
+    numbered = {
+        re.sub(r"layers\.(\d+)\.(conv|bn)([12])", lambda m: f"model.{int(m[1]) + 1}.{PLACES[m[2] + m[3]]}", name)
+        .replace("conv1.weight", "model.0.0.weight")
+        .replace("bn1.", "model.0.1."): value
+        for name, value in state.items()
+    }
+    other = from_torch("mobilenet_v1", numbered, image_shape=CIFAR, width=0.25)
+    jax.tree.map(np.testing.assert_array_equal, other.params, converted.params)
+
+
+PLACES = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_normalisation_of_images_inside_the_network_is_dropped_and_returned(resnet20, prefix):
+    mean = np.array([0.4914, 0.4822, 0.4465], np.float32).reshape(3, 1, 1)
+    state = {**resnet20, f"{prefix}normalize.mean": mean, f"{prefix}normalize.std": mean / 2}
+    converted = from_torch("resnet20", state, image_shape=CIFAR)
+    assert set(converted.dropped) == {f"{prefix}normalize.mean", f"{prefix}normalize.std"}
+    np.testing.assert_array_equal(converted.dropped[f"{prefix}normalize.mean"], mean)
+    assert from_torch("res20s", resnet20, image_shape=CIFAR).dropped == {}
+
+
+def test_an_alias_brings_its_options(golden):
+    converted = from_torch("res50", zeros(golden.shapes("resnet50")) | STEM, image_shape=(224, 224, 3))
+    assert converted.params["stem"]["kernel"].shape == (3, 3, 3, 64)
+
+
+STEM = {"conv1.weight": np.zeros((64, 3, 3, 3), np.float32)}
