@@ -11,6 +11,8 @@ from typing import Any
 
 from jaxticket.core.rules import Path
 
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+
 NameRules = Sequence[tuple[str, Callable[..., Path]]]
 
 
@@ -114,6 +116,21 @@ _FAMILIES: Sequence[tuple[str, NameRules | Callable[[Mapping[str, int], Sequence
 )
 
 
+# (network, leaf, option without which the network has the leaf, option with which it has it)
+_DECIDED_BY: Sequence[tuple[str, str, str, str]] = (
+    (r"resnet\d+", r"\w+/.*/shortcut(_bn)?/\w+", "shortcut='pad'", "shortcut='conv'"),
+    (r"vgg\d+", r"params/(stem|stage\d+_conv\d+)/bias", "conv_bias=False", "conv_bias=True"),
+)
+
+
+def option_for(network: str, path: Path, *, has: bool) -> str:
+    """What to say of the option that decides whether `network` has the leaf `path`; nothing where none does."""
+    for name, leaf, without, having in _DECIDED_BY:
+        if re.fullmatch(name, network) and re.fullmatch(leaf, path):
+            return f" ({having} has it)" if has else f" ({without} has none)"
+    return ""
+
+
 def has_names(network: str) -> bool:
     """Whether it is known what PyTorch calls the layers of `network`, a name of the table of networks."""
     return any(re.fullmatch(expression, network) for expression, _ in _FAMILIES)
@@ -131,6 +148,21 @@ def layer_paths(network: str, ranks: Mapping[str, int], layers: Sequence[Path]) 
     if callable(rules):
         rules = rules(ranks, layers)
     return {name: _first_match(rules, name) for name in ranks}
+
+
+def without_wrappers(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors by their names in the network itself, where modules around it have put prefixes before all of them.
+
+    `module.` is of parallel training and averaged models, which have a counter too, `_orig_mod.` of compiled ones,
+    `model.` of trainers.
+    """
+    found = dict(tensors)
+    while True:
+        names = [name for name in found if name != "n_averaged"]
+        prefix = next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in names)), None)
+        if prefix is None or not names:
+            return found
+        found = {name.removeprefix(prefix): found[name] for name in names}
 
 
 def _first_match(rules: NameRules, name: str) -> Path | None:

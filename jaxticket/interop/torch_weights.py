@@ -11,7 +11,7 @@ from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, nest
 from jaxticket.core.rules import Path
-from jaxticket.interop.torch_names import has_names, layer_paths
+from jaxticket.interop.torch_names import has_names, layer_paths, option_for, without_wrappers
 from jaxticket.models.initialize import abstract_variables
 from jaxticket.models.registry import create_model, names, proper, resolve
 
@@ -48,9 +48,11 @@ def from_torch(
 ) -> Converted:
     """The variables of the network `name` from those of the same network in PyTorch.
 
-    Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` with `weight_mask`
-    (`torch.nn.utils.prune`) gives the masked weights and a mask. Every tensor has to be used and every leaf covered;
-    only `normalize.mean` and `normalize.std`, which some programs keep in the network, are left out and returned.
+    Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` or `weight` with
+    `weight_mask` (`torch.nn.utils.prune`, or a layer's own buffer) gives the masked weights and a mask. The prefix of
+    a wrapper (`module.`, `_orig_mod.`, `model.`) before all names is dropped. Every other tensor has to be used and
+    every leaf covered; only `normalize.mean` and `normalize.std`, which some programs keep in the network, are left
+    out and returned.
 
     Args:
         name: a ResNet, a VGG, `mobilenet_v1`, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
@@ -93,22 +95,25 @@ def from_torch(
 
 
 def _without_pruning(state_dict: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The tensors by their names before pruning, and the masks of those that were pruned, by the same names."""
+    """The tensors by their names before pruning, and the masks of those that were pruned, by the same names.
+
+    `torch.nn.utils.prune` keeps `weight_orig` and `weight_mask`; layers with a mask of their own, `weight` and
+    `weight_mask`.
+    """
     masks: dict[str, np.ndarray] = {}
     tensors: dict[str, np.ndarray] = {}
-    for name, tensor in state_dict.items():
-        tensor = np.asarray(tensor)
+    for name, tensor in without_wrappers(state_dict).items():
         if name.endswith("_mask"):
-            pruned = name.removesuffix("_mask")
-            if f"{pruned}_orig" not in state_dict:
-                raise TicketError(f"the state dict has {name!r} but no '{pruned}_orig'; give both or neither")
-            masks[pruned] = tensor
+            masks[name.removesuffix("_mask")] = np.asarray(tensor)
         elif not name.endswith("num_batches_tracked"):
-            tensors[name] = tensor
+            tensors[name] = np.asarray(tensor)
     for pruned in masks:
-        if pruned in tensors:
+        original = tensors.pop(f"{pruned}_orig", None)
+        if original is None and pruned not in tensors:
+            raise TicketError(f"the state dict has '{pruned}_mask' but no {pruned!r} or '{pruned}_orig'; give both")
+        if original is not None and pruned in tensors:
             raise TicketError(f"the state dict has {pruned!r} and '{pruned}_orig'; give one of them")
-        tensors[pruned] = tensors.pop(f"{pruned}_orig")
+        tensors[pruned] = tensors[pruned] if original is None else original
     return tensors, masks
 
 
@@ -146,15 +151,20 @@ def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Pa
         else:
             path = f"params/{layer}/{kind}"
         if path not in wanted:
+            option = option_for(network, path, has=True)
             raise TicketError(
-                f"tensor {tensor!r} would be {path}, which {network} does not have; check the network and its options"
+                f"tensor {tensor!r} would be {path}, which {network} does not have{option}; "
+                "check the network and its options"
             )
         if path in sources:
             raise TicketError(f"tensors {sources[path]!r} and {tensor!r} would both be {path} of {network}")
         sources[path] = tensor
     missing = sorted(set(wanted) - set(sources))
     if missing:
-        raise TicketError(f"no tensor gives {missing[0]} of {network}; check the state dict and the network's options")
+        raise TicketError(
+            f"no tensor gives {missing[0]} of {network}{option_for(network, missing[0], has=False)}; "
+            "check the state dict and the network's options"
+        )
     return sources
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxticket.core.errors import TicketError
-from jaxticket.interop import read_torch, torch_pickle
+from jaxticket.interop import read_torch
 from jaxticket.storage import save_arrays
 
 VALUES = np.arange(6, dtype=np.float32)
@@ -91,6 +91,12 @@ def test_the_writer_of_these_tests_writes_what_is_read(writer, tmp_path):
         {"shape": (1,) * 100, "strides": (1,) * 100},
         {"size": 7},
         {"size": -6},
+        {"size": 6.0},
+        {"size": 2**70},
+        {"shape": (10**12,), "strides": (0,)},
+        {"shape": (2**70, 2**70), "strides": (0, 0)},
+        {"offset": 1.0},
+        {"offset": None},
         {"kind": "DoubleStorage"},
         {"data": b""},
         {"data": b"\x02" * 6, "kind": "BoolStorage"},
@@ -114,7 +120,7 @@ def test_a_tensor_that_is_not_within_its_storage_is_refused(writer, tmp_path, ch
         ("torch", "FloatTensor"),
         ("torch._utils", "_rebuild_wrapper_subclass"),
         ("numpy.core.multiarray", "scalar"),
-        ("jaxticket.interop.torch_pickle", "_rebuild_tensor"),
+        ("jaxticket.interop.torch_pickle", "TorchPickle"),
         ("collections", "OrderedDict.fromkeys"),
     ],
 )
@@ -137,7 +143,6 @@ def test_what_is_allowed_cannot_be_altered_by_a_file(writer, tmp_path):
             writer.write(path, {"w": writer.Attributes(target, state)}, {"0": VALUES.tobytes()})
             with pytest.raises(TicketError):
                 read_torch(path)
-            assert torch_pickle._rebuild_tensor.__defaults__ is None
             tensor_file(writer, path)
             np.testing.assert_array_equal(read_torch(path)["w"], VALUES.reshape(2, 3))
 
@@ -172,10 +177,7 @@ def test_foreign_files_are_refused_with_the_remedy(writer, tmp_path):
     path = tmp_path / "a.pth"
     with pytest.raises(TicketError, match="there is no such file"):
         read_torch(path)
-    path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + b"rest of PyTorch's old format")
-    with pytest.raises(TicketError, match=r"PyTorch before 1\.6, .*save it again with torch\.save"):
-        read_torch(path)
-    for content in (b"", b"PK\x03\x04", b"\x89HDF\r\n"):
+    for content in (b"", b"PK\x03\x04", b"\x89HDF\r\n", pickle.dumps({"w": 1}), b"\x80\x02"):
         path.write_bytes(content)
         with pytest.raises(TicketError, match=r"is not a (whole )?file of torch\.save"):
             read_torch(path)
@@ -197,6 +199,53 @@ def test_foreign_files_are_refused_with_the_remedy(writer, tmp_path):
         path.chmod(0)
         with pytest.raises(TicketError, match="cannot read"):
             read_torch(path)
+
+
+def test_what_is_no_tensor_is_skipped_and_named(writer, tmp_path):
+    path, trace = tmp_path / "a.pth", tmp_path / "trace"
+    weight = writer.tensor(writer.storage("0", "FloatStorage", 6), 0, (6,), (1,))
+    namespace = writer.Attributes(writer.New(writer.Global("argparse", "Namespace"), ()), {"lr": 0, "w": weight})
+    best = writer.Call(writer.Global("numpy.core.multiarray", "scalar"), (writer.Global("numpy", "dtype"), "8 bytes"))
+    harm = writer.Call(writer.Global("os", "system"), (f"touch {trace}",))
+    for entries in ({"state_dict": {"w": weight}, "args": namespace, "best": best, "x": harm},
+                    {"w": weight, "args": namespace, "best": best, "x": harm}):  # fmt: skip
+        writer.write(path, entries, {"0": VALUES.tobytes()})
+        with pytest.warns(
+            UserWarning, match=r"skipped .*: argparse\.Namespace, numpy\.core\.multiarray\.scalar, os\.sys"
+        ):
+            assert list(read_torch(path)) == ["w"]
+    assert not trace.exists()
+
+
+def test_a_kind_of_tensor_that_is_not_read_is_not_left_out_silently(writer, tmp_path):
+    path = tmp_path / "a.pth"
+    weight = writer.tensor(writer.storage("0", "FloatStorage", 6), 0, (6,), (1,))
+    other = writer.tensor(writer.storage("0", "ComplexFloatStorage", 3), 0, (3,), (1,))
+    sparse = writer.Call(writer.Global("torch._utils", "_rebuild_sparse_tensor"), (weight,))
+    for lost, name in ((other, "torch.ComplexFloatStorage"), (sparse, "torch._utils._rebuild_sparse_tensor")):
+        writer.write(path, {"w": weight, "v": lost}, {"0": VALUES.tobytes()})
+        with pytest.raises(TicketError, match=rf"a\.pth needs {name}, which is refused"):
+            read_torch(path)
+
+
+def test_the_layout_before_zip_archives(writer, tmp_path):
+    path = tmp_path / "a.th"
+    storage = writer.Persistent(("storage", writer.Global("torch", "FloatStorage"), "7", "cpu", 6, None))
+    whole = {"state_dict": {"module.w": writer.tensor(storage, 0, (2, 3), (3, 1))}, "best": 91}
+    writer.write_row(path, whole, {"7": (6, VALUES.tobytes())})
+    np.testing.assert_array_equal(read_torch(path)["w"], VALUES.reshape(2, 3))
+    data = path.read_bytes()
+    for cut in range(0, len(data) - 1, 7):
+        path.write_bytes(data[:cut])
+        with pytest.raises(TicketError, match=r"is not a (whole )?file of torch\.save"):
+            read_torch(path)
+    for storages in ({}, {"7": (5, VALUES.tobytes())}, {"8": (6, VALUES.tobytes())}):
+        writer.write_row(path, whole, storages)
+        with pytest.raises(TicketError, match=r"is not a whole file of torch\.save"):
+            read_torch(path)
+    writer.write_row(path, whole, {"7": (6, VALUES.tobytes())}, system={"little_endian": False})
+    with pytest.raises(TicketError, match="big-endian"):
+        read_torch(path)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -93,6 +93,34 @@ def test_pruned_weights_give_a_mask_and_exact_zeros(golden):
     assert count(converted.mask) == (72 + 461, 144 + 2304)
 
 
+def test_a_mask_beside_the_weight_itself_is_read_too(resnet20):
+    buffer = (np.random.default_rng(0).random((16, 16, 3, 3)) > 0.5).astype(np.float32)
+    converted = from_torch("resnet20", resnet20 | {"layer1.0.conv1.weight_mask": buffer}, image_shape=CIFAR)
+    assert list(converted.mask) == ["stage1_block0/conv1/kernel"]
+    kept, kernel = converted.mask["stage1_block0/conv1/kernel"], converted.params["stage1_block0"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kept, buffer.transpose(2, 3, 1, 0) == 1)
+    np.testing.assert_array_equal(kernel, (resnet20["layer1.0.conv1.weight"] * buffer).transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model._orig_mod.module."])
+@pytest.mark.parametrize("counter", [{}, {"n_averaged": np.asarray(5)}])
+def test_what_was_wrapped_is_the_same_network(resnet20, prefix, counter):
+    wrapped = counter | {prefix + name: value for name, value in resnet20.items()}
+    first, second = (from_torch("resnet20", state, image_shape=CIFAR) for state in (resnet20, wrapped))
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+
+
+def test_the_option_that_decides_about_a_layer_is_named(golden):
+    padded = {name: value for name, value in golden.state_dict("resnet20").items() if "shortcut" not in name}
+    with pytest.raises(TicketError, match=r"of resnet20 \(shortcut='pad' has none\)"):
+        from_torch("resnet20", padded, image_shape=CIFAR)
+    with pytest.raises(TicketError, match=r"which resnet20 does not have \(shortcut='conv' has it\)"):
+        from_torch("resnet20", golden.state_dict("resnet20"), image_shape=CIFAR, shortcut="pad")
+    biased = zeros(golden.shapes("vgg16")) | {"features.0.bias": np.zeros(64, np.float32)}
+    with pytest.raises(TicketError, match=r"which vgg16 does not have \(conv_bias=True has it\)"):
+        from_torch("vgg16", biased, image_shape=CIFAR)
+
+
 def test_a_converted_network_is_a_ticket(golden, tmp_path):
     state = read_torch(golden.folder / "torch_resnet20.pth")
     converted = from_torch("resnet20", state, image_shape=CIFAR, width=0.25, shortcut="pad")
@@ -143,7 +171,7 @@ def pruned(mask):
             plus("conv1.weight", (16, 3, 7, 7)),
             r"'conv1.weight' of shape \(16, 3, 7, 7\) gives \(7, 7, 3, 16\), params/stem/kernel has \(3, 3, 3, 16\)",
         ),
-        (plus("layer1.0.conv1.weight_mask", (16, 16, 3, 3)), "but no 'layer1.0.conv1.weight_orig'"),
+        (plus("layer1.0.se.weight_mask", (16, 16, 3, 3)), "but no 'layer1.0.se.weight' or 'layer1.0.se.weight_orig'"),
         (
             lambda state: plus("conv1.weight", (1,))(pruned(np.ones_like)(state)),
             "has 'conv1.weight' and 'conv1.weight_orig'",

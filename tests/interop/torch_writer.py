@@ -19,6 +19,13 @@ class Call(NamedTuple):
     arguments: tuple
 
 
+class New(NamedTuple):
+    """An object made without calling its class."""
+
+    of: Any
+    arguments: tuple
+
+
 class Persistent(NamedTuple):
     value: tuple
 
@@ -37,6 +44,8 @@ def opcodes(value):
             return f"c{module}\n{name}\n".encode()
         case Call(function, arguments):
             return opcodes(function) + opcodes(arguments) + b"R"
+        case New(of, arguments):
+            return opcodes(of) + opcodes(arguments) + b"\x81"
         case Persistent(inner):
             return opcodes(inner) + b"Q"
         case Attributes(inner, state):
@@ -46,7 +55,9 @@ def opcodes(value):
         case None:
             return b"N"
         case int():
-            return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+            return b"\x8a\x10" + value.to_bytes(16, "little", signed=True)
+        case float():
+            return b"G" + struct.pack(">d", value)
         case str():
             return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
         case tuple():
@@ -70,12 +81,21 @@ def tensor(source, offset, shape, strides):
 
 
 def write(path, value, storages=None, *, compression=zipfile.ZIP_STORED, extra=None):
-    """A file whose pickle gives `value`; `storages` are bytes by key."""
-    entries = {"data.pkl": pickled(value), "byteorder": b"little", "version": b"3\n", **(extra or {})}
+    """A file whose pickle gives `value`, or is `value` if that is bytes; `storages` are bytes by key."""
+    program = value if isinstance(value, bytes) else pickled(value)
+    entries = {"data.pkl": program, "byteorder": b"little", "version": b"3\n", **(extra or {})}
     entries |= {f"data/{key}": data for key, data in (storages or {}).items()}
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in entries.items():
             archive.writestr(f"archive/{name}", data)
+
+
+def write_row(path, value, storages, *, system=None):
+    """A file in the layout before PyTorch 1.6; `storages` are (number of values, bytes) by key."""
+    head = b"".join(pickled(part) for part in (0x1950A86A20F9469CFC6C, 1001, system or {"little_endian": True}))
+    keys = b"\x80\x02](" + b"".join(map(opcodes, storages)) + b"e."
+    tail = b"".join(struct.pack("<q", number) + data for number, data in storages.values())
+    path.write_bytes(head + pickled(value) + keys + tail)
 
 
 def save(path, arrays):
