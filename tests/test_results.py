@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxticket import data, models
 from jaxticket.sweep import main as sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,12 @@ def test_every_stored_study_has_its_command_its_machine_and_its_seeds():
             assert one["device"]["machine"], path.name
             assert {row["seed"] for row in one["rows"]} == {0, 1, 2}, path.name
         assert any(f"results/{path.name}" in page for page in pages), f"no page says that it is made from {path.name}"
+
+
+def test_the_readme_counts_networks_and_data_sets():
+    text = (ROOT / "README.md").read_text()
+    assert int(re.search(r"(\d+) \[networks\]", text)[1]) == len(models.names())
+    assert int(re.search(r"(\d+)\s\[data sets\]", text)[1]) == len(data.names())
 
 
 def test_the_array_of_a_sweep_has_a_task_for_each_experiment(capsys):
