@@ -85,7 +85,7 @@ def test_every_stored_study_has_its_command_its_machine_and_its_seeds():
         for one in stored.get("granularities", {"": stored}).values():
             assert one["command"].startswith("python -m jaxticket.main --config="), path.name
             assert one["device"]["machine"], path.name
-            assert {row["seed"] for row in one["rows"]} == {0, 1, 2}, path.name
+            assert {row["seed"] for row in one["rows"]} >= {0, 1, 2}, path.name
         assert any(f"results/{path.name}" in page for page in pages), f"no page says that it is made from {path.name}"
 
 
