@@ -40,7 +40,7 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
             )
             mask = lab.prune(drawn.weights, full, options.prune, seed=seed, sparsity=sparsity)
             trained = lab.train(drawn.weights, mask, seed=seed, label=f"admm-{level}-{seed}")
-            lab.record("admm", level, seed, trained, mask, start=drawn.weights)
+            lab.record("admm", level, seed, trained, mask, start=drawn.weights, pruned=drawn.weights)
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("admm", "dense", control_level=0))

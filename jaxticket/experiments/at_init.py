@@ -21,7 +21,7 @@ def at_init(lab: Lab, options: AtInitExperiment) -> None:
             for level, sparsity in enumerate(options.sparsities, start=1):
                 mask = lab.prune(init, full, how, seed=seed, sparsity=sparsity)
                 trained = lab.train(init, mask, seed=seed, label=f"{method}-{level}-{seed}")
-                lab.record(method, level, seed, trained, mask, start=init)
+                lab.record(method, level, seed, trained, mask, start=init, pruned=init)
 
     lab.for_each_seed(one_seed)
     lab.compare(

@@ -28,6 +28,7 @@ class Round:
         mask: common to all parts.
         start: the weights all parts started from.
         trained: the networks, one for each part.
+        pruned: the weights that were pruned to the mask, of each part; None of level 0.
         agreement: what the parts agreed on in making the mask; empty for a single part, for the first round and in a
             plan.
     """
@@ -36,6 +37,7 @@ class Round:
     mask: MaskRef
     start: WeightsRef
     trained: list[Trained]
+    pruned: list[WeightsRef] | None
     agreement: Mapping[str, Any]
 
     @property
@@ -66,10 +68,13 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
             if found.level and options.evaluate:
                 mask = with_whole_head(lab, found.mask) if options.partitions > 1 else found.mask
                 trained = lab.train(init, mask, seed=seed, label=f"colt-{found.level}-{seed}")
-                lab.record("colt", found.level, seed, trained, mask, start=init, facts=found.facts)
+                # Parts have a classifier for their own classes, so that no weights of this network were pruned.
+                pruned = found.pruned[0] if found.pruned and options.partitions == 1 else init
+                lab.record("colt", found.level, seed, trained, mask, start=init, pruned=pruned, facts=found.facts)
         for found in _rounds([lab], lth_groups, options, seed, "lth") if options.lth else ():
-            if found.level:
-                lab.record("lth", found.level, seed, found.trained[0], found.mask, start=found.start)
+            if found.pruned:
+                (trained,), (pruned,) = found.trained, found.pruned
+                lab.record("lth", found.level, seed, trained, found.mask, start=found.start, pruned=pruned)
 
     lab.for_each_seed(one_seed)
     for entries in notes.values():
@@ -83,6 +88,7 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed:
     """Round after round until the target is reached, nothing moves any more, or there were enough."""
     first = parts[0]
     start, mask = first.init(seed), full_mask(first, groups)
+    pruned: list[WeightsRef] | None = None
     agreement: Mapping[str, Any] = {}
     most = _most_rounds(first, groups, options)
     for level in range(most + 1):
@@ -91,14 +97,15 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed:
             for part in parts
         ]
         trained = first.together(runs)
-        yield Round(level, mask, start, trained, agreement)
+        yield Round(level, mask, start, trained, pruned, agreement)
         if level == most or _is_reached(mask, options):
             return
-        own = [pruned_by_groups(first, one.weights, mask, groups, options.scope) for one in trained]
+        weights = [one.weights for one in trained]
+        own = [pruned_by_groups(first, one, mask, groups, options.scope) for one in weights]
         smaller = intersected(first, mask, own, groups)
         if first.cache.execute and smaller.statistics["kept"] == mask.statistics["kept"]:
             return
-        mask, agreement = smaller, smaller.stage.content.get("agreement", {})
+        mask, pruned, agreement = smaller, weights, smaller.stage.content.get("agreement", {})
 
 
 def _label(name: str, level: int, seed: int, part: Lab) -> str:
@@ -113,7 +120,16 @@ def _is_reached(mask: MaskRef, options: ColtExperiment) -> bool:
 
 
 def _record_parts(parts: Sequence[Lab], found: Round, options: ColtExperiment, seed: int) -> None:
-    for number, (part, trained) in enumerate(zip(parts, found.trained, strict=True), 1):
+    pruned = found.pruned or [None] * len(parts)
+    label = f"colt_part-{found.level}-{seed} pruned"
+    parts[0].together(  # like their training; the rows then find the scores
+        [
+            functools.partial(part.evaluate, weights, found.mask, label=label)
+            for part, weights in zip(parts, pruned, strict=True)
+            if weights is not None
+        ]
+    )
+    for number, (part, trained, weights) in enumerate(zip(parts, found.trained, pruned, strict=True), 1):
         part.record(
             "colt_part",
             found.level,
@@ -121,6 +137,7 @@ def _record_parts(parts: Sequence[Lab], found: Round, options: ColtExperiment, s
             trained,
             found.mask,
             start=found.start,
+            pruned=weights,
             case={"part": number},
             ticket=number == 1 and not options.evaluate,
             facts=found.facts,

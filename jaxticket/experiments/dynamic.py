@@ -28,7 +28,9 @@ def dynamic(lab: Lab, options: DynamicExperiment) -> None:
                     growth = Regrowth(_GROWTH[method], options.every_steps, end, options.rate)
                     trained = lab.train(init, first, seed=seed, label=label, mask_update=growth)
                     mask = trained.mask
-                lab.record(method, level, seed, trained, mask, start=init)
+                # A mask that moves while it is trained has no weights that were pruned to it.
+                pruned = init if method == "static" else None
+                lab.record(method, level, seed, trained, mask, start=init, pruned=pruned)
 
     lab.for_each_seed(one_seed)
     lab.compare(

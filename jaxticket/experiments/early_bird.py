@@ -112,7 +112,7 @@ class _Replicate:
             dense = lab.train(self.init, self.full, seed=seed, label=f"dense-0-{seed}")
         self._of_dense = self._costs(self.init, self.full)
         if options.dense:
-            self._record("dense", 0, dense, self.full, self.init, dense_steps=self._steps(dense), steps=0)
+            self._record("dense", 0, dense, self.full, self.init, None, dense_steps=self._steps(dense), steps=0)
         for level, ratio in enumerate(options.ratios, start=1):
             self._ratio(level, ratio, dense)
 
@@ -181,11 +181,12 @@ class _Replicate:
 
     def _network(self, draw: _Draw, level: int, ratio: float, mask: MaskRef, mode: str) -> None:
         """Trains and records one ticket."""
-        lab, start, start_step = self.lab, draw.weights, 0
+        lab, start, pruned, start_step = self.lab, draw.weights, draw.weights, 0
         if mode == "inherit":
             start_step = draw.step if self.options.schedule == "remaining" and not draw.at_end else 0
         else:
             start = self.init if mode == "rewind" else lab.reinit(self.seed, level)
+            pruned = pruned if mode == "rewind" else start
         label = f"{draw.branch}-{level}-{self.seed}"
         trained = lab.train(start, mask, seed=self.seed, label=label, start_step=start_step)
         facts = {"ratio": ratio, "draw_epoch": self._epochs(draw.step)}
@@ -193,7 +194,7 @@ class _Replicate:
             facts["emerged"] = draw.emerged
         facts |= self._costs(draw.weights, mask)
         steps = self._steps(trained) - start_step
-        self._record(draw.branch, level, trained, mask, start, dense_steps=draw.step, steps=steps, **facts)
+        self._record(draw.branch, level, trained, mask, start, pruned, dense_steps=draw.step, steps=steps, **facts)
 
     def _record(
         self,
@@ -202,6 +203,7 @@ class _Replicate:
         trained: Trained,
         mask: MaskRef,
         start: WeightsRef,
+        pruned: WeightsRef | None,
         *,
         dense_steps: int,
         steps: int,
@@ -214,7 +216,7 @@ class _Replicate:
             per_step = _FLOPS_PER_MAC * self.options.train.batch_size
             facts["training_flops"] = per_step * (dense * dense_steps + facts["macs"] * steps)
             facts["training_flops_share"] = facts["training_flops"] / (per_step * dense * self.total)
-        self.lab.record(branch, level, self.seed, trained, mask, start=start, facts=facts)
+        self.lab.record(branch, level, self.seed, trained, mask, start=start, pruned=pruned, facts=facts)
 
     def _steps(self, trained: Trained) -> int:
         """How many steps a training run had come to when it ended; all in a plan."""

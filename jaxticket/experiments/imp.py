@@ -32,7 +32,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
             """Trains a mask from other initial weights, by the full schedule."""
             other = lab.reinit(seed, level)
             trained = lab.train(other, mask, seed=seed, label=f"rr_imp-{level}-{seed}")
-            lab.record("rr_imp", level, seed, trained, mask, start=other, ticket=False)
+            lab.record("rr_imp", level, seed, trained, mask, start=other, pruned=other, ticket=False)
             return trained.weights
 
         for level in range(1, options.levels + 1):
@@ -43,7 +43,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
                 continue
             start = rewound if rewinds else weights
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
-            lab.record("imp", level, seed, trained, mask, start=start)
+            lab.record("imp", level, seed, trained, mask, start=start, pruned=weights)
             weights = trained.weights
             if options.reinit == "random":
                 control(level, mask)

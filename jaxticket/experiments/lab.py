@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 
@@ -15,7 +15,9 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import chosen, digest
 from jaxticket.core.scopes import empty_layers
+from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.cache import Cache
+from jaxticket.experiments.evaluation_job import EvaluationJob
 from jaxticket.experiments.given import WHAT, given_weights, read_given
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
@@ -23,10 +25,12 @@ from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
 from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
-from jaxticket.experiments.side_by_side import Job, pass_on, train_questions, way_of
+from jaxticket.experiments.side_by_side import do_questions, pass_on, way_of
 from jaxticket.experiments.stages import MaskRef, WeightsRef, write_weights
 from jaxticket.experiments.trained import Trained
+from jaxticket.experiments.training_job import TrainingJob
 from jaxticket.ticket import load_ticket
+from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
@@ -36,6 +40,8 @@ from jaxticket.training.watches import Watch
 
 if TYPE_CHECKING:
     from jaxticket.experiments.record import Record
+
+_Result = TypeVar("_Result")
 
 
 class Lab(Setting):
@@ -81,17 +87,17 @@ class Lab(Setting):
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
         if self.cache.execute and len(calls) > 1 and self.way != "serial":
             with self._record.sorted_by(self.options.all_seeds) if self._record else contextlib.nullcontext():
-                in_lockstep(calls, answer=train_questions)
+                in_lockstep(calls, answer=do_questions)
         else:
             for call in calls:
                 call()
 
-    def together(self, runs: Sequence[Callable[[], Trained]]) -> list[Trained]:
-        """The results of several calls of `train`, of this lab or of variants: side by side where that pays.
+    def together(self, runs: Sequence[Callable[[], _Result]]) -> list[_Result]:
+        """The results of calls of `train`, or of `evaluate`, of this lab or of variants: side by side where that pays.
 
         Which way is as for seeds; within `for_each_seed` the runs of all seeds are trained together.
         """
-        found: dict[int, Trained] = {}
+        found: dict[int, _Result] = {}
 
         def run(number: int) -> None:
             found[number] = runs[number]()
@@ -232,9 +238,10 @@ class Lab(Setting):
         inputs = {"start": start.key, "mask": mask.key}
         stage = self.cache.find("train", 2, config, inputs, label=label, work=work)
         if self.cache.execute and not stage.content:
-            job = Job(
+            job = TrainingJob(
                 self,
                 stage,
+                train,
                 start,
                 mask,
                 seed=seed,
@@ -244,10 +251,46 @@ class Lab(Setting):
                 save_epochs=save_epochs,
                 mask_update=mask_update,
                 watch=watch,
-                train=train,
             )
-            (stage,) = ask([job], alone=train_questions)
+            (stage,) = ask([job], alone=do_questions)
         return Trained(stage, {"last": "last", "best_val": "best"}[train.select], None if start is given else start)
+
+    def evaluate(
+        self, weights: WeightsRef, mask: MaskRef, *, label: str = "evaluation", train: TrainOptions | None = None
+    ) -> Mapping[str, Any]:
+        """The scores of stored weights under a mask; nothing is trained, and running statistics are as they are stored.
+
+        Within `for_each_seed` the seeds are evaluated side by side where they are trained so.
+
+        Args:
+            weights: of the network; where the aids of the options stay, with theirs if it has them.
+            mask: what is kept.
+            label: what the evaluation is called; not part of its key.
+            train: how it is trained, where that is not by `config.train`: what was compiled for that is used, and only
+                its batch size and dtype count.
+
+        Returns:
+            `loss`, `accuracy`, `accuracy_top5` and `accuracy_balanced` of both splits, such as `val_loss`, None where
+            a split is empty; empty in a plan.
+        """
+        aids = self.options.aids
+        train = dataclasses.replace(aids.training(train or self.options.train), save_epochs=())
+        config = {
+            **self.network_key(),
+            "data": chosen(self.options.data),
+            "batch_size": train.batch_size,
+            "compute_dtype": train.compute_dtype,
+        }
+        if aids.stays:
+            config["aids"] = aids.key()
+        inputs = {"weights": weights.key, "mask": mask.key}
+        stage = self.cache.find("evaluate", 1, config, inputs, label=label)
+        if self.cache.execute and not stage.content:
+            lab = self
+            if aids.stays and aids.ghost_skips and split_off(weights.load())[1] is None:
+                lab = self.variant(aids=AidOptions())  # they were not trained with ghost skips, and have none
+            (stage,) = ask([EvaluationJob(lab, stage, train, weights, mask)], alone=do_questions)
+        return stage.content
 
     def prune(
         self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
@@ -335,6 +378,8 @@ class Lab(Setting):
         mask: MaskRef,
         *,
         start: WeightsRef,
+        pruned: WeightsRef | None = None,
+        train: TrainOptions | None = None,
         case: Mapping[str, Any] | None = None,
         ticket: bool = True,
         facts: Mapping[str, Any] | None = None,
@@ -348,11 +393,17 @@ class Lab(Setting):
             trained: the network.
             mask: what was kept.
             start: the weights that were given to training.
+            pruned: the weights that pruning made the mask of, or else `start`: the row has their accuracies under the
+                mask, before any training. None for a network that was not pruned before it was trained.
+            train: how it was trained, where that is not by `config.train`.
             case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`; part of the row and of the
                 ticket's label.
             ticket: False for networks nobody would take away, such as controls.
             facts: what else the row says of the network, JSON-ready.
         """
+        scores: Mapping[str, Any] = {}
+        if pruned is not None:
+            scores = self.evaluate(pruned, mask, label=f"{branch}-{level}-{seed} pruned", train=train)
         if self._record is not None:
             self._record.add(
                 self,
@@ -362,6 +413,7 @@ class Lab(Setting):
                 trained,
                 mask,
                 trained.start or start,
+                pruned=scores,
                 case=case or {},
                 ticket=ticket,
                 facts=facts or {},

@@ -32,11 +32,11 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
             else:
                 start, start_step = weights, lab.duration.total_steps - options.finetune_epochs * per_epoch
             trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
-            lab.record("omp", level, seed, trained, mask, start=start)
+            lab.record("omp", level, seed, trained, mask, start=start, pruned=weights)
             if options.retrain == "random":
                 other = lab.reinit(seed, level)
                 control = lab.train(other, mask, seed=seed, label=f"rr_omp-{level}-{seed}")
-                lab.record("rr_omp", level, seed, control, mask, start=other, ticket=False)
+                lab.record("rr_omp", level, seed, control, mask, start=other, pruned=other, ticket=False)
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))

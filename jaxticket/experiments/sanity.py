@@ -56,6 +56,7 @@ class _Cell:
         self.lab, self.options, self.lr, self.seed = lab, options, lr, seed
         self.train = dataclasses.replace(options.train, lr=lr)
         self.masks: _Masks = {}
+        self.pruned: dict[tuple[str, int], WeightsRef] = {}  # what each mask was made of
         self.notes: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
@@ -64,7 +65,7 @@ class _Cell:
         rewind_step = options.rewind_epochs * lab.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
         full = lab.full_mask(options.prune.prunable)
-        dense = self._network("dense", 0, init, full, snapshot_step=rewind_step)
+        dense = self._network("dense", 0, init, full, None, snapshot_step=rewind_step)
         tickets = self._tickets(init, full, dense)
         starts = {"rr": (other, 0), "wr": (dense.snapshot, rewind_step), "retrain": (dense.weights, 0)}
         for (kind, level), mask in self.masks.items():
@@ -72,7 +73,8 @@ class _Cell:
                 start, _, of = setting.partition("_")
                 if start in starts and (of or "omp") == kind:
                     weights, first_step = starts[start]
-                    self._network(setting, level, weights, mask, start_step=first_step)
+                    pruned = weights if start == "rr" else self.pruned[kind, level]
+                    self._network(setting, level, weights, mask, pruned, start_step=first_step)
         for level in options.levels if "sdt" in options.settings else ():
             self._small_dense(level)
         self._correlations(init, other, dense, full)
@@ -90,17 +92,18 @@ class _Cell:
         sparsity = geometric(options.prune.rate)
         mask, trained = full, dense
         for level in range(1, levels[-1] + 1) if "imp" in options.kinds else ():
-            mask = self._prune(trained, mask, sparsity(level))
+            pruned, mask = trained.weights, self._prune(trained, mask, sparsity(level))
             if level in levels:
-                self.masks["imp", level] = mask
+                self.masks["imp", level], self.pruned["imp", level] = mask, pruned
             if "lt_imp" in options.settings or level < levels[-1]:
-                trained = self._network("lt_imp", level, init, mask, ticket=level in levels)
+                trained = self._network("lt_imp", level, init, mask, pruned, ticket=level in levels)
                 if level in levels:
                     tickets["lt_imp", level] = (trained, mask)
         for level in levels if "omp" in options.kinds else ():
             self.masks["omp", level] = mask = self._prune(dense, full, sparsity(level))
+            self.pruned["omp", level] = dense.weights
             if "lt_omp" in options.settings:
-                tickets["lt_omp", level] = (self._network("lt_omp", level, init, mask), mask)
+                tickets["lt_omp", level] = (self._network("lt_omp", level, init, mask, dense.weights), mask)
         return tickets
 
     def _prune(self, trained: Trained, mask: MaskRef, sparsity: Any) -> MaskRef:
@@ -112,6 +115,7 @@ class _Cell:
         level: int,
         start: WeightsRef,
         mask: MaskRef,
+        pruned: WeightsRef | None,
         *,
         start_step: int = 0,
         snapshot_step: int = 0,
@@ -127,7 +131,18 @@ class _Cell:
             train=self.train,
         )
         wanted = ticket and branch.startswith(("lt_", "wr_"))
-        self.lab.record(branch, level, self.seed, trained, mask, start=start, case={"lr": self.lr}, ticket=wanted)
+        self.lab.record(
+            branch,
+            level,
+            self.seed,
+            trained,
+            mask,
+            start=start,
+            pruned=pruned,
+            train=self.train,
+            case={"lr": self.lr},
+            ticket=wanted,
+        )
         return trained
 
     def _small_dense(self, level: int) -> None:

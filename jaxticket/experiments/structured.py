@@ -52,39 +52,40 @@ class _Replicate:
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
         full = lab.full_mask(options.prune.prunable)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=self.rewind_step)
-        self._record("dense", 0, dense, full, init)
+        self._record("dense", 0, dense, full, init, None)
         rewound = dense.snapshot if self.rewind_step else init
 
         trained, mask, start = dense, full, rewound
         for level in range(1, options.levels + 1):
             if options.source == "ticket":
                 start, mask = rewound_ticket(lab, options.ticket)
+                pruned = start
             else:
-                mask = self._source_mask(level, init, dense, full, trained, mask)
-            trained = self._network(options.source, level, start, mask)
+                mask, pruned = self._source_mask(level, init, dense, full, trained, mask)
+            trained = self._network(options.source, level, start, mask, pruned)
             for method in options.methods:
                 structured_mask = self._structured_mask(method, trained, mask)
-                self._network(method, level, start, structured_mask)
+                self._network(method, level, start, structured_mask, trained.weights)
                 if options.random_tickets:
-                    self._network(f"{method}_random", level, other, structured_mask)
+                    self._network(f"{method}_random", level, other, structured_mask, other)
             for criterion in options.slim:
                 slim = slimmed(lab, dense.weights, full, mask, criterion, options.refill, seed=seed)
-                self._network(f"slim_{criterion}", level, rewound, slim)
+                self._network(f"slim_{criterion}", level, rewound, slim, dense.weights)
         if options.group_aware:
             self._group_aware(rewound, dense, full)
 
     def _source_mask(
         self, level: int, init: WeightsRef, dense: Trained, full: MaskRef, trained: Trained, mask: MaskRef
-    ) -> MaskRef:
-        """The unstructured mask of a level; `trained` and `mask` are those of the level before."""
+    ) -> tuple[MaskRef, WeightsRef]:
+        """The unstructured mask of a level and what was pruned; `trained` and `mask` are those of the level before."""
         lab, options, how = self.lab, self.options, self.options.prune
         if options.source == "imp":
-            return lab.prune(trained.weights, mask, how, seed=self.seed)
+            return lab.prune(trained.weights, mask, how, seed=self.seed), trained.weights
         sparsity = float(geometric(how.rate)(level))
         if options.source in AT_INIT:
             how = dataclasses.replace(how, criterion=options.source)
-            return lab.prune(init, full, how, seed=self.seed, sparsity=sparsity)
-        return lab.prune(dense.weights, full, how, seed=self.seed, sparsity=sparsity)
+        weights = init if options.source in AT_INIT else dense.weights
+        return lab.prune(weights, full, how, seed=self.seed, sparsity=sparsity), weights
 
     def _structured_mask(self, method: str, trained: Trained, mask: MaskRef) -> MaskRef:
         how = self.options.refill
@@ -98,17 +99,19 @@ class _Replicate:
         for level in range(1, self.options.levels + 1):
             scattered = self.lab.prune(trained.weights, mask, self.options.prune, seed=self.seed)
             mask = regrouped(self.lab, scattered, self.options.regroup, seed=self.seed)
-            trained = self._network("imp_regroup", level, rewound, mask)
+            trained = self._network("imp_regroup", level, rewound, mask, trained.weights)
 
-    def _network(self, branch: str, level: int, start: WeightsRef, mask: MaskRef) -> Trained:
+    def _network(self, branch: str, level: int, start: WeightsRef, mask: MaskRef, pruned: WeightsRef) -> Trained:
         label = f"{branch}-{level}-{self.seed}"
         is_rewound = self.options.retrain == "remaining" and not branch.endswith("_random")
         start_step = self.rewind_step if is_rewound else 0
         trained = self.lab.train(start, mask, seed=self.seed, label=label, start_step=start_step)
-        self._record(branch, level, trained, mask, start)
+        self._record(branch, level, trained, mask, start, pruned)
         return trained
 
-    def _record(self, branch: str, level: int, trained: Trained, mask: MaskRef, start: WeightsRef) -> None:
+    def _record(
+        self, branch: str, level: int, trained: Trained, mask: MaskRef, start: WeightsRef, pruned: WeightsRef | None
+    ) -> None:
         control = branch.endswith("_random")
         structure = structure_of(mask)
         if mask.key not in self.facts:  # a control costs what the network costs whose mask it has
@@ -117,7 +120,8 @@ class _Replicate:
             if structure:
                 self.facts[mask.key]["structured_share"] = structure["structured_share"]
         facts = self.facts[mask.key]
-        self.lab.record(branch, level, self.seed, trained, mask, start=start, ticket=not control, facts=facts)
+        how = {"ticket": not control, "facts": facts}
+        self.lab.record(branch, level, self.seed, trained, mask, start=start, pruned=pruned, **how)
         if control:
             return
         case = {"branch": branch, "level": level, "seed": self.seed}

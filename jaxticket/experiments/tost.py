@@ -6,7 +6,8 @@ from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.stages import MaskRef
+from jaxticket.experiments.prune_options import PruneOptions
+from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.tost_analysis import analyse
 from jaxticket.experiments.tost_findings import compare
 from jaxticket.experiments.tost_options import AT_INIT, OF_TRAINED, PLAIN, TostExperiment, aids_of
@@ -34,10 +35,10 @@ def tost(lab: Lab, options: TostExperiment) -> None:
             plain.record("dense", 0, seed, masks.dense, masks.full, start=init)
         for source in options.sources:
             for level, sparsity in enumerate(options.sparsities, start=1):
-                mask = masks.of(source, level, sparsity)
+                mask, pruned = masks.of(source, level, sparsity)
                 for cell, own in cells.items():
                     trained = own.train(init, mask, seed=seed, label=f"{source}-{level}-{seed} {cell}")
-                    own.record(source, level, seed, trained, mask, start=init, case={"aids": cell})
+                    own.record(source, level, seed, trained, mask, start=init, pruned=pruned, case={"aids": cell})
 
     lab.for_each_seed(one_seed)
     lab.conclude("aids", compare)
@@ -66,32 +67,38 @@ class _Masks:
         """The dense network."""
         return self._lab.train(self._lab.init(self._seed), self.full, seed=self._seed, label=f"dense-0-{self._seed}")
 
-    def of(self, source: str, level: int, sparsity: float) -> MaskRef:
-        """The mask of a source at a sparsity."""
+    def of(self, source: str, level: int, sparsity: float) -> tuple[MaskRef, WeightsRef]:
+        """The mask of a source at a sparsity, and the weights that were pruned to it."""
         if source in AT_INIT:
             how = dataclasses.replace(self._options.prune, criterion=AT_INIT[source])
-            return self._lab.prune(self._lab.init(self._seed), self.full, how, seed=self._seed, sparsity=sparsity)
+            return self._pruned(self._lab.init(self._seed), self.full, sparsity, how)
         if source in OF_TRAINED:
             how = dataclasses.replace(self._options.prune, criterion=OF_TRAINED[source])
-            return self._lab.prune(self.dense.weights, self.full, how, seed=self._seed, sparsity=sparsity)
+            return self._pruned(self.dense.weights, self.full, sparsity, how)
         return self._gradual(level, sparsity) if source == "gmp" else self._iterative(sparsity)
 
-    def _gradual(self, level: int, sparsity: float) -> MaskRef:
+    def _pruned(
+        self, weights: WeightsRef, mask: MaskRef, sparsity: float, how: PruneOptions
+    ) -> tuple[MaskRef, WeightsRef]:
+        return self._lab.prune(weights, mask, how, seed=self._seed, sparsity=sparsity), weights
+
+    def _gradual(self, level: int, sparsity: float) -> tuple[MaskRef, WeightsRef]:
         options, lab = self._options, self._lab
         every = options.gmp_every_steps
         # Whole intervals, so that the last pruning is one to the sparsity asked for.
         end = max(1, int(options.gmp_end * lab.duration.total_steps / every)) * every
         rule = GradualPruning(0, end, every, sparsity, scope=options.prune.scope)
         label = f"gmp-{level}-{self._seed}"
-        return lab.train(lab.init(self._seed), self.full, seed=self._seed, label=label, mask_update=rule).mask
+        trained = lab.train(lab.init(self._seed), self.full, seed=self._seed, label=label, mask_update=rule)
+        return trained.mask, trained.weights
 
-    def _iterative(self, sparsity: float) -> MaskRef:
+    def _iterative(self, sparsity: float) -> tuple[MaskRef, WeightsRef]:
         """Rounds at `prune.rate`, shared by all sparsities; the last one prunes to exactly the sparsity."""
         rate, number = self._options.prune.rate, 0
         while 1 - (1 - rate) ** (number + 1) < sparsity - 1e-9:
             number += 1
         trained, mask = self._round(number)
-        return self._lab.prune(trained.weights, mask, self._options.prune, seed=self._seed, sparsity=sparsity)
+        return self._pruned(trained.weights, mask, sparsity, self._options.prune)
 
     def _round(self, number: int) -> tuple[Trained, MaskRef]:
         if not self._rounds:

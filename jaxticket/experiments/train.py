@@ -17,6 +17,6 @@ def train(lab: Lab, options: TrainExperiment) -> None:
             start, mask = lab.init(seed), lab.full_mask()
             branch = "dense"
         trained = lab.train(start, mask, seed=seed, label=f"{branch}-0-{seed}")
-        lab.record(branch, 0, seed, trained, mask, start=start)
+        lab.record(branch, 0, seed, trained, mask, start=start, pruned=start if options.ticket else None)
 
     lab.for_each_seed(one_seed)

@@ -30,8 +30,8 @@ def transfer(lab: Lab, options: TransferExperiment) -> None:
             start, mask = transferred(lab, source, head)
             label = f"{source.name}-{source.level}-{seed} on {lab.spec.name}"
             trained = lab.train(start, mask, seed=seed, label=label)
-            case = {"source": source.name}
-            lab.record("transfer", source.level, seed, trained, mask, start=start, case=case, ticket=False)
+            how = {"case": {"source": source.name}, "ticket": False}
+            lab.record("transfer", source.level, seed, trained, mask, start=start, pruned=start, **how)
 
     lab.for_each_seed(one_seed)
     for source in sources:

@@ -89,7 +89,7 @@ def test_ticket_is_the_initial_weights_under_the_mask(small_run):
 
 
 def test_running_again_trains_nothing(small_run, make_run, monkeypatch):
-    monkeypatch.setattr(side_by_side, "train_jobs", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(side_by_side, "do_jobs", lambda *_, **__: pytest.fail("trained again"))
     again = make_run(small_run.workdir)
     assert again.folder == small_run.folder
     assert all(row["cached"] for row in again.rows)

@@ -4,7 +4,7 @@ import pytest
 
 import jaxticket as jt
 from jaxticket.core import paths
-from jaxticket.experiments import default_config, resolve, run_experiment, side_by_side
+from jaxticket.experiments import default_config, resolve, run_experiment, training_job
 from jaxticket.experiments.stages import read_weights
 from jaxticket.parallel import OnePerDevice, Vmapped
 
@@ -29,9 +29,9 @@ def serial(tmp_path_factory):
 def test_parts_side_by_side_are_the_parts_one_after_the_other(serial, tmp_path, monkeypatch, way, seeds):
     """Same masks on two devices as one after the other; with several seeds all their parts are trained at once."""
     groups = []
-    fit = side_by_side.fit_side_by_side
+    fit = training_job.fit_side_by_side
     monkeypatch.setattr(
-        side_by_side,
+        training_job,
         "fit_side_by_side",
         lambda trainer, starts, layout, **k: (
             groups.append((len(starts), type(layout), trainer.own_data)) or fit(trainer, starts, layout, **k)

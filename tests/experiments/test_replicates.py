@@ -13,7 +13,7 @@ import jaxticket as jt
 from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, TrainingError
-from jaxticket.experiments import run_experiment, side_by_side
+from jaxticket.experiments import run_experiment, side_by_side, training_job
 from jaxticket.experiments import setting as setting_module
 from jaxticket.experiments.cache import Cache
 from jaxticket.experiments.lockstep import ask, in_lockstep
@@ -77,7 +77,7 @@ def test_the_curves_are_in_the_order_of_the_seeds_and_time_is_shared(serial, par
 
 
 def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkeypatch):
-    monkeypatch.setattr(side_by_side, "fit_side_by_side", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(training_job, "fit_side_by_side", lambda *_, **__: pytest.fail("trained again"))
     for run in (serial, parallel):
         for choice in ("serial", "vmap", "devices"):
             again = make_run(run.workdir, replicates=choice, **SMALL)
@@ -87,9 +87,9 @@ def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkey
 
 def test_only_the_missing_seeds_are_trained(serial, make_run, monkeypatch, tmp_path):
     groups = []
-    fit = side_by_side.fit_side_by_side
+    fit = training_job.fit_side_by_side
     monkeypatch.setattr(
-        side_by_side,
+        training_job,
         "fit_side_by_side",
         lambda trainer, starts, *a, **k: groups.append([s.label for s in starts]) or fit(trainer, starts, *a, **k),
     )
@@ -173,13 +173,13 @@ def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_pat
 
 
 def test_a_seed_that_diverges_is_named_and_no_thread_is_left(make_run, tmp_path, monkeypatch):
-    start = side_by_side._start
+    start = training_job._start
 
     def spoiled(job):
         found = start(job)
         return dataclasses.replace(found, weights=_times(found.weights, 1e38)) if job.seed == 1 else found
 
-    monkeypatch.setattr(side_by_side, "_start", spoiled)
+    monkeypatch.setattr(training_job, "_start", spoiled)
     with pytest.raises(TrainingError, match=r"^dense-0-1: the loss is not finite at step 0 "):
         make_run(tmp_path, replicates="vmap", **SMALL)
     assert not _seats()

@@ -41,14 +41,14 @@ class Study:
     """A finished study, the training runs it did, and its options."""
 
     def __init__(self, workdir, **changes):
-        self.jobs, train = [], side_by_side.train_jobs
+        self.jobs, train = [], side_by_side.do_jobs
 
         def counted(jobs):
-            self.jobs += jobs
+            self.jobs += [job for job in jobs if job.stage.kind == "train"]
             return train(jobs)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(side_by_side, "train_jobs", counted)
+            patch.setattr(side_by_side, "do_jobs", counted)
             experiment, self.options = options_of(**changes)
             self.folder, self.summary = run_experiment(experiment, self.options, workdir)
         self.rows = self.summary["rows"]
