@@ -111,13 +111,13 @@ def test_results_are_means_over_seeds_of_every_branch_and_level(finished):
         (1, 2, "imp", 2, 2),
     ]
     summary = json.loads((workdir / rows[-1]["folder"] / "summary.json").read_text())
-    for quantity in ("test_accuracy", "val_accuracy"):
+    for quantity in ("test_accuracy", "val_accuracy", "test_accuracy_pruned", "test_accuracy_balanced", "test_loss"):
         values = [row[quantity] for row in summary["rows"] if row["level"] == 2]
         assert rows[-1][quantity] == pytest.approx(statistics.mean(values))
         assert rows[-1][f"{quantity}_std"] == pytest.approx(statistics.stdev(values))
     assert rows[-1]["remaining"] == pytest.approx(0.64, abs=1e-4)
     sheet = list(csv.DictReader(io.StringIO(result(workdir, "sweep.csv").decode())))
-    assert [{key: str(value) for key, value in row.items()} for row in rows] == [
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows] == [
         dict(sorted(row.items())) for row in sheet
     ]
     table = [line.split() for line in printed[printed.rindex("entry ") :].splitlines()[1:-2]]

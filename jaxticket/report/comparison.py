@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.groups import Group, dense_group, gap, group_rows, sparse_branches, sparsest_match
 from jaxticket.report.sections.provenance import flatten
-from jaxticket.report.study import Study, read_study
+from jaxticket.report.study import MEASURED, Study, read_study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,13 +149,12 @@ def comparison_csv(experiments: Sequence[Experiment]) -> str:
     """Every branch and level of all experiments as CSV; what is not known is an empty field."""
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\n")
-    names = ("test_accuracy", "val_accuracy")
     head = ["experiment", "folder", "setting", "branch", "level", "n", "remaining"]
-    writer.writerow([*head, *(f"{name}{end}" for name in names for end in ("", "_std"))])
+    writer.writerow([*head, *(f"{name}{end}" for name in MEASURED for end in ("", "_std"))])
     for experiment in experiments:
         about = [experiment.label, experiment.folder.name, experiment.setting]
         for group in group_rows(experiment.study.rows):
-            spreads = [group.spread(name) for name in names]
+            spreads = [group.spread(name) for name in MEASURED]
             numbers = [value for spread in spreads for value in (spread.mean, spread.std)]
             writer.writerow([*about, group.name, group.level, group.n, group.remaining, *numbers])
     return sheet.getvalue()

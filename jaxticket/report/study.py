@@ -14,6 +14,13 @@ _T = TypeVar("_T")
 # What tells networks of one branch and level apart beside the seed; rows of most experiments have none of these.
 CASES = ("lr", "part")
 
+# What is measured of a trained network, as its row has it.
+MEASURED = tuple(
+    f"{split}_{name}"
+    for name in ("accuracy", "accuracy_pruned", "accuracy_balanced", "accuracy_top5", "loss")
+    for split in ("test", "val")
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -27,7 +34,15 @@ class Row:
         sparsity_total: removed share of all weights.
         val_accuracy: in [0, 1]; None where there is no validation split.
         test_accuracy: in [0, 1].
-        train_loss: of the last epoch.
+        val_accuracy_pruned: right after pruning, before it was trained; None of a network that was not pruned then.
+        test_accuracy_pruned: the same.
+        val_accuracy_balanced: mean over the classes.
+        test_accuracy_balanced: the same.
+        val_accuracy_top5: share of images whose label is among the five largest outputs; None of five classes or fewer.
+        test_accuracy_top5: the same.
+        val_loss: mean cross entropy in nats.
+        test_loss: the same.
+        train_loss: mean cross entropy over the last epoch, in nats.
         epochs: trained.
         seconds: of training.
         cached: whether it was there before the command started.
@@ -53,6 +68,14 @@ class Row:
     sparsity_total: float | None = None
     val_accuracy: float | None = None
     test_accuracy: float | None = None
+    val_accuracy_pruned: float | None = None
+    test_accuracy_pruned: float | None = None
+    val_accuracy_balanced: float | None = None
+    test_accuracy_balanced: float | None = None
+    val_accuracy_top5: float | None = None
+    test_accuracy_top5: float | None = None
+    val_loss: float | None = None
+    test_loss: float | None = None
     train_loss: float | None = None
     epochs: float | None = None
     seconds: float | None = None
@@ -211,8 +234,7 @@ def _row(value: Any, where: str) -> Row:
         seed=seed,
         sparsity=sparsity,
         sparsity_total=number(value.get("sparsity_total")),
-        val_accuracy=number(value.get("val_accuracy")),
-        test_accuracy=number(value.get("test_accuracy")),
+        **{name: number(value.get(name)) for name in MEASURED},
         train_loss=number(value.get("train_loss")),
         epochs=number(value.get("epochs")),
         seconds=number(value.get("seconds")),

@@ -12,7 +12,7 @@ from jaxticket.experiments.run import experiment_folder
 from jaxticket.experiments.sweep import Entry, varying
 from jaxticket.report import text
 from jaxticket.report.groups import group_rows
-from jaxticket.report.study import read_study
+from jaxticket.report.study import MEASURED, read_study
 
 
 def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
     Returns:
         One dictionary for each entry, branch and level: `entry`, the varying keys, `folder`, `branch`, `level`, `n`
         (how many seeds), `remaining` (mean kept share of the prunable weights), and mean and standard deviation over
-        seeds of the accuracies in [0, 1], None where there is none. One with `n` 0 for an entry that is not complete.
+        seeds of what is `MEASURED`, None where there is none. One with `n` 0 for an entry that is not complete.
 
     Raises:
         JaxticketError: a summary that cannot be read.
@@ -36,17 +36,17 @@ def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
         about = {"entry": entry.index, **{key: entry.value(key) for key in keys}, "folder": folder.name}
         study = read_study(folder) if (folder / "summary.json").is_file() else None
         if study is None or not study.complete:
-            rows.append({**about, "branch": None, "level": None, "n": 0, "remaining": None, **_accuracies(None)})
+            rows.append({**about, "branch": None, "level": None, "n": 0, "remaining": None, **_measured(None)})
             continue
         for group in group_rows(study.rows):
             found = {"branch": group.name, "level": group.level, "n": group.n, "remaining": group.remaining}
-            rows.append({**about, **found, **_accuracies(group)})
+            rows.append({**about, **found, **_measured(group)})
     return rows
 
 
-def _accuracies(group: Any) -> dict[str, float | None]:
+def _measured(group: Any) -> dict[str, float | None]:
     found = {}
-    for name in ("test_accuracy", "val_accuracy"):
+    for name in MEASURED:
         spread = group.spread(name) if group else None
         found |= {name: spread and spread.mean, f"{name}_std": spread and spread.std}
     return found

@@ -86,9 +86,12 @@ def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[Column
     ]
     if any(row.val_accuracy is not None for group in groups for row in group.rows):
         columns.append(Column("val", [_cell(group.spread("val_accuracy"), plus_minus) for group in groups], 3))
+    if any(row.test_accuracy_pruned is not None for group in groups for row in group.rows):
+        cells = [_cell(group.spread("test_accuracy_pruned"), plus_minus) for group in groups]
+        columns.append(Column("pruned", cells, 4))
     columns += [
         Column("n", [str(group.n) for group in groups], 1),
-        Column("cached", [str(group.cached or "") for group in groups], 4),
+        Column("cached", [str(group.cached or "") for group in groups], 5),
     ]
     return [column._replace(cells=[cell.replace(text.NOTHING, "-") for cell in column.cells]) for column in columns]
 
@@ -143,6 +146,8 @@ def _notes(groups: Sequence[Group], columns: list[Column]) -> list[str]:
         notes.append("test, val: mean and standard deviation over n seeds; left: prunable weights")
     else:
         notes.append("n = 1: one seed, no spread is known; left: prunable weights")
+    if any(column.name == "pruned" for column in columns):
+        notes.append("pruned: test accuracy right after pruning, before training")
     if any(cell.endswith("*") for column in columns for cell in column.cells):
         notes.append("* over fewer than n: the others have no finite value")
     return notes

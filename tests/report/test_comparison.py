@@ -67,6 +67,7 @@ def test_the_page_has_a_panel_for_each_setting_and_a_row_for_each_line(workdir, 
     assert {line["experiment"] for line in lines} == {"deep", "imp-aaaa1111", "imp reinit=random"}
     found = next(line for line in lines if line["folder"] == "imp-bbbb2222" and line["level"] == "3")
     assert float(found["test_accuracy"]) == pytest.approx(0.854)
+    assert {"test_accuracy_pruned", "test_accuracy_balanced_std", "test_loss"} < set(found)
     assert page.read_bytes() == write_comparison([workdir], tmp_path / "all.html").read_bytes()
 
 

@@ -218,6 +218,17 @@ def test_table_has_the_aggregated_numbers_and_every_row(made, study):
     assert table(study([])) is None
 
 
+def test_table_has_what_is_measured_beside_the_accuracy(made, study):
+    measured = {"test_accuracy_pruned": 0.1234, "test_accuracy_balanced": 0.2345, "test_accuracy_top5": 0.9876}
+    rows = [made.row("dense", 0, 0, test_loss=0.4321), made.row("imp", 1, 0, **measured)]
+    shown, plain = table(study(rows)).html, table(study(made.imp_rows())).html
+    for number in ("0.1234", "0.2345", "0.9876", "0.432"):
+        assert number in shown
+    for heading in ("right after pruning", "after pruning", "balanced", "top-5", "test loss"):
+        assert f">{heading}</th>" in shown
+        assert f">{heading}</th>" not in plain
+
+
 def test_table_headings_say_what_they_are_headings_of(made, study):
     section = table(study(made.imp_rows(levels=1)))
     assert not re.search(r"<th(?![^>]*scope=)[^>e]*>", section.html)

@@ -26,6 +26,15 @@ def test_means_and_deviations_over_seeds(made):
     assert "over n seeds" in lines[-1]
 
 
+def test_what_is_left_right_after_pruning_is_a_column_where_it_is_known(made):
+    rows = [made.row("dense", 0, 0), made.row("imp", 1, 0, test_accuracy_pruned=0.25)]
+    lines = printed(made.summary(rows), width=100).splitlines()
+    assert lines[1].split() == ["branch", "level", "sparsity", "left", "test", "val", "pruned", "n", "cached"]
+    assert [line.split()[6] for line in lines[3:5]] == ["-", "0.2500"]
+    assert lines[-1] == "pruned: test accuracy right after pruning, before training"
+    assert "pruned" not in printed(made.summary(made.imp_rows(levels=1)), width=100)
+
+
 def test_plain_text_within_eighty_columns_where_there_is_no_terminal(made):
     out = printed(made.summary(made.imp_rows()), width=80)
     assert "\x1b" not in out

@@ -2,7 +2,7 @@
 
 from jaxticket.report.groups import MARGIN, dense_group, gap, group_rows, matches
 from jaxticket.report.sections.section import Section, render
-from jaxticket.report.study import Study
+from jaxticket.report.study import MEASURED, Study
 
 
 def table(study: Study) -> Section | None:
@@ -27,7 +27,7 @@ def table(study: Study) -> Section | None:
         rows=[row for group in groups for row in group.rows],
         compared=any(group.branch == "dense" for group in groups) and len(groups) > 1,
         cases=list(dict.fromkeys(name for group in groups for name in group.case)),
-        has_val=any(row.val_accuracy is not None for row in study.rows),
+        has={name for name in MEASURED for row in study.rows if getattr(row, name) is not None},
         many=any(group.n > 1 for group in groups),
         margin=MARGIN,
     )
