@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxticket import signals
 from jaxticket.core.errors import ConfigError, JaxticketError, one_line
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _run(arguments: list[str]) -> int:
 def until_stopped(work: Callable[[Any], None]) -> int:
     """Calls `work` with the `Interrupts` to ask, and turns a stop by Ctrl-C or SIGTERM into a line and exit code 75."""
     from jaxticket.parallel import launch, peers, processes
-    from jaxticket.training.interrupts import EXIT_REQUEUE, InterruptedRun, Interrupts
+    from jaxticket.training.interrupts import InterruptedRun, Interrupts
 
     launch.start()
     try:
@@ -94,10 +95,10 @@ def until_stopped(work: Callable[[Any], None]) -> int:
     except InterruptedRun:
         if processes.is_writer():
             print("stopped, everything up to here is saved; the same command goes on", flush=True)
-        return EXIT_REQUEUE
+        return signals.EXIT_REQUEUE
     except KeyboardInterrupt:
         print("stopped at once; the same command goes on from the last checkpoint", flush=True)
-        return EXIT_REQUEUE
+        return signals.EXIT_REQUEUE
     return 0
 
 
@@ -205,4 +206,5 @@ def _unknown_key(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
+    signals.own()
     sys.exit(main())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jaxticket import signals
 from jaxticket.core.errors import ConfigError, JaxticketError, TrainingError
 from jaxticket.main import command_line, execute, read_flags, until_stopped
 
@@ -143,4 +144,5 @@ def _execute(
 
 
 if __name__ == "__main__":
+    signals.own()
     sys.exit(main())

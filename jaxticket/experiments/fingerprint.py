@@ -20,7 +20,17 @@ SOURCES = "sources"
 _FORMAT = {"format": "jaxticket-sources", "version": 1}
 _PACKAGE = Path(__file__).resolve().parents[1]
 # What shows and starts, and can change no result.
-_SHOWING = ("report/", "cli/", "main.py", "__main__.py", "sweep.py", "data/__main__.py", "experiments/sweep.py")
+_SHOWING = (
+    "report/",
+    "cli/",
+    "main.py",
+    "__main__.py",
+    "sweep.py",
+    "signals.py",
+    "data/__main__.py",
+    "data/command.py",
+    "experiments/sweep.py",
+)
 _NAMED = 3
 
 

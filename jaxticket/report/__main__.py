@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from jaxticket import signals
 from jaxticket.core.errors import JaxticketError
 
 
@@ -41,4 +42,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signals.own()
     sys.exit(main())

@@ -4,14 +4,17 @@ In a run of several processes a signal to one of them stops all, at the same ste
 SIGTERM, and carries it to the others.
 """
 
+import contextlib
 import os
 import signal
 import threading
 from types import FrameType, TracebackType
 
+from jaxticket import signals
 from jaxticket.parallel import processes
 
-EXIT_REQUEUE = 75  # EX_TEMPFAIL: the same command, started again, goes on from here.
+# How long a command whose work has nothing to save may take to come to a place where it stops by itself.
+_PATIENCE_SECONDS = 2.0
 
 
 class InterruptedRun(Exception):  # noqa: N818 - it reports a wish, not an error
@@ -19,11 +22,19 @@ class InterruptedRun(Exception):  # noqa: N818 - it reports a wish, not an error
 
 
 class Interrupts:
-    """Within this context SIGTERM and SIGINT set `requested`; a second SIGINT stops at once."""
+    """Within this context SIGTERM and SIGINT set `requested`; a second SIGINT stops at once.
+
+    In a command (`signals.own`) a request that finds nothing to save ends the process if it is not answered soon, and a
+    second SIGINT ends it. Elsewhere handlers are set, and a second SIGINT is a `KeyboardInterrupt`.
+
+    Attributes:
+        holding: whether there is something to save, and `requested` is asked often.
+    """
 
     def __init__(self) -> None:
-        self._asked = self._noted = False
-        self._before: dict[int, object] = {}
+        self._asked = self._noted = self.holding = False
+        self._left = threading.Event()
+        self._context = contextlib.ExitStack()
 
     @property
     def requested(self) -> bool:
@@ -37,30 +48,47 @@ class Interrupts:
         self._asked = asked
 
     def __enter__(self) -> "Interrupts":
-        caught = (signal.SIGINT,) if processes.several() else (signal.SIGTERM, signal.SIGINT)
+        self._left.clear()
+        if signals.owned():
+            self._context.enter_context(signals.heard_by(self._hear))
         # Signal handlers belong to the main thread; elsewhere (a notebook's worker) signals keep their meaning.
-        if threading.current_thread() is threading.main_thread():
-            for number in caught:
-                self._before[number] = signal.signal(number, self._note)
+        elif threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT,) if processes.several() else (signal.SIGTERM, signal.SIGINT):
+                self._context.callback(signal.signal, number, signal.signal(number, self._handle))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self._before.clear()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._noted and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._noted = True
-        if processes.several():
-            os.kill(os.getpid(), signal.SIGTERM)  # for the preemption service
-        else:
-            self._asked = True
+        self._left.set()
+        self._context.close()
 
     def check(self) -> None:
         """Raises `InterruptedRun` when a stop was asked for; for places with nothing to save."""
         if self.requested:
             raise InterruptedRun
+
+    def _hear(self, number: int) -> None:
+        if not self._note(number):
+            signals.end("stopped at once; the same command goes on from the last checkpoint")
+        threading.Thread(target=self._insist, daemon=True).start()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._note(number):
+            raise KeyboardInterrupt
+
+    def _note(self, number: int) -> bool:
+        """Notes the wish to stop; False where it was noted before, and is now a demand."""
+        if self._noted and number == signal.SIGINT:
+            return False
+        self._noted = True
+        if processes.several():
+            os.kill(os.getpid(), signal.SIGTERM)  # for the preemption service
+        else:
+            self._asked = True
+        return True
+
+    def _insist(self) -> None:
+        while not self._left.wait(_PATIENCE_SECONDS):
+            if not self.holding and not processes.several():
+                signals.end("stopped, everything up to here is saved; the same command goes on")

@@ -146,6 +146,7 @@ def fit_side_by_side(
                 before = sums
                 state, sums = trainer.run(state, sums, data, count, mask_update, layout)
                 step += count
+                interrupts.holding = True
                 # One call of run-ahead keeps the device busy and lets a stop be noticed soon.
                 jax.block_until_ready(before.loss)
                 if mask_update and step in updates:
@@ -186,6 +187,7 @@ def fit_side_by_side(
                     raise InterruptedRun
     finally:
         saver.close()
+        interrupts.holding = False
     fits = []
     given = layout.give((trainer.weights(state), best, state.mask, state.watched))
     for info, (last, its_best, its_mask, record) in zip(infos, given, strict=True):
