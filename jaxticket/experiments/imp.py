@@ -45,7 +45,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
             lab.record("imp", level, seed, trained, mask, start=start, pruned=weights)
             weights = trained.weights
-            if options.reinit == "random":
+            if options.reinit == "random" and (not options.train_levels or level in options.train_levels):
                 control(level, mask)
 
     lab.for_each_seed(one_seed)

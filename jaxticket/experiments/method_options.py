@@ -21,7 +21,8 @@ class OneshotExperiment(ExperimentOptions):
         sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
         prune: what is ranked; its rate is not used.
         retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
-            the rewind point on (`lr_rewind`), or from the trained weights with those of the last epochs (`finetune`).
+            the rewind point on (`lr_rewind`), with the whole schedule (`full`), or with that of the last epochs
+            (`finetune`).
             `random` is `rewind` with a control beside each ticket, the branch `rr_omp`: its mask on other initial
             weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the rewind point; 0 is the start.
@@ -33,7 +34,7 @@ class OneshotExperiment(ExperimentOptions):
 
     sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1)
     prune: PruneOptions = PruneOptions()
-    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "finetune", "random"))
+    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "full", "finetune", "random"))
     rewind_epochs: int = option(0, minimum=0)
     finetune_epochs: int = option(0, minimum=0)
     dense: str = ""
@@ -47,7 +48,7 @@ class OneshotExperiment(ExperimentOptions):
                 f"config.finetune_epochs={self.finetune_epochs}: must be above 0 with retrain='finetune', else 0; "
                 f"found {self.retrain!r}"
             )
-        if self.retrain == "finetune" and self.rewind_epochs:
+        if self.retrain in ("finetune", "full") and self.rewind_epochs:
             raise ConfigError(
                 f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
             )

@@ -27,7 +27,7 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
             mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)
             if rewinds:
                 start, start_step = rewound, rewind_step
-            elif options.retrain == "lr_rewind":
+            elif options.retrain in ("lr_rewind", "full"):
                 start, start_step = weights, rewind_step
             else:
                 start, start_step = weights, lab.duration.total_steps - options.finetune_epochs * per_epoch

@@ -76,6 +76,16 @@ class ExperimentOptions:
         return self.seeds if self.seed is None else (self.seed,)
 
 
+def check_train_levels(train_levels: tuple[int, ...], levels: int) -> None:
+    """Refuses levels that are not there; `levels` is the last one."""
+    increasing = list(train_levels) == sorted(set(train_levels))
+    if train_levels and (not increasing or train_levels[-1] > levels):
+        raise ConfigError(
+            f"config.train_levels={train_levels}: must be increasing levels from 1 to {levels}, such as ({levels},); "
+            "empty is all of them"
+        )
+
+
 def check_loaded(options: ExperimentOptions) -> None:
     """Refuses several seeds of an experiment whose `dense` names a network that was trained before."""
     where = f"config.dense={getattr(options, 'dense', '')!r}"
@@ -111,6 +121,8 @@ class ImpExperiment(ExperimentOptions):
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
         sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0
             goes by that rate.
+        train_levels: of `random`, at which levels the control is trained; empty for all. Tickets lead from level to
+            level and are trained at each.
         dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
             `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
             back to its own initial weights.
@@ -124,6 +136,7 @@ class ImpExperiment(ExperimentOptions):
     rewind_steps: int = option(0, minimum=0)
     retrain: str = option("full", choices=("full", "remaining"))
     sparsity: float = option(0.0, minimum=0, below=1)
+    train_levels: tuple[int, ...] = option((), minimum=1)
     dense: str = ""
 
     def check(self, where: str) -> None:
@@ -135,6 +148,12 @@ class ImpExperiment(ExperimentOptions):
         if self.reinit_masks != "ticket" and self.reinit != "random":
             raise ConfigError(
                 f"config.reinit_masks={self.reinit_masks!r}: needs reinit='random', found {self.reinit!r}"
+            )
+        check_train_levels(self.train_levels, self.levels)
+        if self.train_levels and (self.reinit, self.reinit_masks) != ("random", "ticket"):
+            raise ConfigError(
+                f"config.train_levels={self.train_levels}: says where the control is trained; needs reinit='random' "
+                f"and reinit_masks='ticket', found {self.reinit!r} and {self.reinit_masks!r}"
             )
         if rewinds and self.reinit == "none":
             raise ConfigError("config.reinit='none': does not rewind; set the rewind point to 0, or reinit='init'")

@@ -1,5 +1,6 @@
 """Channel pruning by a number of weights: rounds of network slimming, the baseline of structured tickets."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -21,14 +22,20 @@ _PARAMS = "params/"
 
 
 def slim_mask(
-    setting: Setting, weights: Weights, mask: Mask, scores: str | Mapping[Path, Any], kept: int
+    setting: Setting,
+    weights: Weights,
+    mask: Mask,
+    scores: str | Mapping[Path, Any],
+    kept: int,
+    *,
+    floor: float = 0.0,
 ) -> tuple[Mask, int]:
     """`mask` less the channels of lowest score, as few of them as leave at most `kept` weights.
 
     Channels of all layers are ranked together. One goes with the weights that make it and those that read it; those of
     which the mask keeps nothing are gone already, whatever their score. Layers whose channels meet others, such as the
-    outputs of residual blocks, are never trimmed, and each layer keeps its best channel, so that more than `kept`
-    weights can be left.
+    outputs of residual blocks, are never trimmed, and each layer keeps its best channel, or the best share `floor` of
+    them, so that more than `kept` weights can be left.
 
     Args:
         setting: the network.
@@ -36,6 +43,7 @@ def slim_mask(
         mask: what is prunable.
         scores: `bn_scale` or `magnitude`, means over a channel; or path -> float [channels].
         kept: the number of weights that may be left.
+        floor: the share of its channels that every layer keeps, rounded up; 0 is one channel.
 
     Returns:
         The mask, and how many weights it keeps.
@@ -53,7 +61,8 @@ def slim_mask(
     for number, (group, values) in enumerate(zip(groups, worth, strict=True)):
         alive = _alive(group, mask)
         ranked = [int(channel) for channel in np.argsort(values, kind="stable") if alive[channel]]
-        order += [(float(values[channel]), number, channel) for channel in ranked[:-1]]
+        spared = max(1, math.ceil(floor * len(alive)))
+        order += [(float(values[channel]), number, channel) for channel in ranked[: max(0, len(ranked) - spared)]]
     order.sort()
 
     def without(count: int) -> Mask:

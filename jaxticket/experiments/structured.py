@@ -61,15 +61,21 @@ class _Replicate:
                 start, mask = rewound_ticket(lab, options.ticket)
                 pruned = start
             else:
+                if not options.is_trained(level) and options.source != "imp":
+                    continue  # masks of one network or of none do not lead to the next
                 mask, pruned = self._source_mask(level, init, dense, full, trained, mask)
             trained = self._network(options.source, level, start, mask, pruned)
+            if not options.is_trained(level):
+                continue
             for method in options.methods:
                 structured_mask = self._structured_mask(method, trained, mask)
                 self._network(method, level, start, structured_mask, trained.weights)
                 if options.random_tickets:
                     self._network(f"{method}_random", level, other, structured_mask, other)
             for criterion in options.slim:
-                slim = slimmed(lab, dense.weights, full, mask, criterion, options.refill, seed=seed)
+                slim = slimmed(
+                    lab, dense.weights, full, mask, criterion, options.refill, seed=seed, floor=options.slim_floor
+                )
                 self._network(f"slim_{criterion}", level, rewound, slim, dense.weights)
         if options.group_aware:
             self._group_aware(rewound, dense, full)
@@ -98,7 +104,13 @@ class _Replicate:
         """Rounds that regroup every mask before it is trained, so that the next one prunes blocks (Algorithm 4)."""
         for level in range(1, self.options.levels + 1):
             scattered = self.lab.prune(trained.weights, mask, self.options.prune, seed=self.seed)
-            mask = regrouped(self.lab, scattered, self.options.regroup, seed=self.seed)
+            before = mask
+            mask = regrouped(self.lab, scattered, self.options.regroup_of_rounds, seed=self.seed)
+            if self.lab.cache.execute and mask.statistics["kept"] >= before.statistics["kept"]:
+                self.lab.progress.note(
+                    f"imp_regroup-{level}-{self.seed}: regrouping gives back all that the round removed; "
+                    "config.group_aware_rule='budget' does not"
+                )
             trained = self._network("imp_regroup", level, rewound, mask, trained.weights)
 
     def _network(self, branch: str, level: int, start: WeightsRef, mask: MaskRef, pruned: WeightsRef) -> Trained:

@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.options import option
-from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.options import ExperimentOptions, check_train_levels
 from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.structure.columns import RULES
 from jaxticket.structure.regroup_options import RegroupOptions as RegroupArguments
@@ -56,6 +56,7 @@ class RegroupOptions:
         on_dense_group: a group too dense for `upstream` and `profile` is kept whole, or dropped.
         on_small_group: a group with fewer rows than `min_rows` is merged with the most similar one, or dropped.
         on_unstructured: a layer without blocks keeps its mask, becomes dense, or is refilled.
+        max_density: a layer whose blocks would hold a larger share of it has none.
     """
 
     groups: int = option(0, minimum=0)
@@ -69,6 +70,7 @@ class RegroupOptions:
     on_dense_group: str = option("keep", choices=("keep", "drop"))
     on_small_group: str = option("merge", choices=("merge", "drop"))
     on_unstructured: str = option("keep", choices=("keep", "dense", "refill"))
+    max_density: float = option(0.9, above=0, maximum=1)
 
     def arguments(self, seed: int) -> RegroupArguments:
         """What `jt.regroup` is called with, the mask aside."""
@@ -104,11 +106,16 @@ class StructuredExperiment(ExperimentOptions):
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
         random_tickets: whether every structured mask is trained from other initial weights too, by the full schedule,
             as a control: the branch is `<method>_random`.
+        train_levels: at which levels the structured tickets, their controls and the channel pruning are trained; empty
+            for all. At the others only the unstructured mask is found, and with `imp` its network trained.
         group_aware: whether rounds of pruning in which every mask is regrouped before it is trained are run too:
             `imp_regroup`, with the source `imp`.
+        group_aware_rule: how the columns of these masks are chosen, instead of `regroup.rule`: `budget` keeps what a
+            round has left, where `row_budget` fills up about as much as a round removes.
         slim: channel pruning of the dense network as a baseline, by the mean over a channel of |scale of the
             normalisation| (`bn_scale`), |w| (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`), to the
             number of weights of the unstructured ticket; `slim_<criterion>`.
+        slim_floor: the share of its channels that channel pruning leaves every layer at least.
     """
 
     source: str = option("imp", choices=SOURCES)
@@ -121,8 +128,23 @@ class StructuredExperiment(ExperimentOptions):
     rewind_epochs: int = option(1, minimum=0)
     retrain: str = option("full", choices=("full", "remaining"))
     random_tickets: bool = option(True)
+    train_levels: tuple[int, ...] = option((), minimum=1)
     group_aware: bool = option(False)
+    group_aware_rule: str = option("budget", choices=RULES)
     slim: tuple[str, ...] = ()
+    slim_floor: float = option(0.1, minimum=0, maximum=1)
+
+    @property
+    def regroup_of_rounds(self) -> RegroupOptions:
+        """How group-aware rounds regroup."""
+        how = dataclasses.replace(self.regroup, rule=self.group_aware_rule)
+        if self.group_aware_rule != "min_count":  # which alone uses these
+            how = dataclasses.replace(how, t2=0, b2=0, until_empty=False)
+        return how
+
+    def is_trained(self, level: int) -> bool:
+        """Whether everything is trained at a level."""
+        return not self.train_levels or level in self.train_levels
 
     def check(self, where: str) -> None:
         """Refuses what does not exist, does not go together or would not be used."""
@@ -138,6 +160,9 @@ class StructuredExperiment(ExperimentOptions):
                 f"config.ticket={self.ticket!r} with source={self.source!r}: source='ticket' needs the folder of a "
                 "ticket, and only that uses one"
             )
+        check_train_levels(self.train_levels, self.levels)
+        if self.group_aware_rule != "budget" and not self.group_aware:
+            raise ConfigError(f"config.group_aware_rule={self.group_aware_rule!r}: needs group_aware=True, found False")
         if self.source == "ticket" and self.levels != 1:
             raise ConfigError(f"config.levels={self.levels}: a ticket is one level; set 1")
         if self.group_aware and self.source != "imp":

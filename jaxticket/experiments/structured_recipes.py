@@ -62,7 +62,9 @@ def apply_structured_recipe(config: Any, model: str, dataset: str, preset: str =
     config.rewind_epochs = max(1, round(_REWIND[preset] * config.train.epochs))
     if preset == "upstream":
         config.refill.criterion = "remain"
-        config.regroup.update(groups=8, rule="upstream", min_rows=17, on_dense_group="drop", on_small_group="drop")
+        config.regroup.update(
+            groups=8, rule="upstream", min_rows=17, on_dense_group="drop", on_small_group="drop", max_density=1.0
+        )
         if model.startswith("vgg"):
             config.prune.rules = _ALL_CONVOLUTIONS
 

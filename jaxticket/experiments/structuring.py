@@ -75,18 +75,32 @@ def regrouped(lab: Lab, mask: MaskRef, how: RegroupOptions, *, seed: int) -> Mas
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
         lab.interrupts.check()
-        found = regroup(mask.load(), **vars(how.arguments(seed)))
+        given = mask.load()
+        found = regroup(given, **vars(how.arguments(seed)))
+        if not any(found.blocks.values()):
+            lab.progress.note("regroup: no layer has blocks, so this ticket has the unstructured mask")
+        elif all(np.asarray(kept).all() for kept in found.mask.values()):
+            lab.progress.note("regroup: the blocks fill every layer, so this ticket is the dense network")
         for path, layer in found.report.layers.items():
             if layer.note:
                 lab.progress.note(f"regroup, {path}: {layer.note}")
         return _store(lab, folder, found.mask, found.report)
 
     config = {"regroup": chosen(how), "seed": seed}
-    return MaskRef(lab.cache.stage("regroup", 1, config, {"mask": mask.key}, run, label=f"{how.rule}, seed {seed}"))
+    # Version 2: layers whose blocks would nearly fill them keep their masks.
+    return MaskRef(lab.cache.stage("regroup", 2, config, {"mask": mask.key}, run, label=f"{how.rule}, seed {seed}"))
 
 
 def slimmed(
-    lab: Lab, trained: WeightsRef, full: MaskRef, like: MaskRef, criterion: str, how: RefillOptions, *, seed: int
+    lab: Lab,
+    trained: WeightsRef,
+    full: MaskRef,
+    like: MaskRef,
+    criterion: str,
+    how: RefillOptions,
+    *,
+    seed: int,
+    floor: float = 0.0,
 ) -> MaskRef:
     """`full` without the lowest channels of a dense network, until no more weights are kept than in `like`.
 
@@ -98,6 +112,7 @@ def slimmed(
         criterion: one of `structured_options.SLIM`.
         how: how many images a criterion looks at.
         seed: of these images.
+        floor: the share of its channels that every layer keeps at least.
     """
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
@@ -107,15 +122,16 @@ def slimmed(
         scores: Any = criterion
         if criterion in FEATURES:
             scores = _feature_scores(lab, weights, kept, criterion, how.images_per_class, seed, mean=True)
-        new, reached = slim_mask(lab, weights, kept, scores, wanted)
+        new, reached = slim_mask(lab, weights, kept, scores, wanted, floor=floor)
         if reached > wanted:
             lab.progress.note(
-                f"slim by {criterion}: {reached:,} weights are left where every channel that can go is gone, "
-                f"{wanted:,} were asked for"
+                f"slim by {criterion}: {reached:,} weights are left where every channel that can go is gone"
+                + (f" and every layer keeps {floor:.0%} of them" if floor else "")
+                + f", {wanted:,} were asked for"
             )
         return _store(lab, folder, new, report_of(kept, new))
 
-    config: dict[str, Any] = {"criterion": criterion}
+    config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
     if criterion in FEATURES:
         config |= {"data": chosen(lab.options.data), "images_per_class": how.images_per_class, "seed": seed}
     inputs = {"weights": trained.key, "full": full.key, "like": like.key}

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.experiments.ticket_labels import parsed
 from jaxticket.ticket import DESCRIPTION, load_ticket
 
 
 def apply_source(config: Any, folder: str) -> None:
-    """Sets the source of a transfer, and the network and the options that its first ticket has.
+    """Sets the source of a transfer, its seeds, and the network and the options that its first ticket has.
 
     Args:
         config: a `ConfigDict` made by `default_config("transfer")`.
@@ -23,6 +24,9 @@ def apply_source(config: Any, folder: str) -> None:
     if not found:
         raise ConfigError(f"config argument 'source={folder}': is neither a ticket nor an experiment with tickets")
     config.sources = (folder,)
+    if not (Path(folder) / DESCRIPTION).is_file():
+        seeds = {seed for ticket in found if (seed := parsed(ticket.name)[2]) is not None}
+        config.seeds = tuple(sorted(seeds)) or config.seeds
     model = load_ticket(found[0]).meta.get("model", {})
     with config.unlocked():
         config.model.name = model.get("name", config.model.name)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxticket.experiments.colt_options import ColtExperiment
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.rate_groups import is_head
 from jaxticket.experiments.setting import Setting
+from jaxticket.experiments.ticket_labels import parsed
 from jaxticket.experiments.transfer_options import TransferExperiment
 from jaxticket.ticket import DESCRIPTION, Ticket, load_ticket
 
@@ -79,13 +79,7 @@ def _in_folder(setting: Setting, folder: Path, options: TransferExperiment) -> l
 
 
 def _branch(label: str) -> str:
-    return _parsed(label)[0]
-
-
-def _parsed(label: str) -> tuple[str, int, int | None]:
-    """Branch, level and seed of a label, `<branch>-<level>-<seed>`; of another text itself, 1 and None."""
-    parts = re.match(r"(.+?)-(\d+)-(\d+)(?!\d)", label)
-    return (parts[1], int(parts[2]), int(parts[3])) if parts else (label, 1, None)
+    return parsed(label)[0]
 
 
 def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool) -> Source:
@@ -94,7 +88,7 @@ def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool)
         raise TicketError(f"{folder}: holds trained weights, and only weights to start from are transferred")
     keeps_head = _found_on(ticket) == _named(target)
     _check_fit(setting, ticket, folder, with_head=keeps_head)
-    branch, level, seed = _parsed(str(ticket.meta.get("label", folder.name)))
+    branch, level, seed = parsed(str(ticket.meta.get("label", folder.name)))
     name = "-".join(filter(None, [branch, str(ticket.meta.get("dataset", ""))]))
     return Source(folder, name, level, None if alone else seed, keeps_head)
 

@@ -55,6 +55,7 @@ def regroup(
     on_small_group: Literal["merge", "drop"] = "merge",
     on_unstructured: Literal["keep", "dense", "refill"] = "keep",
     partitioner: Partitioner = "numpy",
+    max_density: float = 0.9,
 ) -> Regrouped:
     """The mask of dense blocks that lie where the kept weights are densest; it looks at no weight, only at the mask.
 
@@ -62,8 +63,8 @@ def regroup(
     each group gets the same inputs, by a rule. Holes inside of blocks are filled, survivors outside of them go, and
     output channels that keep nothing stay empty.
 
-    `groups=8, rule="upstream", min_rows=17, on_dense_group="drop", on_small_group="drop"` is what the paper's published
-    program does, but for its partitioner.
+    `groups=8, rule="upstream", min_rows=17, on_dense_group="drop", on_small_group="drop", max_density=1.0` is what the
+    paper's published program does, but for its partitioner.
 
     Args:
         mask: path -> bool array, kernels with the output channels last.
@@ -86,6 +87,8 @@ def regroup(
         on_unstructured: a leaf without any block is kept as it is, made dense, or refilled by the number of weights its
             channels keep.
         partitioner: see `partition.partition`.
+        max_density: a leaf whose blocks would hold a larger share of it is one without blocks: the first rounds of
+            'row_budget' would fill it, and the paper's first densities are those of masks that stay scattered.
 
     Raises:
         MaskError: a mask that cannot be structured, an argument out of range, groups that do not fit the mask, or a
@@ -93,7 +96,7 @@ def regroup(
     """
     options = RegroupOptions(
         groups, rule, ratio, min_rows, t2, b2, seed, area_ratio, passes,
-        on_dense_group, on_small_group, on_unstructured, partitioner,
+        on_dense_group, on_small_group, on_unstructured, partitioner, max_density,
     )  # fmt: skip
     check_options(options)
     matrices = mask_matrices(mask)
@@ -104,17 +107,24 @@ def regroup(
     for path, kept in matrices.items():
         given = check_groups(path, kept, groups[path]) if isinstance(groups, Mapping) else None
         found = find_blocks(kept, given, options)
-        note = ""
+        note, after = "", _filled(kept, found)
         if not found and kept.any():
             note = _why_none(kept, options)
+        elif found and after.mean() > max_density:
+            note = f"no block: they would hold {after.mean():.1%} of it, max_density is {max_density:.1%}"
+        if note:
             found = _fallback(kept, on_unstructured)
-        after = kept
-        if found:
-            after = np.zeros_like(kept)
-            for rows, columns in found:
-                after[np.ix_(rows, columns)] = True
+            after = _filled(kept, found) if found else kept
         new[path], blocks[path], layers[path] = after, found, report_layer(kept, after, found, note)
     return Regrouped(masks_of(new, mask), blocks, RegroupReport(layers))
+
+
+def _filled(kept: np.ndarray, blocks: list[Block]) -> np.ndarray:
+    """The mask of blocks in a matrix of the shape of `kept`."""
+    after = np.zeros_like(kept)
+    for rows, columns in blocks:
+        after[np.ix_(rows, columns)] = True
+    return after
 
 
 def _why_none(kept: np.ndarray, options: RegroupOptions) -> str:

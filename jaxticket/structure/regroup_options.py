@@ -41,6 +41,7 @@ class RegroupOptions:
     on_small_group: str
     on_unstructured: str
     partitioner: Partitioner
+    max_density: float = 0.9
 
 
 def check_groups(path: Path, kept: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -93,6 +94,10 @@ def check_options(options: RegroupOptions) -> None:
         value = getattr(options, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             raise MaskError(f"{name}={value!r}: must be a number above 0")
+    if isinstance(options.max_density, bool) or not isinstance(options.max_density, int | float):
+        raise MaskError(f"max_density={options.max_density!r}: must be a number above 0 and at most 1")
+    if not 0 < options.max_density <= 1:
+        raise MaskError(f"max_density={options.max_density!r}: must be above 0 and at most 1")
     if options.rule != "min_count":
         for name, default in (("t2", None), ("b2", None), ("passes", 1)):
             if getattr(options, name) != default:

@@ -182,10 +182,16 @@ def test_two_tickets_of_one_place_and_no_ticket_at_all(tmp_path):
 
 def test_a_source_says_what_the_network_is(tmp_path):
     config = default_config("transfer")
+    config.seeds = (0, 1, 2)
     make_ticket(tmp_path, "colt-1-0", model="lenet300")
     for folder in (tmp_path, tmp_path / "tickets" / "colt-1-0"):
         apply_source(config, str(folder))
         assert (config.sources, config.model.name) == ((str(folder),), "lenet300")
         assert len(make_plan(*resolve(config), tmp_path / "work").networks) == 2
+    assert config.seeds == (0,)
+    for label in ("colt-1-2", "colt-1-10", "colt-2-2"):
+        make_ticket(tmp_path, label, model="lenet300")
+    apply_source(config, str(tmp_path))
+    assert config.seeds == (0, 2, 10)  # those of the source, as numbers
     with pytest.raises(ConfigError, match="config argument 'source=nowhere': is neither a ticket nor an experiment"):
         apply_source(config, "nowhere")

@@ -1,5 +1,7 @@
 """Regroup: dense blocks of rows with the same columns, and an honest report of what became of every layer."""
 
+import re
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,10 @@ from jaxticket.structure.columns import RULES
 from jaxticket.structure.matrix import from_matrix, to_matrix
 
 # The published program, but for its partitioner.
-UPSTREAM = {"rule": "upstream", "min_rows": 17, "on_dense_group": "drop", "on_small_group": "drop"}
+UPSTREAM = {
+    **{"rule": "upstream", "min_rows": 17, "on_dense_group": "drop", "on_small_group": "drop"},
+    "max_density": 1.0,
+}
 
 
 def scattered(shape, density, seed=0) -> np.ndarray:
@@ -176,6 +181,19 @@ def test_layers_without_a_block():
     assert [len(rows) for rows, _ in blocks] == [number]
     best = np.argsort(-kept.sum(1), kind="stable")[:number]
     assert np.array_equal(np.flatnonzero(after.any(1)), np.sort(best))
+
+
+def test_a_layer_that_its_blocks_would_nearly_fill_keeps_its_mask():
+    """The first rounds of the paper's densities: what would become dense stays scattered."""
+    kept = scattered((32, 60), 0.8)
+    filled = jt.regroup(kernel(kept), max_density=1.0)
+    assert jt.sparsity(filled.mask) < 0.05
+    same = jt.regroup(kernel(kept))
+    assert jt.distance(same.mask, kernel(kept)) == 0
+    assert same.blocks["fc/kernel"] == []
+    assert re.match(r"no block: they would hold \d+\.\d% of it, max_density is 90.0%", only(same)[2].note)
+    assert jt.sparsity(jt.regroup(kernel(kept), on_unstructured="dense").mask) == 0
+    assert jt.regroup(kernel(scattered((32, 60), 0.3))).blocks["fc/kernel"]
 
 
 def test_a_layer_without_survivors_stays_empty():
