@@ -21,7 +21,7 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
         full = lab.full_mask(options.prune.prunable)
         dense = dense_network(lab, options, full, seed=seed, rewind_step=rewind_step)
         weights, rewinds = dense.weights, options.retrain in ("rewind", "random")
-        instead = "set config.retrain to 'lr_rewind' or 'finetune'"
+        instead = "set config.retrain to 'full', 'lr_rewind' or 'finetune'"
         rewound = dense.at(rewind_step, instead=instead) if rewinds else weights
         for level, sparsity in enumerate(options.sparsities, start=1):
             mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)

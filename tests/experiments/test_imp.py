@@ -281,14 +281,13 @@ def test_every_level_is_compared_with_the_dense_network(small_run):
         assert (one["n"], one["p"], one["settled"], one["comparisons"]) == (1, None, False, 3)
 
 
-def test_controls_at_some_levels_only(tmp_path):
-    plan = make_plan(*imp_options(reinit="random", train_levels=(1, 3)), tmp_path)
-    labels = [stage.label for stage in plan.networks]
-    assert [label for label in labels if label.startswith("rr_imp")] == ["rr_imp-1-0", "rr_imp-3-0"]
-    assert sum(label.startswith("imp") for label in labels) == 3
+def test_controls_at_some_levels_only(small_run, make_run):
+    run = make_run(small_run.workdir, reinit="random", train_levels=(1, 3))
+    assert [row["level"] for row in run.rows if row["branch"] == "rr_imp"] == [1, 3]
+    assert [row["level"] for row in run.rows if row["branch"] == "imp"] == [1, 2, 3]
     for changes, message in (
         ({"train_levels": (4,)}, r"config.train_levels=\(4,\): must be increasing levels from 1 to 3"),
         ({"train_levels": (2,), "reinit": "init"}, r"config.train_levels=\(2,\): says where the control is trained"),
     ):
         with pytest.raises(ConfigError, match=message):
-            imp_options(**{"reinit": "random"} | changes)
+            make_run(small_run.workdir, **{"reinit": "random"} | changes)
