@@ -12,8 +12,16 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
 from jaxticket.experiments.colt_options import ColtExperiment
-from jaxticket.experiments.intersecting import Groups, full_mask, intersected, pruned_by_groups, with_whole_head
+from jaxticket.experiments.intersecting import (
+    Groups,
+    full_mask,
+    intersected,
+    pruned_by_groups,
+    pruned_like,
+    with_whole_head,
+)
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.random_masks import random_twin
 from jaxticket.experiments.rate_groups import counted_weights, prunable, rate_groups, removed_by_round, rounds_to
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.trained import Trained
@@ -47,7 +55,7 @@ class Round:
 
 
 def colt(lab: Lab, options: ColtExperiment) -> None:
-    """Finds the tickets of all seeds, trains each on the whole data set, and does the same by LTH."""
+    """Finds the tickets of all seeds, trains each on the whole data set, and does the same by LTH at two rates."""
     parts = [
         lab.variant(data=dataclasses.replace(options.data, part=options.part(index)))
         for index in range(options.partitions)
@@ -55,15 +63,18 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
     notes: dict[int, list[tuple[str, dict[str, Any]]]] = {seed: [] for seed in options.all_seeds}
     groups = _groups(parts[0], options, "rates")
     lth_groups = _groups(lab, options, "lth_rates") if options.lth else groups
+    matched_groups = rate_groups(lab.shapes.params, options.rates, "rates")
 
     def one_seed(seed: int) -> None:
         init, full = lab.init(seed), full_mask(lab, groups)
         if options.evaluate or options.lth:
             dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
             lab.record("dense", 0, seed, dense, full, start=init)
+        reached: list[MaskRef] = []
         for found in _rounds(parts, groups, options, seed, "colt"):
             _record_parts(parts, found, options, seed)
             if found.level:
+                reached.append(found.mask)
                 notes[seed].append(("colt_rounds", {"seed": seed, "level": found.level, **found.agreement}))
             if found.level and options.evaluate:
                 mask = with_whole_head(lab, found.mask) if options.partitions > 1 else found.mask
@@ -71,10 +82,14 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
                 # Parts have a classifier for their own classes, so that no weights of this network were pruned.
                 pruned = found.pruned[0] if found.pruned and options.partitions == 1 else init
                 lab.record("colt", found.level, seed, trained, mask, start=init, pruned=pruned, facts=found.facts)
+                if options.random_masks:
+                    _random(lab, found.level, init, mask, seed)
         for found in _rounds([lab], lth_groups, options, seed, "lth") if options.lth else ():
             if found.pruned:
                 (trained,), (pruned,) = found.trained, found.pruned
                 lab.record("lth", found.level, seed, trained, found.mask, start=found.start, pruned=pruned)
+        if options.matches:
+            _matched(lab, matched_groups, options, seed, reached)
 
     lab.for_each_seed(one_seed)
     for entries in notes.values():
@@ -106,6 +121,24 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed:
         if first.cache.execute and smaller.statistics["kept"] == mask.statistics["kept"]:
             return
         mask, pruned, agreement = smaller, weights, smaller.stage.content.get("agreement", {})
+
+
+def _matched(lab: Lab, groups: Groups, options: ColtExperiment, seed: int, reached: Sequence[MaskRef]) -> None:
+    """LTH with as many weights after every round as COLT has, so that both have pruned equally fast."""
+    init, mask = lab.init(seed), full_mask(lab, groups)
+    trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}")
+    for level, like in enumerate(reached, start=1):
+        pruned, label = trained.weights, f"lth_matched-{level}-{seed}"
+        mask = pruned_like(lab, pruned, mask, like, groups, options.scope)
+        trained = lab.train(init, mask, seed=seed, label=label)
+        lab.record("lth_matched", level, seed, trained, mask, start=init, pruned=pruned, ticket=False)
+
+
+def _random(lab: Lab, level: int, init: WeightsRef, mask: MaskRef, seed: int) -> None:
+    """A ticket's initial weights under a mask with its densities, at random places."""
+    twin = random_twin(lab, mask, seed)
+    trained = lab.train(init, twin, seed=seed, label=f"random-{level}-{seed}")
+    lab.record("random", level, seed, trained, twin, start=init, pruned=init, ticket=False)
 
 
 def _label(name: str, level: int, seed: int, part: Lab) -> str:

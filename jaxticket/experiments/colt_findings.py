@@ -7,7 +7,7 @@ from typing import Any
 from jaxticket.analysis import Pair
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-BRANCHES = ("colt", "lth")
+BRANCHES = ("colt", "lth_matched", "lth", "random")
 # COLT against its controls, the tickets of the first rounds that reach the same sparsity.
 PAIRS = tuple(Pair("colt", branch, case=("sparsity",)) for branch in BRANCHES[1:])
 

@@ -26,6 +26,11 @@ class ColtExperiment(ExperimentOptions):
         evaluate: whether every ticket is trained on the whole data set with a fresh classifier.
         lth: whether iterative magnitude pruning on the whole data set, from the same initial weights, is run too.
         lth_rates: its rates.
+        lth_matched: whether iterative magnitude pruning is also run with, in every round, as many weights as COLT kept
+            in that round: branch `lth_matched`, the control that tells what the parts find from how fast they prune. It
+            needs two partitions or more and tickets that are evaluated; without them there is none.
+        random_masks: whether for every ticket a network with as many weights in every layer, at random places, is
+            trained from the same initial weights too: branch `random`; needs `evaluate`.
     """
 
     partitions: int = option(2, minimum=1)
@@ -37,12 +42,18 @@ class ColtExperiment(ExperimentOptions):
     evaluate: bool = option(True)
     lth: bool = option(True)
     lth_rates: Rates = (("conv", 0.2),)
+    lth_matched: bool = option(True)
+    random_masks: bool = option(False)
 
     def check(self, where: str) -> None:
         """Refuses partitions that would lose a class, and rates that are none."""
         super().check(where)
         check_rates(self.rates, "rates")
         check_rates(self.lth_rates, "lth_rates")
+        if self.random_masks and not self.evaluate:
+            raise ConfigError(
+                "config.random_masks=True: is compared with tickets that are evaluated; set evaluate=True"
+            )
         if self.data.part != "full":
             raise ConfigError(f"config.data.part={self.data.part!r}: partitions are made of all classes; set 'full'")
         if self.init and self.partitions > 1:
@@ -54,6 +65,11 @@ class ColtExperiment(ExperimentOptions):
             check_parts(self.data.spec, self.part(0))
         except ConfigError as error:
             raise ConfigError(f"config.partitions={self.partitions}: {error}") from error
+
+    @property
+    def matches(self) -> bool:
+        """Whether iterative magnitude pruning follows COLT's own sparsities."""
+        return self.lth_matched and self.evaluate and self.partitions > 1
 
     def part(self, index: int) -> str:
         """The name of a part, from 0, as `data.part` has it."""

@@ -53,6 +53,38 @@ def pruned_by_groups(lab: Lab, trained: WeightsRef, mask: MaskRef, groups: Group
     return MaskRef(lab.cache.stage("prune_groups", 1, config, inputs, run, label=f"magnitude, {scope}"))
 
 
+def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) -> Mask:
+    """`mask` less the weights of least magnitude, until each group keeps the share that it keeps in another mask.
+
+    Args:
+        mask: path -> bool array, of exactly the paths of `groups`.
+        params: what is ranked.
+        like: the other mask; a classifier may have another number of classes.
+        groups: each ranked apart; their rates are not used.
+        scope: `global` matches and ranks the leaves of a group together, `layer` each by itself.
+    """
+    new: Mask = {}
+    for group in groups:
+        for paths_of in [list(group.sizes)] if scope == "global" else [[path] for path in group.sizes]:
+            own = {path: mask[path] for path in paths_of}
+            sparsity = masks.sparsity({path: like[path] for path in paths_of})
+            new |= prune(own, criteria.magnitude(params, own), sparsity=sparsity)
+    return new
+
+
+def pruned_like(lab: Lab, trained: WeightsRef, mask: MaskRef, like: MaskRef, groups: Groups, scope: str) -> MaskRef:
+    """`prune_like` as a stage."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        new = prune_like(mask.load(), trained.load().params, like.load(), groups, scope)
+        return lab.store_mask(folder, new)
+
+    config = {"groups": [sorted(group.sizes) for group in groups], "scope": scope}
+    inputs = {"weights": trained.key, "mask": mask.key, "like": like.key}
+    return MaskRef(lab.cache.stage("prune_like", 1, config, inputs, run, label=f"magnitude, {scope}, matched"))
+
+
 def intersected(lab: Lab, mask: MaskRef, pruned: Sequence[MaskRef], groups: Groups) -> MaskRef:
     """What all of `pruned`, each made from `mask`, keep; its stage's content says how far they agree.
 

@@ -9,13 +9,15 @@ import pytest
 
 import jaxticket as jt
 from jaxticket import models
+from jaxticket.analysis import compare
 from jaxticket.core import masks, paths
 from jaxticket.data.parts import class_parts, take_classes
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.colt_findings import compared
+from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
 from jaxticket.experiments.colt_recipes import apply_colt_recipe
 from jaxticket.experiments.intersecting import agreement, full_mask, intersected, prune_groups, pruned_by_groups
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.random_masks import shuffled
 from jaxticket.experiments.rate_groups import RateGroup, rate_groups
 from jaxticket.experiments.stages import read_weights
 from jaxticket.training.options import TrainOptions
@@ -66,7 +68,7 @@ def test_every_round_has_its_networks(plain):
     _, rows = plain
     assert set(rows) == {
         ("dense", 0, None),
-        *((branch, level, None) for branch in ("colt", "lth") for level in (1, 2)),
+        *((branch, level, None) for branch in ("colt", "lth", "lth_matched") for level in (1, 2)),
     } | {("colt_part", level, part) for level in (0, 1, 2) for part in (1, 2)}
     for (branch, level, _), row in rows.items():
         assert row["ticket"] == (f"{branch}-{level}-0" if branch in ("colt", "lth") else None)
@@ -83,6 +85,65 @@ def test_rounds_are_nested_and_lth_loses_its_own_rate(plain):
         assert all((second[path] <= first[path]).all() for path in CONVS)
     total = 144 + 4608 + 18432
     assert [rows["lth", level, None]["kept"] for level in (1, 2)] == [total - 4637, total - 4637 - round(0.2 * 18547)]
+
+
+def test_lth_at_colts_sparsities_prunes_its_own_networks_as_fast(plain, workdir):
+    """The control of the rounds: equally many weights in every round, from LTH's own magnitudes, the same start."""
+    _, rows = plain
+    lab = Lab(options_of()[1], workdir / "stages")
+    before = full_mask(lab, rate_groups(lab.shapes.params, (("conv", 0.15),), "rates")).load()
+    source = rows["dense", 0, None]
+    for level in (1, 2):
+        row = rows["lth_matched", level, None]
+        assert row["kept"] == rows["colt", level, None]["kept"]
+        assert row["stage"] != rows["colt", level, None]["stage"]
+        weights = read_weights(workdir / "stages" / source["stage"] / "last.safetensors").params
+        expected = jt.prune(before, jt.magnitude(weights, before), sparsity=row["sparsity"])
+        trained = paths.leaves(read_weights(workdir / "stages" / row["stage"] / "last.safetensors").params)
+        assert all((trained[path][~np.asarray(kept)] == 0).all() for path, kept in expected.items())
+        assert all((trained[path][np.asarray(kept)] != 0).mean() > 0.99 for path, kept in expected.items())
+        before, source = expected, row
+
+
+def test_random_masks_have_the_densities_of_the_tickets(run, plain):
+    _, summary = run(random_masks=True, lth=False)
+    for level in (1, 2):
+        (random,) = [row for row in summary["rows"] if (row["branch"], row["level"]) == ("random", level)]
+        ticket = plain[1]["colt", level, None]
+        assert random["layer_sparsity"] == ticket["layer_sparsity"]
+        assert random["ticket"] is None
+        assert random["stage"] != ticket["stage"]
+    assert {
+        (one["control"], one["level"]) for one in summary["comparisons"]
+    } == set()  # no sparsity of 50 % in two rounds
+
+
+def test_shuffled_masks_keep_every_layers_count_and_are_another_draw_for_each_key():
+    mask = {"a": np.arange(60).reshape(6, 10) < 15, "b": np.ones((3, 4), bool)}
+    one, two = (shuffled(mask, jax.random.key(seed)) for seed in (0, 1))
+    assert [int(found["a"].sum()) for found in (one, two)] == [15, 15]
+    assert one["a"].shape == (6, 10)
+    assert (one["a"] != two["a"]).any()
+    assert (one["a"] != mask["a"]).any()
+    assert bool(one["b"].all())
+
+
+def test_tickets_are_compared_in_the_first_rounds_that_reach_a_sparsity():
+    rows = [
+        row(branch, level, seed, 1 - left**level, 0.9 + gain + 0.001 * seed * level, **more)
+        for branch, left, gain, more in (
+            ("colt", 0.7, 0.0, {}), ("colt_part", 0.7, 0.5, {"part": 1}),
+            ("lth", 0.8, 0.01, {}), ("lth_matched", 0.7, 0.02, {}),
+        )
+        for seed in (0, 1, 2)
+        for level in range(1, 9)
+    ]  # fmt: skip
+    found = compare(at_sparsities(rows), PAIRS)
+    assert [(one.control, one.case["sparsity"]) for one in found] == [
+        *(("lth_matched", sparsity) for sparsity in (0.5, 0.8, 0.9)), ("lth", 0.5), ("lth", 0.8),
+    ]  # fmt: skip
+    assert found[0].mean == pytest.approx(-0.02)
+    assert {one.level for one in found} == {None}
 
 
 def test_overlap_explains_what_is_kept(run, plain):
@@ -113,7 +174,8 @@ def test_rewound_bit_by_bit(run, plain, workdir):
         for path, leaf in paths.leaves(ticket.model_state).items():
             assert (leaf == (1 if path.endswith("var") else 0)).all()
     for (branch, level, part), row in rows.items():
-        mask = mask_of(folder, f"{'lth' if branch == 'lth' else 'colt'}-{level}-0") if level else {}
+        has_ticket = level and branch != "lth_matched"
+        mask = mask_of(folder, f"{'lth' if branch == 'lth' else 'colt'}-{level}-0") if has_ticket else {}
         for name, leaf in paths.leaves(
             read_weights(workdir / "stages" / row["stage"] / "last.safetensors").params
         ).items():
@@ -304,6 +366,7 @@ def test_toy_end_to_end(tmp_path):
         "train.batch_size": 64,
         "train.milestones": (0.5, 0.75, 0.875),
         "lth": False,
+        "lth_matched": False,
     }
     search = {"target": 0.99, "rounds": 30, "evaluate": False}
     _, found = run_experiment(*options_of(**changes, **search), tmp_path)

@@ -1,12 +1,14 @@
 """The page of cyclic overlapping tickets and of transfers: rounds, overlap, parts, curves."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
 
+from jaxticket import analysis
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.colt_findings import compared
+from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
 from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page
 from jaxticket.report.partitions import agreements, break_even, reached
@@ -33,11 +35,17 @@ def colt_summary(made, *, evaluate=True, seeds=(0, 1)):
             if level and evaluate:
                 rows.append(made.row("colt", level, seed, sparsity=sparsity, test_accuracy=0.9 - 0.01 * level))
             if level:
-                rows.append(made.row("lth", level, seed, sparsity=1 - 0.8**level, test_accuracy=0.9))
+                rows.append(made.row("lth", level, seed, sparsity=1 - 0.8**level, test_accuracy=0.9 + 0.01 * seed))
+            if level and evaluate:
+                rows.append(made.row("lth_matched", level, seed, sparsity=sparsity, test_accuracy=0.89))
+            if level:
                 numbers = {"overlap": 0.3 + 0.01 * seed, "overlap_by_chance": 0.15, "kept_expected": 0.745}
                 layers = {"conv2/kernel": 0.25, "stem/kernel": None}
                 notes.append({"seed": seed, "level": level, **numbers, "kept_measured": 0.746, "layers": layers})
-    return made.summary(rows, experiment="colt", name="colt", colt=compared(rows), colt_rounds=notes)
+    differences = [dataclasses.asdict(one) for one in analysis.compare(at_sparsities(rows), PAIRS)]
+    return made.summary(
+        rows, experiment="colt", name="colt", colt=compared(rows), colt_rounds=notes, comparisons=differences
+    )
 
 
 def study_of(summary):
@@ -60,6 +68,10 @@ def test_figures_of_rounds_overlap_and_parts(made):
     assert ">3</td>" in section.html
     assert ">0.8700</td>" in section.html
     assert ">4</td>" in section.html
+    assert "LTH at COLT&#39;s sparsities, rounds" in section.html
+    minus = "\N{MINUS SIGN}"
+    assert f">{minus}2.00 ({minus}2.00 to {minus}2.00)</td>" in section.html  # two equal differences settle nothing
+    assert f">{minus}3.50 ({minus}9.85 to +2.85)</td>" in section.html
 
 
 def test_parts_are_compared_with_no_network_of_all_classes(made):
@@ -85,6 +97,7 @@ def test_tables(made):
     assert agreement[0]["kept_measured"] == "0.746"
     assert [(line["branch"], line["sparsity"], line["rounds"]) for line in lines_of(tables["rounds.csv"])] == [
         ("colt", "0.5", "3.0"),
+        ("lth_matched", "0.5", "3.0"),
         ("lth", "0.5", "4.0"),
     ]
     assert lines_of(tables["rows.csv"])[1]["part"] == "1"

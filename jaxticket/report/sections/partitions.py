@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from jaxticket.report import text, theme
 from jaxticket.report.axes import legend_below, paint_spread, set_log_axis, set_whole_axis
+from jaxticket.report.compared import Comparison, comparisons, find
 from jaxticket.report.figures import Figure, draw
 from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.partitions import Agreement, Reached, agreements, break_even, reached
@@ -13,6 +14,10 @@ from jaxticket.report.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Random masks have COLT's own rounds, and no line of their own.
+_SERIES = {"COLT": "colt", "LTH": "lth", "LTH at COLT's sparsities": "lth_matched"}
+_CONTROLS = {"lth_matched": "LTH at COLT's sparsities", "lth": "LTH at its own rate", "random": "random masks"}
 
 
 def partitions(study: Study) -> Section | None:
@@ -25,8 +30,12 @@ def partitions(study: Study) -> Section | None:
     colt = "colt" if evaluated else "colt_part"
     first = parts[0].case
     series = {
-        name: [group for group in groups if group.branch == branch and (not group.case or group.case == first)]
-        for name, branch in (("COLT", colt), ("LTH", "lth"))
+        name: [
+            group
+            for group in groups
+            if group.branch == (colt if branch == "colt" else branch) and (not group.case or group.case == first)
+        ]
+        for name, branch in _SERIES.items()
     }
     figures = [_remaining({name: found for name, found in series.items() if found})]
     found = [entry for entry in agreements(study) if entry.overlap is not None]
@@ -34,24 +43,33 @@ def partitions(study: Study) -> Section | None:
         figures.append(_overlap(found, break_even(study)))
     figures.append(_accuracies(parts))
     many = any(group.n > 1 for group in groups)
+    controls, by_sparsity = _by_sparsity(reached(study), comparisons(study))
     html = render(
         "partitions.html.jinja",
         figures=figures,
         note=spread_note(many),
-        rounds=_by_sparsity(reached(study)),
+        controls=controls,
+        rounds=by_sparsity,
         agreements=_means(found),
         percent=text.share,
     )
     return Section("partitions", "Rounds and overlap", html, tuple(figures))
 
 
-def _by_sparsity(found: list[Reached]) -> list[tuple[float, Reached | None, Reached | None]]:
-    """Sparsity, and what COLT and LTH needed to reach it."""
+def _by_sparsity(
+    found: list[Reached], differences: list[Comparison]
+) -> tuple[list[str], list[tuple[float, Reached | None, list[tuple[Reached | None, Comparison | None]]]]]:
+    """The controls there are; and for each sparsity what COLT needed to reach it, what they did, and how it differs."""
     by_branch = {(entry.sparsity, entry.branch): entry for entry in found}
-    return [
-        (sparsity, by_branch.get((sparsity, "colt")), by_branch.get((sparsity, "lth")))
-        for sparsity in sorted({entry.sparsity for entry in found})
-    ]
+    controls = [branch for branch in _CONTROLS if any(entry.branch == branch for entry in found)]
+    lines = []
+    for sparsity in sorted({entry.sparsity for entry in found}):
+        others = [
+            (by_branch.get((sparsity, branch)), find(differences, "colt", branch, case={"sparsity": sparsity}))
+            for branch in controls
+        ]
+        lines.append((sparsity, by_branch.get((sparsity, "colt")), others))
+    return [_CONTROLS[branch] for branch in controls], lines
 
 
 def _means(found: list[Agreement]) -> list[tuple[int, dict[str, float | None]]]:
