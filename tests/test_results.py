@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jaxticket import data, models
+from jaxticket.main import main
 from jaxticket.sweep import main as sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,3 +104,28 @@ def test_the_array_of_a_sweep_has_a_task_for_each_experiment(capsys):
     count = int(capsys.readouterr().out)
     assert count == int(command[2])
     assert re.search(r"--array=(\S+) launch", text)[1] == f"0-{count - 1}"
+
+
+def stored_networks():
+    """(file, arguments of the command before it) of the studies in docs/results.md that need no other experiment."""
+    text = (ROOT / "docs" / "results.md").read_text()
+    for block, after in re.findall(r"```bash\n(.*?)```(.*?)(?=```|\Z)", text, re.DOTALL):
+        name = re.search(r"results/([\w-]+)\.json", after)
+        arguments = shlex.split(block.replace("\\\n", ""))
+        if "jaxticket.main" in arguments and name and "transfer" not in name[1]:
+            yield pytest.param(name[1], arguments[arguments.index("jaxticket.main") + 1 :], id=name[1])
+
+
+@pytest.mark.parametrize(("name", "arguments"), list(stored_networks()))
+def test_commands_of_the_results_plan_the_networks_that_are_stored(name, arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    stored = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    assert main([*arguments, "--dry_run", f"--workdir={tmp_path}"]) == 0
+    found = re.search(r"│ all +│ +([\d,]+) +│ +([\d,]+) │", capsys.readouterr().out)
+    parameters, prunable = (int(number.replace(",", "")) for number in found.groups())
+    if "rows" in stored:
+        assert parameters == stored["model"]["parameters"]
+        if stored["experiment"] != "early_bird":  # which counts what goes with a channel
+            assert prunable == stored["model"]["prunable"]
+    else:  # of every shape of blocks
+        assert {one["rows"][0]["kept"] for one in stored["granularities"].values()} == {prunable}
