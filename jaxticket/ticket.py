@@ -31,8 +31,10 @@ class Ticket:
     """A sparse network to train, or a trained one.
 
     Attributes:
-        params: nested dict of arrays, exactly zero where the mask is False: the rewind point's weights times the mask,
-            or trained weights where `meta['weights']` is `trained`.
+        params: nested dict of arrays: the rewind point's weights, or trained weights where `meta['weights']` is
+            `trained`. They are exactly zero where the mask is False, unless `meta['removed']` is True: then the values
+            that the mask removes are there too, for masks that bring some of them back, and it is `apply_mask` that
+            makes them the ticket's network.
         mask: path -> bool array, True = kept.
         model_state: nested dict of the other arrays (`{'batch_stats': ...}`), or empty.
         meta: JSON-ready facts. `save_ticket` adds `weights`, `sparsity` and `versions` where they are missing.
@@ -75,8 +77,8 @@ def save_ticket(folder: storage.PathLike, ticket: Ticket) -> None:
 
     Raises:
         MaskError: the mask does not fit the params.
-        TicketError: params are not zero where pruned, a part cannot be stored, `meta` is not JSON or contradicts
-            the mask, or the operating system refuses.
+        TicketError: params are not zero where pruned and `meta['removed']` is not True, a part cannot be stored, `meta`
+            is not JSON or contradicts the mask, or the operating system refuses.
     """
     folder = Path(folder)
     if not isinstance(ticket.mask, Mapping) or not isinstance(ticket.meta, Mapping):
@@ -89,8 +91,8 @@ def save_ticket(folder: storage.PathLike, ticket: Ticket) -> None:
     }
     _nest(parts["params"], "params")
     _nest(parts["model_state"], "model_state")
-    _check_zeros(parts["params"], parts["mask"], "the ticket")
     meta = _complete(ticket.meta, parts["mask"])
+    _check_zeros(parts["params"], parts["mask"], meta, "the ticket")
     arrays = storage.dump_arrays(
         {f"{part}/{path}": leaf for part, leaves in parts.items() for path, leaf in leaves.items()},
         {key: str(value) for key, value in _FORMAT.items()},
@@ -132,7 +134,7 @@ def load_ticket(folder: storage.PathLike) -> Ticket:
         check_fit(params, parts["mask"])
     except MaskError as error:
         raise TicketError(f"{file}: {error}") from error
-    _check_zeros(parts["params"], parts["mask"], str(file))
+    _check_zeros(parts["params"], parts["mask"], content["meta"], str(file))
     return Ticket(params, parts["mask"], model_state, content["meta"])
 
 
@@ -159,11 +161,18 @@ def _nest(flat: Mapping[paths.Path, Any], where: str) -> dict[str, Any]:
     return paths.nest(flat)
 
 
-def _check_zeros(params: Mapping[str, np.ndarray], mask: Mapping[str, np.ndarray], where: str) -> None:
+def _check_zeros(
+    params: Mapping[str, np.ndarray], mask: Mapping[str, np.ndarray], meta: Mapping[str, Any], where: str
+) -> None:
+    """Refuses params that have removed weights where `meta` does not say so."""
+    removed = meta.get("removed", False)
+    if not isinstance(removed, bool):
+        raise TicketError(f"{where}: meta['removed'] is {removed!r}; must be True or False")
     for path, kept in mask.items():
-        if np.any(params[path][~kept] != 0):
+        if not removed and np.any(params[path][~kept] != 0):
             raise TicketError(
-                f"{where}: params {path!r} are not zero where the mask is False; use jaxticket.apply_mask"
+                f"{where}: params {path!r} are not zero where the mask is False; use jaxticket.apply_mask, or say "
+                "meta['removed'] = True to keep them"
             )
 
 

@@ -52,6 +52,15 @@ def assert_same(loaded, saved):
         assert bits(getattr(loaded, part)) == bits(getattr(saved, part))
 
 
+def make_whole_ticket(**meta):
+    """The same mask, with a value everywhere."""
+    ticket = make_ticket(**meta)
+    for path in ticket.mask:
+        layer = path.partition("/")[0]
+        ticket.params[layer]["kernel"][~ticket.mask[path]] = 7
+    return ticket
+
+
 @pytest.fixture
 def folder(tmp_path):
     jt.save_ticket(tmp_path / "ticket", make_ticket())
@@ -66,6 +75,33 @@ def refused(folder, message=None):
 
 
 # Round trips.
+
+
+def test_removed_weights_are_kept_exactly_where_the_ticket_says_so(tmp_path):
+    whole = make_whole_ticket(removed=True)
+    jt.save_ticket(tmp_path / "whole", whole)
+    loaded = jt.load_ticket(tmp_path / "whole")
+    assert_same(loaded, whole)
+    assert loaded.meta["removed"] is True
+    kept, wanted = paths.leaves(jt.apply_mask(loaded.params, loaded.mask)), paths.leaves(make_ticket().params)
+    assert all(np.array_equal(leaf, wanted[path]) for path, leaf in kept.items())
+    for removed in ({}, {"removed": False}):
+        with pytest.raises(TicketError, match=r"not zero where the mask is False; use .* meta\['removed'\] = True"):
+            jt.save_ticket(tmp_path / "other", make_whole_ticket(**removed))
+    with pytest.raises(TicketError, match=r"meta\['removed'\] is 'yes'; must be True or False"):
+        jt.save_ticket(tmp_path / "other", make_whole_ticket(removed="yes"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_removed_weights_of_a_ticket_that_does_not_say_so_are_refused(tmp_path):
+    """Also where the checksums of both files fit: meta and arrays are held against each other."""
+    for folder, ticket in (("whole", make_whole_ticket(removed=True)), ("kept", make_ticket())):
+        jt.save_ticket(tmp_path / folder, ticket)
+    description = json.loads((tmp_path / "whole" / DESCRIPTION).read_text())
+    del description["meta"]["removed"]
+    description.pop("sha256")
+    storage.write_bytes(tmp_path / "whole" / DESCRIPTION, storage.checked_json(description, "it"))
+    refused(tmp_path / "whole", "not zero where the mask is False")
 
 
 def test_a_saved_ticket_comes_back_to_the_bit(folder):

@@ -86,10 +86,8 @@ def split_name(text: str, *, key: str) -> tuple[Path, str]:
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 
-def given_weights(lab: "Lab", given: Given, *, label: str) -> WeightsRef:
+def given_weights(lab: "Lab", weights: Weights, *, label: str) -> WeightsRef:
     """Weights that were given, as a stage; its key is made of what they are, not of where they were found."""
-    weights = given.weights
-    assert weights is not None
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
         write_weights(folder / "weights.safetensors", weights)
@@ -100,13 +98,13 @@ def given_weights(lab: "Lab", given: Given, *, label: str) -> WeightsRef:
     return WeightsRef(stage, "weights")
 
 
-def given_mask(lab: "Lab", given: Given, *, label: str) -> MaskRef:
+def given_mask(lab: "Lab", mask: masks.Mask, *, label: str) -> MaskRef:
     """A mask that was given, as a stage; its key is made of the mask."""
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        return lab.store_mask(folder, given.mask)
+        return lab.store_mask(folder, mask)
 
-    return MaskRef(lab.cache.stage("mask", 1, {"given": _digest({"mask": given.mask})}, {}, run, label=label))
+    return MaskRef(lab.cache.stage("mask", 1, {"given": _digest({"mask": mask})}, {}, run, label=label))
 
 
 def _digest(tree: Any) -> str:
@@ -198,7 +196,7 @@ def _checked(setting: "Setting", given: Given, path: Path, key: str) -> Given:
         odd = [name for name, leaf in found.items() if not jnp.issubdtype(leaf.dtype, jnp.floating)]
         if odd:
             raise MaskError(
-                f"config.{key}={str(path)!r}: {odd[0]} is {found[odd[0]].dtype}; weights are floating-point"
+                f"config.{key}={str(path)!r}: {odd[0]} is {found[odd[0]].dtype}; weights must be floating-point"
             )
         trees.append(paths.nest({name: np.asarray(leaf, dtypes[name]) for name, leaf in found.items()}))
     return dataclasses.replace(given, weights=Weights(*trees))

@@ -26,7 +26,7 @@ from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import do_questions, pass_on, way_of
-from jaxticket.experiments.stages import MaskRef, WeightsRef, write_weights
+from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.experiments.trained import Trained
 from jaxticket.experiments.training_job import TrainingJob
 from jaxticket.ticket import load_ticket
@@ -139,7 +139,7 @@ class Lab(Setting):
             raise ConfigError(f"config.init={path!r}: has a mask and no weights; must be {WHAT}")
         if not given.whole:
             self.progress.note(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
-        return given_weights(self, given, label="given weights")
+        return given_weights(self, given.weights, label="given weights")
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
         """Other initial weights for the control of a level's ticket: a fresh draw for each level."""
@@ -188,7 +188,7 @@ class Lab(Setting):
         train: TrainOptions | None = None,
         noise: str = "",
     ) -> Trained:
-        """A network trained from `start` under `mask`, evaluated on all splits.
+        """A network trained from `start` under `mask`, evaluated on all splits; where no step is left, evaluated alone.
 
         Within `for_each_seed` it may be trained side by side with those of the other seeds. The aids of the options
         help it; those that act in the network follow the step, and learned scales are for runs from step 0 on.
@@ -210,6 +210,8 @@ class Lab(Setting):
         aids = self.options.aids
         train = aids.training(train or self.options.train)
         duration = self.duration_of(train)
+        if start_step == duration.total_steps:
+            return Trained.without_training(self._evaluation(start, mask, train, label=label), start)
         save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
         train = dataclasses.replace(train, save_epochs=())  # in the key once, whoever asked for them
         self.aid_of(train)  # refused in a plan too
@@ -273,8 +275,13 @@ class Lab(Setting):
             `loss`, `accuracy`, `accuracy_top5` and `accuracy_balanced` of both splits, such as `val_loss`, None where
             a split is empty; empty in a plan.
         """
+        return self._evaluation(weights, mask, train or self.options.train, label=label).content
+
+    def _evaluation(self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str) -> Stage:
         aids = self.options.aids
-        train = dataclasses.replace(aids.training(train or self.options.train), save_epochs=())
+        train = dataclasses.replace(aids.training(train), save_epochs=())
+        if not train.trains:  # nothing is compiled for that
+            train = TrainOptions(batch_size=train.batch_size, compute_dtype=train.compute_dtype)
         config = {
             **self.network_key(),
             "data": chosen(self.options.data),
@@ -290,7 +297,7 @@ class Lab(Setting):
             if aids.stays and aids.ghost_skips and split_off(weights.load())[1] is None:
                 lab = self.variant(aids=AidOptions())  # they were not trained with ghost skips, and have none
             (stage,) = ask([EvaluationJob(lab, stage, train, weights, mask)], alone=do_questions)
-        return stage.content
+        return stage
 
     def prune(
         self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None

@@ -122,7 +122,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
         given = read_given(lab, named, key="dense")
         if given.weights is None:
             raise ConfigError(f"config.dense={named!r}: has a mask and no weights; must be {WHAT}")
-        weights = given_weights(lab, given, label=path.name)
+        weights = given_weights(lab, given.weights, label=path.name)
     return Dense(weights, None, {0: lab.init(seed)} if lab.options.init else {}, named)
 
 

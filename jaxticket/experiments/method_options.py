@@ -26,7 +26,7 @@ class OneshotExperiment(ExperimentOptions):
             `random` is `rewind` with a control beside each ticket, the branch `rr_omp`: its mask on other initial
             weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the rewind point; 0 is the start.
-        finetune_epochs: how many.
+        finetune_epochs: how many; with 0 networks are pruned and only evaluated.
         dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
             `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
             back to its own initial weights.
@@ -43,10 +43,9 @@ class OneshotExperiment(ExperimentOptions):
         """Refuses epochs that are not used or do not exist."""
         super().check(where)
         _check_sparsities(self.sparsities)
-        if (self.retrain == "finetune") != bool(self.finetune_epochs):
+        if self.finetune_epochs and self.retrain != "finetune":
             raise ConfigError(
-                f"config.finetune_epochs={self.finetune_epochs}: must be above 0 with retrain='finetune', else 0; "
-                f"found {self.retrain!r}"
+                f"config.finetune_epochs={self.finetune_epochs}: needs retrain='finetune', found {self.retrain!r}"
             )
         if self.retrain in ("finetune", "full") and self.rewind_epochs:
             raise ConfigError(

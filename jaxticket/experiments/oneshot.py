@@ -16,6 +16,8 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
     check_scales(lab, options.prune)
     per_epoch = lab.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
+    if options.retrain == "finetune" and not options.finetune_epochs:
+        lab.progress.note("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
 
     def one_seed(seed: int) -> None:
         full = lab.full_mask(options.prune.prunable)

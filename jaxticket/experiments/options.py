@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import ClassVar
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
@@ -26,6 +27,8 @@ class ExperimentOptions:
             that do not fill all devices are trained one after the other by all. Results are equal to float tolerance.
         mesh: the devices that train one network together.
         writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
+        ticket_weights: what saved tickets have: the weights that their masks keep (`kept`), zero elsewhere, or `all`,
+            so that a mask which brings some back finds their values. Says nothing about what is computed.
         init: the initial weights of every seed: the path of a ticket, of a stage, of a `.safetensors` file or of a
             PyTorch checkpoint; with `:NAME` for other weights of a stage or another entry of a checkpoint. Empty draws
             them. Other draws, of controls and new classifiers, stay draws.
@@ -36,6 +39,9 @@ class ExperimentOptions:
         aids: what helps networks while they train; all are off by default.
     """
 
+    # Whether an experiment has networks without any training, with `train.epochs=0`.
+    evaluates: ClassVar[bool] = False
+
     name: str = option("", hashed=False)
     seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
     seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
@@ -43,6 +49,7 @@ class ExperimentOptions:
     mesh: MeshOptions = option(MeshOptions(), hashed=False)
     writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), hashed=False)
     profile_steps: int = option(0, minimum=0, hashed=False)
+    ticket_weights: str = option("kept", choices=("kept", "all"), hashed=False)
     init: str = ""
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
@@ -52,6 +59,8 @@ class ExperimentOptions:
     def check(self, where: str) -> None:
         """Refuses what the parts cannot see by themselves."""
         check_aids(self.aids, self.train)
+        if not self.train.trains and not self.evaluates:
+            raise ConfigError("config.train.epochs=0: set epochs or steps to at least 1")
         if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
             raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
         if not self.seeds:
@@ -98,10 +107,30 @@ class TrainExperiment(ExperimentOptions):
     """One network trained: dense, or a ticket.
 
     Attributes:
-        ticket: folder of a saved ticket whose mask and starting weights are trained; empty for a dense network.
+        ticket: a saved ticket, or what else has a mask: a stage, a `.safetensors` file or a PyTorch checkpoint pruned
+            by `torch.nn.utils.prune` or simply sparse. Its mask and its weights, or those of `init`, are trained; empty
+            for a dense network. With `train.epochs=0` it is evaluated.
+        reinit: where a ticket starts: `init` from its weights, `random` from other initial weights, as a control, the
+            branch `rr_ticket`.
     """
 
+    evaluates: ClassVar[bool] = True
+
     ticket: str = ""
+    reinit: str = option("init", choices=("init", "random"))
+
+    def check(self, where: str) -> None:
+        """Refuses other weights for what is no ticket."""
+        super().check(where)
+        if not self.train.trains and not (self.ticket or self.init):
+            raise ConfigError(
+                "config.train.epochs=0: evaluates weights that are given; name some with ticket or init, or set epochs "
+                "or steps to at least 1"
+            )
+        if self.reinit != "init" and not self.ticket:
+            raise ConfigError(f"config.reinit={self.reinit!r}: is of a ticket; name one with config.ticket")
+        if self.reinit != "init" and self.init:
+            raise ConfigError(f"config.init={self.init!r}: reinit={self.reinit!r} draws other weights; leave one")
 
 
 @dataclasses.dataclass(frozen=True)

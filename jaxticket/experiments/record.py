@@ -118,7 +118,7 @@ class Record:
             **{name: content.get(f"{select}_{name}") for name in _SCORES},
             "val_accuracy_pruned": pruned.get("val_accuracy"),
             "test_accuracy_pruned": pruned.get("test_accuracy"),
-            "train_loss": content["history"][-1]["train_loss"],
+            "train_loss": content["history"][-1]["train_loss"] if content["history"] else None,
             "epochs": content["epochs"],
             "seconds": content["seconds"],
             "cached": trained.stage.cached,
@@ -202,16 +202,19 @@ class Record:
             ],
             "sparsity": row["sparsity"],
             **({"case": dict(case)} if case else {}),
+            **({"removed": True} if self._options.ticket_weights == "all" else {}),
             "versions": self.summary["versions"],
         }
         try:
             found = load_ticket(folder).meta
-            if found["start"] == meta["start"] and found["mask"] == meta["mask"]:
+            if all(found.get(name) == meta.get(name) for name in ("start", "mask", "removed")):
                 return
-        except (TicketError, KeyError):
+        except TicketError:
             pass
         weights, kept = start.load(), mask.load()
-        params = jax.tree.map(np.asarray, masks.apply_mask(weights.params, kept))
+        params = weights.params
+        if self._options.ticket_weights == "kept":
+            params = jax.tree.map(np.asarray, masks.apply_mask(params, kept))
         save_ticket(folder, Ticket(params, kept, weights.model_state, meta))
 
 

@@ -1,22 +1,36 @@
-"""Training one network: dense, or a ticket taken from a folder."""
+"""Training one network: dense, or a ticket that was saved."""
 
-from pathlib import Path
-
+from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.options import TrainExperiment
+from jaxticket.experiments.rewound_ticket import saved_ticket
+from jaxticket.experiments.stages import MaskRef, WeightsRef
 
 
 def train(lab: Lab, options: TrainExperiment) -> None:
-    """Trains the network once for every seed; with a ticket, its weights under its mask."""
+    """Trains the network once for every seed; with a ticket, its weights under its mask, or others as a control."""
 
     def one_seed(seed: int) -> None:
-        if options.ticket:
-            start, mask = lab.ticket(Path(options.ticket))
-            branch = "ticket"
-        else:
-            start, mask = lab.init(seed), lab.full_mask()
-            branch = "dense"
+        branch, start, mask = _start(lab, options, seed)
         trained = lab.train(start, mask, seed=seed, label=f"{branch}-0-{seed}")
-        lab.record(branch, 0, seed, trained, mask, start=start, pruned=start if options.ticket else None)
+        wanted, pruned = not branch.startswith("rr_"), start if options.ticket else None
+        lab.record(branch, 0, seed, trained, mask, start=start, pruned=pruned, ticket=wanted)
 
     lab.for_each_seed(one_seed)
+
+
+def _start(lab: Lab, options: TrainExperiment, seed: int) -> tuple[str, WeightsRef, MaskRef]:
+    """The branch, the weights to start from and the mask."""
+    if not options.ticket:
+        return "dense", lab.init(seed), lab.full_mask()
+    weights, mask = saved_ticket(lab, options.ticket)
+    if options.reinit == "random":
+        return "rr_ticket", lab.reinit(seed, 0), mask
+    if options.init:
+        return "ticket", lab.init(seed), mask
+    if weights is None:
+        raise ConfigError(
+            f"config.ticket={options.ticket!r}: has a mask and no weights; name them with config.init, or draw them "
+            "with config.reinit='random'"
+        )
+    return "ticket", weights, mask

@@ -16,16 +16,32 @@ class Trained:
             `saved_epochs` where some were to be saved, those that it came to.
         select: which weights count, `last` or `best`.
         start: the weights that it began with, where they are not those that were given.
+        untrained: the weights that were given, where nothing was trained and they were only evaluated.
     """
 
     stage: Stage
     select: str
     start: WeightsRef | None = None
+    untrained: WeightsRef | None = None
+
+    @classmethod
+    def without_training(cls, stage: Stage, weights: WeightsRef) -> "Trained":
+        """Weights that were evaluated as they are, as a training of no epochs.
+
+        Args:
+            stage: of the evaluation; its content are scores such as `val_accuracy`, or nothing in a plan.
+            weights: what was evaluated.
+        """
+        if not stage.content:
+            return cls(stage, "last", untrained=weights)
+        scores = {f"{name}_{key}": value for name in ("last", "best") for key, value in stage.content.items()}
+        content = {"history": [], "epochs": 0, "seconds": 0.0, "best_epoch": None, **scores}
+        return cls(dataclasses.replace(stage, content=content), "last", untrained=weights)
 
     @property
     def weights(self) -> WeightsRef:
         """The weights that are reported and pruned."""
-        return WeightsRef(self.stage, self.select)
+        return self.untrained or WeightsRef(self.stage, self.select)
 
     @property
     def snapshot(self) -> WeightsRef:

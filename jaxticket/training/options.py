@@ -97,6 +97,11 @@ class TrainOptions:
     checkpoint_epochs: int = option(0, minimum=0, hashed=False, every="epochs")
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
 
+    @property
+    def trains(self) -> bool:
+        """Whether there is any step; without one a network is only evaluated."""
+        return bool(self.epochs or self.steps)
+
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of a run."""
         return self.steps or self.epochs * steps_per_epoch
@@ -142,6 +147,8 @@ class TrainOptions:
         Raises:
             ConfigError: naming the key, its value and what training has.
         """
+        if not self.trains:
+            return
         check_spans(self, self.length(steps_per_epoch), where)
         total = self.total_steps(steps_per_epoch)
         drops = self.milestone_steps(steps_per_epoch, total)
@@ -166,8 +173,6 @@ class TrainOptions:
             raise ConfigError(
                 f"config.{where}.steps={self.steps}: {where}.epochs={self.epochs} is set too; set one of them to 0"
             )
-        if not self.epochs and not self.steps:
-            raise ConfigError(f"config.{where}.epochs=0: set epochs or steps to at least 1")
         if self.warmup_epochs and self.warmup_steps:
             raise ConfigError(
                 f"config.{where}.warmup_steps={self.warmup_steps}: {where}.warmup_epochs is set too; set one to 0"
@@ -195,4 +200,5 @@ class TrainOptions:
             raise ConfigError(
                 f"config.{where}.save_epochs={self.save_epochs}: must be increasing epochs, such as (10, 30)"
             )
-        check_spans(self, self.length(), where)
+        if self.trains:
+            check_spans(self, self.length(), where)

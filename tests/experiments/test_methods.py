@@ -197,7 +197,6 @@ def test_scopes_and_granularities_of_an_experiment(run, changes, kept):
     ("name", "changes", "message"),
     [
         ("oneshot", {"sparsities": (0.9, 0.5)}, r"config.sparsities=\(0.9, 0.5\): must be increasing"),
-        ("oneshot", {"retrain": "finetune"}, "config.finetune_epochs=0: must be above 0"),
         ("oneshot", {"finetune_epochs": 1}, "config.finetune_epochs=1: .*found 'rewind'"),
         ("oneshot", {"rewind_epochs": 2}, "config.rewind_epochs=2: must be less than train.epochs=2"),
         ("oneshot", {"prune.granularity": "blocks"}, "config.prune.granularity='blocks': must be 'unstructured'"),
