@@ -1,6 +1,7 @@
 """Weights and masks from files: where experiments start, what is trained as a control, what is only evaluated."""
 
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from jaxticket.experiments.given import read_given
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.registry import names
 from jaxticket.experiments.stages import made_from, read_weights
+from jaxticket.interop import read_torch
 from jaxticket.training.progress import Quiet
 
 SMALL = {"model.name": "lenet300", "train.batch_size": 128, "train.epochs": 2, "train.lr": 0.05}
@@ -208,6 +210,50 @@ def test_refill_of_a_ticket_from_elsewhere_starts_from_its_true_weights(made, tm
     # Seed 0 would draw the very weights that the ticket was made of, and they would be found.
     _, _, notes = run(tmp_path / "other", "structured", **how, ticket=str(tmp_path / "poor"), seeds=(3,))
     assert [note for note in notes if "start at zero" in note]
+
+
+# PyTorch.
+
+CHECKPOINT = Path(__file__).parents[1] / "golden" / "torch_resnet20.pth"
+OF_CHECKPOINT = {
+    "model.name": "resnet20",
+    "model.options": {"width": 0.25, "shortcut": "pad"},
+    "data.name": "cifar10",
+    "train.batch_size": 100,
+}
+
+
+def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
+    lab = Lab(options_of("train", **OF_CHECKPOINT)[1], tmp_path, execute=False)
+    given = read_given(lab, f"{CHECKPOINT}:state_dict", key="init")
+    whole, state = read_given(lab, str(CHECKPOINT), key="init"), read_torch(CHECKPOINT)
+    assert bits(given.weights) == bits(whole.weights)
+    assert whole.whole
+    pruned = [path for path, kept in whole.mask.items() if not kept.all()]
+    assert "stage1_block0/conv1/kernel" in pruned
+    first = state["layer1.0.conv1.weight_orig"].transpose(2, 3, 1, 0)
+    assert np.array_equal(whole.weights.params["stage1_block0"]["conv1"]["kernel"], first)
+    assert paths.leaves(whole.weights.params)[pruned[0]][~whole.mask[pruned[0]]].any()
+    with pytest.raises(JaxticketError, match="has no entry 'init_weight'; its entries are"):
+        read_given(lab, f"{CHECKPOINT}:init_weight", key="init")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kinds"),
+    [
+        ("imp", {"init": str(CHECKPOINT), "levels": 1}, {"given", "mask", "prune", "train", "evaluate"}),
+        (
+            "imp",
+            {"dense": str(CHECKPOINT), "levels": 1, "reinit": "none"},
+            {"given", "mask", "prune", "train", "evaluate"},
+        ),
+        ("train", {"ticket": str(CHECKPOINT), "reinit": "random"}, {"given", "mask", "init", "train", "evaluate"}),
+        ("train", {"ticket": str(CHECKPOINT), "train.epochs": 0}, {"given", "mask", "evaluate"}),
+    ],
+)
+def test_a_checkpoint_is_what_experiments_start_from(tmp_path, name, changes, kinds):
+    plan = make_plan(*options_of(name, **OF_CHECKPOINT, **changes), tmp_path)
+    assert {stage.kind for stage in plan.stages} == kinds
 
 
 # Masks, and other initial weights.
