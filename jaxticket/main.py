@@ -1,6 +1,5 @@
 """The command line: `python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]`."""
 
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -158,6 +157,12 @@ def read_flags(
     from ml_collections import config_flags
 
     values = flags.FlagValues()
+    file = _config_file(arguments)
+    emptied: list[str] = []
+    if any(argument.endswith("=None") for argument in arguments):
+        from jaxticket.experiments.keys import without_none
+
+        arguments, emptied = without_none(arguments)
     program = ["jaxticket", *arguments]  # absl expects the name of the program first
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=program)
     flags.DEFINE_string("workdir", "runs", "", flag_values=values)
@@ -165,7 +170,6 @@ def read_flags(
         flags.DEFINE_string(name, None, "", flag_values=values)
     for name in ("dry_run", *switches):
         flags.DEFINE_bool(name, False, "", flag_values=values)
-    file = _config_file(arguments)
     try:
         rest = values(program)
     except ConfigError:
@@ -173,11 +177,18 @@ def read_flags(
     except flags.Error as error:
         raise ConfigError(one_line(error)) from error
     except (AttributeError, KeyError) as error:
-        raise ConfigError(f"--config={file}: {_unknown_key(error)}") from error
+        from jaxticket.experiments.keys import unknown_key_in
+
+        raise ConfigError(unknown_key_in(arguments) or f"--config={file}: {one_line(error)}") from error
     except Exception as error:  # whatever a config file raises
         raise ConfigError(f"--config={file}: {type(error).__name__}: {one_line(error)}") from error
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
+    if emptied:
+        from jaxticket.experiments.keys import set_none
+
+        for path in emptied:
+            set_none(values.config, path)
     return values
 
 
@@ -191,18 +202,6 @@ def _config_file(arguments: Sequence[str]) -> str:
                 raise ConfigError(f"--config={file}: there is no such file; give one, such as configs/imp.py")
             return file
     raise ConfigError("--config: is missing; give a config file, such as --config=configs/quickstart.py")
-
-
-def _unknown_key(error: BaseException) -> str:
-    """What `ml_collections` says of a key that is not there, in our words; other such errors as they are."""
-    text = str(error.args[0]) if error.args else ""
-    near = re.search(r"""Did you mean "(\w+)" instead of "(\w+)\"""", text)
-    if near:
-        return f"config has no key {near[2]!r}; did you mean {near[1]!r}?"
-    bare = re.fullmatch(r"""['"]*(\w+)['"]*""", text.strip())
-    if bare:
-        return f"config has no key {bare[1]!r}; its keys are those of default_config(...) in the file"
-    return one_line(error)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,15 @@ STEPS = ["--config.train.epochs=0", "--config.train.steps=100"]  # 21 of them ar
 # (arguments after the config file and --workdir, what the one line must name)
 WRONG = [
     ([], ["--config.levles=3"], ["levles", "levels"]),
-    ([], ["--config.zzzzz=0"], ["'zzzzz'"]),
-    ([], ["--config.train.lrr=0"], ["'lrr'", "'lr'"]),
+    ([], ["--config.zzzzz=0"], ["config.zzzzz", "config has aids, data"]),
+    ([], ["--config.train.lrr=0"], ["config.train.lrr", "did you mean config.train.lr?"]),
+    ([], ["--config.train.learning_rate=0.1"], ["config.train.learning_rate", "config.train has", " lr,"]),
+    ([], ["--config.lr=0.1"], ["config.lr", "did you mean config.train.lr?"]),
+    ([], ["--config.levels.first=1"], ["config.levels.first", "config.levels is a value"]),
+    ([], ["--config.levels=None"], ["config.levels=None"]),
     ([], ["--config.model.options={'depth': 3}"], ["config.model.options.depth", "width"]),
     ([], ["--config.model.options={'activation': 'rleu'}"], ["config.model.options.activation='rleu'", "relu"]),
-    ([], ["--config.model.options.padding=same"], ["'padding'"]),
+    ([], ["--config.model.options.padding=same"], ["config.model.options.padding"]),
     ([], ["--config.model.name=lenet5"], ["lenet5", "8x8", "padding"]),
     ([], ["--config.prune=3"], ["config.prune=3"]),
     ([], ["--config.levels=0"], ["config.levels=0", "at least 1"]),
@@ -160,6 +164,14 @@ def test_wrong_input_is_one_line_and_exit_code_2(suffix, arguments, named, tmp_p
         assert text in captured.err
     rows = list((tmp_path / "runs").glob("*/tickets")) + list((tmp_path / "runs").glob("stages/train-*/last*"))
     assert rows == []
+
+
+def test_none_puts_a_key_back_that_is_none_by_default(tmp_path, capsys):
+    folders = []
+    for overrides in ([], ["--config.seed=None"], ["--config.seed=3", "--config.seed=None"]):
+        assert main([TRAIN, f"--workdir={tmp_path}", "--dry_run", *overrides]) == 0
+        folders.append(re.search(r"results in +(.+)", capsys.readouterr().out)[1])
+    assert len(set(folders)) == 1
 
 
 @pytest.mark.parametrize(
