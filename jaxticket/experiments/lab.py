@@ -27,7 +27,7 @@ from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import do_questions, pass_on, way_of
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, write_weights
-from jaxticket.experiments.trained import Trained
+from jaxticket.experiments.trained import WEIGHTS, Trained
 from jaxticket.experiments.training_job import TrainingJob
 from jaxticket.ticket import load_ticket
 from jaxticket.training.aids import split_off
@@ -213,7 +213,7 @@ class Lab(Setting):
         if start_step == duration.total_steps:
             return Trained.without_training(self._evaluation(start, mask, train, label=label), start)
         save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
-        train = dataclasses.replace(train, save_epochs=())  # in the key once, whoever asked for them
+        train = train.computed  # epochs of saves are in the key once, whoever asked for them
         self.aid_of(train)  # refused in a plan too
         given = start
         if aids.lrsi and not start_step:
@@ -255,7 +255,7 @@ class Lab(Setting):
                 watch=watch,
             )
             (stage,) = ask([job], alone=do_questions)
-        return Trained(stage, {"last": "last", "best_val": "best"}[train.select], None if start is given else start)
+        return Trained(stage, WEIGHTS[train.select], None if start is given else start)
 
     def evaluate(
         self, weights: WeightsRef, mask: MaskRef, *, label: str = "evaluation", train: TrainOptions | None = None
@@ -279,7 +279,7 @@ class Lab(Setting):
 
     def _evaluation(self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str) -> Stage:
         aids = self.options.aids
-        train = dataclasses.replace(aids.training(train), save_epochs=())
+        train = aids.training(train).computed
         if not train.trains:  # nothing is compiled for that
             train = TrainOptions(batch_size=train.batch_size, compute_dtype=train.compute_dtype)
         config = {

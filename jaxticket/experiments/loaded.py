@@ -13,7 +13,7 @@ from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.made_alike import check_made_alike
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, made_from, stored_weights
-from jaxticket.experiments.trained import Trained
+from jaxticket.experiments.trained import WEIGHTS, Trained
 from jaxticket.ticket import DESCRIPTION, load_ticket
 
 
@@ -128,7 +128,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
 
 def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense:
     lab.cache.asked.setdefault(stage.id, stage)
-    trained = Trained(stage, {"last": "last", "best_val": "best"}[lab.options.train.select])
+    trained = Trained(stage, WEIGHTS[lab.options.train.select])
     weights = trained.weights
     if name:
         saved = sorted(file.stem for file in stage.folder.glob("*.safetensors") if re.search(r"\d$", file.stem))

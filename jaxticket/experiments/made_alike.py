@@ -33,7 +33,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     for part, lines in (("model", model), ("data", [line for line in data if line not in augment])):
         if lines:
             raise ConfigError(f"{where}was trained with {part}.{lines[0]}; set config.{part} to its, or train one here")
-    recipe = dataclasses.replace(options.aids.training(options.train), save_epochs=())
+    recipe = options.aids.training(options.train).computed
     said = [f"train.{line}" for line in _different(config["train"], chosen(recipe), TrainOptions())]
     said += [f"data.{line}" for line in augment]
     if (its := config.get("aids", {})) != options.aids.key():

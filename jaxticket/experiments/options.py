@@ -67,8 +67,9 @@ class ExperimentOptions:
             raise ConfigError("config.seeds=(): must be at least one seed, such as (0,)")
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"config.seeds={self.seeds}: must be different from each other")
-        if self.train.select == "best_val" and not self.data.val_fraction:
-            raise ConfigError("config.train.select='best_val': needs config.data.val_fraction above 0, found 0")
+        for key in ("select", "report"):
+            if getattr(self.train, key) == "best_val" and not self.data.val_fraction:
+                raise ConfigError(f"config.train.{key}='best_val': needs config.data.val_fraction above 0, found 0")
         if self.train.patience and not self.data.val_fraction:
             raise ConfigError(
                 f"config.train.patience={self.train.patience}: needs config.data.val_fraction above 0, found 0"

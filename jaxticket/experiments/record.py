@@ -18,6 +18,7 @@ from jaxticket.core.versions import versions
 from jaxticket.experiments import provenance
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.experiments.trained import WEIGHTS
 from jaxticket.parallel import ALONE, Layout
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 from jaxticket.training.scores import named
@@ -102,7 +103,7 @@ class Record:
         facts: Mapping[str, Any],
     ) -> None:
         """One trained network: its row, its curve and, where it is sparse and wanted, its ticket."""
-        content, statistics, select = trained.stage.content, mask.statistics, trained.select
+        content, statistics, reported = trained.stage.content, mask.statistics, lab.options.train.reported
         if lab.options.model == self._options.model:
             self.summary["model"]["prunable"] = statistics["total"]
         label = "-".join([f"{branch}-{level}-{seed}", *(f"{name}{value}" for name, value in case.items())])
@@ -115,7 +116,7 @@ class Record:
             "seed": seed,
             "sparsity": statistics["sparsity"],
             "sparsity_total": statistics["sparsity_total"],
-            **{name: content.get(f"{select}_{name}") for name in _SCORES},
+            **{name: content.get(f"{WEIGHTS[reported]}_{name}") for name in _SCORES},
             "val_accuracy_pruned": pruned.get("val_accuracy"),
             "test_accuracy_pruned": pruned.get("test_accuracy"),
             "train_loss": content["history"][-1]["train_loss"] if content["history"] else None,
@@ -123,7 +124,7 @@ class Record:
             "seconds": content["seconds"],
             "cached": trained.stage.cached,
             "stage": trained.stage.id,
-            "weights": "best_val" if select == "best" else select,
+            "weights": reported,
             "best_epoch": content["best_epoch"],
             "best_val_accuracy": content["best_val_accuracy"],
             "best_test_accuracy": content["best_test_accuracy"],

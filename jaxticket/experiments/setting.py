@@ -1,6 +1,5 @@
 """The setting of an experiment: its data set, its network and its way of training, the same for every stage."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,7 +128,7 @@ class Setting:
 
     def trainer_of(self, train: TrainOptions) -> Trainer:
         """The compiled step of runs by other options, shared by all of them; with what `config.aids` does in it."""
-        train = dataclasses.replace(train, save_epochs=())  # says what is kept, not what is compiled
+        train = train.computed
         key = train, self.options.aids.in_network
         if key not in self._trainers:
             apply = functools.partial(models.apply_model, self.model)

@@ -6,6 +6,9 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef
 
+# How `train.select` calls weights -> how a stage does.
+WEIGHTS = {"last": "last", "best_val": "best"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
@@ -14,7 +17,7 @@ class Trained:
     Attributes:
         stage: its stage; the content has `history`, `epochs`, `seconds` and, for `last` and `best`, the accuracies; and
             `saved_epochs` where some were to be saved, those that it came to.
-        select: which weights count, `last` or `best`.
+        select: which weights are pruned, `last` or `best`.
         start: the weights that it began with, where they are not those that were given.
         untrained: the weights that were given, where nothing was trained and they were only evaluated.
     """
@@ -40,7 +43,7 @@ class Trained:
 
     @property
     def weights(self) -> WeightsRef:
-        """The weights that are reported and pruned."""
+        """The weights that are pruned."""
         return self.untrained or WeightsRef(self.stage, self.select)
 
     @property

@@ -56,6 +56,7 @@ class TrainOptions:
         compute_dtype: of activations and gradients; parameters and moments stay float32.
         patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
         select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
+        report: which weights the numbers of a row are of, where that is not `select`: what is pruned stays as it is.
         eval_epochs: epochs between evaluations on the validation split; the last epoch always has one.
         save_epochs: epochs, counted from 1, after which the weights of every network are kept, and the best ones by
             validation accuracy until then. A run that ends before one of them, or begins after it, does not have it.
@@ -92,6 +93,7 @@ class TrainOptions:
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     patience: int = option(0, minimum=0)
     select: str = option("last", choices=("last", "best_val"))
+    report: str = option("select", choices=("select", "last", "best_val"))
     eval_epochs: int = option(1, minimum=1, every="epochs")
     save_epochs: tuple[int, ...] = option((), minimum=1, up_to="epochs")
     checkpoint_epochs: int = option(0, minimum=0, hashed=False, every="epochs")
@@ -101,6 +103,16 @@ class TrainOptions:
     def trains(self) -> bool:
         """Whether there is any step; without one a network is only evaluated."""
         return bool(self.epochs or self.steps)
+
+    @property
+    def computed(self) -> "TrainOptions":
+        """These options without what the weights of a training do not depend on: what is kept of it and reported."""
+        return dataclasses.replace(self, save_epochs=(), report=TrainOptions.report)
+
+    @property
+    def reported(self) -> str:
+        """Which weights the numbers of a row are of: `last` or `best_val`."""
+        return self.select if self.report == "select" else self.report
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of a run."""

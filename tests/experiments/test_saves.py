@@ -118,3 +118,23 @@ def test_epochs_after_an_early_end_are_absent_and_it_is_said(tmp_path):
 def test_what_begins_later_does_not_have_the_epochs_before(tmp_path, make_run):
     run = make_run(tmp_path, rewind_epochs=1, retrain="remaining", levels=1, **{"train.save_epochs": (1, 2)})
     assert [row["saved_epochs"] for row in run.rows] == [[1, 2], [2]]
+
+
+def test_rows_of_the_best_epoch_while_the_last_weights_are_pruned(tmp_path, make_run):
+    how = {"levels": 1, "seeds": (0, 1), "data.val_fraction": 0.1, "train.epochs": 6, "train.lr": 0.05}
+    last = make_run(tmp_path, **how)
+    best = make_run(tmp_path, **how, **{"train.report": "best_val"})
+    assert best.folder != last.folder
+    assert all(row["cached"] for row in best.rows)
+    for row, other in zip(best.rows, last.rows, strict=True):
+        assert (row["stage"], row["kept"], row["ticket"]) == (other["stage"], other["kept"], other["ticket"])
+        assert (row["weights"], other["weights"]) == ("best_val", "last")
+        assert row["test_accuracy"] == row["best_test_accuracy"] == other["best_test_accuracy"]
+        assert row["val_accuracy"] == row["best_val_accuracy"] >= other["val_accuracy"]
+        assert row["test_accuracy_pruned"] == other["test_accuracy_pruned"]
+    assert any(row["test_loss"] != other["test_loss"] for row, other in zip(best.rows, last.rows, strict=True))
+
+
+def test_a_best_epoch_needs_a_validation_split(tmp_path):
+    with pytest.raises(ConfigError, match=r"train\.report='best_val': needs config\.data\.val_fraction above 0"):
+        make_plan(*imp_options(**{"train.report": "best_val", "data.val_fraction": 0.0}), tmp_path)
