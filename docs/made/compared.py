@@ -1,7 +1,8 @@
 """What the differences of a study allow to say, with a correction for how many of them were looked at."""
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from studies import Accuracies
 
@@ -19,19 +20,19 @@ class Compared:
         p_holm: what was compared -> the p value of "no difference", with Holm's correction for all of them.
     """
 
-    of: Mapping[Hashable, analysis.Difference]
-    p_holm: Mapping[Hashable, float | None]
+    of: Mapping[Any, analysis.Difference]
+    p_holm: Mapping[Any, float | None]
 
-    def outside(self, keys: Iterable[Hashable] | None = None) -> list[Hashable]:
+    def outside(self, keys: Iterable[Any] | None = None) -> list[Any]:
         """Those, of `keys` or of all, whose own interval excludes zero."""
         return [key for key in keys or self.of if self.of[key].against(0.0) != "undecided"]
 
-    def settled(self, keys: Iterable[Hashable] | None = None) -> list[Hashable]:
+    def settled(self, keys: Iterable[Any] | None = None) -> list[Any]:
         """Those, of `keys` or of all, that exclude zero after correction."""
         found = {key: self.p_holm[key] for key in keys or self.of}
         return [key for key, p in found.items() if p is not None and p <= 1 - _CONFIDENCE]
 
-    def sentence(self, keys: Iterable[Hashable] | None = None) -> str:
+    def sentence(self, keys: Iterable[Any] | None = None) -> str:
         """How many of `keys`, or of all, exclude zero by themselves and after correction."""
         keys = list(keys or self.of)
         outside, settled = self.outside(keys), self.settled(keys)
@@ -41,12 +42,12 @@ class Compared:
             f" the {len(self.of)} comparisons of the study."
         )
 
-    def word(self, *keys: Hashable) -> str:
+    def word(self, *keys: Any) -> str:
         """`settled` if all of them are, else `not settled`."""
         return "settled" if len(self.settled(keys)) == len(keys) else "not settled"
 
 
-def compare(pairs: Mapping[Hashable, tuple[Accuracies, Accuracies]]) -> Compared:
+def compare(pairs: Mapping[Any, tuple[Accuracies, Accuracies]]) -> Compared:
     """The differences first - second of every pair.
 
     Args:

@@ -63,14 +63,13 @@ def findings(one: Study) -> str:
     order = sorted(CELLS, key=lambda cell: -one.means.of[cell].mean)
     outside = [(key, one.single.of[key]) for key in one.single.outside()]
     outside_means = [(cell, one.means.of[cell]) for cell in one.means.outside()]
-    signs = {"above" if found.mean > 0 else "below" for _, found in outside + outside_means}
-    below = {("below",): " All that do are below plain.", ("above",): " All that do are above plain."}.get(
-        tuple(signs), ""
-    )
+    above = [found.mean > 0 for _, found in outside + outside_means]
+    sides = {(True,): " All that do are above plain.", (False,): " All that do are below plain."}
+    side = sides.get(tuple(dict.fromkeys(above)), "")
     return paragraph(
         f"The best mean has `{order[0]}`, {interval(one.means.of[order[0]])}; then `{order[1]}`,",
         f"{interval(one.means.of[order[1]])}. {one.single.sentence()} Among the means over the masks",
-        f"{one.means.sentence()[0].lower()}{one.means.sentence()[1:].replace('of the study', 'of means')}{below}",
+        f"{one.means.sentence()[0].lower()}{one.means.sentence()[1:].replace('of the study', 'of means')}{side}",
     )
 
 

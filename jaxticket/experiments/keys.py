@@ -84,8 +84,9 @@ def _paths(config: config_dict.ConfigDict, prefix: str = "") -> list[str]:
     found = []
     for name in config:
         found.append(prefix + name)
-        if isinstance(config[name], config_dict.ConfigDict):
-            found += _paths(config[name], f"{prefix}{name}.")
+        inner: Any = config[name]
+        if isinstance(inner, config_dict.ConfigDict):
+            found += _paths(inner, f"{prefix}{name}.")
     return found
 
 
