@@ -64,7 +64,10 @@ def findings(one: Study) -> str:
     outside = [(key, one.single.of[key]) for key in one.single.outside()]
     outside_means = [(cell, one.means.of[cell]) for cell in one.means.outside()]
     above = [found.mean > 0 for _, found in outside + outside_means]
-    sides = {(True,): " All that do are above plain.", (False,): " All that do are below plain."}
+    sides: dict[tuple[bool, ...], str] = {
+        (True,): " All that do are above plain.",
+        (False,): " All that do are below plain.",
+    }
     side = sides.get(tuple(dict.fromkeys(above)), "")
     return paragraph(
         f"The best mean has `{order[0]}`, {interval(one.means.of[order[0]])}; then `{order[1]}`,",
