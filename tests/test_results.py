@@ -129,3 +129,14 @@ def test_commands_of_the_results_plan_the_networks_that_are_stored(name, argumen
             assert prunable == stored["model"]["prunable"]
     else:  # of every shape of blocks
         assert {one["rows"][0]["kept"] for one in stored["granularities"].values()} == {prunable}
+
+
+def test_transferred_tickets_are_those_of_the_commands_before(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    folders = []
+    for one in stored_networks():
+        if one.id in ("colt-conv3-digits", "colt-conv3-fashion_mnist"):
+            assert main([*one.values[1], "--dry_run", f"--workdir={tmp_path}"]) == 0
+            folders.append(Path(re.search(r"results in +(.+)", capsys.readouterr().out)[1]).name)
+    text = (ROOT / "docs" / "results.md").read_text()
+    assert re.findall(r"--config\.sources=\"\('runs/(colt-\w+)',\)\"", text) == folders

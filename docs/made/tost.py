@@ -64,15 +64,14 @@ def findings(one: Study) -> str:
     outside = [(key, one.single.of[key]) for key in one.single.outside()]
     outside_means = [(cell, one.means.of[cell]) for cell in one.means.outside()]
     above = [found.mean > 0 for _, found in outside + outside_means]
-    sides: dict[tuple[bool, ...], str] = {
-        (True,): " All that do are above plain.",
-        (False,): " All that do are below plain.",
-    }
-    side = sides.get(tuple(dict.fromkeys(above)), "")
+    sides: dict[tuple[bool, ...], str] = {(True,): "above", (False,): "below"}
+    side = sides.get(tuple(dict.fromkeys(above)))
+    side = f"Where an interval excludes zero, the aid is {side} plain." if side else ""
+    means = one.means.sentence().replace("of the study", "of means")
     return paragraph(
         f"The best mean has `{order[0]}`, {interval(one.means.of[order[0]])}; then `{order[1]}`,",
         f"{interval(one.means.of[order[1]])}. {one.single.sentence()} Among the means over the masks",
-        f"{one.means.sentence()[0].lower()}{one.means.sentence()[1:].replace('of the study', 'of means')}{side}",
+        f"{means[0].lower()}{means[1:]} {side}",
     )
 
 
