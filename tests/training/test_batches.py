@@ -152,7 +152,8 @@ def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
     (found,), (wanted,) = (fit_side_by_side(trainer, [start], where) for where in (layout, ALONE))
     for line, same in zip(found.history, wanted.history, strict=True):
         assert line["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
-        assert line["val_accuracy"] == same["val_accuracy"]
+        for name in ("val_accuracy", "val_accuracy_balanced"):
+            assert line[name] == same[name]
 
 
 def test_a_process_without_a_share_of_the_last_batch_fills_it_up():
