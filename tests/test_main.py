@@ -41,7 +41,7 @@ WRONG = [
     ([], ["--config.levels=0"], ["config.levels=0", "at least 1"]),
     ([], ["--config.levels=x"], ["config.levels", "x"]),
     ([], ["--config.levels=1.5"], ["config.levels", "1.5"]),
-    ([], ["--config.levels=80"], ["config.levels=80", "removes nothing"]),
+    ([], ["--config.levels=80"], ["config.levels=80", "would remove nothing"]),
     ([], ["--config.prune.rate=1.2"], ["config.prune.rate=1.2", "less than 1"]),
     ([], ["--config.prune.rate=0"], ["config.prune.rate=0.0", "more than 0"]),
     ([], ["--config.prune.scope=world"], ["config.prune.scope='world'", "global, layer"]),
@@ -66,7 +66,7 @@ WRONG = [
     ([], ["--config.train.schedule=milestones"], ["config.train.milestones", "at least one"]),
     ([], ["--config.train.milestones=(3.0,)"], ["config.train.milestones", "schedule"]),
     ([], [*MILESTONES, "--config.train.milestones=(0.75,0.5)"], ["config.train.milestones=(0.75, 0.5)", "increasing"]),
-    ([], [*MILESTONES, "--config.train.milestones=(0.5,8.0)"], ["config.train.milestones=(0.5, 8.0)", "shares"]),
+    ([], [*MILESTONES, "--config.train.milestones=(0.5,8.0)"], ["config.train.milestones=(0.5, 8.0)", "all shares"]),
     (
         [],
         [*MILESTONES, "--config.train.milestones=(20.0,40.0)"],

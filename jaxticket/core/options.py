@@ -19,6 +19,10 @@ from jaxticket.core.spans import EVERY, UP_TO, WITHIN, is_read
 
 T = TypeVar("T")
 
+# What numbers become when JAX computes with them: the largest of float32, its smallest that no processor takes for 0.
+_FLOAT32_MOST, _FLOAT32_LEAST = 3.4028234e38, 1.1754944e-38
+_INT32_MOST = 2**31 - 1
+
 
 def option(
     default: Any,
@@ -33,6 +37,9 @@ def option(
     up_to: str | None = None,
     every: str | None = None,
     only: tuple[Any, ...] | None = None,
+    nonempty: bool = False,
+    increasing: bool = False,
+    unique: bool = False,
 ) -> Any:
     """A dataclass field with limits.
 
@@ -47,12 +54,16 @@ def option(
         within: what the value counts, such as `epochs`, where it must lie before the end of training; 0 is none.
         up_to: the same where it may lie at the end.
         every: the same where it is a distance, of which training has at least one; see `spans.check_spans`.
+        nonempty: whether a tuple needs at least one item.
+        increasing: whether each item of a tuple must exceed the one before it.
+        unique: whether the items of a tuple must be different from each other.
         only: another key and those of its values with which this one is read; it keeps its default with others.
     """
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    order = {"nonempty": nonempty, "increasing": increasing, "unique": unique}
     spans = ((WITHIN, within), (UP_TO, up_to), (EVERY, every))
     span = next(((rule, unit) for rule, unit in spans if unit), None)
-    metadata = {"limits": limits, "hashed": hashed, "span": span, "only": only}
+    metadata = {"limits": limits, "order": order, "hashed": hashed, "span": span, "only": only}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -80,6 +91,7 @@ def parse(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
         key_path = _join(where, key)
         parsed[key] = _convert(hints[key], value, key_path)
         _check_limits(parsed[key], fields[key].metadata.get("limits", {}), key_path)
+        _check_order(parsed[key], fields[key], key_path)
     made = kind(**parsed)
     check_read(made, where)
     check = getattr(made, "check", None)
@@ -176,10 +188,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise _wrong(where, value, "a finite number")
-        return float(value)
+        return _as_float32(value, where)
     if hint is int:
+        if isinstance(value, float) and value == round(value):
+            value = int(value)  # 1e3 means 1000
         if isinstance(value, bool) or not isinstance(value, int):
             raise _wrong(where, value, "a whole number")
+        if abs(value) > _INT32_MOST:
+            raise _wrong(where, value, f"at most {_INT32_MOST} in size")
         return value
     if hint in (bool, str):
         if not isinstance(value, hint):
@@ -188,6 +204,24 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     raise TypeError(f"{where}: fields of type {hint} are not supported")
+
+
+def _as_float32(value: float, where: str) -> float:
+    """The number, which computations in float32 will neither take for 0 nor for infinity."""
+    if abs(value) > _FLOAT32_MOST or 0 < abs(value) < _FLOAT32_LEAST:
+        raise _wrong(where, value, f"0 or from {_FLOAT32_LEAST:.3g} to {_FLOAT32_MOST:.3g} in size, as float32 has it")
+    return float(value)
+
+
+def _check_order(value: Any, field: dataclasses.Field, where: str) -> None:
+    order = field.metadata.get("order", {})
+    such = f", such as {field.default!r}" if field.default else ""
+    if order.get("nonempty") and not value:
+        raise _wrong(where, value, f"at least one{such}")
+    if order.get("increasing") and list(value) != sorted(set(value)):
+        raise _wrong(where, value, f"increasing{such}")
+    if order.get("unique") and len(set(value)) < len(value):
+        raise _wrong(where, value, "different from each other")
 
 
 def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:

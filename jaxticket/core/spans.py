@@ -6,11 +6,12 @@ check. What would never act, or is never reached, is then refused before anythin
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
 
+# Unit, such as `epochs` -> how many of them training has; a unit that is not known yet is not there.
 Length = Mapping[str, float]
 
 # How a number lies in training: before its end, at most at its end, or as a distance that fits into it.
@@ -25,17 +26,31 @@ class Span:
         key: its path in the configuration.
         shown: the value as it was given.
         value: what counts of it.
-        unit: what it counts, such as `epochs`.
+        most: what it is held against.
+        unit: what both count, such as `epochs`.
         rule: `WITHIN`, `UP_TO` or `EVERY`.
-        remedy: what else to say.
+        of: what `most` is the length of.
+        remedy: what can be done.
     """
 
     key: str
     shown: Any
     value: float
+    most: float
     unit: str
     rule: str = WITHIN
-    remedy: str = ""
+    of: str = "training"
+    remedy: str = "lower it, or train longer"
+
+    def check(self) -> None:
+        """Refuses a number that does not fit."""
+        # An epoch that is cut short has a beginning and no end.
+        allowed = {WITHIN: self.most, UP_TO: math.floor(self.most), EVERY: math.ceil(self.most)}[self.rule]
+        if self.value > allowed or (self.rule == WITHIN and self.value == allowed):
+            raise ConfigError(
+                f"config.{self.key}={self.shown!r}: must be {'less than' if self.rule == WITHIN else 'at most'} the "
+                f"{_number(allowed)} {self.unit} of {self.of}; {self.remedy}"
+            )
 
 
 def check_spans(options: Any, length: Length, where: str = "") -> None:
@@ -44,55 +59,40 @@ def check_spans(options: Any, length: Length, where: str = "") -> None:
     Args:
         options: an options dataclass; those in it are checked too. What it can only tell of several keys together is
             given by a method `spans(length, where)`.
-        length: unit -> how many of them training has; a number whose unit is not there is not checked.
+        length: of training; what is counted in a unit that is not there is not checked.
         where: the path of `options` in the whole configuration, for messages.
 
     Raises:
         ConfigError: naming the first such key, its value and the length.
     """
-    for span in _spans(options, length, where):
-        if span.unit not in length:
-            continue
-        if span.unit == "epochs" and "steps" in length and not round(span.value * length["steps"] / length["epochs"]):
-            raise ConfigError(f"config.{span.key}={span.shown!r}: is less than a step of training; raise it")
-        # An epoch that is cut short has a beginning and no end.
-        most = length[span.unit]
-        must, most = {
-            WITHIN: ("less than the", most),
-            UP_TO: ("at most the", math.floor(most)),
-            EVERY: ("at most the", math.ceil(most)),
-        }[span.rule]
-        if span.value > most or (span.rule == WITHIN and span.value == most):
-            remedy = span.remedy or "lower it, or train longer"
-            raise ConfigError(
-                f"config.{span.key}={span.shown!r}: must be {must} {number(most)} {span.unit} of training; {remedy}"
-            )
-
-
-def number(value: float) -> str:
-    """A number of epochs or steps as people write it."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
-
-
-def _spans(options: Any, length: Length, where: str) -> Iterator[Span]:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         key = f"{where}.{field.name}" if where else field.name
         if dataclasses.is_dataclass(value):
-            yield from _spans(value, length, key)
-        span = field.metadata.get("span")
-        if span is None or not is_read(options, field):
-            continue
-        rule, unit = span
-        for item in value if isinstance(value, tuple) else (value,):
-            if item:  # 0 stands for none
-                yield Span(key, value, item, unit, rule)
+            check_spans(value, length, key)
+        rule, unit = field.metadata.get("span") or ("", "")
+        if unit in length and is_read(options, field):
+            for item in value if isinstance(value, tuple) else (value,):
+                if item:  # 0 stands for none
+                    Span(key, value, item, length[unit], unit, rule).check()
+                    _check_a_step(key, value, item, unit, length)
     more = getattr(options, "spans", None)
-    if more is not None:
-        yield from more(length, where)
+    for span in more(length, where) if more else ():
+        span.check()
 
 
 def is_read(options: Any, field: dataclasses.Field) -> bool:
     """Whether an option is read, with what the one that it depends on is set to."""
     only = field.metadata.get("only")
     return only is None or getattr(options, only[0]) in only[1:]
+
+
+def _check_a_step(key: str, shown: Any, value: float, unit: str, length: Length) -> None:
+    """Refuses a part of an epoch that is no step."""
+    if unit == "epochs" and "steps" in length and not round(value * length["steps"] / length["epochs"]):
+        raise ConfigError(f"config.{key}={shown!r}: is less than a step of training; raise it")
+
+
+def _number(value: float) -> str:
+    """A number of epochs or steps as people write it."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"

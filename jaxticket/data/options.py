@@ -24,11 +24,11 @@ class AugmentOptions:
     """
 
     crop_padding: int = option(0, minimum=0)
-    resized_crop: int = option(0, minimum=0)
+    resized_crop: int = option(0, minimum=0, maximum=4096)
     flip: bool = option(False)
     rotation: float = option(0.0, minimum=0, maximum=180)
     cutout: int = option(0, minimum=0)
-    mixup: float = option(0.0, minimum=0)
+    mixup: float = option(0.0, minimum=0, maximum=100)
 
     def check(self, where: str) -> None:
         """Refuses two kinds of crop at once."""
@@ -96,11 +96,17 @@ class DataOptions:
                 f"{prefix}label_noise={self.label_noise}: {self.name} is streamed and its labels stay as they are; "
                 f"set it to 0"
             )
-        side = self.augment.resized_crop
-        if not spec.stream and side > min(spec.image_shape[:2]):
+        side = min(self.image_shape[:2])
+        for key, least in (("resized_crop", None if spec.stream else min(spec.image_shape[:2])), ("cutout", side)):
+            if least is not None and getattr(self.augment, key) > least:
+                raise ConfigError(
+                    f"{prefix}augment.{key}={getattr(self.augment, key)}: must be at most the side of the images of "
+                    f"{self.name}, {least}"
+                )
+        if self.augment.crop_padding >= side:
             raise ConfigError(
-                f"{prefix}augment.resized_crop={side}: must be at most the side of the images of {self.name}, "
-                f"{min(spec.image_shape[:2])}"
+                f"{prefix}augment.crop_padding={self.augment.crop_padding}: must be less than the side of the images "
+                f"of {self.name}, {side}, or most crops show nothing of them"
             )
 
     @property

@@ -31,7 +31,7 @@ def all_channels(lab: Lab) -> MaskRef:
     """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
 
     Raises:
-        ConfigError: the network has no normalisation.
+        ConfigError: the network has no normalisation, or no layer with more than `config.min_channels`.
     """
     shapes = paths.leaves(lab.shapes.params)
     scales = scale_paths(lab.shapes.params)
@@ -39,6 +39,12 @@ def all_channels(lab: Lab) -> MaskRef:
         raise ConfigError(
             f"config.kind='channel': ranks scales of normalisations, and {lab.options.model.name} has none; set "
             "config.model.options={'batch_norm': True} where the network has that option, or config.kind='unstructured'"
+        )
+    least, widest = getattr(lab.options, "min_channels", 1), max(shapes[path].shape[0] for path in scales)
+    if least >= widest:
+        raise ConfigError(
+            f"config.min_channels={least}: no channel could go, the widest layer of {lab.options.model.name} has "
+            f"{widest}; must be less"
         )
     chosen = [*scales, *(bias for path in scales if (bias := _bias_of(path)) in shapes)]
     chosen += [path for path, leaf in shapes.items() if path.endswith("kernel") and len(leaf.shape) > 1]

@@ -49,7 +49,7 @@ def _pairs(options: EarlyBirdExperiment) -> list[Pair]:
 
 
 def _check_reachable(lab: Lab, options: EarlyBirdExperiment) -> None:
-    """Refuses looks and draws for which training is too short."""
+    """Refuses looks for which training is too short."""
     per_epoch, total = lab.duration.steps_per_epoch, lab.duration.total_steps
     looks = total // (options.every_steps or per_epoch)
     least = options.window + (options.rule == "consecutive")
@@ -57,11 +57,6 @@ def _check_reachable(lab: Lab, options: EarlyBirdExperiment) -> None:
         raise ConfigError(
             f"config.window={options.window}: rule={options.rule!r} needs {least} looks, and training has {looks}; "
             "train longer, or look more often with every_steps"
-        )
-    if options.draw_epochs and options.draw_epochs[-1] * per_epoch > total:
-        raise ConfigError(
-            f"config.draw_epochs={options.draw_epochs}: training has {total // per_epoch} whole epochs; must be at "
-            "most that"
         )
 
 

@@ -41,15 +41,15 @@ class EarlyBirdExperiment(ExperimentOptions):
     """
 
     kind: str = option("channel", choices=("channel", "unstructured"))
-    ratios: tuple[float, ...] = option((0.3, 0.5, 0.7), above=0, below=1)
+    ratios: tuple[float, ...] = option((0.3, 0.5, 0.7), above=0, below=1, nonempty=True, increasing=True)
     rule: str = option("latest_vs_window", choices=RULES)
     window: int = option(5, minimum=1)
     epsilon: float = option(0.1, minimum=0, maximum=1)
-    every_steps: int = option(0, minimum=0)
+    every_steps: int = option(0, minimum=0, up_to="steps")
     on_emerge: str = option("continue", choices=("continue", "stop"))
-    retrain: tuple[str, ...] = ("inherit",)
+    retrain: tuple[str, ...] = option(("inherit",), choices=RETRAIN, nonempty=True, unique=True)
     schedule: str = option("remaining", choices=("remaining", "full"))
-    draw_epochs: tuple[int, ...] = option((), minimum=1)
+    draw_epochs: tuple[int, ...] = option((), minimum=1, increasing=True, up_to="epochs")
     draw_weights: str = option("exact", choices=("exact", "best"))
     late: bool = option(True)
     dense: bool = option(True)
@@ -59,10 +59,6 @@ class EarlyBirdExperiment(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses what does not exist, does not go together or would not be used."""
         super().check(where)
-        if not self.ratios or list(self.ratios) != sorted(set(self.ratios)):
-            raise ConfigError(f"config.ratios={self.ratios}: must be increasing, such as (0.3, 0.5)")
-        if not self.retrain or set(self.retrain) - set(RETRAIN) or len(set(self.retrain)) < len(self.retrain):
-            raise ConfigError(f"config.retrain={self.retrain}: must be different ones of {', '.join(RETRAIN)}")
         if self.rule == "latest_vs_window" and self.window < 2:
             raise ConfigError(f"config.window={self.window}: rule='latest_vs_window' compares at least 2 masks")
         if self.schedule == "full" and "inherit" not in self.retrain:
@@ -84,14 +80,8 @@ class EarlyBirdExperiment(ExperimentOptions):
                 raise ConfigError(f"config.min_channels={self.min_channels}: needs kind='channel'; leave it at 1")
 
     def _check_draws(self) -> None:
-        if list(self.draw_epochs) != sorted(set(self.draw_epochs)):
-            raise ConfigError(f"config.draw_epochs={self.draw_epochs}: must be increasing, such as (10, 30)")
         if self.draw_epochs and self.on_emerge == "stop":
             raise ConfigError(f"config.draw_epochs={self.draw_epochs}: needs on_emerge='continue', found 'stop'")
-        if self.draw_epochs and self.train.epochs and self.draw_epochs[-1] > self.train.epochs:
-            raise ConfigError(
-                f"config.draw_epochs={self.draw_epochs}: must be at most train.epochs={self.train.epochs}"
-            )
         if self.draw_epochs and self.train.patience:
             raise ConfigError(
                 f"config.draw_epochs={self.draw_epochs}: training may end before with "

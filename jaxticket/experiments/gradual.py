@@ -11,7 +11,8 @@ def gradual(lab: Lab, options: GradualExperiment) -> None:
     total, every = lab.duration.total_steps, options.every_steps
     start = round(options.begin * total)
     # Whole intervals, so that the last pruning is one to the sparsity asked for.
-    end = start + max(1, round((options.end * total - start) / every)) * every
+    most = max(1, (total - start) // every)
+    end = start + min(most, max(1, round((options.end * total - start) / every))) * every
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)

@@ -1,7 +1,6 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, strategy 2; Frankle et al. 2020)."""
 
 from jaxticket.analysis import Pair
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import exponential
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.loaded import dense_network
@@ -17,7 +16,6 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
     `reinit='random'` every ticket has a control beside it, `rr_imp`: its mask on other initial weights.
     """
     check_scales(lab, options.prune)
-    _check_reachable(lab, options)
 
     def one_seed(seed: int) -> None:
         mask = lab.full_mask(options.prune.prunable)
@@ -50,18 +48,3 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0))
-
-
-def _check_reachable(lab: Lab, options: ImpExperiment) -> None:
-    """Refuses levels at which the rate no longer removes a single weight."""
-    sizes = list(lab.prunable(options.prune.prunable).values())
-    alive = [sum(sizes)] if options.prune.scope == "global" else sizes
-    rate = 1 - (1 - options.sparsity) ** (1 / options.levels) if options.sparsity else options.prune.rate
-    for level in range(1, options.levels + 1):
-        removed = [round(rate * count) for count in alive]
-        if not any(removed):
-            raise ConfigError(
-                f"config.levels={options.levels}: rate {rate:.6g} removes nothing from the "
-                f"{sum(alive)} of {sum(sizes):,} weights left at level {level - 1}; must be at most {level - 1}"
-            )
-        alive = [count - gone for count, gone in zip(alive, removed, strict=True)]

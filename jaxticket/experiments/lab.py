@@ -22,6 +22,7 @@ from jaxticket.experiments.given import WHAT, given_weights, read_given
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.experiments.reach import Reach
 from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
@@ -32,7 +33,7 @@ from jaxticket.experiments.training_job import TrainingJob
 from jaxticket.ticket import load_ticket
 from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
-from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.mask_updates import GradualPruning, MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Weights
@@ -71,6 +72,7 @@ class Lab(Setting):
         self.interrupts = interrupts or Interrupts()
         self.cache = Cache(folder, execute=execute, note=self.progress.note, check=self.interrupts.check)
         self._record = record
+        self._reach = Reach(self)
         self._variants: dict[str, Lab] = {}
 
     @functools.cached_property
@@ -152,7 +154,10 @@ class Lab(Setting):
             return self.store_mask(folder, masks.full_mask(self.shapes.params, rules or masks.DEFAULT_RULES))
 
         config = {**self.network_key(), "rules": [list(rule) for rule in rules]}
-        return MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
+        mask = MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
+        if not self.cache.execute:
+            self._reach.begin(mask.key, rules)
+        return mask
 
     def ticket(self, folder: Path, *, key: str = "ticket") -> tuple[WeightsRef, MaskRef]:
         """The weights and the mask of a saved ticket; `key` is that of the configuration that named the folder.
@@ -215,6 +220,9 @@ class Lab(Setting):
         save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
         train = train.computed  # epochs of saves are in the key once, whoever asked for them
         self.aid_of(train)  # refused in a plan too
+        if isinstance(mask_update, GradualPruning) and not self.cache.execute:
+            how = PruneOptions(scope=mask_update.scope)
+            self._reach.prune(mask.key, how, sparsity=mask_update.final)
         given = start
         if aids.lrsi and not start_step:
             start = scaled_start(self, start, mask, train, seed=seed)
@@ -323,7 +331,10 @@ class Lab(Setting):
         if sparsity is not None:
             config["sparsity"] = sparsity
         inputs = {"weights": weights.key, "mask": mask.key}
-        return MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
+        new = MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
+        if not self.cache.execute:
+            self._reach.prune(mask.key, how, sparsity=sparsity, new=new.key)
+        return new
 
     def measure(
         self,

@@ -1,16 +1,16 @@
 """What the experiments with methods other than IMP are told."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.core.spans import UP_TO, WITHIN, Length, Span
 from jaxticket.experiments.options import ExperimentOptions, check_loaded
 from jaxticket.experiments.prune_options import CRITERIA, PruneOptions
 
-
-def _check_sparsities(sparsities: tuple[float, ...]) -> None:
-    if not sparsities or list(sparsities) != sorted(set(sparsities)):
-        raise ConfigError(f"config.sparsities={sparsities}: must be increasing, such as (0.5, 0.9)")
+# The scales of a new network are all the same.
+_AT_INIT = tuple(name for name in CRITERIA if name != "bn_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,17 +32,16 @@ class OneshotExperiment(ExperimentOptions):
             back to its own initial weights.
     """
 
-    sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1)
+    sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions()
     retrain: str = option("rewind", choices=("rewind", "lr_rewind", "full", "finetune", "random"))
-    rewind_epochs: int = option(0, minimum=0)
-    finetune_epochs: int = option(0, minimum=0)
+    rewind_epochs: int = option(0, minimum=0, within="epochs")
+    finetune_epochs: int = option(0, minimum=0, within="epochs")
     dense: str = ""
 
     def check(self, where: str) -> None:
         """Refuses epochs that are not used or do not exist."""
         super().check(where)
-        _check_sparsities(self.sparsities)
         if self.finetune_epochs and self.retrain != "finetune":
             raise ConfigError(
                 f"config.finetune_epochs={self.finetune_epochs}: needs retrain='finetune', found {self.retrain!r}"
@@ -53,11 +52,6 @@ class OneshotExperiment(ExperimentOptions):
             )
         if self.dense:
             check_loaded(self)
-        for key in ("rewind_epochs", "finetune_epochs"):
-            if self.train.epochs and getattr(self, key) >= self.train.epochs:
-                raise ConfigError(
-                    f"config.{key}={getattr(self, key)}: must be less than train.epochs={self.train.epochs}"
-                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,22 +65,12 @@ class AtInitExperiment(ExperimentOptions):
         dense: whether the dense network is trained too, as level 0.
     """
 
-    methods: tuple[str, ...] = ("random", "magnitude", "snip", "grasp", "synflow")
-    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    methods: tuple[str, ...] = option(
+        ("random", "magnitude", "snip", "grasp", "synflow"), choices=_AT_INIT, nonempty=True, unique=True
+    )
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions()
     dense: bool = option(True)
-
-    def check(self, where: str) -> None:
-        """Refuses methods that do not exist."""
-        super().check(where)
-        _check_sparsities(self.sparsities)
-        known = [name for name in CRITERIA if name != "bn_scale"]  # the scales of a new network are all the same
-        unknown = sorted(set(self.methods) - set(known))
-        if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ConfigError(
-                f"config.methods={self.methods}: must be different ones of {', '.join(known)}, such as "
-                f"('snip', 'synflow')"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +86,7 @@ class GradualExperiment(ExperimentOptions):
         dense: whether the dense network is trained too, as level 0.
     """
 
-    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions()
     begin: float = option(0.0, minimum=0, below=1)
     end: float = option(0.75, above=0, maximum=1)
@@ -112,11 +96,17 @@ class GradualExperiment(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses spans that end before they begin, and what is not used."""
         super().check(where)
-        _check_sparsities(self.sparsities)
         if self.begin >= self.end:
             raise ConfigError(f"config.begin={self.begin}: must be less than end={self.end}")
         if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
             raise ConfigError("config.prune: gradual pruning by magnitude uses scope and rules alone; leave the rest")
+
+    def spans(self, length: Length, where: str) -> Iterator[Span]:
+        """Pruning needs a step at which it is done."""
+        if "steps" in length:
+            pruning = (self.end - self.begin) * length["steps"]
+            of = f"training between begin={self.begin} and end={self.end}"
+            yield Span("every_steps", self.every_steps, self.every_steps, pruning, "steps", UP_TO, of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +123,10 @@ class DynamicExperiment(ExperimentOptions):
         dense: whether the dense network is trained too, as level 0.
     """
 
-    methods: tuple[str, ...] = ("static", "set", "rigl")
-    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1)
+    methods: tuple[str, ...] = option(
+        ("static", "set", "rigl"), choices=("static", "set", "rigl"), nonempty=True, unique=True
+    )
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions(scope="erk", criterion="random")
     rate: float = option(0.3, above=0, below=1)
     end: float = option(0.75, above=0, maximum=1)
@@ -142,13 +134,17 @@ class DynamicExperiment(ExperimentOptions):
     dense: bool = option(True)
 
     def check(self, where: str) -> None:
-        """Refuses methods that do not exist, and what is not used."""
+        """Refuses what is not used."""
         super().check(where)
-        _check_sparsities(self.sparsities)
-        if not self.methods or set(self.methods) - {"static", "set", "rigl"}:
-            raise ConfigError(f"config.methods={self.methods}: must be some of static, set, rigl, such as ('rigl',)")
         if self.prune.criterion != "random":
             raise ConfigError(f"config.prune.criterion={self.prune.criterion!r}: the first mask is 'random'")
+
+    def spans(self, length: Length, where: str) -> Iterator[Span]:
+        """A mask that moves needs a step at which it does."""
+        if "steps" in length and self.methods != ("static",):
+            moving = round(self.end * length["steps"])
+            of = f"training until end={self.end}"
+            yield Span("every_steps", self.every_steps, self.every_steps, moving, "steps", WITHIN, of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +163,14 @@ class AdmmOptions:
     rho: float = option(1e-3, above=0)
     every_epochs: int = option(1, minimum=1)
 
+    def check(self, where: str) -> None:
+        """Refuses a phase that is over before the first update."""
+        if self.every_epochs >= self.epochs:
+            raise ConfigError(
+                f"config.{where}.every_epochs={self.every_epochs}: must be less than the {self.epochs} epochs of the "
+                f"phase, config.{where}.epochs"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class AdmmExperiment(ExperimentOptions):
@@ -178,13 +182,12 @@ class AdmmExperiment(ExperimentOptions):
         admm: the phase in between.
     """
 
-    sparsities: tuple[float, ...] = option((0.8, 0.9, 0.95), above=0, below=1)
+    sparsities: tuple[float, ...] = option((0.8, 0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions()
     admm: AdmmOptions = AdmmOptions()
 
     def check(self, where: str) -> None:
         """Refuses what is not used."""
         super().check(where)
-        _check_sparsities(self.sparsities)
         if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
             raise ConfigError("config.prune: ADMM ranks magnitudes and uses scope and rules alone; leave the rest")

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.core.spans import check_spans
 from jaxticket.data.options import DataOptions
 from jaxticket.experiments.aid_options import AidOptions, check_aids
 from jaxticket.experiments.prune_options import PruneOptions
@@ -43,12 +44,12 @@ class ExperimentOptions:
     evaluates: ClassVar[bool] = False
 
     name: str = option("", hashed=False)
-    seeds: tuple[int, ...] = option((0,), minimum=0, maximum=2**31 - 1)
-    seed: int | None = option(None, minimum=0, maximum=2**31 - 1)
+    seeds: tuple[int, ...] = option((0,), minimum=0, nonempty=True, unique=True)
+    seed: int | None = option(None, minimum=0)
     replicates: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
     mesh: MeshOptions = option(MeshOptions(), hashed=False)
-    writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), hashed=False)
-    profile_steps: int = option(0, minimum=0, hashed=False)
+    writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), unique=True, hashed=False)
+    profile_steps: int = option(0, minimum=0, up_to="steps", hashed=False)
     ticket_weights: str = option("kept", choices=("kept", "all"), hashed=False)
     init: str = ""
     data: DataOptions = DataOptions()
@@ -63,10 +64,7 @@ class ExperimentOptions:
             raise ConfigError("config.train.epochs=0: set epochs or steps to at least 1")
         if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
             raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
-        if not self.seeds:
-            raise ConfigError("config.seeds=(): must be at least one seed, such as (0,)")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"config.seeds={self.seeds}: must be different from each other")
+        check_spans(self, self.train.length(), where)
         for key in ("select", "report"):
             if getattr(self.train, key) == "best_val" and not self.data.val_fraction:
                 raise ConfigError(f"config.train.{key}='best_val': needs config.data.val_fraction above 0, found 0")
@@ -162,8 +160,8 @@ class ImpExperiment(ExperimentOptions):
     prune: PruneOptions = PruneOptions()
     reinit: str = option("init", choices=("init", "none", "random"))
     reinit_masks: str = option("ticket", choices=("ticket", "own"))
-    rewind_epochs: int = option(0, minimum=0)
-    rewind_steps: int = option(0, minimum=0)
+    rewind_epochs: int = option(0, minimum=0, within="epochs")
+    rewind_steps: int = option(0, minimum=0, within="steps")
     retrain: str = option("full", choices=("full", "remaining"))
     sparsity: float = option(0.0, minimum=0, below=1)
     train_levels: tuple[int, ...] = option((), minimum=1)
@@ -191,10 +189,6 @@ class ImpExperiment(ExperimentOptions):
             raise ConfigError("config.reinit_masks='own': nothing is rewound; set the rewind point to 0")
         if self.retrain == "remaining" and not rewinds:
             raise ConfigError("config.retrain='remaining': needs rewind_epochs or rewind_steps above 0")
-        if self.train.epochs and self.rewind_epochs >= self.train.epochs:
-            raise ConfigError(
-                f"config.rewind_epochs={self.rewind_epochs}: must be less than train.epochs={self.train.epochs}"
-            )
         if self.sparsity and self.prune.rate != PruneOptions.rate:
             raise ConfigError(
                 f"config.prune.rate={self.prune.rate}: config.sparsity={self.sparsity} sets the rate of the "
@@ -202,7 +196,3 @@ class ImpExperiment(ExperimentOptions):
             )
         if self.dense:
             check_loaded(self)
-        if self.train.steps and self.rewind_steps >= self.train.steps:
-            raise ConfigError(
-                f"config.rewind_steps={self.rewind_steps}: must be less than train.steps={self.train.steps}"
-            )

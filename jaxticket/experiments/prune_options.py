@@ -3,9 +3,9 @@
 import dataclasses
 import re
 
-from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
-from jaxticket.core.rules import match_rules
+from jaxticket.core.rules import check_expressions
 
 # Criteria that look at images, and all.
 DATA_CRITERIA = ("snip", "grasp", "obd")
@@ -50,10 +50,7 @@ class PruneOptions:
 
     def check(self, where: str) -> None:
         """Refuses rules that are no regular expressions, and combinations without a meaning."""
-        try:
-            match_rules(self.rules, ())
-        except MaskError as error:
-            raise ConfigError(f"config.{where}.rules: {error}") from error
+        check_expressions(self.rules, f"{where}.rules")
         if not re.fullmatch(r"unstructured|channel|block:[1-9]\d*x[1-9]\d*", self.granularity):
             raise ConfigError(
                 f"config.{where}.granularity={self.granularity!r}: must be 'unstructured', 'channel' or such as "

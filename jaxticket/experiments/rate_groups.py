@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.rules import Path
+from jaxticket.core.rules import Path, check_used
 from jaxticket.experiments.rates import Rates
 
 # What a rule may say instead of a path.
@@ -60,18 +60,22 @@ def rate_groups(params: Any, rates: Rates, where: str) -> list[RateGroup]:
         where: the key of `rates`, for messages.
 
     Raises:
-        ConfigError: nothing is left to prune.
+        ConfigError: nothing is left to prune, or a rule has no effect.
     """
     found: list[dict[Path, int]] = [{} for _ in rates]
     leaves = paths.leaves(params)
+
+    def matches(rule: str, path: Path) -> bool:
+        return bool(re.fullmatch(rule, role_of(path, leaves[path])) or re.fullmatch(rule, path))
+
+    roles = ", ".join(role for role in ROLES if any(role_of(path, leaf) == role for path, leaf in leaves.items()))
+    check_used(rates, leaves, where, matches=matches, also=f", or roles: {roles}")
     for path, leaf in leaves.items():
-        for number, (rule, _) in enumerate(rates):
-            if re.fullmatch(rule, role_of(path, leaf)) or re.fullmatch(rule, path):
-                found[number][path] = leaf.size
-                break
+        number = next((number for number, (rule, _) in enumerate(rates) if matches(rule, path)), None)
+        if number is not None:
+            found[number][path] = leaf.size
     groups = [RateGroup(rule, rate, sizes) for (rule, rate), sizes in zip(rates, found, strict=True) if rate and sizes]
     if not groups:
-        roles = ", ".join(role for role in ROLES if any(role_of(path, leaf) == role for path, leaf in leaves.items()))
         raise ConfigError(f"config.{where}={rates}: nothing is prunable; the network has {roles}, or name its paths")
     return groups
 

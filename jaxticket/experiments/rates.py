@@ -1,8 +1,7 @@
 """Pruning rates by ordered rules, as an option; loads nothing heavy."""
 
-import re
-
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.rules import check_expressions
 
 Rates = tuple[tuple[str, float], ...]
 
@@ -13,11 +12,8 @@ def check_rates(rates: Rates, where: str) -> None:
     Raises:
         ConfigError: naming the key.
     """
+    check_expressions(rates, where)
     for rule, rate in rates:
-        try:
-            re.compile(rule)
-        except re.error as error:
-            raise ConfigError(f"config.{where}: {rule!r} is not a regular expression: {error}") from error
         if not 0 <= rate < 1:
             raise ConfigError(f"config.{where}: the rate of {rule!r} is {rate}; must be at least 0 and less than 1")
     if not any(rate for _, rate in rates):

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
+from jaxticket.experiments.checks import check_setting
 from jaxticket.experiments.config import config_hash
 from jaxticket.experiments.fingerprint import made_by_others
 from jaxticket.experiments.lab import Lab
@@ -67,6 +68,7 @@ def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path)
     """
     check_writers(options.writers)
     lab = Lab(options, workdir / "stages", execute=False)
+    check_setting(lab)
     experiment.load()(lab, options)
     return Plan(experiment_folder(experiment, options, workdir), list(lab.cache.asked.values()), lab)
 

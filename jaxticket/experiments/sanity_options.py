@@ -53,36 +53,22 @@ class SanityExperiment(ExperimentOptions):
         verdict: what counts as equal and as clearly better.
     """
 
-    lrs: tuple[float, ...] = option((0.01, 0.1), above=0)
-    levels: tuple[int, ...] = option((4, 6, 8, 11, 13, 14), minimum=1)
-    settings: tuple[str, ...] = SETTINGS
+    lrs: tuple[float, ...] = option((0.01, 0.1), above=0, nonempty=True, unique=True)
+    levels: tuple[int, ...] = option((4, 6, 8, 11, 13, 14), minimum=1, nonempty=True, increasing=True)
+    settings: tuple[str, ...] = option(SETTINGS, choices=SETTINGS, nonempty=True, unique=True)
     prune: PruneOptions = PruneOptions()
-    rewind_epochs: int = option(1, minimum=0)
+    rewind_epochs: int = option(1, minimum=0, within="epochs")
     correlation: float = option(0.1, above=0, maximum=1)
-    instability: tuple[str, ...] = ("dense", "lt_imp")
+    instability: tuple[str, ...] = option(("dense", "lt_imp"), choices=UNSTABLE, unique=True)
     verdict: VerdictOptions = VerdictOptions()
 
     def check(self, where: str) -> None:
         """Refuses settings that do not exist or cannot be trained."""
         super().check(where)
-        if not self.lrs or len(set(self.lrs)) < len(self.lrs):
-            raise ConfigError(f"config.lrs={self.lrs}: must be different learning rates, such as (0.01, 0.1)")
-        if not self.levels or list(self.levels) != sorted(set(self.levels)):
-            raise ConfigError(f"config.levels={self.levels}: must be increasing rounds, such as (4, 8, 14)")
-        for key, known in (("settings", SETTINGS), ("instability", UNSTABLE)):
-            found = getattr(self, key)
-            if set(found) - set(known) or len(set(found)) < len(found):
-                raise ConfigError(f"config.{key}={found}: must be different ones of {', '.join(known)}")
-        if not self.settings:
-            raise ConfigError(f"config.settings=(): must be at least one of {', '.join(SETTINGS)}")
         rewinding = [setting for setting in self.settings if setting.startswith("wr_")]
         if rewinding and not self.rewind_epochs:
             raise ConfigError(
                 f"config.rewind_epochs=0: {rewinding[0]} needs a rewind point; set it or leave {rewinding} out"
-            )
-        if self.train.epochs and self.rewind_epochs >= self.train.epochs:
-            raise ConfigError(
-                f"config.rewind_epochs={self.rewind_epochs}: must be less than train.epochs={self.train.epochs}"
             )
         for branch in self.instability:
             if branch != "dense" and branch not in self.settings:

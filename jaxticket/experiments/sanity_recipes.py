@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.experiments.presets import apply_preset
@@ -85,6 +86,8 @@ def apply_sanity_recipe(config: Any, model: str, dataset: str, recipe: str = "pa
         config.rewind_epochs, config.lrs, config.levels = 5, _IMAGENET_LRS, (4, 6, 8, 11)
     else:
         _small(config, dataset)
+    if not _has_any_width(model):
+        config.settings = tuple(setting for setting in config.settings if setting != "sdt")
     if of_code:
         config.prune.max_layer_sparsity = 0.99
     config.train.lr = max(config.lrs)
@@ -100,3 +103,12 @@ def _small(config: Any, dataset: str) -> None:
     config.lrs = (0.001, 0.1)
     config.prune.rate = 0.36
     config.levels = (2, 4, 7)
+
+
+def _has_any_width(model: str) -> bool:
+    """Whether the network can be made narrower as one likes, as small dense networks are."""
+    try:
+        models.registry.check_model(model, {"width": 1} if model.startswith("conv") else {"width": 0.123})
+    except ConfigError:
+        return False
+    return True

@@ -1,7 +1,7 @@
 """The setting of an experiment: its data set, its network and its way of training, the same for every stage."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,11 @@ class Setting:
     def duration(self) -> Duration:
         """The length of every training run by `config.train`."""
         return self.duration_of(self.options.train)
+
+    @property
+    def length(self) -> Mapping[str, float]:
+        """The same by unit, as options are held against it."""
+        return self.options.train.length(self.duration.steps_per_epoch)
 
     def duration_of(self, train: TrainOptions) -> Duration:
         """The length of a training run by other options."""

@@ -122,16 +122,16 @@ class StructuredExperiment(ExperimentOptions):
     ticket: str = ""
     levels: int = option(4, minimum=1)
     prune: PruneOptions = PruneOptions()
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = option(METHODS, choices=METHODS, unique=True)
     refill: RefillOptions = RefillOptions()
     regroup: RegroupOptions = RegroupOptions()
-    rewind_epochs: int = option(1, minimum=0)
+    rewind_epochs: int = option(1, minimum=0, within="epochs")
     retrain: str = option("full", choices=("full", "remaining"))
     random_tickets: bool = option(True)
     train_levels: tuple[int, ...] = option((), minimum=1)
     group_aware: bool = option(False)
     group_aware_rule: str = option("budget", choices=RULES)
-    slim: tuple[str, ...] = ()
+    slim: tuple[str, ...] = option((), choices=SLIM, unique=True)
     slim_floor: float = option(0.1, minimum=0, maximum=1)
 
     @property
@@ -149,10 +149,6 @@ class StructuredExperiment(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses what does not exist, does not go together or would not be used."""
         super().check(where)
-        for key, known in (("methods", METHODS), ("slim", SLIM)):
-            found = getattr(self, key)
-            if set(found) - set(known) or len(set(found)) < len(found):
-                raise ConfigError(f"config.{key}={found}: must be different ones of {', '.join(known)}")
         if not (self.methods or self.group_aware or self.slim):
             raise ConfigError(f"config.methods=(): must be at least one of {', '.join(METHODS)}")
         if (self.source == "ticket") != bool(self.ticket):
@@ -177,7 +173,3 @@ class StructuredExperiment(ExperimentOptions):
             )
         if self.retrain == "remaining" and not self.rewind_epochs:
             raise ConfigError("config.retrain='remaining': needs rewind_epochs above 0")
-        if self.train.epochs and self.rewind_epochs >= self.train.epochs:
-            raise ConfigError(
-                f"config.rewind_epochs={self.rewind_epochs}: must be less than train.epochs={self.train.epochs}"
-            )

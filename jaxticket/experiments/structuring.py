@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -58,6 +59,12 @@ def refilled(
             new = refill(kept, scores, rate=rate, min_channels=how.min_channels, fractional=how.fractional)
         return _store(lab, folder, new, report_of(kept, new))
 
+    widest = max(leaf.shape[-1] for leaf in jax.tree.leaves(lab.shapes.params))
+    if how.min_channels > widest:
+        raise ConfigError(
+            f"config.refill.min_channels={how.min_channels}: the widest layer of {lab.options.model.name} has {widest} "
+            "channels; must be at most that"
+        )
     unused = {"rate": RefillOptions.rate}
     if how.criterion not in FEATURES:
         unused["images_per_class"] = RefillOptions.images_per_class

@@ -3,7 +3,6 @@
 import dataclasses
 
 from jaxticket.analysis import Pair
-from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.prune_options import PruneOptions
@@ -16,16 +15,7 @@ from jaxticket.training.mask_updates import GradualPruning
 
 
 def tost(lab: Lab, options: TostExperiment) -> None:
-    """Finds masks without aids, and trains each of them from the initial weights in every cell.
-
-    Raises:
-        ConfigError: training is too short for gradual pruning.
-    """
-    if "gmp" in options.sources and options.gmp_every_steps > lab.duration.total_steps:
-        raise ConfigError(
-            f"config.gmp_every_steps={options.gmp_every_steps}: must be at most the {lab.duration.total_steps} steps "
-            "of training"
-        )
+    """Finds masks without aids, and trains each of them from the initial weights in every cell."""
     plain = lab.variant(aids=AidOptions())
     cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
 

@@ -1,9 +1,11 @@
 """What the experiment with aids of sparse training is told."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.core.spans import UP_TO, Length, Span
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import PruneOptions
@@ -44,24 +46,24 @@ class TostExperiment(ExperimentOptions):
     """
 
     sources: tuple[str, ...] = ("omp", "snip", "rp")
-    sparsities: tuple[float, ...] = option((0.9, 0.95), above=0, below=1)
+    sparsities: tuple[float, ...] = option((0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
     cells: tuple[str, ...] = (PLAIN, *PARTS, "all")
     prune: PruneOptions = PruneOptions()
     gmp_end: float = option(0.75, above=0, maximum=1)
     gmp_every_steps: int = option(10, minimum=1)
     dense: bool = option(True)
     analyse: bool = option(False)
-    activations: tuple[str, ...] = option(("relu", "swish", "mish"), choices=ACTIVATIONS)
-    looks: int = option(5, minimum=1)
-    near_zero: float = option(0.01, minimum=0)
+    activations: tuple[str, ...] = option(
+        ("relu", "swish", "mish"), choices=ACTIVATIONS, nonempty=True, unique=True, only=("analyse", True)
+    )
+    looks: int = option(5, minimum=1, up_to="epochs", only=("analyse", True))
+    near_zero: float = option(0.01, minimum=0, only=("analyse", True))
 
     def check(self, where: str) -> None:
         """Refuses what does not exist, or would not be used."""
         super().check(where)
         if not self.sources or set(self.sources) - set(SOURCES) or len(set(self.sources)) < len(self.sources):
             raise ConfigError(f"config.sources={self.sources}: must be different ones of {', '.join(SOURCES)}")
-        if not self.sparsities or list(self.sparsities) != sorted(set(self.sparsities)):
-            raise ConfigError(f"config.sparsities={self.sparsities}: must be increasing, such as (0.9, 0.95)")
         parts = [parts_of(cell) for cell in self.cells]
         if len(set(parts)) < len(parts):
             raise ConfigError(f"config.cells={self.cells}: must be different from each other")
@@ -74,10 +76,14 @@ class TostExperiment(ExperimentOptions):
             )
         if self.prune.criterion != "magnitude":
             raise ConfigError(f"config.prune.criterion={self.prune.criterion!r}: comes from sources; leave it")
-        if self.analyse and (not self.activations or len(set(self.activations)) < len(self.activations)):
-            raise ConfigError(f"config.activations={self.activations}: must be different ones, such as ('relu',)")
         if self.analyse and not self.train.epochs:
             raise ConfigError("config.analyse=True: looks after epochs; set config.train.epochs instead of steps")
+
+    def spans(self, length: Length, where: str) -> Iterator[Span]:
+        """Gradual pruning needs a step at which it is done."""
+        if "steps" in length and "gmp" in self.sources:
+            pruning, of = self.gmp_end * length["steps"], f"training until gmp_end={self.gmp_end}"
+            yield Span("gmp_every_steps", self.gmp_every_steps, self.gmp_every_steps, pruning, "steps", UP_TO, of)
 
     @property
     def all_cells(self) -> tuple[str, ...]:

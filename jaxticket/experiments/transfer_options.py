@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.experiments.options import ExperimentOptions
 
@@ -18,12 +17,6 @@ class TransferExperiment(ExperimentOptions):
         dense: whether the dense network is trained on the data too.
     """
 
-    sources: tuple[str, ...] = ()
-    branches: tuple[str, ...] = ()
+    sources: tuple[str, ...] = option((), unique=True)
+    branches: tuple[str, ...] = option((), unique=True)
     dense: bool = option(True)
-
-    def check(self, where: str) -> None:
-        """Refuses the same source twice."""
-        super().check(where)
-        if len(set(self.sources)) < len(self.sources):
-            raise ConfigError(f"config.sources={self.sources}: must be different from each other")

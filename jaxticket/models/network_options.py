@@ -9,6 +9,8 @@ from jaxticket.core.options import option
 ACTIVATIONS = ("relu", "relu6", "swish", "mish", "gelu", "softplus", "elu", "lisht", "tanh")
 DTYPES = ("float32", "bfloat16")
 INITS = ("glorot_normal", "he_normal", "he_normal_fan_in", "gaussian_0.01", "gaussian_0.02", "torch")
+# Wider and deeper ones than anybody trains; what memory allows is found out from their shapes.
+_WIDEST, _DEEPEST = 256, 2000
 _VARIANTS = ("auto", "cifar", "imagenet")
 
 
@@ -44,7 +46,7 @@ class LeNet300Options(NetworkOptions):
     """
 
     init: str = option("glorot_normal", choices=INITS)
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LeNet5Options(NetworkOptions):
     """
 
     init: str = option("glorot_normal", choices=INITS)
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     batch_norm: bool = option(False)
     padding: str = option("valid", choices=("valid", "same"))
     variant: str = option("classic", choices=("classic", "colt"))
@@ -76,7 +78,7 @@ class ConvNetOptions(NetworkOptions):
 
     init: str = option("glorot_normal", choices=INITS)
     batch_norm: bool = option(False)
-    width: int = option(64, minimum=1)
+    width: int = option(64, minimum=1, maximum=64 * _WIDEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Conv3Options(NormalisedOptions):
 
     init: str = option("torch", choices=INITS)
     head_init: str = option("same", choices=("same", *INITS))
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +133,7 @@ class VGGOptions(NormalisedOptions):
     """
 
     head_init: str = option("gaussian_0.01", choices=("same", *INITS))
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     conv_bias: bool = option(False)
     last_pool: str = option("average", choices=("average", "max"))
 
@@ -147,7 +149,7 @@ class ResNetOptions(NormalisedOptions):
         shortcut: where shapes change, a 1x1 convolution (`conv`) or zero channels (`pad`).
     """
 
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     variant: str = option("auto", choices=_VARIANTS)
     shortcut: str = option("conv", choices=("conv", "pad"))
 
@@ -163,7 +165,7 @@ class DeepPreResNetOptions(NormalisedOptions):
     """
 
     norm_scale: float = option(0.5, above=0)
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     shortcut_input: str = option("block", choices=("block", "activated"))
 
 
@@ -176,7 +178,7 @@ class PreResNetOptions(DeepPreResNetOptions):
         block: `bottleneck` or `basic`.
     """
 
-    depth: int = option(20, minimum=8)
+    depth: int = option(20, minimum=8, maximum=_DEEPEST)
     block: str = option("bottleneck", choices=("bottleneck", "basic"))
 
     def check(self, where: str) -> None:
@@ -194,8 +196,8 @@ class WideResNetOptions(NormalisedOptions):
         width: factor on the numbers of channels.
     """
 
-    depth: int = option(28, minimum=10)
-    width: float = option(10.0, above=0)
+    depth: int = option(28, minimum=10, maximum=_DEEPEST)
+    width: float = option(10.0, above=0, maximum=_WIDEST)
 
     def check(self, where: str) -> None:
         """Refuses depths that no number of blocks gives."""
@@ -225,7 +227,7 @@ class MobileNetV1Options(NormalisedOptions):
     """
 
     init: str = option("torch", choices=INITS)
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     variant: str = option("auto", choices=_VARIANTS)
 
 
@@ -240,7 +242,7 @@ class MobileNetV2Options(NormalisedOptions):
 
     activation: Any = "relu6"
     head_init: str = option("gaussian_0.01", choices=("same", *INITS))
-    width: float = option(1.0, above=0)
+    width: float = option(1.0, above=0, maximum=_WIDEST)
     variant: str = option("auto", choices=(*_VARIANTS, "colt"))
 
 

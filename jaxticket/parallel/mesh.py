@@ -102,7 +102,7 @@ class Sharded(Layout):
         count = self.mesh.shape[_FSDP]
         if count == 1:
             return self._over()
-        axis = next((axis for rule, axis in self.rules if re.search(rf"(^|/)({rule})$", path)), None)
+        axis = next((axis for rule, axis in self.rules if names_parameter(rule, path)), None)
         if axis is None and len(shape) > 1 and math.prod(shape) >= _SMALL:
             axis = max((size, axis) for axis, size in [(-1, 0), *enumerate(shape)] if size % count == 0)[1]
         if axis is None or axis < 0:
@@ -123,6 +123,11 @@ class Sharded(Layout):
             return function(leaf, self.sharding(name, np.shape(leaf)))
 
         return jax.tree_util.tree_map_with_path(on_one, tree)
+
+
+def names_parameter(rule: str, path: str) -> bool:
+    """Whether a rule is meant for a leaf, whose path ends with that of a parameter."""
+    return bool(re.search(rf"(^|/)({rule})$", path))
 
 
 def layout_of(options: MeshOptions, batch_size: int) -> Layout:

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
+from jaxticket.core.rules import check_expressions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,3 +23,9 @@ class MeshOptions:
     data: int = option(0, minimum=0)
     fsdp: int = option(1, minimum=1)
     rules: tuple[tuple[str, int], ...] = ()
+
+    def check(self, where: str) -> None:
+        """Refuses rules that are no regular expressions, or that divide nothing."""
+        check_expressions(self.rules, f"{where}.rules")
+        if self.rules and self.fsdp == 1:
+            raise ConfigError(f"config.{where}.rules={self.rules}: only read with {where}.fsdp above 1, found 1")

@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
-from jaxticket.core.spans import UP_TO, Span, check_spans
+from jaxticket.core.spans import EVERY, Length, Span, check_spans
 from jaxticket.recipes.kinds import SMOOTHINGS
 
 SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
@@ -74,11 +74,11 @@ class TrainOptions:
     weight_decay: float = option(0.0, minimum=0)
     bn_l1: float = option(0.0, minimum=0)
     schedule: str = option("constant", choices=SCHEDULES)
-    milestones: tuple[float, ...] = option((), above=0, only=("schedule", "milestones"))
+    milestones: tuple[float, ...] = option((), above=0, increasing=True, only=("schedule", "milestones"))
     gamma: float = option(0.1, above=0, maximum=1)
     step_epochs: float = option(30.0, above=0, within="epochs", only=("schedule", "step"))
     restart_epochs: float = option(5.0, above=0, within="epochs", only=("schedule", "cosine_restarts"))
-    restart_factor: float = option(2.0, minimum=1, only=("schedule", "cosine_restarts"))
+    restart_factor: float = option(2.0, minimum=1, maximum=1000, only=("schedule", "cosine_restarts"))
     cycle_up_epochs: float = option(5.0, above=0, within="epochs", only=("schedule", "cyclic"))
     cycle_down_epochs: float = option(10.0, above=0, within="epochs", only=("schedule", "cyclic"))
     plateau_evaluations: int = option(10, minimum=0, only=("schedule", "plateau"))
@@ -95,7 +95,7 @@ class TrainOptions:
     select: str = option("last", choices=("last", "best_val"))
     report: str = option("select", choices=("select", "last", "best_val"))
     eval_epochs: int = option(1, minimum=1, every="epochs")
-    save_epochs: tuple[int, ...] = option((), minimum=1, up_to="epochs")
+    save_epochs: tuple[int, ...] = option((), minimum=1, up_to="epochs", increasing=True)
     checkpoint_epochs: int = option(0, minimum=0, hashed=False, every="epochs")
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
 
@@ -136,22 +136,24 @@ class TrainOptions:
         """After how many optimizer steps the milestones lie."""
         return tuple(round(at * (total_steps if at < 1 else steps_per_epoch)) for at in self.milestones)
 
-    def spans(self, length: Mapping[str, float], where: str) -> Iterator[Span]:
+    def spans(self, length: Length, where: str) -> Iterator[Span]:
         """What is held against the length of training, beside each key by itself."""
-        evaluations = length.get("evaluations")
-        if self.patience and evaluations is not None:
+        if "epochs" not in length:
+            return
+        epochs, evaluations = length["epochs"], length["evaluations"]
+        if self.patience:
             # The first evaluation has nothing to be compared with, and after the last one training is over anyway.
-            yield Span(f"{where}.patience", self.patience, self.patience + 1, "evaluations")
+            yield Span(f"{where}.patience", self.patience, self.patience + 1, evaluations, "evaluations")
         if self.schedule == "plateau":
-            key = f"{where}.plateau_evaluations"
-            yield Span(key, self.plateau_evaluations, self.plateau_evaluations + 2, "evaluations")
+            key, waits = f"{where}.plateau_evaluations", self.plateau_evaluations
+            yield Span(key, waits, waits + 2, evaluations, "evaluations")
         if self.schedule == "cyclic":
-            whole = self.cycle_up_epochs + self.cycle_down_epochs
-            yield Span(f"{where}.cycle_down_epochs", self.cycle_down_epochs, whole, "epochs", UP_TO)
+            key, whole = f"{where}.cycle_down_epochs", self.cycle_up_epochs + self.cycle_down_epochs
+            yield Span(key, self.cycle_down_epochs, whole, epochs, "epochs", EVERY)
         for at in self.milestones:
             if at >= 1:
                 remedy = "give shares of training, such as (0.5, 0.75), or earlier epochs"
-                yield Span(f"{where}.milestones", self.milestones, at, "epochs", remedy=remedy)
+                yield Span(f"{where}.milestones", self.milestones, at, epochs, "epochs", remedy=remedy)
 
     def check_length(self, steps_per_epoch: int, where: str = "train") -> None:
         """Refuses what does not fit into training, or would not act in it, once the number of steps is known.
@@ -203,14 +205,10 @@ class TrainOptions:
                 )
         if self.min_lr >= self.lr:
             raise ConfigError(f"config.{where}.min_lr={self.min_lr}: must be less than lr={self.lr}")
-        if list(self.milestones) != sorted(set(self.milestones)) or len({at < 1 for at in self.milestones}) > 1:
+        if len({at < 1 for at in self.milestones}) > 1:
             raise ConfigError(
-                f"config.{where}.milestones={self.milestones}: must be increasing, and all of them shares of training "
-                "below 1, such as (0.5, 0.75), or all epochs from 1 on, such as (80, 120)"
-            )
-        if list(self.save_epochs) != sorted(set(self.save_epochs)):
-            raise ConfigError(
-                f"config.{where}.save_epochs={self.save_epochs}: must be increasing epochs, such as (10, 30)"
+                f"config.{where}.milestones={self.milestones}: must be all shares of training below 1, such as "
+                "(0.5, 0.75), or all epochs from 1 on, such as (80, 120)"
             )
         if self.trains:
             check_spans(self, self.length(), where)

@@ -5,6 +5,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, digest, option, parse, to_dict
 
+FLOAT32 = "0 or from 1.18e-38 to 3.4e+38 in size, as float32 has it"
+
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
@@ -21,6 +23,9 @@ class Outer:
     pair: tuple[str, bool] = ("x", True)
     free: dict = option({})
     maybe: int | None = option(None, minimum=0)
+    names: tuple[str, ...] = option(("a",), choices=("a", "b"), nonempty=True, unique=True)
+    rising: tuple[float, ...] = option((), increasing=True)
+    only_b: float = option(1.0, only=("count", 4, 5))
     inner: Inner = Inner()
 
     def check(self, where: str) -> None:
@@ -40,6 +45,11 @@ def test_whole_number_is_taken_where_a_float_is_asked():
     assert value == 1.0
 
 
+def test_a_float_that_is_whole_is_taken_where_a_whole_number_is_asked():
+    value = parse(Outer, {"count": 4.0}).count
+    assert (value, type(value)) == (4, int)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -55,6 +65,17 @@ def test_whole_number_is_taken_where_a_float_is_asked():
         ({"pair": ("x",)}, "config.pair=('x',): must be 2 items"),
         ({"free": 3}, "config.free=3: must be a group of keys"),
         ({"maybe": -1}, "config.maybe=-1: must be at least 0"),
+        ({"count": 1.5}, "config.count=1.5: must be a whole number"),
+        ({"maybe": 2**31}, "config.maybe=2147483648: must be at most 2147483647 in size"),
+        ({"names": ()}, "config.names=(): must be at least one, such as ('a',)"),
+        ({"names": ("a", "a")}, "config.names=('a', 'a'): must be different from each other"),
+        ({"names": ("c",)}, "config.names[0]='c': must be one of a, b"),
+        ({"rising": (0.5, 0.5)}, "config.rising=(0.5, 0.5): must be increasing"),
+        ({"rising": (1, 1e300)}, f"config.rising[1]=1e+300: must be {FLOAT32}"),
+        ({"inner": {"rate": 1e-46}}, f"config.inner.rate=1e-46: must be {FLOAT32}"),
+        ({"inner": {"rate": 1e39}}, f"config.inner.rate=1e+39: must be {FLOAT32}"),
+        ({"inner": {"rate": float("inf")}}, "config.inner.rate=inf: must be a finite number"),
+        ({"only_b": 2.0}, "config.only_b=2.0: only read with count 4 or 5, found 3"),
         ({"inner": 3}, "config.inner=3: must be a group of keys"),
         ({"inner": {"rate": 0}}, "config.inner.rate=0.0: must be more than 0"),
         ({"inner": {"rate": 1.0}}, "config.inner.rate=1.0: must be less than 1"),

@@ -236,7 +236,7 @@ def test_layer_scope_and_random_control(small_run, make_run):
 
 
 def test_unreachable_levels_are_refused_before_anything_runs(tmp_path, make_run):
-    with pytest.raises(ConfigError, match=r"config\.levels=60: rate 0\.2 removes nothing from the 2 of 49,200"):
+    with pytest.raises(ConfigError, match=r"config\.levels=60: rate 0\.2 would remove nothing from the 2 of 49,200"):
         make_run(tmp_path, levels=60)
     assert list(tmp_path.iterdir()) == []
 

@@ -170,7 +170,7 @@ def test_a_run_cut_short_in_its_first_epoch_is_evaluated_once():
     ("changes", "message"),
     [
         ({"milestones": (10.0, 15.0)}, "milestones=(10.0, 15.0): must be less than the 10 epochs of training"),
-        ({"milestones": (0.5, 5.0)}, "all of them shares of training below 1"),
+        ({"milestones": (0.5, 5.0)}, "must be all shares of training below 1"),
         ({"milestones": (0.001,)}, "come to the steps 0 of 40"),
         ({"milestones": (0.5, 0.51)}, "come to the steps 20, 20 of 40"),
         ({"milestones": (0.99,)}, "come to the steps 40 of 40"),
