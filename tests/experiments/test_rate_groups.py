@@ -177,14 +177,16 @@ HALF = {"model.name": "conv3", "data.name": "cifar100", "target_on": "total", "r
         ),
         (HALF | {"target": 0.95}, r"config.target=0.95: pruning by lth_rates surely reaches 0.934\d of total sparsity"),
         (HALF | {"target": 1.0, "target_on": "prunable"}, r"can never exceed 1.0000"),
-        ({}, r"config.rates=\(\('conv', 0.15\),\): nothing is prunable; the network has dense, head, bias"),
+        ({}, r"config.rates: rule 'conv' matches nothing; there are fc1/bias.*, or roles: dense, head, bias"),
         (
             {"partitions": 3},
             r"config.partitions=3: part='1/3': 10 classes of digits make no 3 equal parts; use 2, 5, 10",
         ),
         ({"data.part": "1/2"}, r"config.data.part='1/2': partitions are made of all classes; set 'full'"),
         ({"rates": (("conv", 1.0),)}, r"config.rates: the rate of 'conv' is 1.0; must be at least 0 and less than 1"),
-        ({"lth_rates": (("conv(", 0.1),)}, r"config.lth_rates: 'conv\(' is not a regular expression"),
+        ({"rates": (("dense", 0.15), ("headd", 0.1))}, r"config.rates: rule 'headd' matches nothing; there are"),
+        ({"rates": (("dense", 0.15), ("de.*", 0.1), ("head", 0.1))}, r"config.rates: rule 'de\.\*' comes too late"),
+        ({"lth_rates": (("conv(", 0.1),)}, r"config.lth_rates: rule 'conv\(' is not a regular expression"),
         ({"rates": ()}, r"config.rates=\(\): must have a rate above 0"),
     ],
 )

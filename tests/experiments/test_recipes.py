@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from jaxticket.experiments import resolve
+from jaxticket.experiments.run import make_plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -49,3 +50,17 @@ def test_milestones_of_recipes_fall_on_their_epochs_and_move_with_the_length(fil
         config.rewind_epochs = min(1, config.rewind_epochs)
     short = resolve(config)[1].train
     assert short.milestone_steps(390, 3900) == tuple(round(at / epochs * 3900) for at in drops)
+
+
+# One network of every family that takes images of 8x8 pixels.
+FAMILIES = ("lenet300", "lenet5", "conv2", "conv3", "alexnet", "resnet20", "densenet40", "shufflenet_v2", "vit_ti")
+
+
+@pytest.mark.parametrize("model", [*FAMILIES, "fc1", "conv4", "conv6"])
+@pytest.mark.parametrize("file", sorted({file.stem for file in CONFIGS.glob("*.py")} - {"quickstart"}))
+def test_every_experiment_is_planned_for_every_family_on_digits(file, model, tmp_path):
+    if model not in FAMILIES and file != "early_bird":
+        pytest.skip("the same as a family's first")
+    config = config_of(file, model=model, dataset="digits")
+    config.seeds = (0,)
+    assert make_plan(*resolve(config), tmp_path).networks or file == "transfer"  # which has no source here
