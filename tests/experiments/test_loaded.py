@@ -129,7 +129,7 @@ def test_channels_by_scale(run, name, changes):
         ("imp", {"sparsity": 0.9, "prune.rate": 0.3}, "config.prune.rate=0.3: config.sparsity=0.9"),
         ("imp", {"sparsity": 1.0}, "config.sparsity=1.0"),
         ("imp", {"prune.criterion": "bn_scale"}, "config.prune.criterion='bn_scale': needs granularity='channel'"),
-        ("at_init", {"methods": ("bn_scale",)}, "config.methods="),
+        ("at_init", {"methods": ("bn_scale",)}, "config.methods"),
     ],
 )
 def test_wrong_combinations_fail_before_training(run, workdir, tmp_path, name, changes, message):
