@@ -119,12 +119,16 @@ class TrainOptions:
         return self.steps or self.epochs * steps_per_epoch
 
     def length(self, steps_per_epoch: int | None = None) -> dict[str, float]:
-        """How long a run is, by unit: `epochs`, `steps` and `evaluations`; what is not known yet is left out.
+        """How long a run is, by unit: `epochs`, `steps` and `evaluations`.
+
+        What is not known yet is left out, and all of it where nothing is trained.
 
         Args:
             steps_per_epoch: None where the data is not known; of training by steps nothing else is known then.
         """
         known: dict[str, float] = {}
+        if not self.trains:
+            return known
         if self.steps or steps_per_epoch is not None:
             known["steps"] = self.total_steps(steps_per_epoch or 0)
         if not self.steps or steps_per_epoch is not None:
