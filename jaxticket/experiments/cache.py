@@ -15,6 +15,7 @@ from jaxticket.core.options import digest
 from jaxticket.experiments import fingerprint
 from jaxticket.experiments.journal import read_journal, write_journal
 from jaxticket.experiments.stages import CHECKPOINTS, Made, Stage
+from jaxticket.experiments.training_cost import NO_COST, TrainingCost
 from jaxticket.parallel import processes
 from jaxticket.storage import faults
 from jaxticket.storage.manifest import MANIFEST
@@ -92,6 +93,7 @@ class Cache:
         *,
         label: str = "",
         work: str = "",
+        cost: TrainingCost = NO_COST,
     ) -> Stage:
         """The stage with this key if it is done, else one without content, for `claim` and `finish`; as `stage`."""
         made_from = json.loads(json.dumps({"kind": kind, "version": version, "config": config, "inputs": inputs}))
@@ -99,7 +101,7 @@ class Cache:
         stage_id = f"{kind}-{key}"
         if stage_id in self.asked:
             return self.asked[stage_id]
-        stage = Stage(kind, key, self.folder / stage_id, False, {}, label, work, made_from)
+        stage = Stage(kind, key, self.folder / stage_id, False, {}, label, work, cost, made_from)
         (found,) = self._look([stage.folder])
         if found is not None:
             stage = found.complete(stage)

@@ -29,7 +29,10 @@ from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.side_by_side import do_questions, pass_on, way_of
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.experiments.trained import WEIGHTS, Trained
+from jaxticket.experiments.training_cost import NO_COST, PASSES, TrainingCost
 from jaxticket.experiments.training_job import TrainingJob
+from jaxticket.experiments.whole_network import whole_network
+from jaxticket.structure.macs import macs
 from jaxticket.ticket import load_ticket
 from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
@@ -226,7 +229,8 @@ class Lab(Setting):
         given = start
         if aids.lrsi and not start_step:
             start = scaled_start(self, start, mask, train, seed=seed)
-        work = f"{duration.total_steps - start_step:,} steps"
+        steps = duration.total_steps - start_step
+        work = f"{steps:,} steps"
         config = {
             **self.network_key(),
             "data": chosen(self.options.data),
@@ -246,7 +250,9 @@ class Lab(Setting):
         if watch:
             config["watch"] = {type(watch).__name__: dataclasses.asdict(watch)}
         inputs = {"start": start.key, "mask": mask.key}
-        stage = self.cache.find("train", 2, config, inputs, label=label, work=work)
+        kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
+        cost = NO_COST if self.cache.execute else self._cost(train, steps, kept)
+        stage = self.cache.find("train", 2, config, inputs, label=label, work=work, cost=cost)
         if self.cache.execute and not stage.content:
             job = TrainingJob(
                 self,
@@ -472,6 +478,18 @@ class Lab(Setting):
         """Stores an array in the experiment's own folder, as `<name>.npy`; does nothing in a plan."""
         if self._record is not None:
             self._record.keep_array(name, array)
+
+    def _cost(self, train: TrainOptions, steps: int, kept: int) -> TrainingCost:
+        """Of a training with `kept` files of weights."""
+        arrays = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.shapes))
+        # A mask has a byte for each weight; a ticket is a mask and weights.
+        disk = (kept + 1) * arrays + 2 * self.parameters
+        return TrainingCost(1, steps, PASSES * self.macs * train.batch_size * steps, disk)
+
+    @functools.cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image in the dense network; nothing is computed."""
+        return macs(*whole_network(self, self.shapes))
 
     def _warn_of_empty_layers(self, mask: dict[str, Any]) -> None:
         empty = empty_layers(mask)

@@ -17,6 +17,7 @@ import jax
 from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import TicketError
+from jaxticket.experiments.training_cost import NO_COST, TrainingCost
 from jaxticket.training.state import Weights
 
 # How the names of folders in a stage's folder begin that hold checkpoints; removed when the stage is complete.
@@ -35,6 +36,7 @@ class Stage:
         content: the JSON part of the results; empty in a plan.
         label: what the stage is called in plans and on the terminal.
         work: how much there is to do, in words, for plans.
+        cost: of a training in a plan.
         made_from: what the key is a hash of: `kind`, `version`, `config` and `inputs`.
         files: name -> SHA-256 of its results; empty where it is not done.
         sources: fingerprint of the package's sources that made it; None where it is not done, or that was not noted.
@@ -47,6 +49,7 @@ class Stage:
     content: Mapping[str, Any]
     label: str = ""
     work: str = ""
+    cost: TrainingCost = NO_COST
     made_from: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sources: str | None = None

@@ -9,6 +9,7 @@ from jaxticket.data.loading import data_folder
 from jaxticket.experiments.options import PruneOptions
 from jaxticket.experiments.rate_groups import rate_groups
 from jaxticket.experiments.run import Plan
+from jaxticket.experiments.training_cost import total
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:
@@ -27,12 +28,12 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
 
     parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.spec.name}")
     parameters.columns[2].justify = "right"
-    total = 0
+    every = 0
     for path, leaf in paths.leaves(lab.shapes.params).items():
-        total += leaf.size
+        every += leaf.size
         parameters.add_row(path, "x".join(map(str, leaf.shape)), f"{prunable[path]:,}" if path in prunable else "-")
     parameters.add_section()
-    parameters.add_row("all", f"{total:,}", f"{sum(prunable.values()):,}")
+    parameters.add_row("all", f"{every:,}", f"{sum(prunable.values()):,}")
     console.print(parameters)
     about = "about " if lab.sizes_are_estimated else ""
     console.print(
@@ -54,5 +55,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
         console.print(plan.made_by_others, soft_wrap=True, markup=False)
     waiting = [stage for stage in plan.networks if not stage.cached]
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
+    console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
+    console.print(f"to do       {total(stage.cost for stage in waiting)}", soft_wrap=True)
     console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)

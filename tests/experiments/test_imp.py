@@ -13,6 +13,7 @@ from jaxticket.experiments import lab as lab_module
 from jaxticket.experiments import make_plan, side_by_side
 from jaxticket.experiments import setting as setting_module
 from jaxticket.experiments.stages import made_from, read_weights
+from jaxticket.experiments.training_cost import total
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "imp_masks.npz"
 PRUNABLE = 64 * 300 + 300 * 100
@@ -291,3 +292,15 @@ def test_controls_at_some_levels_only(small_run, make_run):
     ):
         with pytest.raises(ConfigError, match=message):
             make_run(small_run.workdir, **{"reinit": "random"} | changes)
+
+
+def test_a_plan_ends_with_what_all_of_it_costs(small_run, tmp_path):
+    plan = make_plan(small_run.experiment, small_run.options, tmp_path)
+    cost = total(stage.cost for stage in plan.networks)
+    assert (cost.networks, cost.steps) == (4, 4 * 20)
+    assert cost.macs == 3 * (64 * 300 + 300 * 100 + 100 * 10) * 128 * cost.steps
+    stages = [small_run.workdir / "stages" / stage.id for stage in plan.stages]
+    folders = [*stages, small_run.folder / "tickets"]
+    files = [file for folder in folders for file in folder.rglob("*.safetensors")]
+    assert cost.disk == pytest.approx(sum(file.stat().st_size for file in files), rel=0.5)
+    assert str(total([])) == "0 networks, 0 steps, 0 multiply-accumulates, about 0.0 MB on disk"
