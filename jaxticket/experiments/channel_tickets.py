@@ -10,7 +10,9 @@ from jaxticket.analysis.mask_history import channel_mask
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.masks import Mask
+from jaxticket.core.schedules import geometric
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.whole_network import whole_network
@@ -27,8 +29,65 @@ def scale_paths(params: Any) -> list[str]:
     )
 
 
-def all_channels(lab: Lab) -> MaskRef:
+def everything(lab: Lab, how: PruneOptions) -> MaskRef:
+    """The mask of level 0: what is prunable, with `ratio_of='channels'` all that a channel ticket can remove."""
+    if how.ratio_of == "channels":
+        return all_channels(lab, "config.prune.ratio_of='channels'", "config.prune.ratio_of='weights'")
+    return lab.full_mask(how.prunable)
+
+
+def pruned_to(
+    lab: Lab,
+    weights: WeightsRef,
+    mask: MaskRef,
+    how: PruneOptions,
+    *,
+    seed: int,
+    sparsity: float | None,
+    level: int = 1,
+) -> MaskRef:
+    """`mask` less what `how` ranks lowest, by share of weights or of channels.
+
+    Channels that went before have scales of zero and so go again.
+
+    Args:
+        lab: where the stage is done.
+        weights: what is ranked.
+        mask: of the level before.
+        how: the way.
+        seed: of scores that are drawn.
+        sparsity: to reach; None goes by the rate.
+        level: the round, which says what the rate comes to.
+    """
+    if how.ratio_of == "weights":
+        return lab.prune(weights, mask, how, seed=seed, sparsity=sparsity)
+    ratio = float(geometric(how.rate)(level)) if sparsity is None else sparsity
+    return draw_channels(lab, weights, everything(lab, how), ratio, min_channels=1)
+
+
+def channel_facts(mask: MaskRef, how: PruneOptions) -> dict[str, Any]:
+    """What a row says of the channels that `bn_scale` left: `channels`, of `channels_dense`; empty in a plan."""
+    if how.criterion != "bn_scale" or not mask.stage.content:
+        return {}
+    layers = mask.stage.content.get("channels")
+    if layers is None:
+        kept = [np.asarray(leaf).reshape(-1, leaf.shape[-1]).any(0) for leaf in mask.load().values()]
+        return {"channels": int(sum(own.sum() for own in kept)), "channels_dense": sum(own.size for own in kept)}
+    return {name: sum(layer[key] for layer in layers) for name, key in _OF_LAYERS.items()}
+
+
+_OF_LAYERS = {"channels": "after", "channels_dense": "before"}
+
+
+def all_channels(
+    lab: Lab, asked: str = "config.kind='channel'", instead: str = "config.kind='unstructured'"
+) -> MaskRef:
     """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
+
+    Args:
+        lab: where the stage is done.
+        asked: the key and value that asked for it, for the message.
+        instead: what to set otherwise.
 
     Raises:
         ConfigError: the network has no normalisation, or no layer with more than `config.min_channels`.
@@ -37,8 +96,8 @@ def all_channels(lab: Lab) -> MaskRef:
     scales = scale_paths(lab.shapes.params)
     if not scales:
         raise ConfigError(
-            f"config.kind='channel': ranks scales of normalisations, and {lab.options.model.name} has none; set "
-            "config.model.options={'batch_norm': True} where the network has that option, or config.kind='unstructured'"
+            f"{asked}: ranks scales of normalisations, and {lab.options.model.name} has none; set "
+            f"config.model.options={{'batch_norm': True}} where the network has that option, or {instead}"
         )
     least, widest = getattr(lab.options, "min_channels", 1), max(shapes[path].shape[0] for path in scales)
     if least >= widest:

@@ -2,6 +2,7 @@
 
 from jaxticket.analysis import Pair
 from jaxticket.core.schedules import exponential
+from jaxticket.experiments.channel_tickets import channel_facts, everything, pruned_to
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.loaded import dense_network
 from jaxticket.experiments.options import ImpExperiment
@@ -18,7 +19,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
     check_scales(lab, options.prune)
 
     def one_seed(seed: int) -> None:
-        mask = lab.full_mask(options.prune.prunable)
+        mask = everything(lab, options.prune)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
         dense = dense_network(lab, options, mask, seed=seed, rewind_step=rewind_step)
         weights = dense.weights
@@ -35,13 +36,14 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
         for level in range(1, options.levels + 1):
             reached = float(exponential(options.sparsity, options.levels)(level)) if options.sparsity else None
-            mask = lab.prune(weights, mask, options.prune, seed=seed, sparsity=reached)
+            mask = pruned_to(lab, weights, mask, options.prune, seed=seed, sparsity=reached, level=level)
             if options.reinit_masks == "own":
                 weights = control(level, mask)
                 continue
             start = rewound if rewinds else weights
             trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
-            lab.record("imp", level, seed, trained, mask, start=start, pruned=weights)
+            facts = channel_facts(mask, options.prune)
+            lab.record("imp", level, seed, trained, mask, start=start, pruned=weights, facts=facts)
             weights = trained.weights
             if options.reinit == "random" and (not options.train_levels or level in options.train_levels):
                 control(level, mask)

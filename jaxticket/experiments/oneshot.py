@@ -1,6 +1,7 @@
 """One-shot pruning of a trained network, and the ways to train on (Renda et al. 2020)."""
 
 from jaxticket.analysis import Pair
+from jaxticket.experiments.channel_tickets import channel_facts, everything, pruned_to
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.loaded import dense_network
 from jaxticket.experiments.method_options import OneshotExperiment
@@ -20,13 +21,13 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
         lab.progress.note("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
 
     def one_seed(seed: int) -> None:
-        full = lab.full_mask(options.prune.prunable)
+        full = everything(lab, options.prune)
         dense = dense_network(lab, options, full, seed=seed, rewind_step=rewind_step)
         weights, rewinds = dense.weights, options.retrain in ("rewind", "random")
         instead = "set config.retrain to 'full', 'lr_rewind' or 'finetune'"
         rewound = dense.at(rewind_step, instead=instead) if rewinds else weights
         for level, sparsity in enumerate(options.sparsities, start=1):
-            mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)
+            mask = pruned_to(lab, weights, full, options.prune, seed=seed, sparsity=sparsity)
             if rewinds:
                 start, start_step = rewound, rewind_step
             elif options.retrain in ("lr_rewind", "full"):
@@ -34,7 +35,8 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
             else:
                 start, start_step = weights, lab.duration.total_steps - options.finetune_epochs * per_epoch
             trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
-            lab.record("omp", level, seed, trained, mask, start=start, pruned=weights)
+            facts = channel_facts(mask, options.prune)
+            lab.record("omp", level, seed, trained, mask, start=start, pruned=weights, facts=facts)
             if options.retrain == "random":
                 other = lab.reinit(seed, level)
                 control = lab.train(other, mask, seed=seed, label=f"rr_omp-{level}-{seed}")

@@ -24,6 +24,8 @@ class PruneOptions:
             `grasp`, `obd`, or `synflow`, which is global and unstructured; or, with granularity `channel`, `bn_scale`:
             the channels whose normalisation has the smallest scale go, with the weights that make and read them (Liu et
             al. 2017), the fewest of them with which no more weights are left than were asked for.
+        ratio_of: of `bn_scale`, what rates and sparsities are shares of: `weights`, or all `channels` of the network,
+            where those with the smallest scales go wherever they are, in residual blocks too (Liu et al. 2017).
         granularity: what goes as one piece: `unstructured` (a weight), `channel` or `block:16x128`.
         max_layer_sparsity: with scope `global`, the largest share that any layer may lose in all.
         images_per_class: training images that a criterion which needs any looks at.
@@ -36,6 +38,7 @@ class PruneOptions:
     rate: float = option(0.2, above=0, below=1)
     scope: str = option("global", choices=("global", "layer", "erk"))
     criterion: str = option("magnitude", choices=CRITERIA)
+    ratio_of: str = option("weights", choices=("weights", "channels"))
     granularity: str = option("unstructured")
     max_layer_sparsity: float = option(1.0, above=0, maximum=1)
     images_per_class: int = option(10, minimum=1)
@@ -69,6 +72,11 @@ class PruneOptions:
             raise ConfigError(
                 f"config.{where}.criterion='bn_scale': needs granularity='channel', scope='global' and "
                 f"max_layer_sparsity=1.0, found {self.granularity!r}, {self.scope!r} and {self.max_layer_sparsity}"
+            )
+        if self.ratio_of == "channels" and (self.criterion != "bn_scale" or self.rules):
+            raise ConfigError(
+                f"config.{where}.ratio_of='channels': ranks the scales of all normalisations; needs "
+                f"criterion='bn_scale' and no rules, found {self.criterion!r} and {self.rules}"
             )
         plain = self.scope == "global" and self.granularity == "unstructured" and self.max_layer_sparsity == 1
         if self.criterion == "synflow" and not plain:

@@ -88,7 +88,7 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
     Raises:
         ConfigError: the criterion is `bn_scale`, and no channel can go or a layer has no normalisation.
     """
-    if how.criterion != "bn_scale":
+    if how.criterion != "bn_scale" or how.ratio_of == "channels":  # which trims residual blocks too
         return
     mask = setting.prunable(how.prunable)
     groups = _groups(*whole_network(setting, setting.shapes), mask)

@@ -1,21 +1,33 @@
 """Sparse networks from any mask, trained with and without the aids of ToST (Jaiswal et al. 2022)."""
 
 import dataclasses
+from pathlib import Path
 
 from jaxticket.analysis import Pair
+from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.prune_options import PruneOptions
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.tost_analysis import analyse
 from jaxticket.experiments.tost_findings import compare
-from jaxticket.experiments.tost_options import AT_INIT, OF_TRAINED, PLAIN, TostExperiment, aids_of
+from jaxticket.experiments.tost_options import (
+    AT_INIT,
+    OF_TRAINED,
+    PLAIN,
+    SOURCES,
+    TostExperiment,
+    aids_of,
+    branch_of,
+    is_ticket,
+)
 from jaxticket.experiments.trained import Trained
+from jaxticket.ticket import DESCRIPTION
 from jaxticket.training.mask_updates import GradualPruning
 
 
 def tost(lab: Lab, options: TostExperiment) -> None:
-    """Finds masks without aids, and trains each of them from the initial weights in every cell."""
+    """Finds masks without aids, and trains each of them from the initial weights in every cell; tickets from their own."""
     plain = lab.variant(aids=AidOptions())
     cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
 
@@ -24,24 +36,46 @@ def tost(lab: Lab, options: TostExperiment) -> None:
         if options.dense:
             plain.record("dense", 0, seed, masks.dense, masks.full, start=init)
         for source in options.sources:
-            for level, sparsity in enumerate(options.sparsities, start=1):
-                mask, pruned = masks.of(source, level, sparsity)
+            branch = branch_of(source)
+            if is_ticket(source):
+                start, mask = given_ticket(plain, source)
+                found = [(1, start, mask, start)]
+            else:
+                made = [masks.of(source, *level) for level in enumerate(options.sparsities, start=1)]
+                found = [(level, init, mask, pruned) for level, (mask, pruned) in enumerate(made, start=1)]
+            for level, start, mask, pruned in found:
                 for cell, own in cells.items():
-                    trained = own.train(init, mask, seed=seed, label=f"{source}-{level}-{seed} {cell}")
-                    own.record(source, level, seed, trained, mask, start=init, pruned=pruned, case={"aids": cell})
+                    trained = own.train(start, mask, seed=seed, label=f"{branch}-{level}-{seed} {cell}")
+                    own.record(branch, level, seed, trained, mask, start=start, pruned=pruned, case={"aids": cell})
 
     lab.for_each_seed(one_seed)
     lab.conclude("aids", compare)
     lab.compare(
         *(
             Pair(f"{source} {cell}", f"{source} {PLAIN}")
-            for source in options.sources
+            for source in map(branch_of, options.sources)
             for cell in options.all_cells
             if cell != PLAIN
         )
     )
     if options.analyse:
         analyse(plain, options)
+
+
+def given_ticket(lab: Lab, folder: str) -> tuple[WeightsRef, MaskRef]:
+    """The weights and the mask of a source that is the folder of a ticket.
+
+    Raises:
+        ConfigError: it is none.
+        TicketError: the ticket is damaged.
+        MaskError: the ticket is of another network.
+    """
+    if not (Path(folder) / DESCRIPTION).is_file():
+        raise ConfigError(
+            f"config.sources: {folder!r} is no folder of a ticket; name one, such as "
+            f"runs/imp-1a2b3c4d/tickets/imp-4-0, or one of {', '.join(SOURCES)}"
+        )
+    return lab.ticket(Path(folder), key="sources")
 
 
 class _Masks:

@@ -1,7 +1,9 @@
 """What the experiment with aids of sparse training is told."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
@@ -30,7 +32,9 @@ class TostExperiment(ExperimentOptions):
     Attributes:
         sources: of masks, each a branch of the rows: random (`rp`), magnitudes of the trained dense network (`omp`),
             gradual pruning (`gmp`), SNIP's score of the trained dense network (`tp`), `snip`, `grasp` and `synflow` of
-            the initial weights, and iterative magnitude pruning (`lt`).
+            the initial weights, and iterative magnitude pruning (`lt`); and folders of saved tickets, such as
+            `runs/imp-1a2b3c4d/tickets/imp-4-0`, whose own mask and weights are trained: the branch is the folder's
+            name, its level 1.
         sparsities: increasing; level k of the rows is the k-th.
         cells: which aids are on: `plain`, `all`, or some of soft, ghost, smoothing, lrsi, such as `soft+ghost`. The
             plain network is always trained, to compare with.
@@ -62,8 +66,13 @@ class TostExperiment(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses what does not exist, or would not be used."""
         super().check(where)
-        if not self.sources or set(self.sources) - set(SOURCES) or len(set(self.sources)) < len(self.sources):
-            raise ConfigError(f"config.sources={self.sources}: must be different ones of {', '.join(SOURCES)}")
+        branches = [branch_of(source) for source in self.sources]
+        unknown = [source for source in self.sources if source not in SOURCES and not is_ticket(source)]
+        if not branches or unknown or len(set(branches)) < len(branches):
+            raise ConfigError(
+                f"config.sources={self.sources}: must be different ones of {', '.join(SOURCES)}, or folders of tickets "
+                "of different names"
+            )
         parts = [parts_of(cell) for cell in self.cells]
         if len(set(parts)) < len(parts):
             raise ConfigError(f"config.cells={self.cells}: must be different from each other")
@@ -89,6 +98,16 @@ class TostExperiment(ExperimentOptions):
     def all_cells(self) -> tuple[str, ...]:
         """The cells to train, the plain one first."""
         return (PLAIN, *(cell for cell in self.cells if parts_of(cell)))
+
+
+def is_ticket(source: str) -> bool:
+    """Whether a source is the folder of a ticket, and no name."""
+    return source not in SOURCES and ("/" in source or Path(source).is_dir())
+
+
+def branch_of(source: str) -> str:
+    """What the rows of a source are called."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", Path(source).absolute().name) if is_ticket(source) else source
 
 
 def parts_of(cell: str) -> frozenset[str]:

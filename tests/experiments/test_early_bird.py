@@ -1,5 +1,7 @@
 """Early-bird tickets: whole small runs on digits, and what a draw does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -275,3 +277,39 @@ def test_invalid_combinations_fail_before_training(changes, message, tmp_path):
         plan()
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["oneshot", "imp"])
+def test_a_share_of_channels_without_an_early_bird_is_the_late_ticket(run, workdir, name):
+    """One shot and the first round of several prune the very channels that `late` does, and say how many."""
+    config = default_config(name)
+    config.prune.update(criterion="bn_scale", granularity="channel", ratio_of="channels", rate=RATIOS[0])
+    config.update({"levels": 2} if name == "imp" else {"sparsities": RATIOS, "retrain": "full"})
+    with config.unlocked():
+        config.model.options["width"] = 0.125
+        config.model.options["norm_scale"] = 0.5
+        config.update_from_flattened_dict({k: v for k, v in SMALL.items() if k.startswith(("model", "train"))})
+    _, summary = run_experiment(*resolve(config), workdir)
+    sparse = [row for row in summary["rows"] if row["level"]]
+    total = sum(CHANNELS.values())
+    assert all(row["channels_dense"] == total for row in sparse)
+    ratios = (0.3, 1 - 0.7**2) if name == "imp" else RATIOS
+    assert [row["channels"] for row in sparse] == [total - round(ratio * total) for ratio in ratios]
+    late = by_key(run(**WHOLE)[1])["late", 1]
+    assert sparse[0]["layer_sparsity"] == late["layer_sparsity"]
+    assert sparse[0]["kept"] == late["kept"]
+
+
+def test_shares_of_channels_are_of_scales():
+    for changes, message in (
+        ({"criterion": "magnitude", "granularity": "channel"}, "config.prune.ratio_of='channels': ranks the scales"),
+        ({"rules": ((".*", True),)}, "config.prune.ratio_of='channels': ranks the scales of all"),
+    ):
+        config = default_config("oneshot")
+        config.prune.update(**{"criterion": "bn_scale", "granularity": "channel", "ratio_of": "channels"} | changes)
+        with pytest.raises(ConfigError, match=message):
+            resolve(config)
+    config = default_config("oneshot")
+    config.prune.update(criterion="bn_scale", granularity="channel", ratio_of="channels")
+    with pytest.raises(ConfigError, match=r"lenet300 has none; set .* or config.prune.ratio_of='weights'"):
+        make_plan(*resolve(config), Path("unused"))

@@ -1,5 +1,7 @@
 """The experiment with aids: a whole small run on digits with masks of every source, and what is found in it."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,39 @@ def options_of(**changes):
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tost")
     return workdir, *run_experiment(*options_of(), workdir)
+
+
+def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
+    workdir, folder, summary = run
+    ticket = next(row["ticket"] for row in summary["rows"] if row["branch"] == "omp" and row["aids"] == "plain")
+    given = tmp_path / "mine.omp"
+    shutil.copytree(folder / "tickets" / ticket, given)
+    changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "analyse": False}
+    again, found = run_experiment(*options_of(**changes, sparsities=(0.5,)), workdir)
+    rows = {(row["branch"], row["aids"]): row for row in found["rows"]}
+    assert set(rows) == {(branch, cell) for branch in ("mine.omp", "snip") for cell in ("plain", "smoothing")}
+    first = next(row for row in summary["rows"] if row["ticket"] == ticket)
+    plain = rows["mine.omp", "plain"]
+    assert plain["kept"] == first["kept"]
+    assert plain["test_accuracy"] == first["test_accuracy"]  # its weights are the initial ones that the first run had
+    label = plain["ticket"]
+    for name in ("ticket.safetensors",):
+        one, other = (storage.load_arrays(place / name) for place in (again / "tickets" / label, given))
+        assert all(np.array_equal(one[path], other[path]) for path in other)
+    assert {entry["source"] for entry in found["aids"]} == {"mine.omp", "snip"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (("ompp",), r"config.sources=\('ompp',\): must be different ones of rp, omp, .*, or folders of tickets"),
+        (("a/imp-1-0", "b/imp-1-0"), "or folders of tickets of different names"),
+        (("nowhere/imp-1-0",), "config.sources: 'nowhere/imp-1-0' is no folder of a ticket; name one, such as"),
+    ],
+)
+def test_sources_that_are_none(sources, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        make_plan(*options_of(sources=sources), tmp_path)
 
 
 def test_rows_are_every_source_sparsity_and_cell_with_the_same_mask(run):
