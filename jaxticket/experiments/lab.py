@@ -489,6 +489,8 @@ class Lab(Setting):
     @functools.cached_property
     def macs(self) -> int:
         """Multiply-accumulates of one image in the dense network; nothing is computed."""
+        if isinstance(self._lender, Lab) and self._lender.options.model == self.options.model:
+            return self._lender.macs
         return macs(*whole_network(self, self.shapes))
 
     def _warn_of_empty_layers(self, mask: dict[str, Any]) -> None:

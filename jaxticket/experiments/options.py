@@ -30,6 +30,8 @@ class ExperimentOptions:
         writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
         ticket_weights: what saved tickets have: the weights that their masks keep (`kept`), zero elsewhere, or `all`,
             so that a mask which brings some back finds their values. Says nothing about what is computed.
+        keep_trained: whether the trained weights of every row, the dense network's too, are kept beside the tickets: in
+            `trained/`, as tickets of that kind. A finished experiment writes them when it is called again.
         init: the initial weights of every seed: the path of a ticket, of a stage, of a `.safetensors` file or of a
             PyTorch checkpoint; with `:NAME` for other weights of a stage or another entry of a checkpoint. Empty draws
             them. Other draws, of controls and new classifiers, stay draws.
@@ -51,6 +53,7 @@ class ExperimentOptions:
     writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), unique=True, hashed=False)
     profile_steps: int = option(0, minimum=0, up_to="steps", hashed=False)
     ticket_weights: str = option("kept", choices=("kept", "all"), hashed=False)
+    keep_trained: bool = option(False, hashed=False)
     init: str = ""
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()

@@ -139,6 +139,8 @@ class Record:
         self.summary["rows"].append(row)
         if ticket:
             self._save_ticket(lab, label, row, mask, start, case)
+        if self._options.keep_trained and not stays:
+            self._save_ticket(lab, label, row, mask, trained.weights, case, weights="trained")
         metrics = self.folder / "metrics.jsonl"
         with storage.naming_errors("write", metrics), metrics.open("a") as lines:
             for epoch in content["history"]:
@@ -180,12 +182,21 @@ class Record:
         storage.write_json(self.folder / "summary.json", self.summary)
 
     def _save_ticket(
-        self, lab: "Lab", label: str, row: dict[str, Any], mask: MaskRef, start: WeightsRef, case: Mapping[str, Any]
+        self,
+        lab: "Lab",
+        label: str,
+        row: dict[str, Any],
+        mask: MaskRef,
+        start: WeightsRef,
+        case: Mapping[str, Any],
+        *,
+        weights: str = "rewind",
     ) -> None:
-        folder = self.folder / "tickets" / label
+        folder = self.folder / {"rewind": "tickets", "trained": "trained"}[weights] / label
+        whole = weights == "rewind" and self._options.ticket_weights == "all"
         meta = {
             "label": label,
-            "weights": "rewind",
+            "weights": weights,
             "start": start.key,
             "mask": mask.key,
             "model": {
@@ -203,7 +214,7 @@ class Record:
             ],
             "sparsity": row["sparsity"],
             **({"case": dict(case)} if case else {}),
-            **({"removed": True} if self._options.ticket_weights == "all" else {}),
+            **({"removed": True} if whole else {}),
             "versions": self.summary["versions"],
         }
         try:
@@ -212,11 +223,9 @@ class Record:
                 return
         except TicketError:
             pass
-        weights, kept = start.load(), mask.load()
-        params = weights.params
-        if self._options.ticket_weights == "kept":
-            params = jax.tree.map(np.asarray, masks.apply_mask(params, kept))
-        save_ticket(folder, Ticket(params, kept, weights.model_state, meta))
+        stored, kept = start.load(), mask.load()
+        params = stored.params if whole else jax.tree.map(np.asarray, masks.apply_mask(stored.params, kept))
+        save_ticket(folder, Ticket(params, kept, stored.model_state, meta))
 
 
 def _line(label: str, row: dict[str, Any]) -> str:

@@ -304,3 +304,16 @@ def test_a_plan_ends_with_what_all_of_it_costs(small_run, tmp_path):
     files = [file for folder in folders for file in folder.rglob("*.safetensors")]
     assert cost.disk == pytest.approx(sum(file.stat().st_size for file in files), rel=0.5)
     assert str(total([])) == "0 networks, 0 steps, 0 multiply-accumulates, about 0.0 MB on disk"
+
+
+def test_trained_weights_are_kept_where_that_is_asked_for(small_run, make_run):
+    """Of a finished experiment too, whose folder is the same."""
+    assert not (small_run.folder / "trained").exists()
+    run = make_run(small_run.workdir, keep_trained=True)
+    assert run.folder == small_run.folder
+    for row, label in zip(run.rows, ("dense-0-0", "imp-1-0", "imp-2-0", "imp-3-0"), strict=True):
+        ticket = jt.load_ticket(run.folder / "trained" / label)
+        assert ticket.meta["weights"] == "trained"
+        assert jt.count(ticket.mask)[0] == row["kept"]
+        assert bits(ticket.params) == bits(read_weights(run.stage(row) / "last.safetensors").params)
+    assert not (run.folder / "tickets" / "dense-0-0").exists()

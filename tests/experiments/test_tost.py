@@ -57,12 +57,12 @@ def run(tmp_path_factory):
 
 
 def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
-    workdir, folder, summary = run
+    _, folder, summary = run
     ticket = next(row["ticket"] for row in summary["rows"] if row["branch"] == "omp" and row["aids"] == "plain")
     given = tmp_path / "mine.omp"
     shutil.copytree(folder / "tickets" / ticket, given)
     changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "analyse": False}
-    again, found = run_experiment(*options_of(**changes, sparsities=(0.5,)), workdir)
+    again, found = run_experiment(*options_of(**changes, sparsities=(0.5,)), tmp_path)
     rows = {(row["branch"], row["aids"]): row for row in found["rows"]}
     assert set(rows) == {(branch, cell) for branch in ("mine.omp", "snip") for cell in ("plain", "smoothing")}
     first = next(row for row in summary["rows"] if row["ticket"] == ticket)
