@@ -56,6 +56,6 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     waiting = [stage for stage in plan.networks if not stage.cached]
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
     console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
-    console.print(f"to do       {total(stage.cost for stage in waiting)}", soft_wrap=True)
+    console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
     console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)

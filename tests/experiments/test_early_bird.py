@@ -293,9 +293,13 @@ def test_a_share_of_channels_without_an_early_bird_is_the_late_ticket(run, workd
     sparse = [row for row in summary["rows"] if row["level"]]
     total = sum(CHANNELS.values())
     assert all(row["channels_dense"] == total for row in sparse)
-    ratios = (0.3, 1 - 0.7**2) if name == "imp" else RATIOS
-    assert [row["channels"] for row in sparse] == [total - round(ratio * total) for ratio in ratios]
-    late = by_key(run(**WHOLE)[1])["late", 1]
+    _, birds = run(**WHOLE)
+    left = [sum(layer["after"] for layer in note["layers"]) for note in birds["channels"] if note["branch"] == "late"]
+    assert sparse[0]["channels"] == left[0] == total - round(RATIOS[0] * total)
+    # Layers that would have no channel left keep their largest, so that more can be left than were asked for.
+    asked = total - round((1 - 0.7**2) * total) if name == "imp" else left[1]
+    assert asked <= sparse[1]["channels"] <= asked + len(CHANNELS)
+    late = by_key(birds)["late", 1]
     assert sparse[0]["layer_sparsity"] == late["layer_sparsity"]
     assert sparse[0]["kept"] == late["kept"]
 
