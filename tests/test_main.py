@@ -328,6 +328,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):
     assert "fc1/kernel" in printed
     assert "networks: 4, of which 1 to train" in printed
     assert printed.count("to do") == 3  # pruning, the accuracy right after it, and training
+    assert "to train    1 networks, " in printed
     assert main([IMP, f"--workdir={tmp_path / 'new'}", "--dry_run"]) == 0
     assert not (tmp_path / "new").exists()
 

@@ -27,7 +27,7 @@ from jaxticket.training.mask_updates import GradualPruning
 
 
 def tost(lab: Lab, options: TostExperiment) -> None:
-    """Finds masks without aids, and trains each of them from the initial weights in every cell; tickets from their own."""
+    """Finds masks without aids, and trains each of them in every cell, from initial weights; tickets from theirs."""
     plain = lab.variant(aids=AidOptions())
     cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
 
