@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from absl import flags
 
 USAGE = """\
-usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR] [--dry_run]
+usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]
+                                [--dry_run] [--rerun[=WHAT]]
 
   --config=FILE.py       a Python file with get_config(); ARGS go to it, as in configs/imp.py:model=lenet300
   --config.KEY=VALUE     overrides a key of it, such as --config.train.epochs=3
   --workdir=DIR          where experiments and their shared stages are kept (default: runs)
-  --dry_run              print what would be done, and do nothing
+  --dry_run              print what would be done and why, and do nothing
+  --rerun                do again what is done already; --rerun=train only stages of that kind, --rerun=changed only
+                         what other sources of jaxticket made
   --help                 print this
 
 Started as several processes (JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment, or by
@@ -70,11 +73,16 @@ def _run(arguments: list[str]) -> int:
     experiment, options = resolve(values.config)
 
     def work(interrupts: Any) -> None:
+        from jaxticket.experiments.rerun import Rerun
+        from jaxticket.experiments.run import experiment_folder
+
+        rerun = Rerun(values.rerun or "", [experiment_folder(experiment, options, workdir)])
         if values.dry_run:
-            _plan(experiment, options, workdir)
+            _plan(experiment, options, workdir, rerun)
         else:
             command = shlex.join(["python", "-m", "jaxticket.main", *arguments])
-            execute(experiment, options, workdir, interrupts, command)
+            execute(experiment, options, workdir, interrupts, command, rerun)
+            rerun.finish()
 
     return until_stopped(work)
 
@@ -101,14 +109,16 @@ def until_stopped(work: Callable[[Any], None]) -> int:
     return 0
 
 
-def _plan(experiment: Any, options: Any, workdir: Path) -> None:
+def _plan(experiment: Any, options: Any, workdir: Path, rerun: Any) -> None:
     from jaxticket.experiments.run import make_plan
     from jaxticket.report.plan import print_plan
 
-    print_plan(make_plan(experiment, options, workdir))
+    plan = make_plan(experiment, options, workdir, rerun=rerun)
+    rerun.check({stage.kind for stage in plan.stages})
+    print_plan(plan)
 
 
-def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, command: str) -> None:
+def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, command: str, rerun: Any) -> None:
     """Runs one experiment and prints its table and where its report and its tickets are.
 
     Args:
@@ -117,6 +127,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
         workdir: the folder of all experiments and their shared stages.
         interrupts: asked whether to stop.
         command: how it was called, for the record.
+        rerun: which finished stages are done again.
 
     Raises:
         JaxticketError: bad options, missing data or training that cannot go on.
@@ -128,7 +139,13 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
     from jaxticket.training.progress import for_terminal
 
     folder, summary = run_experiment(
-        experiment, options, workdir, command=command, progress=for_terminal, interrupts=interrupts
+        experiment,
+        options,
+        workdir,
+        command=command,
+        progress=for_terminal,
+        interrupts=interrupts,
+        rerun=rerun,
     )
     if not processes.is_writer():
         return
@@ -143,7 +160,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
 def read_flags(
     arguments: Sequence[str], *, strings: Sequence[str] = (), switches: Sequence[str] = ()
 ) -> "flags.FlagValues":
-    """The values of the flags: `config` with its overrides, `workdir`, `dry_run` and those asked for.
+    """The values of the flags: `config` with its overrides, `workdir`, `dry_run`, `rerun` and those asked for.
 
     Args:
         arguments: without the program's name.
@@ -157,6 +174,7 @@ def read_flags(
     from ml_collections import config_flags
 
     values = flags.FlagValues()
+    arguments = ["--rerun=all" if argument in ("--rerun", "-rerun") else argument for argument in arguments]
     file = _config_file(arguments)
     emptied: list[str] = []
     if any(argument.endswith("=None") for argument in arguments):
@@ -166,7 +184,7 @@ def read_flags(
     program = ["jaxticket", *arguments]  # absl expects the name of the program first
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=program)
     flags.DEFINE_string("workdir", "runs", "", flag_values=values)
-    for name in strings:
+    for name in ("rerun", *strings):
         flags.DEFINE_string(name, None, "", flag_values=values)
     for name in ("dry_run", *switches):
         flags.DEFINE_bool(name, False, "", flag_values=values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 USAGE = """\
 usage: python -m jaxticket.sweep --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]
-                                 [--index=I | --index=I-J] [--count] [--dry_run]
+                                 [--index=I | --index=I-J] [--count] [--dry_run] [--rerun[=WHAT]]
 
   --config=FILE.py       a Python file with get_config() and sweep(); ARGS go to both
   --config.KEY=VALUE     overrides a key in every experiment of the sweep
@@ -28,6 +28,8 @@ usage: python -m jaxticket.sweep --config=FILE.py[:ARGS] [--config.KEY=VALUE ...
   --index=I              runs only experiment I, from 0; --index=3-7 runs five of them
   --count                print how many experiments there are, and do nothing
   --dry_run              list the experiments and what is to do, and do nothing
+  --rerun                do again what is done already; --rerun=train only stages of that kind, --rerun=changed only
+                         what other sources of jaxticket made
   --help                 print this
 
 sweep() yields dictionaries such as {"train.lr": 0.1, "seed": 3}, one for each experiment: get_config() with these keys
@@ -61,11 +63,18 @@ def _run(arguments: list[str]) -> int:
     workdir = Path(values.workdir)
 
     def work(interrupts: Any) -> None:
-        plans = _plans(chosen, workdir)
+        from jaxticket.experiments.rerun import Rerun
+        from jaxticket.experiments.run import experiment_folder
+
+        folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
+        rerun = Rerun(values.rerun or "", folders)
+        plans = _plans(chosen, workdir, rerun)
+        rerun.check({stage.kind for plan in plans for stage in plan.stages})
         if values.dry_run:
             _print_plans(entries, chosen, plans)
         else:
-            _execute(entries, chosen, workdir, interrupts, arguments)
+            _execute(entries, chosen, workdir, interrupts, arguments, rerun)
+            rerun.finish()
 
     return until_stopped(work)
 
@@ -83,14 +92,14 @@ def _chosen(index: str | None, entries: "list[Entry]") -> "list[Entry]":
     return entries[first : last + 1]
 
 
-def _plans(entries: "Sequence[Entry]", workdir: Path) -> list[Any]:
+def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
     """A plan for each entry; wrong combinations are found here, before anything is run."""
     from jaxticket.experiments.run import make_plan
 
     plans = []
     for entry in entries:
         try:
-            plans.append(make_plan(entry.experiment, entry.options, workdir))
+            plans.append(make_plan(entry.experiment, entry.options, workdir, rerun=rerun))
         except JaxticketError as error:
             raise type(error)(f"sweep entry {entry.index}: {error}") from error
     return plans
@@ -113,7 +122,7 @@ def _print_plans(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]
 
 
 def _execute(
-    entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, arguments: list[str]
+    entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, arguments: list[str], rerun: Any
 ) -> None:
     from jaxticket.experiments.sweep import varying
     from jaxticket.parallel import processes
@@ -128,7 +137,7 @@ def _execute(
         index = [f"--index={entry.index}"] if len(chosen) > 1 else []
         command = shlex.join(["python", "-m", "jaxticket.sweep", *arguments, *index])
         try:
-            execute(entry.experiment, entry.options, workdir, interrupts, command)
+            execute(entry.experiment, entry.options, workdir, interrupts, command, rerun)
         except TrainingError as error:  # a learning rate too high for one must not keep the others from running
             if processes.is_writer():
                 print(f"error: sweep entry {entry.index}: {error}", file=sys.stderr, flush=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from jaxticket import data, models
+from jaxticket.experiments import fingerprint
 from jaxticket.main import main
+from jaxticket.storage import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
 IMP = f"--config={ROOT / 'configs' / 'imp.py'}"
@@ -333,6 +335,36 @@ def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def test_rerun_does_again_what_is_asked_for_with_the_same_bits(finished, capsys, monkeypatch):
+    workdir, folder, _ = finished
+    command = [IMP, *SMALL, "--config.levels=2", f"--workdir={workdir}"]
+    weights = {file: checksum(file) for file in workdir.glob("stages/*/*.safetensors")}
+    written = {file: file.stat().st_ino for file in workdir.glob("stages/*/manifest.json")}
+    edited = {**fingerprint.package_files(), "core/select.py": "edited"}
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "package_files", lambda: edited)
+        assert main(command) == 0
+        line = "7 stages were made by other sources of jaxticket (core/select.py); --rerun=changed does that again\n"
+        assert capsys.readouterr().out.count(line) == 1
+        assert main([*command, "--dry_run", "--rerun=train"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.count("to do") == 3
+        assert main([*command, "--rerun=train"]) == 0
+        printed = capsys.readouterr().out
+        assert "4 stages were made by other sources" in printed
+        assert not re.search(r"test 0\.\d+ +cached", printed)
+    again = {file.parent.name.partition("-")[0] for file, node in written.items() if file.stat().st_ino != node}
+    assert again == {"train"}
+    assert {file: checksum(file) for file in weights} == weights
+    assert main([*command, "--rerun=changed"]) == 0  # by the edited ones
+    assert not any(row["cached"] for row in json.loads((folder / "summary.json").read_text())["rows"])
+    assert main(command) == 0
+    assert "other sources" not in capsys.readouterr().out
+    assert main([*command, "--rerun=trian"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("must be one of all, changed, init, mask, prune, train; did you mean 'train'?")
+
+
 def test_a_ticket_can_be_trained_again(small_ticket, tmp_path):
     assert main([TRAIN, *SMALL, f"--config.ticket={small_ticket}", f"--workdir={tmp_path}"]) == 0
     (folder,) = tmp_path.glob("train-*")
@@ -349,7 +381,9 @@ def test_help_and_config_errors_load_nothing_heavy():
 import sys
 import jaxticket
 from jaxticket import data, models
+from jaxticket.experiments import fingerprint
 from jaxticket.main import main
+from jaxticket.storage import checksum
 assert main(["--help"]) == 0
 assert main([{IMP!r}, "--config.levels=0"]) == 2
 loaded = [name for name in {heavy} if name in sys.modules]

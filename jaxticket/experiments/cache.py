@@ -12,9 +12,11 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import digest
-from jaxticket.experiments import fingerprint
+from jaxticket.experiments import fingerprint, stage_folder
 from jaxticket.experiments.journal import read_journal, write_journal
-from jaxticket.experiments.stages import CHECKPOINTS, Made, Stage
+from jaxticket.experiments.rerun import Rerun
+from jaxticket.experiments.stage_folder import Found
+from jaxticket.experiments.stages import Made, Stage
 from jaxticket.experiments.training_cost import NO_COST, TrainingCost
 from jaxticket.parallel import processes
 from jaxticket.storage import faults
@@ -32,17 +34,28 @@ class Cache:
         execute: False only looks, for plans: nothing is run and nothing is written.
         note: told in one line what is worth knowing.
         check: called while another run is waited for; stops that by raising.
+        rerun: which finished stages are done again.
 
     Attributes:
         asked: every stage asked for, in order and once each.
+        rerun: which finished stages are done again.
     """
 
     def __init__(
-        self, folder: Path, *, execute: bool, note: Callable[[str], None], check: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        *,
+        execute: bool,
+        note: Callable[[str], None],
+        check: Callable[[], None] = lambda: None,
+        rerun: Rerun | None = None,
     ) -> None:
         self.folder = folder
         self.execute = execute
+        self.rerun = rerun or Rerun()
         self.asked: dict[str, Stage] = {}
+        # Finished stages that are done again -> what tells their manifests from those that are there afterwards.
+        self._again: dict[str, list[int]] = {}
         self._note = note
         self._check = check
         self._damaged: set[Path] = set()
@@ -102,9 +115,11 @@ class Cache:
         if stage_id in self.asked:
             return self.asked[stage_id]
         stage = Stage(kind, key, self.folder / stage_id, False, {}, label, work, cost, made_from)
-        (found,) = self._look([stage.folder])
-        if found is not None:
-            stage = found.complete(stage)
+        (found,) = self._look([stage])
+        if found is not None and found.again:
+            self._again[stage_id] = found.stamp
+        elif found is not None:
+            stage = _complete(stage, found)
         if stage.cached or not self.execute:
             self.asked[stage_id] = stage
         return stage
@@ -132,9 +147,11 @@ class Cache:
                 if processes.is_writer() and journal.exists():  # who was waited for was killed in the last moment
                     self._complete_interrupted(journal)
             done = {}
-            for stage, found in zip(stages, self._look([stage.folder for stage in stages]), strict=True):
-                if found is not None:
-                    done[stage.id] = found.complete(stage)
+            for stage, found in zip(stages, self._look(stages), strict=True):
+                if found is not None and not found.again:
+                    done[stage.id] = _complete(stage, found)
+                elif processes.is_writer():
+                    stage_folder.clear_start(stage.folder, again=stage.id in self._again)
             self.asked |= done
             yield done
 
@@ -148,10 +165,21 @@ class Cache:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def workplace(self, stage: Stage) -> Path:
-        """Where this process writes a stage's files, an existing folder: the stage's, or one that nobody reads."""
+        """Where this process writes a stage's files, an existing folder: the stage's, or one that nobody reads.
+
+        Of a finished stage that is done again it is a folder in the stage's, which stays as it is until the end.
+        """
         place = stage.folder if processes.is_writer() else Path(processes.scratch().name) / stage.id
-        place.mkdir(parents=True, exist_ok=True)
+        if processes.is_writer() and stage.id in self._again:
+            place = stage.folder / stage_folder.AGAIN
+        with storage.naming_errors("write", place):
+            place.mkdir(parents=True, exist_ok=True)
         return place
+
+    def begin(self, stages: Sequence[Stage]) -> None:
+        """Notes which sources begin long work whose checkpoints lie in the stages' folders."""
+        for stage in stages if processes.is_writer() else ():
+            stage_folder.begin(stage.folder)
 
     def finish(self, done: Sequence[tuple[Stage, list[str], dict[str, Any]]]) -> list[Stage]:
         """Declares stages complete, all of them or none.
@@ -159,32 +187,51 @@ class Cache:
         Args:
             done: stages from `find`, the files that were written into their workplaces, and their content.
         """
-        results = {
-            stage.id: {"files": files, "content": content, "made": self._made(stage).to_json()}
-            for stage, files, content in done
-        }
-        written: list[_Found] = []
+        written: list[Found] = []
         if processes.is_writer():
             fingerprint.keep_fingerprint(self.folder)
+            results = {
+                stage.id: {
+                    "files": files,
+                    "content": content,
+                    "made": self._made(stage).to_json(),
+                    "again": stage.id in self._again,
+                }
+                for stage, files, content in done
+            }
             written = self._commit(done[0][0].folder / _JOURNAL, results)
+            self.rerun.note(results)
         else:
             for stage, *_ in done:
                 shutil.rmtree(self.workplace(stage))
         finished = []
         for (stage, *_), found in zip(done, self._told(written), strict=True):
-            finished.append(dataclasses.replace(found.complete(stage), cached=False))
+            finished.append(dataclasses.replace(_complete(stage, found), cached=False))
             processes.wait_until_seen(stage.folder / MANIFEST)
         self.asked |= {stage.id: stage for stage in finished}
         return finished
 
     def _made(self, stage: Stage) -> Made:
-        return Made(dict(stage.made_from), {}, fingerprint.fingerprint())
+        # What other sources began and these ended counts as made by others: who asks for what changed gets it again.
+        sources = stage_folder.begun_by(stage.folder) or fingerprint.fingerprint()
+        return Made(dict(stage.made_from), self._input_files(stage), sources)
 
-    def _commit(self, journal: Path, results: Mapping[str, Any]) -> "list[_Found]":
+    def _input_files(self, stage: Stage) -> dict[str, str]:
+        """Name of an input -> SHA-256 of the file behind it, where that is known by now."""
+        files = {}
+        for name, key in stage.made_from["inputs"].items():
+            stage_id, _, file = str(key).rpartition("/")
+            if stage_id in self.asked and (known := self.asked[stage_id].files.get(f"{file}.safetensors")):
+                files[name] = known
+        return files
+
+    def _commit(self, journal: Path, results: Mapping[str, Any]) -> list[Found]:
         faults.point("stage/commit")
-        # A kill between two manifests must not part what was trained together, and one between the removal of the
-        # checkpoints and the manifest must not lose the training.
-        if len(results) > 1 or any(self._checkpoints(stage_id) for stage_id in results):
+        # A kill between two manifests must not part what was trained together, one between the removal of the
+        # checkpoints and the manifest must not lose the training, and one while new files take the places of old ones
+        # must not leave a mixture.
+        together = len(results) > 1 or any(result.get("again") for result in results.values())
+        if together or any(stage_folder.checkpoints(self.folder / stage_id) for stage_id in results):
             write_journal(journal, results)
         written = self._complete(results)
         journal.unlink(missing_ok=True)
@@ -195,69 +242,49 @@ class Cache:
             self._complete(read_journal(journal))
         except TicketError as error:
             self._note(f"{error}; the stages are done again")
-        _remove(journal)
+        stage_folder.remove_folder(journal)
+        journal.unlink(missing_ok=True)
 
-    def _complete(self, results: Mapping[str, Any]) -> "list[_Found]":
-        written = []
-        for stage_id, result in results.items():
-            for checkpoints in self._checkpoints(stage_id):
-                shutil.rmtree(checkpoints, ignore_errors=True)
-            faults.point("stage/tidied")
-            folder = self.folder / stage_id
-            if (folder / MANIFEST).is_dir():
-                shutil.rmtree(folder / MANIFEST)
-            manifest = storage.write_manifest(folder, result["files"], result["content"], made=result.get("made"))
-            written.append(_Found.of(manifest))
-        return written
+    def _complete(self, results: Mapping[str, Any]) -> list[Found]:
+        return [stage_folder.complete(self.folder / stage_id, result) for stage_id, result in results.items()]
 
-    def _checkpoints(self, stage_id: str) -> list[Path]:
-        return list((self.folder / stage_id).glob(f"{CHECKPOINTS}*"))
-
-    def _look(self, folders: Sequence[Path]) -> "list[_Found | None]":
+    def _look(self, stages: Sequence[Stage]) -> list[Found | None]:
         """What the manifests say, None where there is no valid one; where stages are run, process 0 looks for all."""
         if not self.execute:
-            return [self._read(folder) for folder in folders]
-        told = self._told([self._read(folder) for folder in folders] if processes.is_writer() else [])
-        for folder, found in zip(folders, told, strict=True):
+            return [self._read(stage) for stage in stages]
+        told = self._told([self._read(stage) for stage in stages] if processes.is_writer() else [])
+        for stage, found in zip(stages, told, strict=True):
             if found is not None:
-                processes.wait_until_seen(folder / MANIFEST)
+                processes.wait_until_seen(stage.folder / MANIFEST)
         return told
 
-    def _told(self, found: "Sequence[_Found | None]") -> "list[Any]":
+    def _told(self, found: Sequence[Found | None]) -> "list[Any]":
         """What process 0 found, in every process."""
         told = processes.agree([one and dataclasses.asdict(one) for one in found])
-        return [one and _Found(**one) for one in told]
+        return [one and Found(**one) for one in told]
 
-    def _read(self, folder: Path) -> "_Found | None":
+    def _read(self, stage: Stage) -> Found | None:
         try:
-            manifest = storage.load_manifest(folder)
+            found = stage_folder.find(stage.folder)
         except TicketError as error:
-            if self.execute and folder not in self._damaged:
+            if self.execute and stage.folder not in self._damaged:
                 self._note(f"{error}; the stage is done again")
-                self._damaged.add(folder)
+                self._damaged.add(stage.folder)
             return None
-        return None if manifest is None else _Found.of(manifest)
+        return found and dataclasses.replace(found, again=self._is_done_again(stage, found))
+
+    def _is_done_again(self, stage: Stage, found: Found) -> bool:
+        if stage.id in self._again:  # unless another run has done so in the meantime
+            return self._again[stage.id] == found.stamp
+        if self.rerun.wants(stage.id, stage.kind, found.sources):
+            return True
+        now = self._input_files(stage)
+        others = [name for name, file in found.input_files.items() if now.get(name, file) != file]
+        if others and self.execute:
+            self._note(f"{stage.id} ({stage.label}): was made from another {' and '.join(others)}; it is done again")
+        return bool(others)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """What the manifest of a finished stage says, JSON-ready for the other processes."""
-
-    content: dict[str, Any]
-    files: dict[str, str]
-    sources: str | None
-
-    @classmethod
-    def of(cls, manifest: storage.Manifest) -> "_Found":
-        return cls(manifest.content, dict(manifest.files), Made.of(manifest).sources)
-
-    def complete(self, stage: Stage) -> Stage:
-        return dataclasses.replace(stage, cached=True, content=self.content, files=self.files, sources=self.sources)
-
-
-def _remove(path: Path) -> None:
-    """Removes a file, or a folder that stands in its place."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _complete(stage: Stage, found: Found) -> Stage:
+    """A stage with what its manifest says."""
+    return dataclasses.replace(stage, cached=True, content=found.content, files=found.files, sources=found.sources)

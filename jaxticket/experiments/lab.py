@@ -23,6 +23,7 @@ from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
 from jaxticket.experiments.reach import Reach
+from jaxticket.experiments.rerun import Rerun
 from jaxticket.experiments.rescaling import scaled_start
 from jaxticket.experiments.scoring import pruned
 from jaxticket.experiments.setting import Setting
@@ -58,6 +59,7 @@ class Lab(Setting):
         execute: False makes a plan: keys are computed and looked up, nothing is run.
         progress: told what happens.
         interrupts: asked whether to stop.
+        rerun: which finished stages are done again.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Lab(Setting):
         execute: bool = True,
         progress: Progress | None = None,
         interrupts: Interrupts | None = None,
+        rerun: Rerun | None = None,
     ) -> None:
         super().__init__(options, planning=not execute)
         self.progress = progress or Quiet()
         self.interrupts = interrupts or Interrupts()
-        self.cache = Cache(folder, execute=execute, note=self.progress.note, check=self.interrupts.check)
+        note, check = self.progress.note, self.interrupts.check
+        self.cache = Cache(folder, execute=execute, note=note, check=check, rerun=rerun)
         self._record = record
         self._reach = Reach(self)
         self._variants: dict[str, Lab] = {}

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.given import WHAT, given_weights, read_given, split_name
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.made_alike import check_made_alike
 from jaxticket.experiments.options import ExperimentOptions
-from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, made_from, stored_weights
+from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, stage_in, stored_weights
 from jaxticket.experiments.trained import WEIGHTS, Trained
 from jaxticket.ticket import DESCRIPTION, load_ticket
 
@@ -100,11 +99,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
         MaskError: it belongs to another network.
     """
     path, name = split_name(named, key="dense")
-    stage_key = re.fullmatch(r"train-([0-9a-f]{12})", path.absolute().name)
-    content = storage.read_manifest(path) if path.is_dir() and stage_key else None
-    if stage_key and content is not None:
-        how = made_from(path)
-        stage = Stage("train", stage_key[1], path.absolute(), True, content, label="dense", made_from=how)
+    if re.fullmatch(r"train-[0-9a-f]{12}", path.absolute().name) and (stage := stage_in(path, label="dense")):
         return _of_stage(lab, stage, name, named, seed)
     if (path / DESCRIPTION).is_file():
         if load_ticket(path).meta.get("weights") != "trained":

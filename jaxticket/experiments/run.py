@@ -16,6 +16,7 @@ from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.record import Record
 from jaxticket.experiments.registry import Experiment
+from jaxticket.experiments.rerun import Rerun, forget
 from jaxticket.experiments.stages import Stage
 from jaxticket.experiments.watching import onlookers
 from jaxticket.parallel import processes
@@ -60,14 +61,20 @@ def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdi
     return workdir / f"{options.name or experiment.name}-{config_hash(experiment.name, options)}"
 
 
-def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Plan:
+def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path, *, rerun: Rerun | None = None) -> Plan:
     """Goes through the experiment without running anything; wrong combinations are found here.
+
+    Args:
+        experiment: what to run.
+        options: what it is told.
+        workdir: the folder of all experiments and their shared stages.
+        rerun: which finished stages are to be done again.
 
     Raises:
         ConfigError: the experiment cannot be run as asked.
     """
     check_writers(options.writers)
-    lab = Lab(options, workdir / "stages", execute=False)
+    lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)
     check_setting(lab)
     experiment.load()(lab, options)
     return Plan(experiment_folder(experiment, options, workdir), list(lab.cache.asked.values()), lab)
@@ -81,6 +88,7 @@ def run_experiment(
     command: str = "",
     progress: Callable[[int], Progress] | None = None,
     interrupts: Interrupts | None = None,
+    rerun: Rerun | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Runs what is not done yet.
 
@@ -91,6 +99,7 @@ def run_experiment(
         command: how it was called, for the record.
         progress: makes, from the number of networks, what is told what happens.
         interrupts: asked whether to stop.
+        rerun: which finished stages are done again; none by default.
 
     Returns:
         The experiment's folder and the content of its `summary.json`.
@@ -99,7 +108,9 @@ def run_experiment(
         JaxticketError: bad options, missing data, training that cannot go on, or the same is being run by another.
         InterruptedRun: a stop was asked for; calling again goes on.
     """
-    plan = make_plan(experiment, options, workdir)
+    plan = make_plan(experiment, options, workdir, rerun=rerun)
+    if rerun:
+        rerun.check({stage.kind for stage in plan.stages})
     layout = plan.lab.layout_of(options.train)
     with _own_folder(plan.folder, workdir) as folder, storage.attempt(folder) as holder:
         if holder is not None:
@@ -112,7 +123,10 @@ def run_experiment(
             told = [progress(len(plan.networks)) if progress else Quiet(), *onlookers(options, folder)]
         shown = Several(told)
         try:
-            lab = Lab(options, plan.lab.cache.folder, record=record, progress=shown, interrupts=interrupts)
+            if rerun and processes.is_writer():
+                rerun.begin(folder)
+            stages = plan.lab.cache.folder
+            lab = Lab(options, stages, record=record, progress=shown, interrupts=interrupts, rerun=rerun)
             record.describe(lab)
             if plan.made_by_others:
                 shown.note(plan.made_by_others)
@@ -120,6 +134,8 @@ def run_experiment(
         finally:
             shown.close()
         record.finish()
+        if not (rerun and rerun.what):  # what an interrupted rerun has left to do is not missed any more
+            forget(folder)
     return plan.folder, record.summary
 
 

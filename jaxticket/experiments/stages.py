@@ -7,6 +7,7 @@ In a run of several processes all of them compute every stage, and process 0 alo
 """
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,19 @@ class Stage:
         """The folder's name."""
         return f"{self.kind}-{self.key}"
 
+    def load(self, name: str) -> dict[str, Any]:
+        """The arrays of one of its files, named without its ending, as NumPy arrays.
+
+        Raises:
+            TicketError: the file is not the one that was there when this command came to the stage.
+        """
+        file = self.folder / f"{name}.safetensors"
+        data = storage.read_bytes(file)
+        stated = self.files.get(file.name)
+        if stated is not None and stated != hashlib.sha256(data).hexdigest():
+            raise TicketError(f"{file}: another run has put a new file there; start this one again to go on with it")
+        return storage.parse_arrays(data, file)
+
 
 @dataclasses.dataclass(frozen=True)
 class WeightsRef:
@@ -74,7 +88,7 @@ class WeightsRef:
 
     def load(self) -> Weights:
         """The arrays, NumPy."""
-        return read_weights(self.stage.folder / f"{self.name}.safetensors")
+        return _weights(self.stage.load(self.name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +109,35 @@ class MaskRef:
 
     def load(self) -> dict[str, Any]:
         """Path -> NumPy bool array."""
-        return storage.load_arrays(self.stage.folder / "mask.safetensors")
+        return self.stage.load("mask")
+
+
+def stage_in(folder: Path, label: str = "") -> Stage | None:
+    """The finished stage in a folder of any work folder, every file of it as it was; None where there is none.
+
+    Args:
+        folder: named `<kind>-<key>`.
+        label: what the stage is called on the terminal.
+
+    Raises:
+        TicketError: its manifest, or a file that names, was changed, cut off or removed.
+    """
+    kind, _, key = folder.absolute().name.rpartition("-")
+    manifest = storage.load_manifest(folder)
+    if manifest is None:
+        return None
+    made = Made.of(manifest)
+    return Stage(
+        kind,
+        key,
+        folder.absolute(),
+        True,
+        manifest.content,
+        label,
+        made_from=made.made_from,
+        files=manifest.files,
+        sources=made.sources,
+    )
 
 
 def made_from(folder: Path) -> dict[str, Any]:
@@ -132,12 +174,12 @@ class Made:
     @classmethod
     def of(cls, manifest: storage.Manifest) -> "Made":
         """From a manifest; what is not as it is written by `to_json` counts as not noted."""
-        found = manifest.made.get("from"), manifest.made.get("input_files"), manifest.made.get("sources")
-        start, files, sources = found
+        start, files = (manifest.made.get(name) for name in ("from", "input_files"))
+        start, files = (value if isinstance(value, dict) else {} for value in (start, files))
+        sources = str(manifest.made.get("sources"))
         kinds = {"kind": str, "version": int, "config": dict, "inputs": dict}
-        noted = isinstance(start, dict) and all(isinstance(start.get(name), kind) for name, kind in kinds.items())
-        known = isinstance(sources, str) and re.fullmatch(r"[0-9a-f]{12}", sources)
-        return cls(start if noted else {}, files if isinstance(files, dict) else {}, sources if known else None)
+        noted = all(isinstance(start.get(name), kind) for name, kind in kinds.items())
+        return cls(start if noted else {}, files, sources if re.fullmatch(r"[0-9a-f]{12}", sources) else None)
 
     def to_json(self) -> dict[str, Any]:
         """For a manifest, and for the journal."""
@@ -146,18 +188,14 @@ class Made:
 
 def stored_weights(stages: Path, key: str) -> WeightsRef | None:
     """Weights in a folder of stages by their key, None where there are none or their stage is not whole."""
-    found = re.fullmatch(r"(([a-z_]+)-([0-9a-f]{12}))/(\w+)", key)
+    found = re.fullmatch(r"([a-z_]+-[0-9a-f]{12})/(\w+)", key)
     if not found:
         return None
-    name, kind, stage_key, weights = found.groups()
     try:
-        content = storage.read_manifest(stages / name)
+        stage = stage_in(stages / found[1])
     except TicketError:
         return None
-    if content is None or not (stages / name / f"{weights}.safetensors").exists():
-        return None
-    stage = Stage(kind, stage_key, stages / name, True, content, made_from=made_from(stages / name))
-    return WeightsRef(stage, weights)
+    return WeightsRef(stage, found[2]) if stage and f"{found[2]}.safetensors" in stage.files else None
 
 
 def write_weights(file: Path, weights: Weights) -> None:
@@ -169,5 +207,9 @@ def write_weights(file: Path, weights: Weights) -> None:
 
 def read_weights(file: Path) -> Weights:
     """Weights stored by `write_weights`, as NumPy arrays."""
-    tree = paths.nest(storage.load_arrays(file))
+    return _weights(storage.load_arrays(file))
+
+
+def _weights(arrays: Mapping[str, Any]) -> Weights:
+    tree = paths.nest(arrays)
     return Weights(tree["params"], tree.get("model_state", {}))

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-from jaxticket import storage
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef
 
 # How `train.select` calls weights -> how a stage does.
@@ -70,4 +69,4 @@ class Trained:
 
     def watched(self) -> dict[str, Any]:
         """What the watch kept: name -> NumPy array."""
-        return storage.load_arrays(self.stage.folder / "watch.safetensors")
+        return self.stage.load("watch")

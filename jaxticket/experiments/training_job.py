@@ -55,6 +55,7 @@ def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
     one, lab = jobs[0], jobs[0].lab
     trainer = lab.joint_trainer([job.lab for job in jobs], one.train)
     lab.interrupts.check()
+    lab.cache.begin([job.stage for job in jobs])
     together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
     fits = fit_side_by_side(
         trainer,

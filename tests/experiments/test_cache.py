@@ -5,13 +5,16 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from jaxticket import storage
+from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.options import digest
 from jaxticket.experiments import fingerprint
 from jaxticket.experiments.cache import Cache
 from jaxticket.experiments.journal import write_journal
+from jaxticket.experiments.rerun import Rerun
 from jaxticket.experiments.stages import made_from
 from jaxticket.training.interrupts import InterruptedRun
 
@@ -232,3 +235,128 @@ def test_a_folder_in_place_of_a_file_costs_at_most_its_stage(tmp_path, name):
         Cache(tmp_path, execute=True, note=notes.append).stage("train", 1, {}, {}, lambda _: ([], {}))
     assert len(notes) == 1
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
+
+
+def make(cache, *kinds, value=1):
+    """A chain of stages, each of which starts from the array of the one before; returns those that were not cached."""
+    before, done = {}, []
+    for kind in kinds:
+
+        def run(folder):
+            storage.save_arrays(folder / "weights.safetensors", {"x": np.full(3, value, np.float32)})
+            return ["weights.safetensors"], {"value": value}
+
+        stage = cache.stage(kind, 1, {}, before, run)
+        before = {"start": f"{stage.id}/weights"}
+        done += [] if stage.cached else [kind]
+    return done
+
+
+def a_cache(folder, what="", folders=(), note=pytest.fail):
+    return Cache(folder, execute=True, note=note, rerun=Rerun(what, folders))
+
+
+def test_what_is_asked_for_is_done_again_once_and_what_follows_only_where_it_differs(tmp_path):
+    assert make(a_cache(tmp_path), "a", "b", "c") == ["a", "b", "c"]
+    assert make(a_cache(tmp_path), "a", "b", "c") == []
+    assert make(a_cache(tmp_path, "all"), "a", "b", "c") == ["a", "b", "c"]
+    assert make(a_cache(tmp_path, "b"), "a", "b", "c") == ["b"]  # the same bits
+    notes = []
+    assert make(a_cache(tmp_path, "b", note=notes.append), "a", "b", "c", value=2) == ["b", "c"]
+    assert [note.partition("(")[2] for note in notes] == ["): was made from another start; it is done again"]
+    assert make(a_cache(tmp_path), "a", "b", "c") == []
+    assert {path.name for path in tmp_path.glob("*/*")} == {"manifest.json", "weights.safetensors"} | {
+        f"{fingerprint.fingerprint()}.json"
+    }
+
+
+def test_only_what_changed_sources_made_is_done_again(tmp_path, monkeypatch):
+    make(a_cache(tmp_path), "a", "b")
+    assert make(a_cache(tmp_path, "changed"), "a", "b") == []
+    edited(monkeypatch, one="1")
+    assert make(a_cache(tmp_path, "changed"), "a", "b", "c") == ["a", "b", "c"]
+    assert make(a_cache(tmp_path, "changed"), "a", "b", "c") == []
+
+
+@pytest.mark.parametrize("moment", ["weights.safetensors/named", "stage/commit", "finished.json/named", "stage/tidied"])
+def test_a_rerun_that_is_killed_leaves_the_old_stage_or_the_new_one(tmp_path, monkeypatch, moment):
+    make(a_cache(tmp_path), "a")
+    (folder,) = tmp_path.glob("a-*")
+
+    def kill(name):
+        if name == moment:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxticket.storage.faults.point", kill)
+        with pytest.raises(KeyboardInterrupt):
+            make(a_cache(tmp_path, "all"), "a", value=2)
+    assert storage.read_manifest(folder) == {"value": 1}
+    complete = moment in ("finished.json/named", "stage/tidied")
+    assert make(a_cache(tmp_path), "a") == []
+    assert storage.read_manifest(folder) == {"value": 2 if complete else 1}
+    assert make(a_cache(tmp_path, "all"), "a", value=3) == ["a"]
+    assert storage.read_manifest(folder) == {"value": 3}
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "weights.safetensors"]
+
+
+def test_a_rerun_that_is_killed_while_files_take_their_places_is_completed(tmp_path, monkeypatch):
+    make(a_cache(tmp_path), "a")
+    (folder,) = tmp_path.glob("a-*")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_manifest", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            make(a_cache(tmp_path, "all"), "a", value=2)
+    with pytest.raises(TicketError, match="is not what"):  # a mixture, which nobody takes for a stage
+        storage.read_manifest(folder)
+    assert make(a_cache(tmp_path), "a") == []
+    assert storage.read_manifest(folder) == {"value": 2}
+
+
+def test_a_rerun_goes_on_where_it_was_stopped_and_the_next_one_begins_anew(tmp_path):
+    stages, own = tmp_path / "stages", tmp_path / "imp-1"
+    make(a_cache(stages), "a", "b")
+
+    def command(*kinds, what="all"):
+        rerun = Rerun(what, [own])
+        rerun.begin(own)
+        return rerun, make(Cache(stages, execute=True, note=pytest.fail, rerun=rerun), *kinds)
+
+    assert command("a")[1] == ["a"]
+    assert command("a", "b", what="b")[1] == ["b"]  # another wish
+    assert command("a")[1] == ["a"]
+    rerun, done = command("a", "b")
+    assert done == ["b"]
+    rerun.finish()
+    assert command("a", "b")[1] == ["a", "b"]
+    storage.write_bytes(own / "rerun.json", b"{}")  # damaged notes cost what they said
+    assert command("a", "b")[1] == ["a", "b"]
+
+
+def test_what_another_run_put_there_in_the_meantime_is_not_read_as_what_was_there(tmp_path):
+    cache = a_cache(tmp_path)
+    make(cache, "a")
+    (stage,) = cache.asked.values()
+    assert stage.load("weights")["x"].tolist() == [1, 1, 1]
+    make(a_cache(tmp_path, "all"), "a", value=2)
+    with pytest.raises(TicketError, match="another run has put a new file there"):
+        stage.load("weights")
+
+
+def test_a_kind_that_the_command_has_not_is_refused():
+    with pytest.raises(ConfigError, match=r"--rerun=trian: must be one of all, changed, prune, train; did you mean"):
+        Rerun("trian").check({"train", "prune"})
+    Rerun("train").check({"train", "prune"})
+    Rerun().check(set())
+
+
+def test_a_training_that_other_sources_began_counts_as_theirs(tmp_path, monkeypatch):
+    cache = a_cache(tmp_path)
+    stage = cache.find("train", 1, {}, {})
+    cache.begin([stage])
+    begun = fingerprint.fingerprint()
+    edited(monkeypatch, one="1")
+    cache.begin([stage])
+    (done,) = cache.finish([(stage, [], {})])
+    assert done.sources == begun
+    assert sorted(path.name for path in done.folder.iterdir()) == ["manifest.json"]

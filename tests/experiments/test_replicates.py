@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import jaxticket as jt
-from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, TrainingError
 from jaxticket.experiments import run_experiment, side_by_side, training_job
 from jaxticket.experiments import setting as setting_module
 from jaxticket.experiments.cache import Cache
+from jaxticket.experiments.journal import write_journal
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.side_by_side import way_of
 from jaxticket.experiments.stages import read_weights
@@ -159,13 +159,12 @@ def test_killed_while_stages_are_declared_complete_stays_together(tmp_path):
     again = Cache(tmp_path, execute=True, note=pytest.fail)
     found = [again.find("train", 1, {"seed": seed}, {}) for seed in (0, 1, 2)]
     assert [stage.content for stage in found] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
-    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["file"] * 3 + ["manifest.json"] * 3
+    assert sorted(path.name for path in tmp_path.glob("train-*/*")) == ["file"] * 3 + ["manifest.json"] * 3
 
 
 def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_path):
-    folder, notes = tmp_path / "train-0", []
-    folder.mkdir()
-    storage.write_json(folder / "finished.json", {"train-0": {"files": ["gone"], "content": {}}})
+    folder, notes = tmp_path / "train-0123456789ab", []
+    write_journal(folder / "finished.json", {folder.name: {"files": ["gone"], "content": {}}})
     Cache(tmp_path, execute=True, note=notes.append)
     assert len(notes) == 1
     assert "gone" in notes[0]
