@@ -117,6 +117,7 @@ def load_ticket(folder: storage.PathLike) -> Ticket:
     if missing:
         raise TicketError(f"{folder} holds no ticket: there is no {missing[0]}; give the folder of a saved ticket")
     content = storage.parse_checked_json(storage.read_bytes(description), description, _FORMAT)
+    storage.check_fields(content, {"arrays": dict, "meta": dict}, description)
     data = storage.read_bytes(file)
     if content["arrays"] != {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}:
         raise TicketError(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jaxticket.data.loading import load as load
     from jaxticket.data.options import DataOptions as DataOptions
     from jaxticket.data.registry import DatasetSpec as DatasetSpec
+    from jaxticket.data.registry import is_vouched_for as is_vouched_for
     from jaxticket.data.registry import names as names
     from jaxticket.data.registry import spec as spec
 
@@ -19,6 +20,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "dataset": ["Dataset", "Split"],
         "loading": ["load"],
         "options": ["DataOptions"],
-        "registry": ["DatasetSpec", "names", "spec"],
+        "registry": ["DatasetSpec", "is_vouched_for", "names", "spec"],
     },
 )

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxticket.core.errors import TicketError
 from jaxticket.data.dataset import Split
 from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.files import replacing
+from jaxticket.storage import check_fields, read_json
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
@@ -42,7 +44,7 @@ def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
         return None
     try:
         return _read(spec, cache)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, TicketError) as error:
         _log.warning("%s: the decoded copy is damaged (%s) and is made again", cache, error)
         return None
 
@@ -68,7 +70,7 @@ def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> No
 
 
 def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
-    manifest = json.loads((cache / _MANIFEST).read_text())
+    manifest = check_fields(read_json(cache / _MANIFEST), {}, cache / _MANIFEST)
     splits = {}
     for split, size in spec.official_sizes.items():
         expected = {"images": ((size, *spec.image_shape), np.uint8), "labels": ((size,), np.int32)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry, sources
-from jaxticket.data.dataset import Dataset, Split, channel_statistics, validation_split
+from jaxticket.data.dataset import Dataset, Split, channel_statistics, content_digest, validation_split
 from jaxticket.data.parts import check_parts, class_parts, noisy_labels, parse_part, take_classes
 from jaxticket.data.streaming import open_streams
 
@@ -86,6 +86,7 @@ def load(
         class_names=tuple(spec.class_names[label] for label in classes) if parts > 1 else spec.class_names,
         mean=mean,
         std=std,
+        content="" if registry.is_vouched_for(name) else content_digest(official),
     )
 
 

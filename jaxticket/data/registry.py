@@ -9,7 +9,8 @@ from jaxticket.data import facts_colour, facts_grey, facts_imagenet
 from jaxticket.data.facts import Archive as Archive
 from jaxticket.data.facts import DatasetSpec as DatasetSpec
 
-_SPECS = {row.name: row for rows in (facts_grey.ROWS, facts_colour.ROWS, facts_imagenet.ROWS) for row in rows}
+_OWN = {row.name: row for rows in (facts_grey.ROWS, facts_colour.ROWS, facts_imagenet.ROWS) for row in rows}
+_SPECS = dict(_OWN)
 
 
 def names() -> tuple[str, ...]:
@@ -31,3 +32,14 @@ def spec(name: str) -> DatasetSpec:
 def unknown_name(name: str) -> str:
     """What to say of a name that is not registered: the ones that are, and the nearest."""
     return must_be_one_of(name, names())
+
+
+def is_vouched_for(name: str) -> bool:
+    """Whether the package knows the data set's content: it brings it along, or checks published checksums of all of it.
+
+    Raises:
+        ConfigError: there is no such data set.
+    """
+    row = spec(name)
+    known = all(archive.sha256 or archive.content_sha256 for archive in row.archives)
+    return known and _OWN.get(name) == row

@@ -1,6 +1,7 @@
 """Data sets prepared by TensorFlow Datasets, as ArrayRecord or TFRecord files, read without TensorFlow."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from jaxticket.data.dataset import Split
 from jaxticket.data.examples import decode
 from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.tfrecord import read_records
+
+_END = 1 << 16
 
 
 def own_prepared_folder(spec: DatasetSpec, folder: Path) -> Path:
@@ -42,6 +45,19 @@ def read_prepared(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
     """
     prepared = find_prepared(spec, folder)
     return None if prepared is None else _read(spec, prepared)
+
+
+def folder_digest(prepared: Path) -> str:
+    """Twelve hexadecimal digits for a folder too large to be read: names and sizes of files, and their ends."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in prepared.rglob("*") if path.is_file()):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(prepared).as_posix()} {size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_END))
+            file.seek(max(size - _END, 0))
+            digest.update(file.read(_END))
+    return digest.hexdigest()[:12]
 
 
 def prepared_source(spec: DatasetSpec, prepared: Path, split: str) -> "PreparedSource":

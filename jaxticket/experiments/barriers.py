@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxticket.analysis import error_barrier, interpolate
-from jaxticket.core.options import chosen
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.trained import Trained
 from jaxticket.training.options import TrainOptions
@@ -29,6 +28,6 @@ def barrier(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, points: in
         found = error_barrier(positions, errors)
         return {"positions": positions, "errors": errors, "barrier": found.height, "at": found.position}
 
-    config = {**lab.network_key(), "data": chosen(lab.options.data), "points": points}
+    config = {**lab.network_key(), "data": lab.data_key(), "points": points}
     config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
     return lab.measure("barrier", compute, config=config, a=a.weights, b=b.weights)

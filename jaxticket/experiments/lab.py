@@ -21,6 +21,7 @@ from jaxticket.experiments.evaluation_job import EvaluationJob
 from jaxticket.experiments.given import WHAT, given_weights, read_given
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.own_sources import own_sources
 from jaxticket.experiments.prune_options import DATA_CRITERIA, PruneOptions
 from jaxticket.experiments.reach import Reach
 from jaxticket.experiments.rerun import Rerun
@@ -237,7 +238,7 @@ class Lab(Setting):
         work = f"{steps:,} steps"
         config = {
             **self.network_key(),
-            "data": chosen(self.options.data),
+            "data": self.data_key(),
             "train": chosen(train),
             "seed": seed,
             "start_step": start_step,
@@ -246,13 +247,13 @@ class Lab(Setting):
         if noise:
             config["noise"] = noise
         if mask_update:
-            config["mask_update"] = {type(mask_update).__name__: dataclasses.asdict(mask_update)}
+            config["mask_update"] = _named(mask_update)
         if save_epochs:
             config["save_epochs"] = list(save_epochs)
         if aids.key():
             config["aids"] = aids.key()
         if watch:
-            config["watch"] = {type(watch).__name__: dataclasses.asdict(watch)}
+            config["watch"] = _named(watch)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.cache.execute else self._cost(train, steps, kept)
@@ -337,7 +338,7 @@ class Lab(Setting):
         if how.criterion in ("random", *DATA_CRITERIA):
             config["seed"] = seed
         if how.criterion in DATA_CRITERIA:
-            config["data"] = chosen(self.options.data)
+            config["data"] = self.data_key()
         if sparsity is not None:
             config["sparsity"] = sparsity
         inputs = {"weights": weights.key, "mask": mask.key}
@@ -368,7 +369,9 @@ class Lab(Setting):
             return [], compute(**{name: stored.load() for name, stored in inputs.items()})
 
         keys = {name: stored.key for name, stored in inputs.items()}
-        return self.cache.stage(kind, 1, config or {}, keys, run, label=kind).content
+        source = own_sources(compute)
+        config = {**(config or {}), **({"source": source} if source else {})}
+        return self.cache.stage(kind, 1, config, keys, run, label=kind).content
 
     @property
     def variants(self) -> tuple["Lab", ...]:
@@ -518,6 +521,12 @@ def mask_statistics(params: Any, mask: dict[str, Any]) -> dict[str, Any]:
         "sparsity_total": masks.sparsity_total(params, mask),
         "layer_sparsity": masks.layer_sparsity(mask),
     }
+
+
+def _named(part: Any) -> dict[str, Any]:
+    """A dataclass in a key: its name, its fields and, where it is not the package's, its sources."""
+    source = own_sources(type(part))
+    return {type(part).__name__: dataclasses.asdict(part), **({"source": source} if source else {})}
 
 
 def _key(seed: int, stream: str) -> jax.Array:

@@ -1,6 +1,7 @@
 """The experiment's own folder: its configuration, rows, learning curves and tickets."""
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ class Record:
 
     Attributes:
         folder: where everything goes.
-        summary: the content of `summary.json`.
+        summary: the content of `summary.json`, which has checksums of itself and of the files beside it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Record:
         config_hash: str,
         command: str,
         layout: Layout = ALONE,
+        stages: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._options = options
@@ -56,9 +58,12 @@ class Record:
             "config": to_dict(options),
             "chosen": chosen(options),
             "config_hash": config_hash,
+            "stages": list(stages),
         }
         storage.write_json(folder / "config.json", config)
         storage.write_bytes(folder / "metrics.jsonl", b"")
+        self._metrics = hashlib.sha256()
+        self._files = {"config.json": {"sha256": storage.checksum(folder / "config.json")}}
         self.summary: dict[str, Any] = {
             "experiment": experiment,
             "name": options.name or experiment,
@@ -142,11 +147,12 @@ class Record:
         if self._options.keep_trained and not stays:
             self._save_ticket(lab, label, row, mask, trained.weights, case, weights="trained")
         metrics = self.folder / "metrics.jsonl"
-        with storage.naming_errors("write", metrics), metrics.open("a") as lines:
-            for epoch in content["history"]:
-                line = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **case, **epoch}
-                lines.write(json.dumps(line) + "\n")
-        storage.write_json(self.folder / "summary.json", self.summary)
+        about = {"branch": branch, "level": level, "seed": seed, "stage": row["stage"], **case}
+        lines = "".join(json.dumps({**about, **epoch}) + "\n" for epoch in content["history"]).encode()
+        self._metrics.update(lines)
+        with storage.naming_errors("write", metrics), metrics.open("ab") as file:
+            file.write(lines)
+        self._write_summary()
         lab.progress.finish(_line(label, row))
 
     def note(self, section: str, entry: Any) -> None:
@@ -173,13 +179,23 @@ class Record:
         rows[first_row:] = sorted(rows[first_row:], key=lambda row: place[row["seed"]])
         lines = metrics.read_text().splitlines(keepends=True)
         lines[first_line:] = sorted(lines[first_line:], key=lambda line: place[json.loads(line)["seed"]])
-        storage.write_bytes(metrics, "".join(lines).encode())
-        storage.write_json(self.folder / "summary.json", self.summary)
+        written = "".join(lines).encode()
+        self._metrics = hashlib.sha256(written)
+        storage.write_bytes(metrics, written)
+        self._write_summary()
 
     def finish(self) -> None:
         """Marks the experiment as complete."""
         self.summary["complete"] = True
-        storage.write_json(self.folder / "summary.json", self.summary)
+        self._write_summary()
+
+    def _write_summary(self) -> None:
+        """Writes `summary.json` with its own checksum, and those of the files beside it."""
+        file, metrics = self.folder / "summary.json", self.folder / "metrics.jsonl"
+        with storage.naming_errors("read", metrics):
+            stated = {"sha256": self._metrics.hexdigest(), "size": metrics.stat().st_size}
+        content = {**self.summary, "files": {**self._files, "metrics.jsonl": stated}}
+        storage.write_bytes(file, storage.checked_json(content, str(file)))
 
     def _save_ticket(
         self,
@@ -217,15 +233,28 @@ class Record:
             **({"removed": True} if whole else {}),
             "versions": self.summary["versions"],
         }
-        try:
-            found = load_ticket(folder).meta
-            if all(found.get(name) == meta.get(name) for name in ("start", "mask", "removed")):
-                return
-        except TicketError:
-            pass
         stored, kept = start.load(), mask.load()
         params = stored.params if whole else jax.tree.map(np.asarray, masks.apply_mask(stored.params, kept))
-        save_ticket(folder, Ticket(params, kept, stored.model_state, meta))
+        ticket = Ticket(params, kept, stored.model_state, meta)
+        if not _is_saved(folder, ticket):
+            save_ticket(folder, ticket)
+
+
+def _is_saved(folder: Path, ticket: Ticket) -> bool:
+    """Whether a folder has this ticket already, perhaps of other versions of the libraries."""
+    try:
+        found = load_ticket(folder)
+    except TicketError:
+        return False
+    meta = storage.plain({**ticket.meta, "versions": None}, "meta")
+    if {**found.meta, "versions": None} != meta:
+        return False
+    pairs = [(ticket.params, found.params), (ticket.mask, found.mask), (ticket.model_state, found.model_state)]
+    leaves = [(paths.leaves(ours), paths.leaves(theirs)) for ours, theirs in pairs]
+    return all(
+        ours.keys() == theirs.keys() and all(np.array_equal(ours[path], theirs[path]) for path in ours)
+        for ours, theirs in leaves
+    )
 
 
 def _line(label: str, row: dict[str, Any]) -> str:

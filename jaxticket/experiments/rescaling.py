@@ -50,7 +50,7 @@ def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptio
             "lowered": [float(found.lowered[0]), float(found.lowered[-1])],
         }
 
-    config = {**lab.network_key(), "data": chosen(lab.options.data), "scales": chosen(scales), "seed": seed}
+    config = {**lab.network_key(), "data": lab.data_key(), "scales": chosen(scales), "seed": seed}
     config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
     inputs = {"start": start.key, "mask": mask.key}
     work = f"{scales.iterations} iterations"

@@ -20,6 +20,7 @@ from jaxticket.experiments.rerun import Rerun, forget
 from jaxticket.experiments.stages import Stage
 from jaxticket.experiments.watching import onlookers
 from jaxticket.parallel import processes
+from jaxticket.training.background import quiet_background
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.several import Several
@@ -115,7 +116,8 @@ def run_experiment(
     with _own_folder(plan.folder, workdir) as folder, storage.attempt(folder) as holder:
         if holder is not None:
             raise ConfigError(f"{plan.folder} is being written by the same command, process {holder}; wait or stop it")
-        record = Record(folder, experiment.name, options, config_hash(experiment.name, options), command, layout)
+        name, stages = config_hash(experiment.name, options), [stage.id for stage in plan.stages]
+        record = Record(folder, experiment.name, options, name, command, layout, stages)
         processes.barrier("record")
         processes.wait_until_seen(plan.folder / "config.json")
         told: list[Progress] = []
@@ -125,12 +127,15 @@ def run_experiment(
         try:
             if rerun and processes.is_writer():
                 rerun.begin(folder)
-            stages = plan.lab.cache.folder
-            lab = Lab(options, stages, record=record, progress=shown, interrupts=interrupts, rerun=rerun)
+            kept_in = plan.lab.cache.folder
+            lab = Lab(options, kept_in, record=record, progress=shown, interrupts=interrupts, rerun=rerun)
+            if "dataset" in vars(plan.lab):
+                lab.share_data(plan.lab)
             record.describe(lab)
             if plan.made_by_others:
                 shown.note(plan.made_by_others)
-            experiment.load()(lab, options)
+            with quiet_background(shown.note):
+                experiment.load()(lab, options)
         finally:
             shown.close()
         record.finish()

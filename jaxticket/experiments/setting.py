@@ -9,14 +9,16 @@ import jax
 
 from jaxticket import data, models
 from jaxticket.core import masks, paths
-from jaxticket.core.errors import MaskError
+from jaxticket.core.errors import DataError, MaskError
 from jaxticket.core.options import chosen
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.dataset import Dataset
 from jaxticket.data.loading import data_folder
+from jaxticket.data.sources import SOURCES
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.aids import NetworkAid
 from jaxticket.experiments.options import ExperimentOptions
+from jaxticket.experiments.own_sources import own_sources
 from jaxticket.parallel import Layout, layout_of
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.training.joint import JointTrainer
@@ -186,14 +188,49 @@ class Setting:
         return sum(leaf.size for leaf in jax.tree.leaves(self.shapes.params))
 
     def network_key(self) -> dict[str, Any]:
-        """What the shapes and the initialisation of the network depend on."""
-        version = models.version(self.options.model.name)
+        """What the shapes and the initialisation of the network depend on.
+
+        A network that is not the package's has a digest of its sources in it.
+        """
+        version, source = models.version(self.options.model.name), self._network_source
         return {
             "model": chosen(self.options.model),
             "image_shape": list(self.image_shape),
             "num_classes": self.options.data.num_classes,
             **({"network_version": version} if version > 1 else {}),
+            **({"source": source} if source else {}),
         }
+
+    @functools.cached_property
+    def _network_source(self) -> str:
+        return own_sources(type(self.model))
+
+    def data_key(self) -> dict[str, Any]:
+        """What the images depend on.
+
+        Data whose content the package does not know has a digest of it, and of the sources that read it where they are
+        not the package's.
+        """
+        source, content = self._reader_source, self.data_content
+        return {
+            **chosen(self.options.data),
+            **({"source": source} if source else {}),
+            **({"content": content} if content != "" else {}),
+        }
+
+    @functools.cached_property
+    def _reader_source(self) -> str:
+        return own_sources(*(SOURCES[name] for name in self.spec.sources if name in SOURCES))
+
+    @functools.cached_property
+    def data_content(self) -> str | None:
+        """A digest of the data; empty where the package knows them, None where they are not there to be read."""
+        if data.is_vouched_for(self.options.data.name) and not self._reader_source:
+            return ""
+        try:
+            return self.dataset.content
+        except DataError:
+            return None
 
     def check_same_network(
         self, params: Any, folder: Path, *, key: str = "ticket", model_state: Any | None = None

@@ -73,7 +73,7 @@ def refilled(
     if how.criterion != "remain":
         inputs["weights"] = trained.key
     if how.criterion in FEATURES:
-        config |= {"data": chosen(lab.options.data), "seed": seed}
+        config |= {"data": lab.data_key(), "seed": seed}
     return MaskRef(lab.cache.stage("refill", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
 
 
@@ -140,7 +140,7 @@ def slimmed(
 
     config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
     if criterion in FEATURES:
-        config |= {"data": chosen(lab.options.data), "images_per_class": how.images_per_class, "seed": seed}
+        config |= {"data": lab.data_key(), "images_per_class": how.images_per_class, "seed": seed}
     inputs = {"weights": trained.key, "full": full.key, "like": like.key}
     return MaskRef(lab.cache.stage("slim", 1, config, inputs, run, label=f"{criterion}, seed {seed}"))
 

@@ -5,5 +5,5 @@ import re
 
 def parsed(label: str) -> tuple[str, int, int | None]:
     """Branch, level and seed of a label; of another text itself, 1 and None."""
-    parts = re.match(r"(.+?)-(\d+)-(\d+)(?!\d)", label)
+    parts = re.match(r"(.+?)-(\d{1,9})-(\d{1,10})(?!\d)", label)
     return (parts[1], int(parts[2]), int(parts[3])) if parts else (label, 1, None)

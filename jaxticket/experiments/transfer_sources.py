@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TicketError
 from jaxticket.data.options import DataOptions
@@ -84,13 +85,33 @@ def _branch(label: str) -> str:
 
 def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool) -> Source:
     ticket = load_ticket(folder)
-    if ticket.meta["weights"] != "rewind":
+    _check_meta(ticket, folder)
+    if ticket.meta.get("weights") != "rewind":
         raise TicketError(f"{folder}: holds trained weights, and only weights to start from are transferred")
     keeps_head = _found_on(ticket) == _named(target)
     _check_fit(setting, ticket, folder, with_head=keeps_head)
-    branch, level, seed = parsed(str(ticket.meta.get("label", folder.name)))
-    name = "-".join(filter(None, [branch, str(ticket.meta.get("dataset", ""))]))
+    branch, level, seed = parsed(ticket.meta.get("label", folder.name))
+    name = "-".join(filter(None, [branch, ticket.meta.get("dataset", "")]))
     return Source(folder, name, level, None if alone else seed, keeps_head)
+
+
+def _check_meta(ticket: Ticket, folder: Path) -> None:
+    """Refuses facts of another kind than those that are read here; any of them may be missing.
+
+    Raises:
+        TicketError: naming the fact.
+    """
+    where, meta = f"{folder / DESCRIPTION}: meta", ticket.meta
+    kinds = {"config": dict, "case": dict, "model": dict, "label": str, "dataset": str}
+    storage.check_fields(dict(meta), {name: kind for name, kind in kinds.items() if name in meta}, where)
+    config, model = meta.get("config", {}), meta.get("model", {})
+    inner = {"data": dict} if "data" in config else {}
+    storage.check_fields(config, inner, f"{where}: config")
+    inner = {"image_shape": list} if "image_shape" in model else {}
+    storage.check_fields(model, inner, f"{where}: model")
+    data = config.get("data", {})
+    kinds = {"part": str, "class_order": str, "class_seed": int}
+    storage.check_fields(data, {name: kind for name, kind in kinds.items() if name in data}, f"{where}: data")
 
 
 def _found_on(ticket: Ticket) -> tuple[Any, ...]:
@@ -103,7 +124,7 @@ def _found_on(ticket: Ticket) -> tuple[Any, ...]:
     else:
         text = f"{part}/{config.get('partitions', ColtExperiment.partitions)}"
     order = data.get("class_order", DataOptions.class_order), data.get("class_seed", DataOptions.class_seed)
-    return _classes(str(meta.get("dataset", "")), text, *order)
+    return _classes(meta.get("dataset", ""), text, *order)
 
 
 def _named(data: DataOptions) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from jaxticket.report.comparison_page import write_comparison
 
     try:
-        page = write_comparison(values.runs, values.out)
+        page = write_comparison(values.runs, values.out, note=lambda line: print(f"note: {line}"))
     except JaxticketError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

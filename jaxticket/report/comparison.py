@@ -1,14 +1,14 @@
 """Several experiments read together: which there are, in what they differ, and the line each draws."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.groups import Group, dense_group, gap, group_rows, sparse_branches, sparsest_match
 from jaxticket.report.sections.provenance import flatten
+from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import MEASURED, Study, read_study
 
 
@@ -147,14 +147,12 @@ def differing(experiments: Sequence[Experiment]) -> list[str]:
 
 def comparison_csv(experiments: Sequence[Experiment]) -> str:
     """Every branch and level of all experiments as CSV; what is not known is an empty field."""
-    sheet = io.StringIO()
-    writer = csv.writer(sheet, lineterminator="\n")
     head = ["experiment", "folder", "setting", "branch", "level", "n", "remaining"]
-    writer.writerow([*head, *(f"{name}{end}" for name in MEASURED for end in ("", "_std"))])
+    lines: list[list[Any]] = [[*head, *(f"{name}{end}" for name in MEASURED for end in ("", "_std"))]]
     for experiment in experiments:
         about = [experiment.label, experiment.folder.name, experiment.setting]
         for group in group_rows(experiment.study.rows):
             spreads = [group.spread(name) for name in MEASURED]
             numbers = [value for spread in spreads for value in (spread.mean, spread.std)]
-            writer.writerow([*about, group.name, group.level, group.n, group.remaining, *numbers])
-    return sheet.getvalue()
+            lines.append([*about, group.name, group.level, group.n, group.remaining, *numbers])
+    return to_csv(lines)

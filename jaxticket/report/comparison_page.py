@@ -1,6 +1,7 @@
 """One page of several experiments: accuracy against sparsity in one panel for each network and data set, tables."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,15 @@ _STYLES = ("-", (0, (5, 2)), (0, (1.2, 1.6)))
 _DEPTH = 0.04
 
 
-def write_comparison(paths: Sequence[Path | str], out: Path | str | None = None) -> Path:
+def write_comparison(
+    paths: Sequence[Path | str], out: Path | str | None = None, *, note: Callable[[str], None] = lambda _: None
+) -> Path:
     """Writes a page that compares experiments, and its numbers as CSV beside it.
 
     Args:
         paths: folders of experiments, or folders that hold such.
         out: the page; None: `comparison.html` in the first folder, or beside it where it is an experiment's own.
+        note: told in one line of each experiment whose files were changed after it wrote them.
 
     Returns:
         The path of the page; the table has the same name and ends in `.csv`.
@@ -43,10 +47,20 @@ def write_comparison(paths: Sequence[Path | str], out: Path | str | None = None)
         out = (folders[0].resolve().parent if own else folders[0]) / "comparison.html"
     page = Path(out)
     table = page.with_suffix(".csv")
-    html = make_comparison(experiments, table.name)
+    for line in warnings(experiments):
+        note(line)
+    with contextlib.ExitStack() as stack:
+        for experiment in experiments:
+            stack.enter_context(experiment.study.blamed(experiment.folder))
+        html, sheet = make_comparison(experiments, table.name), comparison_csv(experiments)
     write_bytes(page, html.encode())
-    write_bytes(table, comparison_csv(experiments).encode())
+    write_bytes(table, sheet.encode())
     return page
+
+
+def warnings(experiments: Sequence[Experiment]) -> list[str]:
+    """A line for every experiment whose files were changed after it wrote them."""
+    return [f"{one.folder.name}: {one.study.warning}" for one in experiments if one.study.warning]
 
 
 def make_comparison(experiments: Sequence[Experiment], table: str = "comparison.csv") -> str:
@@ -66,6 +80,7 @@ def make_comparison(experiments: Sequence[Experiment], table: str = "comparison.
         folder=count,
         title="Experiments compared",
         subtitle=", ".join(settings),
+        warnings=warnings(experiments),
         complete=all(experiment.study.complete for experiment in experiments),
         rows=True,
         networks=text.count(sum(len(experiment.study.rows) for experiment in experiments), "network"),

@@ -9,11 +9,12 @@ from jaxticket.data.loading import data_folder
 from jaxticket.experiments.options import PruneOptions
 from jaxticket.experiments.rate_groups import rate_groups
 from jaxticket.experiments.run import Plan
+from jaxticket.experiments.stage_store import Finished
 from jaxticket.experiments.training_cost import total
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:
-    """Prints a plan; nothing is read but manifests, and nothing is written."""
+    """Prints a plan; only manifests are read, and data of unknown content, and nothing is written."""
     console = console or Console()
     lab, options = plan.lab, plan.lab.options
     prune = getattr(options, "prune", PruneOptions())
@@ -51,6 +52,15 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     for stage in plan.stages:
         stages.add_row(stage.id, stage.label, stage.work, "cached" if stage.cached else "to do")
     console.print(stages)
+    for line in _reasons(plan):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    if lab.data_content is None:
+        console.print(
+            f"data: {lab.spec.name} is not there to be read, and its content is in the keys of what is made of it, "
+            "which are not known until it is",
+            soft_wrap=True,
+            markup=False,
+        )
     if plan.made_by_others:
         console.print(plan.made_by_others, soft_wrap=True, markup=False)
     waiting = [stage for stage in plan.networks if not stage.cached]
@@ -59,3 +69,24 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
     console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)
+
+
+def _reasons(plan: Plan) -> list[str]:
+    """Why stages are to do: a line for each that something else than what it starts from tells from those there are."""
+    finished = Finished(plan.lab.cache.folder)
+    found = [(stage, finished.why(stage.made_from)) for stage in plan.stages if not stage.cached]
+    lines, follows = [], 0
+    nothing: dict[str, int] = {}
+    for stage, why in found:
+        if why.nearest is None:
+            nothing[stage.kind] = nothing.get(stage.kind, 0) + 1
+        elif why.only_follows:
+            follows += 1
+        else:
+            lines.append(f"{stage.id} ({stage.label}): {why}")
+    if nothing and any(stage.cached for stage in plan.stages):
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in nothing.items())
+        lines.append(f"not there, and nothing of the kind is: {kinds}")
+    if follows:
+        lines.append(f"not there because they start from other stages: {follows}")
+    return lines

@@ -1,13 +1,15 @@
 """The files of an experiment's folder as typed, checked values."""
 
+import contextlib
 import dataclasses
-import json
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxticket.core.errors import JaxticketError
+from jaxticket import storage
+from jaxticket.core.errors import JaxticketError, one_line
 
 _T = TypeVar("_T")
 
@@ -124,12 +126,46 @@ class Study:
         rows: its rows.
         epochs: `metrics.jsonl`.
         config: `config.json` as it is; empty where there is none.
+        changed: names of the files that are not what the experiment wrote, as their checksums tell.
+        intact: whether checksums say that nothing was changed; false too where there are none.
     """
 
     summary: Mapping[str, Any]
     rows: tuple[Row, ...]
     epochs: tuple[Epoch, ...] = ()
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    intact: bool = False
+
+    @property
+    def warning(self) -> str:
+        """One line on files that were changed; empty where none were."""
+        if not self.changed:
+            return ""
+        were, them = ("was", "it") if len(self.changed) == 1 else ("were", "them")
+        return (
+            f"{', '.join(self.changed)} {were} changed after the experiment wrote {them}, so that numbers may be "
+            f"others than those it found; the command of the experiment writes {them} again"
+        )
+
+    @contextlib.contextmanager
+    def blamed(self, folder: Path) -> Iterator[None]:
+        """Turns whatever is raised in this context into one line, unless checksums say that the files are as written.
+
+        Raises:
+            JaxticketError: something was raised, and the files may be a stranger's.
+        """
+        try:
+            yield
+        except JaxticketError:
+            raise
+        except Exception as error:
+            if self.intact:
+                raise
+            raise JaxticketError(
+                f"{folder}: its files are not as an experiment writes them ({type(error).__name__}: "
+                f"{one_line(error)}); run the experiment's command again"
+            ) from error
 
     def part(self, name: str) -> Mapping[str, Any]:
         """A group of the summary, such as `dataset`; empty where it is missing or null."""
@@ -175,8 +211,32 @@ def read_study(folder: Path) -> Study:
             f"{path}: not found; a report is made from the folder of an experiment, WORKDIR/<name>-<hash>"
         )
     summary = _read_object(path)
-    config = _read_object(folder / "config.json") if (folder / "config.json").is_file() else {}
-    return Study(summary, rows_of(summary, str(path)), _read_epochs(folder / "metrics.jsonl"), config)
+    whole = storage.unseal(summary)
+    files = summary.pop("files", None)
+    stated: Mapping[str, Any] = files if isinstance(files, Mapping) else {}
+    has_config = (folder / "config.json").is_file()
+    config = _read_object(folder / "config.json") if has_config else {}
+    epochs = _read_epochs(folder / "metrics.jsonl")
+    complete = bool(summary.get("complete", True))
+    checks = {
+        "summary.json": whole is True or (whole is None and files is None),
+        "metrics.jsonl": _is_as_stated(folder / "metrics.jsonl", stated.get("metrics.jsonl"), may_go_on=not complete),
+        "config.json": _is_as_stated(folder / "config.json", stated.get("config.json")),
+    }
+    changed = tuple(name for name, right in checks.items() if not right)
+    intact = whole is True and not changed
+    return Study(summary, rows_of(summary, str(path)), epochs, config, changed, intact)
+
+
+def _is_as_stated(path: Path, stated: Any, *, may_go_on: bool = False) -> bool:
+    """Whether a file has the checksum that the summary states; of one that may go on, its beginning."""
+    if not isinstance(stated, Mapping):
+        return True
+    data = storage.read_bytes(path) if path.is_file() else b""
+    size = stated.get("size", len(data))
+    if not isinstance(size, int) or size > len(data) or (size < len(data) and not may_go_on):
+        return False
+    return hashlib.sha256(data[:size]).hexdigest() == stated.get("sha256")
 
 
 def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Row, ...]:
@@ -191,7 +251,7 @@ def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Ro
     """
     rows = summary.get("rows", [])
     if not isinstance(rows, list):
-        raise JaxticketError(f"{where}: rows is {_kind(rows)}; must be a list of objects")
+        raise JaxticketError(f"{where}: rows is {storage.kind_of(rows)}; must be a list of objects")
     return tuple(_row(row, f"{where}: rows[{i}]") for i, row in enumerate(rows))
 
 
@@ -258,16 +318,16 @@ def _row(value: Any, where: str) -> Row:
 def _read_epochs(path: Path) -> tuple[Epoch, ...]:
     if not path.is_file():
         return ()
-    lines = _read_text(path).splitlines()
+    lines = storage.read_bytes(path).splitlines()
     epochs = []
     for i, line in enumerate(lines):
         where = f"{path}: line {i + 1}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
+            value = storage.parse_json(line, where)
+        except JaxticketError:
             if i == len(lines) - 1:
                 break  # A run that was killed may leave half a last line.
-            raise JaxticketError(f"{where}: is not JSON ({error.msg}); must be one object a line") from error
+            raise
         branch, level, seed = _key(value, where)
         epoch = number(value.get("epoch"))
         if epoch is None:
@@ -284,36 +344,19 @@ def _case(value: Mapping[str, Any]) -> dict[str, float]:
 
 def _key(value: Any, where: str) -> tuple[str, int, int]:
     if not isinstance(value, Mapping):
-        raise JaxticketError(f"{where}: is {_kind(value)}; must be an object")
+        raise JaxticketError(f"{where}: is {storage.kind_of(value)}; must be an object")
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
-        if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
-            raise JaxticketError(f"{where}: {name} is {value.get(name)!r}; must be {_ALLOWED[kind]}")
+        found = value.get(name)
+        if not isinstance(found, kind) or isinstance(found, bool) or (kind is int and not 0 <= found < _MANY):
+            raise JaxticketError(f"{where}: {name} is {found!r:.80}; must be {_ALLOWED[kind]}")
     # The source of a ticket that was transferred, or the aids of a training: each of them is a branch of its own.
     parts = [value["branch"], *(value[name] for name in ("source", "aids") if isinstance(value.get(name), str))]
     return " ".join(parts), value["level"], value["seed"]
 
 
-_ALLOWED = {str: "a string", int: "a whole number"}
+_MANY = 2**31
+_ALLOWED = {str: "a string", int: f"a whole number from 0 to {_MANY - 1:,}"}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise JaxticketError(
-            f"{path}: is not JSON ({error.msg}, line {error.lineno}); run the experiment's command again"
-        ) from error
-    if not isinstance(value, dict):
-        raise JaxticketError(f"{path}: is {_kind(value)}; must be an object")
-    return value
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JaxticketError(f"{path}: cannot be read ({error}); run the experiment's command again") from error
-
-
-def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number")
+    return storage.check_fields(storage.read_json(path), {}, path)

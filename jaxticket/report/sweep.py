@@ -1,7 +1,5 @@
 """The results of a sweep, read from the folders of its experiments: printed, as `sweep.csv` and `sweep.json`."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from jaxticket.experiments.run import experiment_folder
 from jaxticket.experiments.sweep import Entry, varying
 from jaxticket.report import text
 from jaxticket.report.groups import group_rows
+from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import MEASURED, read_study
 
 
@@ -35,6 +34,8 @@ def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
         folder = experiment_folder(entry.experiment, entry.options, workdir)
         about = {"entry": entry.index, **{key: entry.value(key) for key in keys}, "folder": folder.name}
         study = read_study(folder) if (folder / "summary.json").is_file() else None
+        if study is not None and study.warning:
+            print(f"note: {folder}: {study.warning}")
         if study is None or not study.complete:
             rows.append({**about, "branch": None, "level": None, "n": 0, "remaining": None, **_measured(None)})
             continue
@@ -96,11 +97,8 @@ def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], w
     names = {entry.options.name or entry.experiment.name for entry in entries}
     name = names.pop() if len(names) == 1 else entries[0].experiment.name
     folder = workdir / f"{name}-sweep-{digest({'sweep': folders}, 8)}"
-    sheet = io.StringIO()
-    writer = csv.DictWriter(sheet, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    storage.write_bytes(folder / "sweep.csv", sheet.getvalue().encode())
+    sheet = to_csv([list(rows[0]), *(list(row.values()) for row in rows)])
+    storage.write_bytes(folder / "sweep.csv", sheet.encode())
     storage.write_json(folder / "sweep.json", {"complete": True, "varying": varying(entries), "rows": rows})
     return folder
 

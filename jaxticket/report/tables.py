@@ -1,9 +1,7 @@
 """Tables as CSV: every number of the page for spreadsheets and scripts."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxticket.report import aided
@@ -12,8 +10,9 @@ from jaxticket.report.decision import read_decision
 from jaxticket.report.early_birds import emergences, kept_channels, mask_distances
 from jaxticket.report.findings import correlations, instabilities, overlaps
 from jaxticket.report.partitions import agreements, reached
+from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.structures import structures, winners
-from jaxticket.report.study import Study, number
+from jaxticket.report.study import Study
 
 _CONDITIONS = (1, 2, 3, 4, 5)
 _BY_RATE = (3, 4, 5)
@@ -31,7 +30,7 @@ def make_tables(study: Study) -> dict[str, str]:
     """
     tables = {"rows": _rows(study), **_measured(study), **_decided(study), **_structured(study), **_early(study)}
     tables |= _partitions(study) | _aided(study) | {"comparisons": _compared(study)}
-    return {f"{name}.csv": _csv(*lines) for name, lines in tables.items() if len(lines) > 1}
+    return {f"{name}.csv": to_csv(lines) for name, lines in tables.items() if len(lines) > 1}
 
 
 def verdict_json(study: Study) -> str | None:
@@ -177,17 +176,3 @@ def _aided(study: Study) -> dict[str, list[Sequence[Any]]]:
         lines = [(name, *line.tolist()) for name, line in zip(names, distances.matrix, strict=True)]
         tables["activation_masks"] = [("mask", *names), *lines]
     return tables
-
-
-def _csv(*lines: Iterable[Any]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([_field(value) for value in line] for line in lines)
-    return out.getvalue()
-
-
-def _field(value: Any) -> Any:
-    if value is None or isinstance(value, list | dict):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if isinstance(value, float) and number(value) is None else value

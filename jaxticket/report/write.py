@@ -14,7 +14,7 @@ def write_report(folder: Path | str) -> Path:
 
     Nothing else enters: the same files give the same bytes, whenever and wherever the report is made. Figures and
     tables of an earlier report that are no longer part of it are removed. A study with a verdict also gets it as
-    `verdict.json`.
+    `verdict.json`. Files that were changed after the experiment wrote them are named on the page.
 
     Args:
         folder: `WORKDIR/<name>-<hash>`, with `summary.json` and, where they exist, `metrics.jsonl` and `config.json`.
@@ -26,7 +26,9 @@ def write_report(folder: Path | str) -> Path:
         JaxticketError: the folder is not that of an experiment, or cannot be written to.
     """
     folder = Path(folder)
-    page = make_page(read_study(folder))
+    study = read_study(folder)
+    with study.blamed(folder):
+        page = make_page(study)
     report, decided = folder / "report.html", folder / "verdict.json"
     try:
         _write_all(folder / "figures", ".svg", {f"{figure.name}.svg": figure.svg for figure in page.figures})

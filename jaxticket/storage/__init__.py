@@ -21,6 +21,7 @@ from jaxticket.storage.json_files import parse_checked_json as parse_checked_jso
 from jaxticket.storage.json_files import parse_json as parse_json
 from jaxticket.storage.json_files import plain as plain
 from jaxticket.storage.json_files import read_json as read_json
+from jaxticket.storage.json_files import unseal as unseal
 from jaxticket.storage.json_files import write_json as write_json
 from jaxticket.storage.locks import Lock as Lock
 from jaxticket.storage.locks import attempt as attempt

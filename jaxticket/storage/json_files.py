@@ -75,18 +75,18 @@ def check_fields(content: Any, fields: Mapping[str, type], path: PathLike) -> di
         TicketError: it is no object, or a field is missing or of another type.
     """
     if not isinstance(content, dict):
-        raise TicketError(f"{path} is {kind_of(content)}; must be an object; make it again")
+        raise TicketError(f"{path}: is {kind_of(content)}; must be an object")
     for name, kind in fields.items():
         value = content.get(name)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             found = f"{name} is {kind_of(value)}" if name in content else f"has no {name!r}"
-            raise TicketError(f"{path}: {found}; must be {_KINDS[kind]}; make it again")
+            raise TicketError(f"{path}: {found}; must be {_KINDS[kind]}")
     return content
 
 
 def kind_of(value: Any) -> str:
     """What a value of JSON is called."""
-    return {type(None): "null", float: "a number", **_KINDS}.get(type(value), type(value).__name__)
+    return {**_KINDS, type(None): "null", int: "a number", float: "a number"}.get(type(value), type(value).__name__)
 
 
 def plain(value: Any, where: str, depth: int = 0) -> Any:
@@ -135,6 +135,16 @@ def checked_json(content: Mapping[str, Any], where: str) -> bytes:
     """
     ready = plain(content, where)
     return _render({**ready, "sha256": _hash(ready)})
+
+
+def unseal(content: dict[str, Any]) -> bool | None:
+    """Takes its checksum from content that `checked_json` may have made, by whatever program it was written since.
+
+    Returns:
+        Whether the content is what it was then; None where there is no checksum.
+    """
+    stated = content.pop("sha256", None)
+    return None if stated is None else stated == _hash(content)
 
 
 def parse_checked_json(data: bytes, path: PathLike, expected: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
+from jaxticket.report.comparison import Experiment, comparison_csv
+from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import Study, rows_of
 from jaxticket.report.tables import make_tables, verdict_json
 
@@ -71,3 +74,18 @@ def test_the_verdict_is_a_line_for_each_ticket_and_one_for_each_rate(made):
 
 def test_only_a_verdict_makes_a_verdict_file(made):
     assert verdict_json(Study(made.summary([]), ())) is None
+
+
+def test_no_text_becomes_a_formula_and_numbers_stay_numbers():
+    texts = ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "plain", "a=b", "b\r=c", ""]
+    (line, numbers) = csv.reader(io.StringIO(to_csv([texts, [-1.5, float("nan"), None, True, -2, [1]]]), newline=""))
+    assert line == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "'\na", "plain", "a=b", "b\n=c", ""]
+    assert numbers == ["-1.5", "", "", "true", "-2", ""]
+
+
+def test_every_table_goes_through_the_one_writer(made):
+    rows = [made.row("=cmd|' /C calc'!A0", 0, 0)]
+    study = Study(made.summary(rows), rows_of(made.summary(rows)))
+    assert "'=cmd|" in make_tables(study)["rows.csv"]
+    assert "'=cmd|" in comparison_csv([Experiment(Path("@folder"), study, label="-label")])
+    assert "\n'-label,'@folder," in comparison_csv([Experiment(Path("@folder"), study, label="-label")])

@@ -86,8 +86,8 @@ def test_what_is_too_large_is_one_line():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "file is a list; must be an object"),
-        (None, "file is null; must be an object"),
+        ([], "file: is a list; must be an object"),
+        (None, "file: is null; must be an object"),
         ({}, "file: has no 'n'; must be a whole number"),
         ({"n": True}, "file: n is true or false; must be a whole number"),
         ({"n": 1.5}, "file: n is a number; must be a whole number"),

@@ -49,8 +49,8 @@ def test_a_manifest_with_a_right_checksum_and_wrong_content_is_one_line(folder):
     for content, message in (
         ({}, "has no 'files'"),
         ({"files": [], "content": {}}, "files is a list"),
-        ({"files": {"a": 1}, "content": {}}, "a is a whole number"),
-        ({"files": {"a": {"sha256": 1, "size": 1}}, "content": {}}, "sha256 is a whole number"),
+        ({"files": {"a": 1}, "content": {}}, "a is a number; must be an object"),
+        ({"files": {"a": {"sha256": 1, "size": 1}}, "content": {}}, "sha256 is a number"),
         ({"files": {"../a": {"sha256": "", "size": 1}}, "content": {}}, "not a file inside"),
     ):
         data = storage.checked_json({"format": "jaxticket-manifest", "version": 1, **content}, "it")
