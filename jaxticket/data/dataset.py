@@ -66,7 +66,7 @@ def content_digest(splits: Mapping[str, Split]) -> str:
         for array in splits[name]:
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             for first in range(0, len(array), 4096):  # mapped arrays are never in memory as a whole
-                digest.update(np.ascontiguousarray(array[first : first + 4096]))
+                digest.update(np.ascontiguousarray(array[first : first + 4096]).data)
     return digest.hexdigest()[:12]
 
 

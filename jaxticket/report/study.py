@@ -347,7 +347,8 @@ def _key(value: Any, where: str) -> tuple[str, int, int]:
         raise JaxticketError(f"{where}: is {storage.kind_of(value)}; must be an object")
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
         found = value.get(name)
-        if not isinstance(found, kind) or isinstance(found, bool) or (kind is int and not 0 <= found < _MANY):
+        in_range = 0 <= found < _MANY if isinstance(found, int) else True
+        if not isinstance(found, kind) or isinstance(found, bool) or not in_range:
             raise JaxticketError(f"{where}: {name} is {found!r:.80}; must be {_ALLOWED[kind]}")
     # The source of a ticket that was transferred, or the aids of a training: each of them is a branch of its own.
     parts = [value["branch"], *(value[name] for name in ("source", "aids") if isinstance(value.get(name), str))]
