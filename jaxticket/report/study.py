@@ -8,10 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxticket import storage
 from jaxticket.core.errors import JaxticketError, one_line
 
 _T = TypeVar("_T")
+
+
+def _storage() -> Any:
+    """What reads files; NumPy comes with it, which those that show rows in memory do without."""
+    from jaxticket import storage
+
+    return storage
+
 
 # What tells networks of one branch and level apart beside the seed; rows of most experiments have none of these.
 CASES = ("lr", "part")
@@ -211,7 +218,7 @@ def read_study(folder: Path) -> Study:
             f"{path}: not found; a report is made from the folder of an experiment, WORKDIR/<name>-<hash>"
         )
     summary = _read_object(path)
-    whole = storage.unseal(summary)
+    whole = _storage().unseal(summary)
     files = summary.pop("files", None)
     stated: Mapping[str, Any] = files if isinstance(files, Mapping) else {}
     has_config = (folder / "config.json").is_file()
@@ -232,7 +239,7 @@ def _is_as_stated(path: Path, stated: Any, *, may_go_on: bool = False) -> bool:
     """Whether a file has the checksum that the summary states; of one that may go on, its beginning."""
     if not isinstance(stated, Mapping):
         return True
-    data = storage.read_bytes(path) if path.is_file() else b""
+    data = _storage().read_bytes(path) if path.is_file() else b""
     size = stated.get("size", len(data))
     if not isinstance(size, int) or size > len(data) or (size < len(data) and not may_go_on):
         return False
@@ -251,7 +258,7 @@ def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Ro
     """
     rows = summary.get("rows", [])
     if not isinstance(rows, list):
-        raise JaxticketError(f"{where}: rows is {storage.kind_of(rows)}; must be a list of objects")
+        raise JaxticketError(f"{where}: rows is {_storage().kind_of(rows)}; must be a list of objects")
     return tuple(_row(row, f"{where}: rows[{i}]") for i, row in enumerate(rows))
 
 
@@ -318,12 +325,12 @@ def _row(value: Any, where: str) -> Row:
 def _read_epochs(path: Path) -> tuple[Epoch, ...]:
     if not path.is_file():
         return ()
-    lines = storage.read_bytes(path).splitlines()
+    lines = _storage().read_bytes(path).splitlines()
     epochs = []
     for i, line in enumerate(lines):
         where = f"{path}: line {i + 1}"
         try:
-            value = storage.parse_json(line, where)
+            value = _storage().parse_json(line, where)
         except JaxticketError:
             if i == len(lines) - 1:
                 break  # A run that was killed may leave half a last line.
@@ -344,7 +351,7 @@ def _case(value: Mapping[str, Any]) -> dict[str, float]:
 
 def _key(value: Any, where: str) -> tuple[str, int, int]:
     if not isinstance(value, Mapping):
-        raise JaxticketError(f"{where}: is {storage.kind_of(value)}; must be an object")
+        raise JaxticketError(f"{where}: is {_storage().kind_of(value)}; must be an object")
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
         found = value.get(name)
         in_range = 0 <= found < _MANY if isinstance(found, int) else True
@@ -360,4 +367,4 @@ _ALLOWED = {str: "a string", int: f"a whole number from 0 to {_MANY - 1:,}"}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    return storage.check_fields(storage.read_json(path), {}, path)
+    return _storage().check_fields(_storage().read_json(path), {}, path)

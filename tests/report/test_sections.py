@@ -206,7 +206,7 @@ def test_layers_need_a_sparse_network_and_a_figure_two_levels(made, study):
 
 
 def test_table_has_the_aggregated_numbers_and_every_row(made, study):
-    rows = level_rows(made, {0: (0.97, 0.95), 1: (0.96, 0.95), 2: (0.5, float("nan"))})
+    rows = level_rows(made, {0: (0.97, 0.95), 1: (0.96, 0.95), 2: (0.5, True)})
     section = table(study(rows))
     said = words(section)
     assert "dense 0 100% 0.9600 ± 0.0141" in said

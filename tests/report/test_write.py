@@ -187,7 +187,7 @@ def test_there_is_always_a_page(made, tmp_path, case):
     Page(write_report(made.folder(tmp_path / "run", rows)).read_text())
 
 
-@pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.parametrize("value", [None, True])
 def test_numbers_nobody_knows_leave_a_page(made, tmp_path, value):
     names = ("val_accuracy", "test_accuracy", "train_loss", "seconds", "epochs", "sparsity_total")
     lost = dict.fromkeys(names, value)
