@@ -1,18 +1,22 @@
 """Channel tickets: the channels with the smallest normalisation scales, and what a network costs without them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.analysis.mask_history import channel_mask
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
 from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.prune_options import PruneOptions
+from jaxticket.experiments.random_masks import shuffled
 from jaxticket.experiments.setting import Setting
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.whole_network import whole_network
@@ -155,8 +159,7 @@ def channel_ticket(
     names = scale_paths(weights.params)
     sizes = [np.abs(np.asarray(leaves[path])) for path in names]
     kept = channel_mask(np.concatenate(sizes), ratio)
-    mask = {path: np.array(array) for path, array in full.items()}
-    layers = []
+    chosen, layers = {}, []
     for path, size, own in zip(
         names, sizes, np.split(kept, np.cumsum([len(size) for size in sizes])[:-1]), strict=True
     ):
@@ -164,16 +167,40 @@ def channel_ticket(
         if held:
             own = own.copy()
             own[np.argsort(size, kind="stable")[-min_channels:]] = True
-        mask[path] = own
-        if _bias_of(path) in mask:
-            mask[_bias_of(path)] = own.copy()
+        chosen[path] = own
         layer = {"path": path.removesuffix("/scale"), "before": len(size), "after": int(own.sum()), "held": bool(held)}
         layers.append(layer)
+    return _without(setting, weights, full, chosen), layers
+
+
+def random_channels(lab: Lab, weights: WeightsRef, full: MaskRef, drawn: MaskRef, *, seed: int) -> MaskRef:
+    """The mask that keeps as many channels of every layer as `drawn`, chosen at random: what its choice is worth."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        loaded, mask = weights.load(), drawn.load()
+        key = named_key(jax.random.key(seed), f"random channels {drawn.key}")
+        chosen = shuffled({path: mask[path] for path in scale_paths(loaded.params)}, key)
+        return lab.store_mask(folder, _without(lab, loaded, full.load(), jax.device_get(chosen)))
+
+    inputs = {"weights": weights.key, "full": full.key, "drawn": drawn.key}
+    return MaskRef(
+        lab.cache.stage("draw_random", 1, {"seed": seed}, inputs, run, label=f"random channels, seed {seed}")
+    )
+
+
+def _without(setting: Setting, weights: Weights, full: Mask, kept: Mapping[str, np.ndarray]) -> Mask:
+    """`full` without the channels that `kept`, path of a scale -> bool [channels], lacks, and what serves only them."""
+    mask = {path: np.array(array) for path, array in full.items()}
+    for path, own in kept.items():
+        mask[path] = np.array(own)
+        if _bias_of(path) in mask:
+            mask[_bias_of(path)] = np.array(own)
     apply, variables, x = whole_network(setting, weights)
     vectors = {_PARAMS + path: jnp.asarray(array) for path, array in mask.items() if array.ndim == 1}
     for path, counts in dead_kernels(apply, variables, vectors, x).items():
         mask[path.removeprefix(_PARAMS)] &= np.asarray(counts)
-    return mask, layers
+    return mask
 
 
 def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """Early-bird tickets (You et al. 2020): drawn when the mask of a training network has settled, and trained on."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.channel_tickets import all_channels, channel_costs, draw_channels
-from jaxticket.experiments.early_bird_options import EarlyBirdExperiment
+from jaxticket.core.masks import Mask
+from jaxticket.experiments.channel_tickets import all_channels, channel_costs, draw_channels, random_channels
+from jaxticket.experiments.early_bird_options import EarlyBirdExperiment, distance_by_chance
 from jaxticket.experiments.early_bird_watch import EmergenceWatch, ScaleWatch, WeightWatch
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.random_masks import random_twin
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.experiments.structure_costs import costs
 from jaxticket.experiments.trained import Trained
@@ -40,12 +45,35 @@ def early_bird(lab: Lab, options: EarlyBirdExperiment) -> None:
 
 
 def _pairs(options: EarlyBirdExperiment) -> list[Pair]:
-    """Every ticket drawn early with the one pruned after training, and with the dense network."""
+    """The early bird with random channels, every early ticket with the one pruned in the end, and all with dense."""
     early = [*(f"eb_{name}" for name in options.retrain), *(f"draw_{epoch}" for epoch in options.draw_epochs)]
     return [
+        Pair(f"eb_{options.retrain[0]}", "random"),
         *(Pair(branch, "late") for branch in early),
         *(Pair(branch, "dense", control_level=0) for branch in [*early, "late"]),
     ]
+
+
+def _removed_overlap(kind: str) -> Callable[..., dict[str, Any]]:
+    """What an early mask removes that the final one removes too, beside chance; JSON-ready."""
+
+    def compute(drawn: Mask, final: Mask) -> dict[str, Any]:
+        paths = [path for path in final if kind == "unstructured" or path.endswith("/scale")]
+        one, other = (np.concatenate([~np.asarray(mask[path]).ravel() for path in paths]) for mask in (drawn, final))
+        apart, by_chance = float(np.mean(one != other)), _apart_by_chance(float(one.mean()), float(other.mean()))
+        return {
+            "overlap": float(np.mean(other[one])) if one.any() else None,
+            "overlap_by_chance": float(other.mean()),
+            "distance": apart,
+            "distance_scaled": apart / by_chance if by_chance else None,
+        }
+
+    return compute
+
+
+def _apart_by_chance(one: float, other: float) -> float:
+    """How far random masks are apart that remove these shares; 2p(1 - p) where both are p."""
+    return one * (1 - other) + other * (1 - one)
 
 
 def _check_reachable(lab: Lab, options: EarlyBirdExperiment) -> None:
@@ -122,12 +150,13 @@ class _Replicate:
             ratio: [[round(float(d), 4) if d == d else None for d in line[:i]] for i, line in enumerate(matrix)]
             for ratio, matrix in self.distances().items()
         }
-        how = {name: getattr(self.options, name) for name in ("kind", "rule", "window", "epsilon")}
+        how = {name: getattr(self.options, name) for name in ("kind", "rule", "window", "epsilon", "epsilon_scale")}
+        how["by_chance"] = {str(ratio): distance_by_chance(ratio) for ratio in self.options.ratios}
         return {"seed": self.seed, **how, "epochs_per_look": self._epochs(self.every), "rows": rows}
 
     def _watch(self) -> EmergenceWatch:
         o = self.options
-        how = {"rule": o.rule, "window": o.window, "epsilon": o.epsilon, "every_steps": o.every_steps}
+        how = {"rule": o.rule, "window": o.window, "epsilon": o.epsilons, "every_steps": o.every_steps}
         stops = o.on_emerge == "stop"
         if o.kind == "channel":
             return ScaleWatch(o.ratios, **how, stops=stops)
@@ -135,11 +164,14 @@ class _Replicate:
 
     def _ratio(self, level: int, ratio: float, dense: Trained) -> None:
         """The networks of one ratio: the early bird's, those drawn at given epochs, the one pruned after training."""
-        options = self.options
+        lab, options = self.lab, self.options
         draw = self._early_draw(ratio)
         mask = self._mask(draw, level, ratio)
         for name in options.retrain:
             self._network(dataclasses.replace(draw, branch=f"eb_{name}"), level, ratio, mask, name)
+        if options.random:
+            twin = self._random_twin(draw, mask)
+            self._network(dataclasses.replace(draw, branch="random"), level, ratio, twin, options.retrain[0])
         for epoch in options.draw_epochs:
             of = self.search.exact if options.draw_weights == "exact" else self.search.best_until
             step = epoch * self.per_epoch
@@ -147,7 +179,10 @@ class _Replicate:
             self._network(at, level, ratio, self._mask(at, level, ratio), "inherit")
         if options.late:
             at = _Draw("late", self._steps(dense), dense.weights, at_end=True)
-            self._network(at, level, ratio, self._mask(at, level, ratio), "inherit")
+            final = self._mask(at, level, ratio)
+            self._network(at, level, ratio, final, "inherit")
+            found = lab.measure("removed_overlap", _removed_overlap(options.kind), drawn=mask, final=final)
+            self.notes.append(("final_mask", {"seed": self.seed, "ratio": ratio, **found}))
 
     def _early_draw(self, ratio: float) -> _Draw:
         """Where the ticket of a ratio emerged; the end of training where it did not."""
@@ -173,6 +208,11 @@ class _Replicate:
         case = {"branch": draw.branch, "level": level, "seed": self.seed, "ratio": ratio}
         self.notes.append(("channels", {**case, "layers": mask.stage.content.get("channels", [])}))
         return mask
+
+    def _random_twin(self, draw: _Draw, mask: MaskRef) -> MaskRef:
+        if self.options.kind == "unstructured":
+            return random_twin(self.lab, mask, self.seed)
+        return random_channels(self.lab, draw.weights, self.full, mask, seed=self.seed)
 
     def _network(self, draw: _Draw, level: int, ratio: float, mask: MaskRef, mode: str) -> None:
         """Trains and records one ticket."""
@@ -211,7 +251,9 @@ class _Replicate:
             per_step = _FLOPS_PER_MAC * self.options.train.batch_size
             facts["training_flops"] = per_step * (dense * dense_steps + facts["macs"] * steps)
             facts["training_flops_share"] = facts["training_flops"] / (per_step * dense * self.total)
-        self.lab.record(branch, level, self.seed, trained, mask, start=start, pruned=pruned, facts=facts)
+        self.lab.record(
+            branch, level, self.seed, trained, mask, start=start, pruned=pruned, ticket=branch != "random", facts=facts
+        )
 
     def _steps(self, trained: Trained) -> int:
         """How many steps a training run had come to when it ended; all in a plan."""

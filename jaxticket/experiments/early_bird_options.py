@@ -11,6 +11,11 @@ from jaxticket.experiments.prune_options import PruneOptions
 RETRAIN = ("inherit", "rewind", "reinit")
 
 
+def distance_by_chance(ratio: float) -> float:
+    """What two random masks are apart that both remove a share `ratio`: 2p(1 - p), in the mean."""
+    return 2 * ratio * (1 - ratio)
+
+
 @dataclasses.dataclass(frozen=True)
 class EarlyBirdExperiment(ExperimentOptions):
     """Tickets drawn early in training, when the mask that pruning would give has settled, and trained on.
@@ -24,6 +29,8 @@ class EarlyBirdExperiment(ExperimentOptions):
             each of the last `window` distances from one mask to the next is small (`consecutive`).
         window: masks, or distances, that the rule looks at.
         epsilon: the largest distance, a share of the channels or weights.
+        epsilon_scale: whether that is the distance itself (`none`, as in the paper), or in units of what two random
+            masks of the ratio p are apart, 2p(1 - p) (`chance`): 0.5 is then half of chance at every ratio.
         every_steps: optimizer steps between two looks at the masks; 0 looks after every epoch.
         on_emerge: whether the dense training goes on to its end, to compare with, or is stopped (`stop`) when the
             tickets of all ratios have emerged; a dense network, if wanted, is then trained apart.
@@ -34,6 +41,9 @@ class EarlyBirdExperiment(ExperimentOptions):
         draw_epochs: tickets are drawn after these epochs too, whatever has emerged: branches `draw_<epoch>`.
         draw_weights: for `draw_epochs`, those of the epoch itself (`exact`), or the best until then by validation
             accuracy.
+        random: whether, for every ratio, as many channels of every layer as the early bird has, chosen at random (or
+            weights, of `unstructured`), are trained from the same weights in the way of the first of `retrain`: branch
+            `random`, by which the choice of the early bird is judged.
         late: whether the trained dense network is pruned too and trained again by the full schedule: branch `late`.
         dense: whether the dense network is a row; it is trained in any case where something else needs it.
         min_channels: a layer keeps at least so many.
@@ -45,12 +55,14 @@ class EarlyBirdExperiment(ExperimentOptions):
     rule: str = option("latest_vs_window", choices=RULES)
     window: int = option(5, minimum=1)
     epsilon: float = option(0.1, minimum=0, maximum=1)
+    epsilon_scale: str = option("none", choices=("none", "chance"))
     every_steps: int = option(0, minimum=0, up_to="steps")
     on_emerge: str = option("continue", choices=("continue", "stop"))
     retrain: tuple[str, ...] = option(("inherit",), choices=RETRAIN, nonempty=True, unique=True)
     schedule: str = option("remaining", choices=("remaining", "full"))
     draw_epochs: tuple[int, ...] = option((), minimum=1, increasing=True, up_to="epochs")
     draw_weights: str = option("exact", choices=("exact", "best"))
+    random: bool = option(True)
     late: bool = option(True)
     dense: bool = option(True)
     min_channels: int = option(1, minimum=1)
@@ -78,6 +90,13 @@ class EarlyBirdExperiment(ExperimentOptions):
                 )
             if self.min_channels != 1:
                 raise ConfigError(f"config.min_channels={self.min_channels}: needs kind='channel'; leave it at 1")
+
+    @property
+    def epsilons(self) -> float | tuple[float, ...]:
+        """The largest distance; one for each ratio where it is measured in units of chance."""
+        if self.epsilon_scale == "none":
+            return self.epsilon
+        return tuple(self.epsilon * distance_by_chance(ratio) for ratio in self.ratios)
 
     def _check_draws(self) -> None:
         if self.draw_epochs and self.on_emerge == "stop":

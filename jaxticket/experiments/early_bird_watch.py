@@ -24,7 +24,7 @@ class EmergenceWatch(Watch):
         ratios: shares of the channels, or of the weights, that would go; one mask each.
         rule: see `jaxticket.analysis.emergence`.
         window: likewise.
-        epsilon: likewise.
+        epsilon: likewise; a tuple has one for each ratio.
         every_steps: optimizer steps between two looks; 0 looks after every epoch.
         stops: whether training ends when the tickets of all ratios have emerged.
     """
@@ -32,7 +32,7 @@ class EmergenceWatch(Watch):
     ratios: tuple[float, ...] = (0.3, 0.5, 0.7)
     rule: str = "latest_vs_window"
     window: int = 5
-    epsilon: float = 0.1
+    epsilon: float | tuple[float, ...] = 0.1
     every_steps: int = 0
     stops: bool = False
 
@@ -100,7 +100,11 @@ class EmergenceWatch(Watch):
 
     def _emerged(self, record: Any, looks: int) -> list[int | None]:
         distances = np.asarray(record["distances"])[:, :looks]
-        return [emergence(band_matrix(band), self.rule, self.window, self.epsilon) for band in distances]
+        each = self.epsilon if isinstance(self.epsilon, tuple) else (self.epsilon,) * len(self.ratios)
+        return [
+            emergence(band_matrix(band), self.rule, self.window, epsilon)
+            for band, epsilon in zip(distances, each, strict=True)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

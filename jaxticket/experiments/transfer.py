@@ -8,6 +8,7 @@ from jaxticket.analysis import Pair
 from jaxticket.core import paths
 from jaxticket.experiments.intersecting import whole_head
 from jaxticket.experiments.lab import Lab
+from jaxticket.experiments.random_masks import random_twin
 from jaxticket.experiments.rate_groups import is_head
 from jaxticket.experiments.stages import MaskRef, WeightsRef, write_weights
 from jaxticket.experiments.transfer_options import TransferExperiment
@@ -32,12 +33,19 @@ def transfer(lab: Lab, options: TransferExperiment) -> None:
             trained = lab.train(start, mask, seed=seed, label=label)
             how = {"case": {"source": source.name}, "ticket": False}
             lab.record("transfer", source.level, seed, trained, mask, start=start, pruned=start, **how)
+            if options.random_masks:
+                twin = random_twin(lab, mask, seed)
+                trained = lab.train(head, twin, seed=seed, label=f"random like {label}")
+                lab.record("random", source.level, seed, trained, twin, start=head, pruned=head, **how)
 
     lab.for_each_seed(one_seed)
     for source in sources:
         lab.note("transfer", reused(lab, source))
-    names = [f"transfer {name}" for name in dict.fromkeys(source.name for source in sources)]
-    lab.compare(*(Pair(name, "dense", control_level=0) for name in names))
+    names = list(dict.fromkeys(source.name for source in sources))
+    lab.compare(
+        *(Pair(f"transfer {name}", f"random {name}") for name in names),
+        *(Pair(f"transfer {name}", "dense", control_level=0) for name in names),
+    )
 
 
 def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:

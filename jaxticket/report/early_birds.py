@@ -33,6 +33,8 @@ class Distances:
         epsilon: the largest distance.
         step: epochs from one mask to the next.
         matrices: ratio -> float [T, T], NaN where not known.
+        scale: `none`, or `chance` where `epsilon` is in units of `by_chance`.
+        by_chance: ratio -> what two random masks would be apart; empty for studies that do not say.
     """
 
     seed: int
@@ -42,6 +44,33 @@ class Distances:
     epsilon: float
     step: float
     matrices: Mapping[float, np.ndarray]
+    scale: str = "none"
+    by_chance: Mapping[float, float] = dataclasses.field(default_factory=dict)
+
+    def limit(self, ratio: float) -> float:
+        """The largest distance that the rule allows."""
+        return self.epsilon * (self.by_chance.get(ratio, 1.0) if self.scale == "chance" else 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinalMask:
+    """How the early mask of one ratio and seed compares with the mask of the trained network; None: not known.
+
+    Attributes:
+        seed: the replicate.
+        ratio: share of the channels or weights that goes.
+        overlap: share of what the early mask removes that the final one removes too.
+        by_chance: what that would be for random choices.
+        distance: share of the channels or weights in which the two differ.
+        scaled: the same in units of what random masks would be apart: 0 is equal, 1 is chance.
+    """
+
+    seed: int
+    ratio: float
+    overlap: float | None
+    by_chance: float | None
+    distance: float | None
+    scaled: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +108,21 @@ def mask_distances(study: Study) -> Distances | None:
     def read(entry: Mapping[str, Any]) -> Distances:
         rows = {float(ratio): symmetric(lines) for ratio, lines in entry["rows"].items()}
         how = (str(entry["kind"]), str(entry["rule"]), int(entry["window"]), float(entry["epsilon"]))
-        return Distances(int(entry["seed"]), *how, float(entry["epochs_per_look"]), rows)
+        chance = {float(ratio): float(value) for ratio, value in entry.get("by_chance", {}).items()}
+        scale = str(entry.get("epsilon_scale", "none"))
+        return Distances(int(entry["seed"]), *how, float(entry["epochs_per_look"]), rows, scale, chance)
 
     return next(iter(_read(study, "mask_distance", read)), None)
+
+
+def final_masks(study: Study) -> list[FinalMask]:
+    """The entries of `summary["final_mask"]`; raises as `emergences` does."""
+
+    def read(entry: Mapping[str, Any]) -> FinalMask:
+        names = ("overlap", "overlap_by_chance", "distance", "distance_scaled")
+        return FinalMask(int(entry["seed"]), float(entry["ratio"]), *(number(entry.get(name)) for name in names))
+
+    return _read(study, "final_mask", read)
 
 
 def kept_channels(study: Study) -> list[KeptChannels]:

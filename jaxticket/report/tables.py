@@ -7,7 +7,7 @@ from typing import Any
 from jaxticket.report import aided
 from jaxticket.report.compared import comparisons
 from jaxticket.report.decision import read_decision
-from jaxticket.report.early_birds import emergences, kept_channels, mask_distances
+from jaxticket.report.early_birds import emergences, final_masks, kept_channels, mask_distances
 from jaxticket.report.findings import correlations, instabilities, overlaps
 from jaxticket.report.partitions import agreements, reached
 from jaxticket.report.spreadsheets import to_csv
@@ -24,7 +24,8 @@ def make_tables(study: Study) -> dict[str, str]:
     `rows.csv` has every row with its fields that are single values, `comparisons.csv` every difference from a control.
     Studies that have them also get `correlation.csv`,
     `instability.csv`, `overlap.csv`, `verdict.csv`, `verdict_by_lr.csv` and `differences.csv`, or `structure.csv` and
-    `winners.csv`, or `emergence.csv`, `channels.csv` and `mask_distance_p<ratio>.csv`, or `agreement.csv` and
+    `winners.csv`, or `emergence.csv`, `final_mask.csv`, `channels.csv` and `mask_distance_p<ratio>.csv`, or
+    `agreement.csv` and
     `rounds.csv`, or `aids.csv`, `silence.csv`, `silent_filters.csv` and `activation_masks.csv`. Numbers are written in
     full; what is not known is an empty field.
     """
@@ -132,10 +133,12 @@ def _early(study: Study) -> dict[str, list[Sequence[Any]]]:
     """A line for each ratio and seed, for each layer of a draw, and for each mask its distances to all others."""
     emergence: list[Sequence[Any]] = [("ratio", "seed", "emergence_epoch", "draw_epoch")]
     emergence += [(one.ratio, one.seed, one.epoch, one.drawn) for one in emergences(study)]
+    final: list[Sequence[Any]] = [("ratio", "seed", "overlap", "overlap_by_chance", "distance", "distance_scaled")]
+    final += [(one.ratio, one.seed, one.overlap, one.by_chance, one.distance, one.scaled) for one in final_masks(study)]
     channels: list[Sequence[Any]] = [("branch", "level", "ratio", "seed", "normalisation", "before", "after", "held")]
     for one in kept_channels(study):
         channels += [(one.branch, one.level, one.ratio, one.seed, *layer) for layer in one.layers]
-    tables = {"emergence": emergence, "channels": channels}
+    tables = {"emergence": emergence, "final_mask": final, "channels": channels}
     found = mask_distances(study)
     for ratio, matrix in found.matrices.items() if found else ():
         epochs = [found.step * (i + 1) for i in range(len(matrix))] if found else []

@@ -65,7 +65,7 @@ def weights_of(workdir, row, name="last"):
 def test_rows_are_every_branch_at_every_ratio(run):
     _, summary = run(**WHOLE)
     rows = by_key(summary)
-    assert set(rows) == {("dense", 0), *((branch, level) for branch in BRANCHES for level in (1, 2))}
+    assert set(rows) == {("dense", 0), *((branch, level) for branch in (*BRANCHES, "random") for level in (1, 2))}
     assert all(3 < summary["emergence"][str(ratio)] < EPOCHS for ratio in RATIOS)
     for (branch, level), row in rows.items():
         if not level:
@@ -91,6 +91,67 @@ def test_the_cost_of_training_is_dense_until_the_draw_and_sparse_after_it(run):
         assert row["training_flops_share"] == pytest.approx(row["training_flops"] / dense["training_flops"])
     rows = by_key(summary)
     assert rows["eb_inherit", 2]["training_flops_share"] < 1 < rows["late", 2]["training_flops_share"]
+
+
+def test_random_channels_are_as_many_in_every_layer_as_the_early_birds(run, workdir):
+    folder, summary = run(**WHOLE)
+    rows = by_key(summary)
+    differ = 0
+    for level in (1, 2):
+        random, early = rows["random", level], rows["eb_inherit", level]
+        assert random["ticket"] is None
+        assert random["epochs"] == early["epochs"]
+        assert random["macs"] == early["macs"]
+        assert random["sparsity"] == pytest.approx(early["sparsity"], abs=1e-9)
+        mask = jt.load_ticket(folder / "tickets" / f"eb_inherit-{level}-0").mask
+        after = paths.leaves(weights_of(workdir, random).params)
+        for name in CHANNELS:
+            alive = np.asarray(after[f"{name}/scale"]) != 0
+            assert alive.sum() == mask[f"{name}/scale"].sum()
+            differ += int((alive != mask[f"{name}/scale"]).sum())
+    assert differ > 10
+    pairs = {(one["treatment"], one["control"]) for one in summary["comparisons"]}
+    assert {("eb_inherit", "random"), ("eb_inherit", "late"), ("draw_2", "late"), ("late", "dense")} <= pairs
+
+
+def test_the_early_mask_is_compared_with_the_final_one_beside_chance(run):
+    folder, summary = run(**WHOLE)
+    for entry, (level, ratio) in zip(summary["final_mask"], enumerate(RATIOS, start=1), strict=True):
+        early, late = (
+            np.concatenate(
+                [jt.load_ticket(folder / "tickets" / f"{branch}-{level}-0").mask[f"{name}/scale"] for name in CHANNELS]
+            )
+            for branch in ("eb_inherit", "late")
+        )
+        assert entry["overlap"] == pytest.approx((~early & ~late).sum() / (~early).sum())
+        assert entry["overlap_by_chance"] == pytest.approx((~late).mean())
+        assert entry["distance"] == pytest.approx((early != late).mean())
+        one, other = (~early).mean(), (~late).mean()  # 2p(1 - p) where layers were held in neither
+        assert one == pytest.approx(ratio, abs=0.05)
+        by_chance = one * (1 - other) + other * (1 - one)
+        assert entry["distance_scaled"] == pytest.approx(entry["distance"] / by_chance)
+        if early.sum() == late.sum():  # equally many removed: the two say the same
+            assert entry["distance"] == pytest.approx(2 * (~early).mean() * (1 - entry["overlap"]))
+
+
+def test_epsilon_in_units_of_chance(run, workdir):
+    _, summary = run(**WHOLE)
+    stage = by_key(summary)["dense", 0]["stage"]
+    scales = storage.load_arrays(workdir / "stages" / stage / "watch.safetensors")["scales"]
+    options = options_of(epsilon=0.25, epsilon_scale="chance")[1]
+    assert options.epsilons == pytest.approx((0.25 * 0.42, 0.25 * 0.48))
+    watch = ScaleWatch(RATIOS, window=3, epsilon=options.epsilons)
+    distances = np.stack([analysis.mask_distances(analysis.channel_mask(scales, ratio)) for ratio in RATIOS])
+    bands = {
+        "distances": np.stack(
+            [[[m[i, i - 1 - k] if i > k else 0 for k in range(EPOCHS)] for i in range(EPOCHS)] for m in distances]
+        )
+    }
+    _, found = watch.result({**bands, "scales": scales}, EPOCHS)
+    for ratio, epsilon in zip(RATIOS, options.epsilons, strict=True):
+        history = analysis.channel_mask(scales, ratio)
+        assert found["emergence"][str(ratio)] == analysis.emergence(history, window=3, epsilon=epsilon)
+    assert options_of()[1].epsilons == 0.08
 
 
 def test_emergence_is_that_of_the_stored_history(run, workdir):
@@ -172,11 +233,13 @@ def test_stopping_at_the_emergence_draws_the_same_tickets(run):
     folder, summary = run(**WHOLE)
     stopped, other = run(on_emerge="stop", late=False, dense=False)
     assert other["emergence"] == summary["emergence"]
-    assert {row["branch"] for row in other["rows"]} == {"eb_inherit"}
+    assert {row["branch"] for row in other["rows"]} == {"eb_inherit", "random"}
     for level in (1, 2):
         one, two = (jt.load_ticket(f / "tickets" / f"eb_inherit-{level}-0") for f in (folder, stopped))
         assert all(np.array_equal(one.mask[path], two.mask[path]) for path in one.mask)
-        assert by_key(summary)["eb_inherit", level]["test_accuracy"] == other["rows"][level - 1]["test_accuracy"]
+        assert (
+            by_key(summary)["eb_inherit", level]["test_accuracy"] == by_key(other)["eb_inherit", level]["test_accuracy"]
+        )
 
 
 def test_tickets_start_from_the_weights_at_their_emergence(run, workdir):
@@ -198,7 +261,8 @@ def test_tickets_start_from_the_weights_at_their_emergence(run, workdir):
 def test_single_weights(run):
     _, summary = run(kind="unstructured", every_steps=2, rule="consecutive", window=2, ratios=(0.6,))
     rows = by_key(summary)
-    assert set(rows) == {("dense", 0), ("eb_inherit", 1), ("late", 1)}
+    assert set(rows) == {("dense", 0), ("eb_inherit", 1), ("random", 1), ("late", 1)}
+    assert rows["random", 1]["layer_sparsity"] == rows["eb_inherit", 1]["layer_sparsity"]
     assert rows["late", 1]["kept"] == rows["eb_inherit", 1]["kept"] == 5760 - round(0.6 * 5760)
     emerged = summary["emergence"]["0.6"]
     assert rows["eb_inherit", 1]["draw_epoch"] == emerged
@@ -216,7 +280,7 @@ def test_without_emergence_tickets_are_drawn_at_the_end_and_it_is_said(workdir):
         def note(self, text):
             notes.append(text)
 
-    how = options_of(epsilon=0.0, ratios=(0.3,), late=False, dense=False)
+    how = options_of(epsilon=0.0, ratios=(0.3,), late=False, dense=False, random=False)
     _, summary = run_experiment(*how, workdir, progress=lambda _: Notes())
     (row,) = summary["rows"]
     assert summary["emergence"] == {"0.3": None}

@@ -71,6 +71,21 @@ def test_tickets_are_taken_in_numeric_order(found):
     assert all(row["test_accuracy"] > 0.3 for row in summary["rows"])
 
 
+def test_random_masks_have_the_densities_of_the_tickets(found):
+    workdir, source, _, _ = found
+    experiment, options = options_of(
+        [source], **{"train.weight_decay": 5e-4, "random_masks": True, "branches": ("lth",)}
+    )
+    _, more = run_experiment(experiment, options, workdir)
+    rows = {row["branch"]: row for row in more["rows"]}
+    assert rows["transfer"]["cached"]
+    assert rows["random"]["layer_sparsity"] == rows["transfer"]["layer_sparsity"]
+    assert rows["random"]["stage"] != rows["transfer"]["stage"]
+    assert [(one["treatment"], one["control"]) for one in more["comparisons"]] == [
+        ("transfer lth-digits", "random lth-digits"), ("transfer lth-digits", "dense"),
+    ]  # fmt: skip
+
+
 def test_the_body_is_the_ticket_s_and_the_head_is_new_and_shared(found, tmp_path):
     """Transfer: body = theta0 * m bitwise, statistics as at initialisation, one fresh head for all tickets."""
     workdir, source, summary, _ = found

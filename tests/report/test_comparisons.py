@@ -15,6 +15,7 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.report.compared import comparisons, find, summed_up
 from jaxticket.report.page import make_page
 from jaxticket.report.sections.comparisons import compared
+from jaxticket.report.sections.headline import headline
 from jaxticket.report.study import Study, rows_of
 from jaxticket.report.terminal import print_table
 
@@ -86,3 +87,15 @@ def test_sentences(summary):
 def test_what_is_no_comparison_is_refused(summary):
     with pytest.raises(JaxticketError, match=r"summary.json: comparisons\[0\] is not what it should be"):
         comparisons(study_of(summary | {"comparisons": [{"treatment": "imp"}]}))
+
+
+def test_a_headline_says_what_is_settled(made):
+    gains = (0.001, -0.002, 0.004)
+    rows = [made.row("dense", 0, seed, test_accuracy=0.9) for seed in range(3)]
+    rows += [made.row("imp", 1, seed, test_accuracy=0.9 + gain) for seed, gain in enumerate(gains)]
+    found = analysis.compare(rows, [Pair("imp", "dense", control_level=0)])
+    summary = made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
+    said = words(headline(study_of(summary)))
+    assert "is as good as the dense network down to" in said
+    assert "Minus dense: +0.10 points (95% " in said
+    assert "n = 3): not settled." in said

@@ -56,7 +56,13 @@ def early_summary(made, seeds=(0, 1)):
         ],
         mask_distance=[
             {"seed": 0, "kind": "channel", "rule": "latest_vs_window", "window": 3, "epsilon": 0.1}
+            | {"epsilon_scale": "none", "by_chance": {"0.3": 0.42, "0.7": 0.42}}
             | {"epochs_per_look": 1, "rows": {"0.3": lines, "0.7": [[None] * i for i in range(10)]}}
+        ],
+        final_mask=[
+            {"seed": seed, "ratio": 0.3, "overlap": 0.6 + 0.1 * seed, "overlap_by_chance": 0.3}
+            | {"distance": 0.24 - 0.06 * seed, "distance_scaled": 0.571 - 0.143 * seed}
+            for seed in seeds
         ],
         channels=[
             {"branch": branch, "level": level, "seed": seed, "ratio": ratio, "layers": layers}
@@ -132,7 +138,14 @@ def test_channels_of_the_first_seed_in_natural_order(study):
 
 def test_the_tables_have_the_whole_matrix(study):
     tables = make_tables(study)
-    names = {"rows.csv", "emergence.csv", "channels.csv", "mask_distance_p0.3.csv", "mask_distance_p0.7.csv"}
+    names = {
+        "rows.csv",
+        "emergence.csv",
+        "final_mask.csv",
+        "channels.csv",
+        "mask_distance_p0.3.csv",
+        "mask_distance_p0.7.csv",
+    }
     assert set(tables) == names
     lines = list(csv.reader(io.StringIO(tables["mask_distance_p0.3.csv"])))
     assert len(lines) == 11
@@ -158,3 +171,14 @@ def test_damaged_findings_are_one_line(made):
         broken[name][0] = {"seed": 0}
         with pytest.raises(JaxticketError, match=rf"summary.json: {name}\[0\] is not what it should be"):
             make_page(Study(broken, rows_of(broken)))
+
+
+def test_the_early_mask_stands_beside_the_final_one_and_chance(study):
+    said = " ".join(re.sub(r"<[^>]*>", " ", emergence(study).html).split())
+    assert "also removed in the end by chance distance over chance 30.0% 65.0% 30.0% 0.210" in said
+    assert "random masks" in emergence(study).figures[-1].svg
+    distances = mask_distances(study)
+    assert distances.limit(0.3) == 0.1
+    scaled = {**study.summary["mask_distance"][0], "epsilon": 0.5, "epsilon_scale": "chance"}
+    other = mask_distances(Study({**study.summary, "mask_distance": [scaled]}, study.rows))
+    assert other.limit(0.3) == pytest.approx(0.21)

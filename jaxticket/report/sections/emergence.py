@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxticket.report import text, theme
 from jaxticket.report.axes import legend_below, set_whole_axis
-from jaxticket.report.early_birds import Distances, emergences, mask_distances
+from jaxticket.report.early_birds import Distances, FinalMask, emergences, final_masks, mask_distances
 from jaxticket.report.figures import Figure, draw, slug
 from jaxticket.report.sections.section import Section, render
 from jaxticket.report.study import Study
@@ -37,8 +37,20 @@ def emergence(study: Study) -> Section | None:
         seeds=seeds,
         distances=distances,
         missing=any(epoch is None for epoch in at.values()),
+        final=_by_ratio(final_masks(study)),
     )
     return Section("emergence", "When tickets emerge", html, (*maps, *lines))
+
+
+def _by_ratio(found: list[FinalMask]) -> list[tuple[float, list[float | None]]]:
+    """Ratio -> means over the seeds of overlap, chance, distance and scaled distance; None where not known."""
+    lines = []
+    for ratio in dict.fromkeys(entry.ratio for entry in found):
+        own = [entry for entry in found if entry.ratio == ratio]
+        columns = [[getattr(entry, name) for entry in own] for name in ("overlap", "by_chance", "distance", "scaled")]
+        known = [[value for value in column if value is not None] for column in columns]
+        lines.append((ratio, [sum(values) / len(values) if values else None for values in known]))
+    return lines
 
 
 def window_distance(matrix: np.ndarray, distances: Distances) -> list[tuple[int, float]]:
@@ -99,7 +111,10 @@ def _lines(ratio: float, matrix: np.ndarray, epoch: float | None, distances: Dis
                 markersize=3.5,
                 label="largest in the window",
             )
-        axes.axhline(distances.epsilon, color=theme.light("dense"), linestyle=(0, (5, 2.5)), linewidth=1.4)
+        axes.axhline(distances.limit(ratio), color=theme.light("dense"), linestyle=(0, (5, 2.5)), linewidth=1.4)
+        if ratio in distances.by_chance:
+            style = {"color": theme.light("muted"), "linestyle": (0, (4, 2.5)), "linewidth": 1.2}
+            axes.axhline(distances.by_chance[ratio], label="random masks", **style)
         if epoch is not None:
             axes.axvline(epoch, color=theme.light("muted"), linestyle=(0, (1, 1.5)), linewidth=1.4)
         set_whole_axis(axes)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.report.compared import Comparison, comparisons
 from jaxticket.report.groups import (
     MARGIN,
     Group,
@@ -35,6 +36,7 @@ class Claim:
         misses: levels with more weights than `best` that do not match.
         pairs: (seeds in which `best` matches the dense network of the same seed, seeds that can be compared).
         others: branches of which none matches either, and none is nearer.
+        compared: how its level differs from controls seed by seed, and whether that is settled; empty where not known.
     """
 
     branch: str
@@ -44,6 +46,7 @@ class Claim:
     misses: tuple[int, ...]
     pairs: tuple[int, int]
     others: tuple[str, ...] = ()
+    compared: str = ""
 
 
 def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
@@ -72,7 +75,8 @@ def headline(study: Study) -> Section | None:
         for dense in denses
         if dense.case == found[0].case
     ]
-    claims = _shortened(claims)
+    differences = comparisons(study)
+    claims = [dataclasses.replace(one, compared=_compared(one, differences)) for one in _shortened(claims)]
     # A control that is as good as dense is no discovery; it has its sentence, and a ticket leads.
     found = [
         (is_control(claim.branch), claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None
@@ -106,6 +110,18 @@ def _shortened(claims: list[Claim]) -> list[Claim]:
     others = tuple(claim.branch for claim, _ in failed if claim is not nearest)
     gone = {id(claim) for claim, _ in failed}
     return [*(claim for claim in claims if id(claim) not in gone), dataclasses.replace(nearest, others=others)]
+
+
+def _compared(claim: Claim, differences: list[Comparison]) -> str:
+    """The level a claim is about, minus each of its controls, as `Minus dense: +0.30 points (n = 1): not settled.`."""
+    group = claim.best or claim.nearest
+    if group is None:
+        return ""
+    case = dict(group.case)
+    own = [
+        one for one in differences if (one.treatment, one.level, dict(one.case)) == (group.branch, group.level, case)
+    ]
+    return " ".join(f"Minus {one.control}: {one.sentence}." for one in own)
 
 
 def _ends(found: list[Group]) -> list[Group]:

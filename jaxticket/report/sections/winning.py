@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.report.compared import Comparison, comparisons
 from jaxticket.report.groups import Group, dense_group, gap, group_rows
 from jaxticket.report.sections.headline import coarseness
 from jaxticket.report.sections.section import Section, render
@@ -20,6 +21,7 @@ class Outcome:
         gap: their mean test accuracy minus the dense one.
         pairs: (seeds in which the network is not below the dense one of its seed, seeds that can be compared).
         control: the same masks from other initial weights.
+        compared: how its networks differ from their controls seed by seed, and whether that is settled.
     """
 
     branch: str
@@ -28,6 +30,7 @@ class Outcome:
     gap: float | None
     pairs: tuple[int, int]
     control: Group | None
+    compared: str = ""
 
 
 def winning(study: Study) -> Section | None:
@@ -38,7 +41,11 @@ def winning(study: Study) -> Section | None:
     groups = group_rows(study.rows)
     dense = dense_group(groups)
     in_order = dict.fromkeys([*(group.branch for group in groups if group.branch in won), *won])
-    outcomes = [_outcome(branch, won[branch], groups, dense) for branch in in_order]
+    differences = comparisons(study)
+    outcomes = [
+        dataclasses.replace(one, compared=_compared(one, differences))
+        for one in (_outcome(branch, won[branch], groups, dense) for branch in in_order)
+    ]
     structural = [
         outcome
         for outcome in outcomes
@@ -68,6 +75,12 @@ def _outcome(branch: str, winner: Winner | None, groups: list[Group], dense: Gro
     if dense is None:
         return Outcome(branch, winner, group, None, (0, 0), control)
     return Outcome(branch, winner, group, gap(group, dense), _paired(group, dense), control)
+
+
+def _compared(outcome: Outcome, differences: list[Comparison]) -> str:
+    level = outcome.group.level if outcome.group else None
+    own = [one for one in differences if (one.treatment, one.level) == (outcome.branch, level)]
+    return " ".join(f"Minus {one.control}: {one.sentence}." for one in own)
 
 
 def _sparsity(outcome: Outcome) -> float:
