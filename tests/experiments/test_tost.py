@@ -9,7 +9,7 @@ from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.experiments.tost_findings import compare
-from jaxticket.experiments.tost_options import PARTS, SOURCES, aids_of, parts_of
+from jaxticket.experiments.tost_options import PARTS, SOURCES, TostExperiment, aids_of, parts_of
 from jaxticket.experiments.tost_recipes import apply_tost_recipe
 from jaxticket.report.aided import cells
 from jaxticket.report.sections.silence import silence
@@ -61,8 +61,10 @@ def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
     ticket = next(row["ticket"] for row in summary["rows"] if row["branch"] == "omp" and row["aids"] == "plain")
     given = tmp_path / "mine.omp"
     shutil.copytree(folder / "tickets" / ticket, given)
-    changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "analyse": False}
-    again, found = run_experiment(*options_of(**changes, sparsities=(0.5,)), tmp_path)
+    changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "sparsities": (0.5,)}
+    defaults = TostExperiment()  # of what is only read where it acts
+    unread = {"analyse": False, "activations": defaults.activations, "looks": defaults.looks, "gmp_every_steps": 10}
+    again, found = run_experiment(*options_of(**changes, **unread), tmp_path)
     rows = {(row["branch"], row["aids"]): row for row in found["rows"]}
     assert set(rows) == {(branch, cell) for branch in ("mine.omp", "snip") for cell in ("plain", "smoothing")}
     first = next(row for row in summary["rows"] if row["ticket"] == ticket)
