@@ -81,7 +81,7 @@ def test_markers_that_would_be_seen_or_have_no_end_are_refused(made, document):
 
 
 def test_every_stored_study_has_its_command_its_machine_and_its_seeds():
-    pages = [path.read_text() for path in (ROOT / "docs").rglob("*.md")]
+    pages = [path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]]
     for path in sorted((ROOT / "docs" / "results").glob("*.json")):
         stored = json.loads(path.read_text())
         for one in stored.get("granularities", {"": stored}).values():

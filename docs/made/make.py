@@ -23,6 +23,7 @@ import early_bird
 import markers
 import matched
 import measured
+import quickstart
 import readme
 import rounds
 import sanity
@@ -44,6 +45,7 @@ MODULES = (
     structured_digits,
     blocks,
     measured,
+    quickstart,
     readme,
 )
 
