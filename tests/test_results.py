@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
+import jaxticket as jt
 from jaxticket import data, models
 from jaxticket.main import main
 from jaxticket.sweep import main as sweep
@@ -140,3 +142,12 @@ def test_transferred_tickets_are_those_of_the_commands_before(tmp_path, capsys, 
             folders.append(Path(re.search(r"results in +(.+)", capsys.readouterr().out)[1]).name)
     text = (ROOT / "docs" / "results.md").read_text()
     assert re.findall(r"--config\.sources=\"\('runs/(colt-\w+)',\)\"", text) == folders
+
+
+def test_half_of_all_channels_leaves_as_many_operations_as_the_readme_says():
+    model = models.create_model("resnet18", num_classes=10)
+    params, state = models.init_variables(model, jax.random.key(0), (32, 32, 3))
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
+    dense, left = jt.prune_channels(model.apply, {"params": params, **state}, images, ratio=0.5).macs
+    said = re.search(r"of a ResNet-18 it leaves (\d+) %", (ROOT / "README.md").read_text())[1]
+    assert abs(100 * left / dense - int(said)) < 2
