@@ -1,5 +1,8 @@
 """Tickets on another data set: what is taken, what is new, in what order, and what is refused."""
 
+import runpy
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -84,6 +87,20 @@ def test_random_masks_have_the_densities_of_the_tickets(found):
     assert [(one["treatment"], one["control"]) for one in more["comparisons"]] == [
         ("transfer lth-digits", "random lth-digits"), ("transfer lth-digits", "dense"),
     ]  # fmt: skip
+
+
+def test_the_configuration_has_its_control(tmp_path):
+    """Every ticket has a random mask of its layer densities beside it, unless that is taken back."""
+    for label, keep in (("colt-1-0", 0.8), ("colt-2-0", 0.6)):
+        make_ticket(tmp_path, label, keep=keep, model="lenet300")
+    file = Path(__file__).resolve().parents[2] / "configs" / "transfer.py"
+    config = runpy.run_path(str(file))["get_config"](f"dataset=digits,source={tmp_path}")
+    labels = [stage.label for stage in make_plan(*resolve(config), tmp_path / "work").networks]
+    tickets = [label for label in labels if label.startswith("colt-")]
+    assert len(tickets) == 2
+    assert sorted(labels) == sorted(["dense-0-0", *tickets, *(f"random like {label}" for label in tickets)])
+    config.random_masks = False
+    assert len(make_plan(*resolve(config), tmp_path / "work").networks) == 3
 
 
 def test_the_body_is_the_ticket_s_and_the_head_is_new_and_shared(found, tmp_path):
