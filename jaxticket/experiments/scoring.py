@@ -59,7 +59,9 @@ def pruned(
     demand: dict[str, Any] = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
     if how.criterion == "bn_scale":
         wanted = _weights_left(mask, demand)
-        new, reached = slim_mask(setting, weights, mask, "bn_scale", wanted)
+        new, reached, exhausted = slim_mask(setting, weights, mask, "bn_scale", wanted)
+        for path, words in exhausted.items():
+            note(f"bn_scale, {path}: {words}")
         if reached > wanted:
             note(f"bn_scale: {reached:,} weights are left where every channel that can go is gone, not {wanted:,}")
         return new

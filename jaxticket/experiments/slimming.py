@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,21 @@ from jaxticket.training.state import Weights
 _PARAMS = "params/"
 
 
+class Slimmed(NamedTuple):
+    """What channel pruning leaves.
+
+    Attributes:
+        mask: path -> bool array.
+        kept: how many weights it keeps.
+        exhausted: path -> words, of the layers that are down to the channels they must keep. Such a layer may be where
+            the network breaks, and it is the floor that decided on it, not the scores.
+    """
+
+    mask: Mask
+    kept: int
+    exhausted: dict[Path, str]
+
+
 def slim_mask(
     setting: Setting,
     weights: Weights,
@@ -29,7 +44,7 @@ def slim_mask(
     kept: int,
     *,
     floor: float = 0.0,
-) -> tuple[Mask, int]:
+) -> Slimmed:
     """`mask` less the channels of lowest score, as few of them as leave at most `kept` weights.
 
     Channels of all layers are ranked together. One goes with the weights that make it and those that read it; those of
@@ -46,7 +61,7 @@ def slim_mask(
         floor: the share of its channels that every layer keeps, rounded up; 0 is one channel.
 
     Returns:
-        The mask, and how many weights it keeps.
+        The mask, how many weights it keeps, and the layers that it leaves no more than they must keep.
 
     Raises:
         MaskError: `bn_scale` where a layer has no normalisation.
@@ -57,11 +72,12 @@ def slim_mask(
         worth = channel_scores(variables, groups, scores)
     else:
         worth = [_of_layer(group, scores) for group in groups]
-    order = []
+    order, least = [], []
     for number, (group, values) in enumerate(zip(groups, worth, strict=True)):
         alive = _alive(group, mask)
         ranked = [int(channel) for channel in np.argsort(values, kind="stable") if alive[channel]]
         spared = max(1, math.ceil(floor * len(alive)))
+        least.append(spared)
         order += [(float(values[channel]), number, channel) for channel in ranked[: max(0, len(ranked) - spared)]]
     order.sort()
 
@@ -79,7 +95,7 @@ def slim_mask(
         middle = (low + high) // 2
         low, high = (low, middle) if masks.count(without(middle))[0] <= kept else (middle + 1, high)
     found = without(low)
-    return found, masks.count(found)[0]
+    return Slimmed(found, masks.count(found)[0], _exhausted(groups, found, least))
 
 
 def check_scales(setting: Setting, how: PruneOptions) -> None:
@@ -117,6 +133,16 @@ def _alive(group: Group, mask: Mask) -> np.ndarray:
     (part,) = [part for part in group.slices if part.role == "output"]
     kept = np.moveaxis(np.asarray(mask[part.path.removeprefix(_PARAMS)]), part.axis, 0)
     return np.asarray([kept[positions].any() for positions in part.index])
+
+
+def _exhausted(groups: Collection[Group], mask: Mask, least: Collection[int]) -> dict[Path, str]:
+    words = {}
+    for group, spared in zip(groups, least, strict=True):
+        alive = _alive(group, mask)
+        left = int(alive.sum())
+        if left <= spared and left < len(alive):
+            words[_producer(group)] = f"down to {left} of {len(alive)} channels, as few as a layer may keep"
+    return words
 
 
 def _of_layer(group: Group, scores: Mapping[Path, Any]) -> np.ndarray:

@@ -129,14 +129,16 @@ def slimmed(
         scores: Any = criterion
         if criterion in FEATURES:
             scores = _feature_scores(lab, weights, kept, criterion, how.images_per_class, seed, mean=True)
-        new, reached = slim_mask(lab, weights, kept, scores, wanted, floor=floor)
+        new, reached, exhausted = slim_mask(lab, weights, kept, scores, wanted, floor=floor)
+        for path, words in exhausted.items():
+            lab.progress.note(f"slim by {criterion}, {path}: {words}")
         if reached > wanted:
             lab.progress.note(
                 f"slim by {criterion}: {reached:,} weights are left where every channel that can go is gone"
                 + (f" and every layer keeps {floor:.0%} of them" if floor else "")
                 + f", {wanted:,} were asked for"
             )
-        return _store(lab, folder, new, report_of(kept, new))
+        return _store(lab, folder, new, report_of(kept, new, exhausted))
 
     config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
     if criterion in FEATURES:
@@ -150,15 +152,21 @@ def structure_of(mask: MaskRef) -> Mapping[str, Any]:
     return mask.stage.content.get("structure", {})
 
 
-def report_of(before: Mask, after: Mask) -> RegroupReport:
-    """What became of a mask of whole channels; channels that keep the same weights are a block."""
+def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None) -> RegroupReport:
+    """What became of a mask of whole channels; channels that keep the same weights are a block.
+
+    Args:
+        before: the mask that was made structured.
+        after: what became of it.
+        notes: path -> what is to be said of a layer.
+    """
     layers = {}
     for path in sorted(before):
-        old, new = to_matrix(before[path]), to_matrix(after[path])
+        old, new, note = to_matrix(before[path]), to_matrix(after[path]), (notes or {}).get(path, "")
         rows = np.flatnonzero(new.any(axis=1))
         supports, which = np.unique(new[rows], axis=0, return_inverse=True)
         blocks = [(rows[which.ravel() == i], np.flatnonzero(support)) for i, support in enumerate(supports)]
-        layers[path] = report_layer(old, new, blocks, "" if blocks else "nothing is kept")
+        layers[path] = report_layer(old, new, blocks, note if blocks else "nothing is kept")
     return RegroupReport(layers)
 
 

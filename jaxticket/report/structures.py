@@ -26,7 +26,7 @@ class Layer:
         coverage: share of the weights kept before that are still kept.
         holes: share of the weights kept now that were not kept before.
         structured: whether every kept weight lies in a block or a whole channel.
-        note: why there is no block; empty where there are some.
+        note: why there is no block, or that no channel more could go; else empty.
     """
 
     path: str

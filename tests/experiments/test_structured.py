@@ -16,7 +16,7 @@ from jaxticket.experiments.structure_costs import picture
 from jaxticket.experiments.structured_findings import extreme_tickets
 from jaxticket.experiments.structured_options import RefillOptions
 from jaxticket.experiments.structured_recipes import apply_structured_recipe
-from jaxticket.experiments.structuring import refilled, report_of, structure_of
+from jaxticket.experiments.structuring import refilled, report_of, slimmed, structure_of
 from jaxticket.structure import to_matrix
 from jaxticket.structure.refill import refill
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
@@ -264,10 +264,9 @@ def small_lab(folder):
 
 
 def stored(lab, folder, mask):
-    stage = Stage("mask", folder.name, folder, False, {})
     folder.mkdir()
-    lab.store_mask(folder, mask)
-    return MaskRef(stage)
+    _, content = lab.store_mask(folder, mask)
+    return MaskRef(Stage("mask", folder.name, folder, False, content))
 
 
 def test_refill_of_extreme_layers(tmp_path):
@@ -357,8 +356,35 @@ def test_channel_pruning_leaves_every_layer_a_share(workdir):
     weights, mask = lab.init(0).load(), lab.full_mask().load()
     scores = {path: np.arange(SIZES[path][0]) + (1000 if path.startswith("conv3") else 0) for path in SIZES}
     for floor, least in ((0.0, 1), (0.1, 4), (0.5, 16)):
-        new, _ = slim_mask(lab, weights, mask, scores, 1000, floor=floor)
-        assert mask_channels(new["conv2/kernel"]) == least
+        found = slim_mask(lab, weights, mask, scores, 1000, floor=floor)
+        assert mask_channels(found.mask["conv2/kernel"]) == least
+        assert found.exhausted["conv2/kernel"] == f"down to {least} of 32 channels, as few as a layer may keep"
+        assert ("conv3/kernel" in found.exhausted) == (floor == 0.5)  # which alone needs half of it too
+    assert slim_mask(lab, weights, mask, scores, 15_000).exhausted == {}
+
+
+def test_layers_that_channel_pruning_leaves_their_least_are_named(tmp_path):
+    lab, weights, notes = small_lab(tmp_path)
+    (tmp_path / "dense").mkdir()
+    write_weights(tmp_path / "dense" / "last.safetensors", weights.load())
+    trained = WeightsRef(Stage("train", "dense", tmp_path / "dense", False, {}), "last")
+    full = lab.full_mask()
+    few = stored(
+        lab,
+        tmp_path / "few",
+        {path: np.arange(kept.size).reshape(kept.shape) < 99 for path, kept in full.load().items()},
+    )
+    for floor, least in ((0.0, 1), (0.25, 8)):
+        notes.clear()
+        found = slimmed(lab, trained, full, few, "magnitude", RefillOptions(), seed=0, floor=floor)
+        layers = {layer["path"]: layer for layer in structure_of(found)["layers"]}
+        spent = {path: layer["note"] for path, layer in layers.items() if layer["note"]}
+        assert spent
+        for path, note in spent.items():
+            count = layers[path]["channels"]
+            assert note == f"down to {count} of {SIZES[path][0]} channels, as few as a layer may keep"
+            assert f"slim by magnitude, {path}: {note}" in notes
+        assert min(layer["channels"] for layer in layers.values()) >= least
 
 
 def mask_channels(kept):
@@ -375,7 +401,7 @@ def test_slim_masks_of_a_network_with_shortcuts(tmp_path):
     mask = {path: np.ones(params[path].shape, bool) for path in params if path.endswith("kernel")}
     mask = {path: kept for path, kept in mask.items() if "stem" not in path and "head" not in path}
     scores = {path: np.arange(kept.shape[-1], dtype=float) for path, kept in mask.items()}
-    new, _ = slim_mask(lab, weights, mask, scores, 0)
+    new, *_ = slim_mask(lab, weights, mask, scores, 0)
     trimmed = {
         path: np.flatnonzero(leaf.any((0, 1, 2))).tolist()
         for path, leaf in new.items()
@@ -384,10 +410,10 @@ def test_slim_masks_of_a_network_with_shortcuts(tmp_path):
     assert set(trimmed) == {path for path in mask if "conv1" in path}
     assert all(channels == [mask[path].shape[-1] - 1] for path, channels in trimmed.items())
     total = masks.count(mask)[0]
-    some, count = slim_mask(lab, weights, mask, scores, total - 1)
+    some, count, _ = slim_mask(lab, weights, mask, scores, total - 1)
     assert total - 2 * 9 * 64 <= count < total  # one channel, with what makes it and what reads it
     assert masks.count(some)[0] == count
-    _, unchanged = slim_mask(lab, weights, mask, "magnitude", total)
+    _, unchanged, _ = slim_mask(lab, weights, mask, "magnitude", total)
     assert unchanged == total
 
 
