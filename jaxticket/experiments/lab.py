@@ -303,7 +303,7 @@ class Lab(Setting):
             train = TrainOptions(batch_size=train.batch_size, compute_dtype=train.compute_dtype)
         config = {
             **self.network_key(),
-            "data": chosen(self.options.data),
+            "data": self.data_key(),
             "batch_size": train.batch_size,
             "compute_dtype": train.compute_dtype,
         }

@@ -33,6 +33,11 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     for part, lines in (("model", model), ("data", [line for line in data if line not in augment])):
         if lines:
             raise ConfigError(f"{where}was trained with {part}.{lines[0]}; set config.{part} to its, or train one here")
+    contents = config["data"].get("content"), lab.data_content or None
+    if contents[0] != contents[1] and None not in contents:
+        raise ConfigError(
+            f"{where}was trained on a data set {options.data.name!r} whose images differ from today's; train one here"
+        )
     recipe = options.aids.training(options.train).computed
     said = [f"train.{line}" for line in _different(config["train"], chosen(recipe), TrainOptions())]
     said += [f"data.{line}" for line in augment]

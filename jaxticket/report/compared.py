@@ -1,32 +1,15 @@
 """The differences of a study's treatments from their controls, typed; what is settled of them, in words."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxticket import analysis
 from jaxticket.report import text
 from jaxticket.report.study import Study, number
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """A treatment minus its control, in test accuracy over seeds; see `jaxticket.analysis.Comparison`."""
-
-    treatment: str
-    control: str
-    level: int | None
-    case: Mapping[str, Any]
-    n: int
-    mean: float
-    low: float | None
-    high: float | None
-    low_holm: float | None
-    high_holm: float | None
-    p: float | None
-    p_holm: float | None
-    comparisons: int
-    confidence: float
-    settled: bool
+class Comparison(analysis.Comparison):
+    """A treatment minus its control, and what it allows to say."""
 
     @property
     def reading(self) -> str:

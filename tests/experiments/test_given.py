@@ -11,45 +11,13 @@ import jaxticket as jt
 from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
+from jaxticket.experiments import make_plan
 from jaxticket.experiments.given import read_given
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.registry import names
 from jaxticket.experiments.stages import made_from, read_weights
 from jaxticket.interop import read_torch
-from jaxticket.training.progress import Quiet
-
-SMALL = {"model.name": "lenet300", "train.batch_size": 128, "train.epochs": 2, "train.lr": 0.05}
-
-
-class Notes(Quiet):
-    """Keeps what is noted."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-
-def options_of(name, **changes):
-    config = default_config(name)
-    with config.unlocked():
-        config.model.options["width"] = 0.1
-        config.update_from_flattened_dict(SMALL | changes)
-    return resolve(config)
-
-
-def run(workdir, name, **changes):
-    notes = Notes()
-    folder, summary = run_experiment(*options_of(name, **changes), workdir, progress=lambda _: notes)
-    return folder, summary["rows"], notes.notes
-
-
-def refused(workdir, name, message, **changes):
-    with pytest.raises(JaxticketError, match=message) as caught:
-        make_plan(*options_of(name, **changes), workdir)
-    assert "\n" not in str(caught.value)
+from tests.experiments.small import options_of, refused, run
 
 
 def inputs_of(workdir, row):

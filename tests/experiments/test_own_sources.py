@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from jaxticket import data
+from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry, sources
 from jaxticket.data.dataset import Split, content_digest
 from jaxticket.data.digits import read_digits
-from jaxticket.experiments import make_plan
+from jaxticket.experiments import make_plan, run_experiment
+from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.own_sources import own_sources
 from jaxticket.models.architectures import ARCHITECTURES, Architecture
 from jaxticket.models.lenet import LeNet300
@@ -137,6 +139,28 @@ def test_other_images_are_other_stages_of_those_that_read_them(own_digits, tmp_p
     assert {kind for kind in before if before[kind] == after[kind]} == {"init", "mask"}
 
 
+def test_networks_are_evaluated_again_on_other_images(own_digits, tmp_path):
+    def key():
+        lab = Lab(imp_options(**{"data.name": "mine"})[1], tmp_path, execute=False)
+        lab.evaluate(lab.init(0), lab.full_mask())
+        return {stage.kind: stage.id for stage in lab.cache.asked.values()}
+
+    before = key()
+    own_digits["test"].labels[:] = own_digits["test"].labels[::-1].copy()
+    after = key()
+    assert {kind for kind in before if before[kind] != after[kind]} == {"evaluate"}
+
+
+def test_a_dense_network_of_other_images_is_refused(own_digits, tmp_path):
+    changes = {"data.name": "mine", "train.epochs": 1, "levels": 1}
+    _, summary = run_experiment(*imp_options(**changes), tmp_path)
+    dense = {**changes, "dense": str(tmp_path / "stages" / summary["rows"][0]["stage"])}
+    assert make_plan(*imp_options(**dense), tmp_path).stages
+    own_digits["train"].images[0] = 0
+    with pytest.raises(ConfigError, match=r"config\.dense=.*'mine' whose images differ from today's; train one here"):
+        make_plan(*imp_options(**dense), tmp_path)
+
+
 def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digits, monkeypatch):
     assert data.is_vouched_for("digits")
     assert data.is_vouched_for("cifar10")
@@ -155,8 +179,6 @@ def test_a_plan_without_the_data_says_that_keys_are_not_known(monkeypatch, tmp_p
 
 
 def test_a_users_measure_watch_and_mask_update_have_their_sources_in_the_key(own, small_run):
-    from jaxticket.experiments.lab import Lab
-
     def key(text):
         lab = Lab(small_run.options, small_run.workdir / "stages", execute=False)
         lab.measure("mine", own(reader=text)["reader"].measure, config={"n": 1})
