@@ -6,6 +6,7 @@ refuses whatever is not, to the bit, what was saved.
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from jaxticket import storage
 from jaxticket.core import paths
+from jaxticket.core.checks import shown
 from jaxticket.core.errors import MaskError, TicketError
 from jaxticket.core.masks import check_fit, is_traced
 from jaxticket.core.versions import versions
@@ -80,7 +82,9 @@ def save_ticket(folder: storage.PathLike, ticket: Ticket) -> None:
         TicketError: params are not zero where pruned and `meta['removed']` is not True, a part cannot be stored, `meta`
             is not JSON or contradicts the mask, or the operating system refuses.
     """
-    folder = Path(folder)
+    folder = _path(folder)
+    if not isinstance(ticket, Ticket):
+        raise TicketError(f"a {type(ticket).__name__} cannot be saved as a ticket; give a Ticket(params, mask)")
     if not isinstance(ticket.mask, Mapping) or not isinstance(ticket.meta, Mapping):
         raise TicketError("a ticket's mask is a dictionary path -> bool array, its meta one of facts; make them so")
     check_fit(ticket.params, ticket.mask)
@@ -110,7 +114,7 @@ def load_ticket(folder: storage.PathLike) -> Ticket:
     Raises:
         TicketError: there is no ticket, or it is damaged, changed by hand, incomplete, or from a newer jaxticket.
     """
-    folder = Path(folder)
+    folder = _path(folder)
     file, description = folder / ARRAYS, folder / DESCRIPTION
     with storage.naming_errors("read", folder):
         missing = [needed.name for needed in (description, file) if not needed.is_file()]
@@ -137,6 +141,12 @@ def load_ticket(folder: storage.PathLike) -> Ticket:
         raise TicketError(f"{file}: {error}") from error
     _check_zeros(parts["params"], parts["mask"], content["meta"], str(file))
     return Ticket(params, parts["mask"], model_state, content["meta"])
+
+
+def _path(folder: Any) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise TicketError(f"a ticket's folder is a path, not {shown(folder)}")
+    return Path(folder)
 
 
 def _complete(meta: Mapping[str, Any], mask: Mapping[str, np.ndarray]) -> dict[str, Any]:

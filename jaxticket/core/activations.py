@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_paths
 from jaxticket.core.criteria import Scores
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, check_fit
+from jaxticket.core.masks import Mask, check_fit, check_scores
 from jaxticket.core.paths import leaves
 from jaxticket.core.rules import Path
 
@@ -36,6 +37,7 @@ def wanda(params: Any, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores:
         MaskError: a mask that does not fit `params`, or norms that are missing or do not fit a kernel.
     """
     check_fit(params, mask)
+    check_paths("input_norms", input_norms)
     found = leaves(params)
     for path in mask:
         _check_norms(path, np.shape(found[path]), input_norms)
@@ -58,7 +60,7 @@ def per_output(scores: Mapping[Path, Any], mask: Mask) -> Scores:
     Raises:
         MaskError: scores that do not fit the mask.
     """
-    check_fit(dict(scores), mask)
+    check_scores(mask, scores)
     return _per_output({path: scores[path] for path in mask}, dict(mask))
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxticket.core.checks import check_key, check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.keys import named_key
 from jaxticket.core.masks import Mask, check_fit
@@ -51,6 +52,7 @@ def random_scores(params: Any, mask: Mask, key: jax.Array) -> Scores:
         MaskError: a mask that does not fit `params`.
     """
     check_fit(params, mask)
+    check_key(key)
     return {path: jax.random.uniform(named_key(key, path), np.shape(kept), jnp.float32) for path, kept in mask.items()}
 
 
@@ -71,6 +73,7 @@ def bn_scale(params: Any, mask: Mask) -> Scores:
     Raises:
         MaskError: a mask that does not fit `params`, or has a leaf that is not a scale.
     """
+    check_paths("the mask", mask)
     for path in mask:
         if path.split("/")[-1] != "scale":
             raise MaskError(

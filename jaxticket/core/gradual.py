@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jaxticket.core.checks import check_function, check_optimizer
 from jaxticket.core.criteria import Scores, magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM
+from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM, check_granularity
 from jaxticket.core.masks import DEFAULT_RULES, Mask, full_mask
 from jaxticket.core.paths import leaves, replace
-from jaxticket.core.rules import Rules
+from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.schedules import Schedule
 from jaxticket.core.scopes import groups_of
 from jaxticket.core.select import prune
@@ -77,10 +78,15 @@ def gradual(
         MaskError: a scope or granularity that says itself how much goes, or an unknown scope. From `init`: an array
             leaf that no rule covers. From `update`: no parameters, or nothing prunable in them.
     """
+    check_optimizer(tx)
+    check_function("schedule", schedule)
+    check_function("scores", scores)
+    check_granularity(granularity)
     for name, value, kind in (("scope", scope, Mapping), ("granularity", granularity, NOfM)):
         if isinstance(value, kind):
             raise MaskError(f"{name}={value!r} says itself how much goes; in gradual the schedule does, choose another")
     groups_of(scope, ())
+    match_rules(rules, ())
 
     def init(params: Any) -> GradualState:
         # Optax asks with a placeholder what in a state is like parameters; one leaf then stands for the whole mask.

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.lowest import ordered_integers
 from jaxticket.core.masks import Mask
@@ -131,8 +132,7 @@ def block(rows: int, cols: int, *, pool: Pooling = "mean") -> Block:
         ConfigError: an argument out of range.
     """
     for name, number in (("rows", rows), ("cols", cols)):
-        if number < 1:
-            raise ConfigError(f"{name}={number!r}: must be at least 1")
+        check_whole(name, number, 1, error=ConfigError)
     check_pooling(pool)
     return Block(rows, cols, pool)
 
@@ -165,7 +165,9 @@ def n_of_m(n: int, m: int) -> NOfM:
     Raises:
         ConfigError: an argument out of range.
     """
-    if not 1 <= n <= m:
+    for name, number in (("n", n), ("m", m)):
+        check_whole(name, number, 1, error=ConfigError)
+    if n > m:
         raise ConfigError(f"n={n!r}, m={m!r}: n must be at least 1 and at most m")
     return NOfM(n, m)
 
@@ -181,6 +183,19 @@ def pool_units(mask: Mask, scores: dict[Path, Any], granularity: Granularity) ->
 def expand_units(mask: Mask, units: Mask, granularity: Granularity) -> Mask:
     """The mask without the weights of units that are False."""
     return {path: kept & granularity.expand(units[path], kept.shape) for path, kept in mask.items()}
+
+
+def check_granularity(granularity: Any) -> None:
+    """Makes sure that something says what goes as one piece.
+
+    Raises:
+        MaskError: it does not.
+    """
+    if isinstance(granularity, type) or not isinstance(granularity, Granularity | NOfM):
+        raise MaskError(
+            f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel() or "
+            "an object with the methods pool and expand"
+        )
 
 
 def check_n_of_m(mask: Mask, pattern: NOfM) -> None:

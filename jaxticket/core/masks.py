@@ -6,7 +6,7 @@ The keys of a mask are the prunable set; a leaf of the parameters that is not a 
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxticket.core.checks import check_alive, check_paths, shown
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.rules import Path, Rules, match_rules
@@ -52,7 +53,9 @@ def full_mask(params: Any, rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_
 
     def chosen(path: Path, leaf: Any) -> bool:
         value = prunable[path]
-        return value(leaf) if callable(value) else value
+        if not callable(value) and not isinstance(value, bool | np.bool_):
+            raise MaskError(f"rules give {path!r} the value {shown(value)}; it must be True, False or a function")
+        return bool(value(leaf) if callable(value) else value)
 
     return {
         path: jnp.ones(leaf.shape, bool, device=spread_of(leaf)) for path, leaf in arrays.items() if chosen(path, leaf)
@@ -102,8 +105,9 @@ def layer_sparsity(mask: Mask) -> dict[Path, float]:
     Raises:
         MaskError: the mask is traced, so that its values are not known.
     """
+    counted = _kept(mask)
     sizes = {path: math.prod(np.shape(leaf)) for path, leaf in mask.items()}
-    return {path: (sizes[path] - kept) / max(sizes[path], 1) for path, kept in _kept(mask).items()}
+    return {path: (sizes[path] - kept) / max(sizes[path], 1) for path, kept in counted.items()}
 
 
 def sparsity_total(params: Any, mask: Mask) -> float:
@@ -164,19 +168,43 @@ def check_fit(tree: Any, mask: Mask) -> None:
     Raises:
         MaskError: naming the first path that does not fit.
     """
+    check_paths("the mask", mask)
     found = leaves(tree)
     for path, kept in sorted(mask.items()):
+        if getattr(kept, "dtype", None) != np.bool_:
+            raise MaskError(f"mask[{path!r}] is {_kind(kept)}; it must be a bool array, True = kept")
         if path not in found:
             raise MaskError(
                 f"the mask has {path!r}, the tree has no such leaf; make the mask from a tree of this structure"
             )
-        if getattr(kept, "dtype", None) != np.bool_:
-            raise MaskError(f"mask[{path!r}] is {_kind(kept)}; it must be a bool array, True = kept")
         if np.shape(kept) != np.shape(found[path]):
             raise MaskError(
                 f"mask[{path!r}] has shape {np.shape(kept)}, the tree's leaf {np.shape(found[path])}; "
                 "they must be the same"
             )
+        check_alive(f"mask[{path!r}]", kept)
+        check_alive(f"the tree's leaf {path!r}", found[path])
+
+
+def check_scores(mask: Mask, scores: Mapping[Path, Any]) -> None:
+    """Makes sure that a mask has leaves, and that scores are float arrays of its paths and shapes.
+
+    Raises:
+        MaskError: naming the first path that does not fit.
+    """
+    check_paths("the mask", mask)
+    check_paths("the scores", scores)
+    if not mask:
+        raise MaskError("the mask has no leaves, so nothing can be pruned; check the rules it was made with")
+    for path, leaf in scores.items():
+        if path in mask and not hasattr(leaf, "dtype"):
+            raise MaskError(f"scores[{path!r}] is {_kind(leaf)}; it must be a float array")
+    check_fit(dict(scores), mask)
+    for path, leaf in scores.items():
+        if path not in mask:
+            raise MaskError(f"the scores have {path!r}, the mask has no such leaf; score prunable leaves only")
+        if not jnp.issubdtype(getattr(leaf, "dtype", np.dtype(object)), jnp.floating):
+            raise MaskError(f"scores[{path!r}] is {_kind(leaf)}; it must be a float array")
 
 
 def is_traced(tree: Any) -> bool:

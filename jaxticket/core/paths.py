@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxticket.core.errors import MaskError
+from jaxticket.core.errors import MaskError, one_line
 from jaxticket.core.rules import Path
 
 
@@ -28,7 +28,7 @@ def leaves(tree: Any) -> dict[Path, Any]:
         MaskError: two leaves have the same path (a dictionary key contains a slash, say).
     """
     found: dict[Path, Any] = {}
-    for key_path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    for key_path, leaf in _keyed(tree)[0]:
         path = path_string(key_path)
         if path in found:
             raise MaskError(f"two leaves have the path {path!r}; rename one of them")
@@ -42,7 +42,7 @@ def replace(tree: Any, new_leaves: Mapping[Path, Any]) -> Any:
     Raises:
         MaskError: a path is not a leaf of `tree`.
     """
-    keyed, structure = jax.tree_util.tree_flatten_with_path(tree)
+    keyed, structure = _keyed(tree)
     paths = [path_string(key_path) for key_path, _ in keyed]
     unknown = sorted(set(new_leaves) - set(paths))
     if unknown:
@@ -60,6 +60,13 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[name] = leaf
     return tree
+
+
+def _keyed(tree: Any) -> Any:
+    try:
+        return jax.tree_util.tree_flatten_with_path(tree)
+    except (TypeError, ValueError) as error:  # keys that have no order
+        raise MaskError(f"a dictionary in the tree has keys that cannot be sorted ({one_line(error)})") from error
 
 
 def _some(names: Sequence[str], most: int = 6) -> str:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_function
 from jaxticket.core.criteria import Scores, magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM
@@ -56,6 +57,7 @@ def plan(
     Raises:
         MaskError: what `prune` raises, an array leaf that no rule covers, or a mask that does not fit `params`.
     """
+    check_function("scores", scores)
     arrays = {path: leaf for path, leaf in leaves(params).items() if hasattr(leaf, "shape")}
     if mask is None:
         prunable: Mask = jax.eval_shape(lambda: full_mask(params, rules))

@@ -21,8 +21,13 @@ def match_rules(rules: Rules[Value], paths: Iterable[Path]) -> dict[Path, Value]
     Raises:
         MaskError: a path matches no rule, or an expression is not a valid one.
     """
+    if isinstance(rules, str) or not isinstance(rules, Sequence):
+        raise MaskError(f"rules={rules!r}: must be a list of (regular expression, value) pairs")
     compiled = []
-    for expression, value in rules:
+    for rule in rules:
+        if not isinstance(rule, tuple | list) or len(rule) != 2 or not isinstance(rule[0], str):
+            raise MaskError(f"rule {rule!r}: must be a pair (regular expression, value), such as ('.*', False)")
+        expression, value = rule
         try:
             compiled.append((re.compile(expression), value))
         except re.error as error:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_number, check_whole
 from jaxticket.core.errors import ConfigError
 
 Schedule = Callable[[Any], Any]
@@ -44,8 +45,7 @@ def exponential(final: float, rounds: int) -> Schedule:
         ConfigError: an argument out of range.
     """
     _check("final", final, below_one=True)
-    if rounds < 1:
-        raise ConfigError(f"rounds={rounds!r}: must be at least 1")
+    check_whole("rounds", rounds, 1, error=ConfigError)
     return lambda k: 1 - (1 - final) ** (_real(k) / rounds)
 
 
@@ -88,8 +88,7 @@ def cubic(start: int, end: int, initial: float, final: float, every: int) -> Sch
         ConfigError: an argument out of range.
     """
     _check_span(start, end, initial, final)
-    if every < 1:
-        raise ConfigError(f"every={every!r}: must be at least 1")
+    check_whole("every", every, 1, error=ConfigError)
 
     def sparsity(step: Any) -> Any:
         numbers = _namespace(step)
@@ -113,12 +112,13 @@ def _namespace(step: Any) -> Any:
 
 
 def _check(name: str, share: float, *, below_one: bool = False) -> None:
-    if not (0 <= share < 1 if below_one else 0 <= share <= 1):
-        raise ConfigError(f"{name}={share!r}: must be at least 0 and {'less than' if below_one else 'at most'} 1")
+    check_number(name, share, 0, 1, below=below_one, error=ConfigError)
 
 
 def _check_span(start: int, end: int, initial: float, final: float) -> None:
     _check("initial", initial)
     _check("final", final)
+    for name, step in (("start", start), ("end", end)):
+        check_number(name, step, -np.inf, np.inf, error=ConfigError)
     if end <= start:
         raise ConfigError(f"end={end!r}: must come after start={start!r}")

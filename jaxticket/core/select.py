@@ -12,18 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_number, check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import (
     UNSTRUCTURED,
     Granularity,
     NOfM,
+    check_granularity,
     check_n_of_m,
     expand_units,
     keep_n_of_m,
     pool_units,
 )
 from jaxticket.core.lowest import Layout, hide, layout_of, ordered_keys, remove_lowest
-from jaxticket.core.masks import Mask, check_fit, is_traced
+from jaxticket.core.masks import Mask, check_scores, is_traced
 from jaxticket.core.rules import Path
 from jaxticket.core.scopes import (
     Scope,
@@ -85,10 +87,11 @@ def prune(
             `max_layer_sparsity` under which too few can go; scores that do not fit the mask, or are NaN where it
             keeps; more than 4,294,967,040 units compared with each other.
     """
+    check_paths("the mask", mask)
     if not mask:
         raise MaskError("the mask has no leaves, so there is nothing to prune; see full_mask and its rules")
     _check_demand(rate, sparsity, scope, granularity, max_layer_sparsity)
-    _check_scores(mask, scores)
+    check_scores(mask, scores)
     if isinstance(granularity, NOfM):
         check_n_of_m(mask, granularity)
         new, nan = keep_n_of_m(dict(mask), dict(scores), granularity)
@@ -154,11 +157,7 @@ def _shares(scope: Mapping[str, Any], mask: Mask) -> list[Any]:
 def _check_demand(
     rate: Any, sparsity: Any, scope: Scope, granularity: Granularity | NOfM, max_layer_sparsity: float
 ) -> None:
-    if not isinstance(granularity, Granularity | NOfM):
-        raise MaskError(
-            f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel() or "
-            "an object with the methods pool and expand"
-        )
+    check_granularity(granularity)
     given = [f"{name}={share!r}" for name, share in (("rate", rate), ("sparsity", sparsity)) if share is not None]
     limited = not isinstance(max_layer_sparsity, int | float) or max_layer_sparsity != 1
     if limited:
@@ -183,12 +182,7 @@ def _check_demand(
 def _check_share(name: str, share: Any) -> None:
     if is_traced(share) and share.ndim == 0 and name != "max_layer_sparsity":
         return
-    try:
-        in_range = 0 <= float(share) <= 1
-    except (TypeError, ValueError):
-        in_range = False
-    if not in_range:
-        raise MaskError(f"{name}={share!r}: must be one number from 0 to 1")
+    check_number(name, share, 0, 1)
 
 
 def _check_sizes(sizes: tuple[int, ...], scope: Scope) -> None:
@@ -206,14 +200,3 @@ def _check_nan(numbers: Mapping[Path, Any], what: str) -> None:
     for path, number in jax.device_get(dict(numbers)).items():
         if number:
             raise MaskError(f"scores[{path!r}] is NaN for {number} kept {what}; NaN cannot be ranked")
-
-
-def _check_scores(mask: Mask, scores: Mapping[Path, Any]) -> None:
-    if not mask:
-        raise MaskError("the mask has no leaves, so nothing can be pruned; check the rules it was made with")
-    check_fit(dict(scores), mask)
-    for path, leaf in scores.items():
-        if path not in mask:
-            raise MaskError(f"the scores have {path!r}, the mask has no such leaf; score prunable leaves only")
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise MaskError(f"scores[{path!r}] is of dtype {leaf.dtype}; it must be a float array")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_function, check_number, check_whole
 from jaxticket.core.criteria import Scores
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask, check_fit
@@ -85,8 +86,7 @@ def grasp(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, temperat
         MaskError: as for `snip`, or a temperature that is not above 0.
     """
     check_fit(params, mask)
-    if not temperature > 0:
-        raise MaskError(f"temperature={temperature!r}: must be above 0")
+    check_number("temperature", temperature, 0, np.inf, above=True)
     apply_fn = check_logits(apply_fn, temperature)
     batches = list(batches) if isinstance(batches, Iterator) else batches
 
@@ -128,8 +128,7 @@ def obd(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, chunk: 
         MaskError: as for `snip`, or a chunk below 1.
     """
     check_fit(params, mask)
-    if chunk < 1:
-        raise MaskError(f"chunk={chunk!r}: must be at least 1")
+    check_whole("chunk", chunk, 1)
     apply_fn = check_logits(apply_fn)
 
     @jax.jit
@@ -184,6 +183,7 @@ def movement(params: Any, mask: Mask, grads: Any, so_far: Scores | None = None) 
 
 def check_logits(apply_fn: ApplyFn, temperature: float = 1.0) -> ApplyFn:
     """`apply_fn` with float32 logits over a temperature, that refuses results other than [batch, classes]."""
+    check_function("apply_fn", apply_fn)
 
     def checked(params: Any, x: Any) -> jax.Array:
         logits = apply_fn(params, x)
@@ -214,12 +214,18 @@ def _pairs(batches: Batches) -> Iterator[tuple[Any, Any]]:
     Raises:
         MaskError: there is none, or one is not (x, integer labels [batch]).
     """
+    if not isinstance(batches, Iterable):
+        raise MaskError(f"batches is a {type(batches).__name__}; it must be a list of pairs (x, integer labels)")
     number = -1
     for number, batch in enumerate(batches):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise MaskError(f"batch {number} is a {type(batch).__name__}; it must be a pair (x, integer labels)")
         x, labels = batch
         labels = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+        if hasattr(x, "shape") and np.shape(x)[:1] != np.shape(labels)[:1]:
+            raise MaskError(
+                f"batch {number} has x {list(np.shape(x))} and labels {list(np.shape(labels))}; give a label for each"
+            )
         if labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
             raise MaskError(
                 f"batch {number} has labels {labels.dtype}{list(labels.shape)}; they must be integer classes [batch]"

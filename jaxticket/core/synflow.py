@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxticket.core.criteria import Scores
 from jaxticket.core.errors import MaskError
@@ -89,8 +90,8 @@ def synflow_prune(
 
 def _compiled(apply_fn: ApplyFn, input_shape: Sequence[int]) -> Callable[[Any, Mask], tuple[Scores, jax.Array]]:
     """(params, mask) -> scores, and the largest of them, which is NaN where any is not finite."""
-    shape = tuple(input_shape)
-    if not shape or shape[0] != 1:
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    if not shape or shape[0] != 1 or not all(isinstance(size, int | np.integer) and size > 0 for size in shape):
         raise MaskError(f"input_shape={shape}: must start with a batch of 1, such as (1, 32, 32, 3)")
     return jax.jit(functools.partial(_score, check_logits(apply_fn), shape))
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxticket.core.checks import check_optimizer
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, apply_mask
+from jaxticket.core.masks import Mask, apply_mask, check_fit
 from jaxticket.core.paths import leaves, path_string
 from jaxticket.core.rules import Path
 
@@ -35,6 +36,8 @@ def keep_pruned(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientT
         A transformation that passes extra arguments on to `tx`. Its functions raise `MaskError` for a mask that
         does not fit the parameters.
     """
+    check_optimizer(tx)
+    check_fit(mask, mask)
     tx = optax.with_extra_args_support(tx)
 
     def init(params: Any) -> KeepPrunedState:

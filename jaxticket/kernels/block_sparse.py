@@ -47,8 +47,7 @@ class BlockSparse:
         """
         array, kept = checked_weight(weight, mask)
         inputs, outputs = math.prod(array.shape[:-1]), array.shape[-1]
-        if len(block) != 2 or min(block) < 1:
-            raise MaskError(f"block={block!r}: must be two positive numbers, (inputs, outputs), such as (16, 128)")
+        check_block(block)
         rows, cols = min(block[0], inputs), min(block[1], outputs)
         along, across = math.ceil(inputs / rows), math.ceil(outputs / cols)
         ragged = ((0, along * rows - inputs), (0, across * cols - outputs))
@@ -130,6 +129,21 @@ class BlockSparse:
             found.append(Piece(columns[first], weight[:, : outputs - first * cols]))
             first = last
         return found
+
+
+def check_block(block: Any) -> None:
+    """Makes sure that `block` is the size of a block.
+
+    Raises:
+        MaskError: it is not.
+    """
+    whole = (
+        [n for n in block if isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1]
+        if isinstance(block, tuple | list)
+        else []
+    )
+    if len(whole) != 2 or len(block) != 2:
+        raise MaskError(f"block={block!r}: must be two positive whole numbers, (inputs, outputs), such as (16, 128)")
 
 
 def checked_weight(weight: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import MaskError
 from jaxticket.kernels import backends
 from jaxticket.kernels.finish import Activation
@@ -49,14 +50,14 @@ def block_conv(
         MaskError: shapes that do not fit together.
         ConfigError: an unknown activation, or a backend that is not available.
     """
+    finish = finisher(x, w, bias, activation)
     if len(w.shape) != 4 or jnp.ndim(x) != 4 or jnp.shape(x)[-1] != w.shape[2]:
         raise MaskError(
             f"x has shape {jnp.shape(x)}, the kernel {w.shape}; "
             "give images [batch, height, width, inputs] and a kernel [height, width, inputs, outputs]"
         )
-    finish = finisher(x, w, bias, activation)
     dtype = finish.dtype
-    window, moves = w.shape[:2], Moves(_pair(strides), _pair(dilation))
+    window, moves = w.shape[:2], Moves(_pair("strides", strides), _pair("dilation", dilation))
     x = jnp.asarray(x, dtype)
     x = jnp.pad(x, ((0, 0), *sides_of(padding, x.shape[1:3], window, moves), (0, 0)))
     if window == (1, 1):
@@ -87,5 +88,10 @@ def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], move
     return pairs
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def _pair(name: str, value: Any) -> tuple[int, int]:
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise MaskError(f"{name}={value!r}: must be a whole number of at least 1, or two of them")
+    for number in pair:
+        check_whole(name, number, 1)
+    return int(pair[0]), int(pair[1])

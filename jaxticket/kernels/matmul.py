@@ -59,6 +59,12 @@ def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> Fini
         MaskError: `x` is no float array, or `bias` does not fit the weight.
         ConfigError: an unknown activation.
     """
+    if not isinstance(w, SparseWeight):
+        raise MaskError(
+            f"w is a {type(w).__name__}; give a BlockSparse or DenseGroups, as BlockSparse.from_dense makes"
+        )
+    if not hasattr(x, "dtype"):
+        raise MaskError(f"x is a {type(x).__name__}; give a float array")
     if activation is not None and activation != "relu" and not callable(activation):
         raise ConfigError(f"activation={activation!r}: must be 'relu', a function or None")
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):

@@ -1,7 +1,7 @@
 """What every sparse weight is to a backend: dense products on chosen inputs."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ class Piece(NamedTuple):
     weight: jax.Array
 
 
+@runtime_checkable
 class SparseWeight(Protocol):
     """A weight [..., outputs] that is stored as pieces."""
 

@@ -1,7 +1,7 @@
 """A masked model that runs sparse where that is faster, and computes the same."""
 
 import dataclasses
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
+from jaxticket.core.checks import check_number
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask, apply_mask, is_traced
 from jaxticket.core.rules import Path
+from jaxticket.kernels.block_sparse import check_block
 from jaxticket.kernels.calls import Call
 from jaxticket.kernels.decide import decide
 from jaxticket.kernels.fold import Fold, OnLayer, OnNorm, Watched, fold, foldable
@@ -97,8 +99,8 @@ def sparsify(
     """
     if is_traced((variables, mask, sample)):
         raise MaskError("the variables, the mask or the sample are traced; call sparsify outside of jit")
-    if min_speedup < 0 or not math.isfinite(min_speedup):
-        raise MaskError(f"min_speedup={min_speedup!r}: must be a number of at least 0")
+    check_number("min_speedup", min_speedup, 0, sys.float_info.max)
+    check_block(block)
     found, variables = _linen(model, variables) or _nnx(model, variables) or _refuse(model)
     mask = full_paths(variables, mask)
     masked = apply_mask(variables, mask)

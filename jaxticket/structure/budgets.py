@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
+from jaxticket.core.checks import check_function, check_number, check_whole
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask
 from jaxticket.core.rules import Path
@@ -97,8 +98,9 @@ def prune_channels(
             "exactly one of ratio, parameters, macs and seconds must be given"
         )
     ((name, budget),) = chosen
-    if isinstance(min_channels, bool) or not isinstance(min_channels, int) or min_channels < 1:
-        raise MaskError(f"min_channels={min_channels!r}: must be a whole number of at least 1")
+    check_number(name, budget, 0, math.inf)
+    check_whole("min_channels", min_channels, 1)
+    check_function("fn", fn)
     check_concrete(params)
     groups = channel_groups(fn, params, *inputs).prunable
     order = _order(channel_scores(params, groups, scores), min_channels)

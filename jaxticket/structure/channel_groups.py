@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend import core as jaxprs
 
 from jaxticket.core import paths
+from jaxticket.core.checks import check_function
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import ChannelGroups
 from jaxticket.structure.groups import rules_elements, rules_shapes, rules_sums
@@ -56,6 +57,7 @@ def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> Channel
     Raises:
         MaskError: two leaves of `params` have the same path.
     """
+    check_function("fn", fn)
     paths.leaves(params)
     traced, results = jax.make_jaxpr(fn, return_shape=True)(params, *inputs)
     trace = Trace()

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxticket.core.checks import check_function
 from jaxticket.structure.groups.subprograms import called
 
 
@@ -23,6 +24,7 @@ def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:
         *inputs: pytrees of arrays or `jax.ShapeDtypeStruct`s. The number is for all of them: give a batch of 1 for
             the cost of one example.
     """
+    check_function("fn", fn)
     return _total(jax.make_jaxpr(fn)(params, *inputs).jaxpr)
 
 

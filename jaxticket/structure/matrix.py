@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask, check_fit, is_traced, spread_of
 from jaxticket.core.rules import Path
@@ -48,6 +49,7 @@ def mask_matrices(mask: Mask) -> dict[Path, np.ndarray]:
     Raises:
         MaskError: no leaves, a leaf that is not a boolean kernel with weights, or a traced one.
     """
+    check_paths("the mask", mask)
     if not mask:
         raise MaskError("the mask has no leaves, so there is nothing to structure; see full_mask and its rules")
     if is_traced(mask):

@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxticket.core.checks import check_alive, check_number, check_paths, check_whole
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask, is_traced
 from jaxticket.core.rules import Path
@@ -87,16 +88,15 @@ def channels_to_keep(alive: int, channels: int, width: int, rate: float = 0.0, m
 
 
 def _check(rate: float, min_channels: int) -> None:
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
-        raise MaskError(f"rate={rate!r}: must be one number from 0 to 1")
-    if isinstance(min_channels, bool) or not isinstance(min_channels, int | np.integer) or min_channels < 1:
-        raise MaskError(f"min_channels={min_channels!r}: must be a whole number, at least 1")
+    check_number("rate", rate, 0, 1)
+    check_whole("min_channels", min_channels, 1)
 
 
 def _channel_scores(
     mask: Mask, matrices: Mapping[Path, np.ndarray], scores: Mapping[Path, Any]
 ) -> dict[Path, np.ndarray]:
     """One finite-or-infinite float64 score per channel, by path."""
+    check_paths("the scores", scores)
     unknown = sorted(set(scores) - set(mask))
     if unknown:
         raise MaskError(f"the scores have {unknown[0]!r}, the mask has no such leaf; score prunable leaves only")
@@ -114,6 +114,7 @@ def _channel_scores(
             )
         if not jnp.issubdtype(getattr(score, "dtype", np.dtype(object)), jnp.floating):
             raise MaskError(f"scores[{path!r}] is not a float array; convert it, as with scores.astype(jnp.float32)")
+        check_alive(f"scores[{path!r}]", score)
         values = np.asarray(score).astype(np.float64)
         if values.ndim > 1:
             values = np.where(kept, to_matrix(values), 0.0).sum(axis=1)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
+from jaxticket.core.checks import check_function
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask, check_fit, is_traced
 from jaxticket.core.rules import Path
@@ -71,6 +72,7 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
         MaskError: a mask that does not fit `params`, traced or abstract arguments, or an `fn` that has sizes as numbers
             and so does not run with fewer channels.
     """
+    check_function("fn", fn)
     if is_traced((params, mask)):
         raise MaskError("params or mask are traced, so no array can become smaller; call shrink outside of jit")
     check_concrete(params)

@@ -8,14 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
+from jaxticket.core.checks import check_alive, check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.rules import Path
 from jaxticket.structure.channels import Group
 from jaxticket.structure.shrinking.marks import Marks
 
 
-def full_paths(params: Any, mask: Mapping[Path, Any]) -> dict[Path, Any]:
-    """A mask, or scores, with the paths of `params`: where they lack the leading `params/`, it is added."""
+def full_paths(params: Any, mask: Mapping[Path, Any], name: str = "the mask") -> dict[Path, Any]:
+    """A mask, or scores, with the paths of `params`: where they lack the leading `params/`, it is added.
+
+    Raises:
+        MaskError: it is no dictionary of paths; `name` says what.
+    """
+    check_paths(name, mask)
     known_paths = paths.leaves(params).keys()
     return {
         path if path in known_paths or f"params/{path}" not in known_paths else f"params/{path}": array
@@ -32,6 +38,7 @@ def check_concrete(params: Any) -> None:
     for path, leaf in paths.leaves(params).items():
         if isinstance(leaf, jax.ShapeDtypeStruct):
             raise MaskError(f"{path!r} is abstract, its values are needed; give arrays")
+        check_alive(f"the tree's leaf {path!r}", leaf)
 
 
 def mark_leaves(

@@ -46,7 +46,7 @@ def channel_scores(params: Any, groups: Sequence[Group], scores: Scores) -> list
         given = scores(params, {path: jnp.ones(np.shape(leaves[path]), bool) for path in produced})
     else:
         given = scores
-    given = full_paths(params, given)
+    given = full_paths(params, given, "the scores")
     return [_of_group(group, leaves, given, scores, count, pool) for group in groups]
 
 

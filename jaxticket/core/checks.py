@@ -1,0 +1,117 @@
+"""Arguments of public functions, checked where they come in: a line says which, what was found, what is allowed."""
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from jaxticket.core.errors import ConfigError, JaxticketError, MaskError
+
+_LONGEST = 80
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float,
+    high: float,
+    *,
+    above: bool = False,
+    below: bool = False,
+    error: type[JaxticketError] = MaskError,
+) -> None:
+    """Makes sure that `value` is one number from `low`, or `above` it, to `high`, or `below` it; bools are none.
+
+    Raises:
+        MaskError: it is not, or what `error` says.
+    """
+    shape = getattr(value, "shape", ())
+    kind = getattr(getattr(value, "dtype", None), "kind", "f" if type(value) in (int, float) else "O")
+    # NaN is not in any range; bfloat16 has the kind V.
+    number = float(value) if shape == () and kind in "iufV" else math.nan
+    if not low <= number <= high or (above and number == low) or (below and number == high):
+        lower, upper = "more than" if above else "at least", "less than" if below else "at most"
+        limits = [f"{lower} {low:g}"] * math.isfinite(low) + [f"{upper} {high:g}"] * (high < sys.float_info.max)
+        raise error(f"{name}={shown(value)}: must be {' and '.join(limits) or 'a number'}")
+
+
+def check_whole(name: str, value: Any, least: int, *, error: type[JaxticketError] = MaskError) -> None:
+    """Makes sure that `value` is a whole number of at least `least`.
+
+    Raises:
+        MaskError: it is not, or what `error` says.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise error(f"{name}={shown(value)}: must be a whole number of at least {least}")
+
+
+def check_paths(name: str, value: Any) -> None:
+    """Makes sure that `value` is a dictionary whose keys are paths, as masks and scores are.
+
+    Raises:
+        MaskError: it is not.
+    """
+    if not isinstance(value, Mapping):
+        raise MaskError(f"{name} is {_a(value)}; it must be a dictionary path -> array, such as full_mask gives")
+    for path in value:
+        if not isinstance(path, str):
+            raise MaskError(f"{name} has the key {shown(path)}; keys must be paths, such as 'conv1/kernel'")
+
+
+def check_alive(name: str, leaf: Any) -> None:
+    """Makes sure that an array was not given away to a computation.
+
+    Raises:
+        MaskError: its values are gone.
+    """
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
+        raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
+
+
+def check_function(name: str, value: Any) -> None:
+    """Makes sure that `value` can be called.
+
+    Raises:
+        MaskError: it cannot.
+    """
+    if not callable(value):
+        raise MaskError(f"{name} is {_a(value)}; it must be a function")
+
+
+def check_optimizer(value: Any) -> None:
+    """Makes sure that `value` is an Optax optimizer.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not callable(getattr(value, "init", None)) or not callable(getattr(value, "update", None)):
+        raise ConfigError(f"tx is {_a(value)}; it must be an optimizer of Optax, such as optax.sgd(0.1)")
+
+
+def check_key(value: Any) -> None:
+    """Makes sure that `value` is one key of `jax.random`, typed or of the older form uint32 [2].
+
+    Raises:
+        MaskError: it is not.
+    """
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    typed = dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not typed and not (dtype == np.uint32 and len(shape or ()) == 1):
+        raise MaskError(f"key is {_a(value)}; it must be one key, such as jax.random.key(0)")
+
+
+def shown(value: Any) -> str:
+    """A value for a message: on one line, and not long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _a(value: Any) -> str:
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
