@@ -22,7 +22,7 @@ TX = optax.sgd(0.1)
 
 
 def net(params, x):
-    return jax.nn.relu(x @ params["a"]["kernel"]) @ params["b"]["kernel"] + params["b"]["bias"]
+    return jax.nn.relu(x @ params["a"]["kernel"]) @ params["b"]["kernel"] + params["b"]["bias"][None]
 
 
 def deleted():
