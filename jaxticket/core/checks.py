@@ -35,6 +35,8 @@ def check_number(
     number = float(value) if shape == () and kind in "iufV" else math.nan
     if not low <= number <= high or (above and number == low) or (below and number == high):
         lower, upper = "more than" if above else "at least", "less than" if below else "at most"
+        if not above and not below and math.isfinite(high - low) and high < sys.float_info.max:
+            raise error(f"{name}={shown(value)}: must be one number from {low:g} to {high:g}")
         limits = [f"{lower} {low:g}"] * math.isfinite(low) + [f"{upper} {high:g}"] * (high < sys.float_info.max)
         raise error(f"{name}={shown(value)}: must be {' and '.join(limits) or 'a number'}")
 

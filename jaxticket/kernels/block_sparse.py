@@ -143,7 +143,7 @@ def check_block(block: Any) -> None:
         else []
     )
     if len(whole) != 2 or len(block) != 2:
-        raise MaskError(f"block={block!r}: must be two positive whole numbers, (inputs, outputs), such as (16, 128)")
+        raise MaskError(f"block={block!r}: must be two positive numbers, (inputs, outputs), such as (16, 128)")
 
 
 def checked_weight(weight: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
