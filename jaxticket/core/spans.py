@@ -66,13 +66,14 @@ def check_spans(options: Any, length: Length, where: str = "") -> None:
         ConfigError: naming the first such key, its value and the length.
     """
     for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
+        value: Any = getattr(options, field.name)
         key = f"{where}.{field.name}" if where else field.name
         if dataclasses.is_dataclass(value):
             check_spans(value, length, key)
         rule, unit = field.metadata.get("span") or ("", "")
         if unit in length and is_read(options, field):
-            for item in value if isinstance(value, tuple) else (value,):
+            items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+            for item in items:
                 if item:  # 0 stands for none
                     Span(key, value, item, length[unit], unit, rule).check()
                     _check_a_step(key, value, item, unit, length)
