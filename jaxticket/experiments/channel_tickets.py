@@ -24,6 +24,7 @@ from jaxticket.structure.selection import dead_kernels, slim
 from jaxticket.training.state import Weights
 
 _PARAMS = "params/"
+_BY_CHANNELS = PruneOptions(criterion="bn_scale", granularity="channel", ratio_of="channels")
 
 
 def scale_paths(params: Any) -> list[str]:
@@ -66,7 +67,7 @@ def pruned_to(
     if how.ratio_of == "weights":
         return lab.prune(weights, mask, how, seed=seed, sparsity=sparsity)
     ratio = float(geometric(how.rate)(level)) if sparsity is None else sparsity
-    return draw_channels(lab, weights, everything(lab, how), ratio, min_channels=1)
+    return draw_channels(lab, weights, everything(lab, how), ratio, min_channels=1, before=mask)
 
 
 def channel_facts(mask: MaskRef, how: PruneOptions) -> dict[str, Any]:
@@ -115,10 +116,15 @@ def all_channels(
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
         return lab.store_mask(folder, {path: jnp.ones(shapes[path].shape, bool) for path in sorted(chosen)})
 
-    return MaskRef(lab.cache.stage("channels", 1, lab.network_key(), {}, run, label="all channels"))
+    full = MaskRef(lab.cache.stage("channels", 1, lab.network_key(), {}, run, label="all channels"))
+    if not lab.cache.execute:
+        lab.reach.begin_channels(full.key, {path: shapes[path].shape for path in scales})
+    return full
 
 
-def draw_channels(lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int) -> MaskRef:
+def draw_channels(
+    lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int, before: MaskRef | None = None
+) -> MaskRef:
     """The mask without the share `ratio` of all channels, those whose normalisation has the smallest scale.
 
     Scale and bias of such a channel go, and all kernel weights that thereby count no longer. The stage's content says
@@ -131,6 +137,10 @@ def draw_channels(lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *,
         full: made by `all_channels`.
         ratio: the share that goes, in (0, 1); fewer go where layers have to be held.
         min_channels: every layer keeps at least so many, or all it has.
+        before: the mask of the round before, of whose channels some must go; None for `full`.
+
+    Raises:
+        ConfigError: in a plan, where nothing would be removed, or left.
     """
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
@@ -148,7 +158,10 @@ def draw_channels(lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *,
 
     config = {"ratio": ratio, "min_channels": min_channels}
     inputs = {"weights": weights.key, "full": full.key}
-    return MaskRef(lab.cache.stage("draw", 1, config, inputs, run, label=f"{ratio:.0%} of the channels"))
+    drawn = MaskRef(lab.cache.stage("draw", 1, config, inputs, run, label=f"{ratio:.0%} of the channels"))
+    if not lab.cache.execute:
+        lab.reach.prune((before or full).key, _BY_CHANNELS, sparsity=ratio, new=drawn.key)
+    return drawn
 
 
 def channel_ticket(

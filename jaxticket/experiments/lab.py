@@ -61,6 +61,9 @@ class Lab(Setting):
         progress: told what happens.
         interrupts: asked whether to stop.
         rerun: which finished stages are done again.
+
+    Attributes:
+        reach: what is left after each pruning of a plan.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Lab(Setting):
         note, check = self.progress.note, self.interrupts.check
         self.cache = Cache(folder, execute=execute, note=note, check=check, rerun=rerun)
         self._record = record
-        self._reach = Reach(self)
+        self.reach = Reach(self)
         self._variants: dict[str, Lab] = {}
 
     @functools.cached_property
@@ -164,7 +167,7 @@ class Lab(Setting):
         config = {**self.network_key(), "rules": [list(rule) for rule in rules]}
         mask = MaskRef(self.cache.stage("mask", 1, config, {}, run, label="full mask"))
         if not self.cache.execute:
-            self._reach.begin(mask.key, rules)
+            self.reach.begin(mask.key, rules)
         return mask
 
     def ticket(self, folder: Path, *, key: str = "ticket") -> tuple[WeightsRef, MaskRef]:
@@ -230,7 +233,7 @@ class Lab(Setting):
         self.aid_of(train)  # refused in a plan too
         if isinstance(mask_update, GradualPruning) and not self.cache.execute:
             how = PruneOptions(scope=mask_update.scope)
-            self._reach.prune(mask.key, how, sparsity=mask_update.final)
+            self.reach.prune(mask.key, how, sparsity=mask_update.final)
         given = start
         if aids.lrsi and not start_step:
             start = scaled_start(self, start, mask, train, seed=seed)
@@ -344,7 +347,7 @@ class Lab(Setting):
         inputs = {"weights": weights.key, "mask": mask.key}
         new = MaskRef(self.cache.stage("prune", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
         if not self.cache.execute:
-            self._reach.prune(mask.key, how, sparsity=sparsity, new=new.key)
+            self.reach.prune(mask.key, how, sparsity=sparsity, new=new.key)
         return new
 
     def measure(

@@ -114,12 +114,17 @@ class TrainExperiment(ExperimentOptions):
             for a dense network. With `train.epochs=0` it is evaluated.
         reinit: where a ticket starts: `init` from its weights, `random` from other initial weights, as a control, the
             branch `rr_ticket`.
+        analyse: whether the summary says how silent the neurons of what was trained, or only evaluated, are on the test
+            images, layer by layer, and how empty its filters are.
+        near_zero: up to which size an activation counts as near zero.
     """
 
     evaluates: ClassVar[bool] = True
 
     ticket: str = ""
     reinit: str = option("init", choices=("init", "random"))
+    analyse: bool = option(False)
+    near_zero: float = option(0.01, minimum=0, only=("analyse", True))
 
     def check(self, where: str) -> None:
         """Refuses other weights for what is no ticket."""
@@ -133,6 +138,11 @@ class TrainExperiment(ExperimentOptions):
             raise ConfigError(f"config.reinit={self.reinit!r}: is of a ticket; name one with config.ticket")
         if self.reinit != "init" and self.init:
             raise ConfigError(f"config.init={self.init!r}: reinit={self.reinit!r} draws other weights; leave one")
+        if self.analyse and self.aids.stays:
+            raise ConfigError(
+                "config.analyse=True: looks at the plain network, and config.aids.permanent=True leaves another; set "
+                "one of them to False"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

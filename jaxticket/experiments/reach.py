@@ -56,6 +56,10 @@ class Reach:
         mask = jax.eval_shape(lambda: masks.full_mask(shapes, rules or masks.DEFAULT_RULES))
         self._left[key] = _Left(rules, {path: leaf.shape for path, leaf in mask.items()})
 
+    def begin_channels(self, key: str, shapes: Mapping[Path, tuple[int, ...]]) -> None:
+        """The mask of that key keeps all channels; `shapes` are those of the scales that rank them."""
+        self._left[key] = _Left((), shapes)
+
     def prune(self, key: str, how: PruneOptions, *, sparsity: float | None = None, new: str = "") -> None:
         """The mask of the key `new` is that of `key` less a rate, or down to a sparsity.
 
@@ -80,9 +84,11 @@ class Reach:
         if after == alive or not sum(after):
             does = "would remove nothing from" if after == alive else "would leave nothing of"
             asked = f"rate {how.rate:.6g}" if sparsity is None else f"sparsity {sparsity:.6g}"
+            in_rounds = sparsity is None or hasattr(self._setting.options, "levels")
+            remedy = "less" if not sum(after) else "fewer rounds" if in_rounds else "more"
             raise ConfigError(
                 f"{self._asked()}: {asked} {does} the {sum(alive):,} of {sum(sizes):,} {_name(how)} "
-                f"left after {left.rounds} rounds; ask for {'less' if sparsity or not sum(after) else 'fewer rounds'}"
+                f"left after {left.rounds} rounds; ask for {remedy}"
             )
         self._check_held(left.shapes, how, sum(sizes) - sum(after))
         self._left[new] = dataclasses.replace(left, how=ranking, alive=tuple(after), rounds=left.rounds + 1)
@@ -105,8 +111,8 @@ class Reach:
 
 
 def _unit_of(how: PruneOptions) -> str:
-    """What is counted; scales decide on channels until few enough weights are left."""
-    return "unstructured" if how.criterion == "bn_scale" else how.granularity
+    """What is counted; of shares of weights, scales decide on channels until few enough weights are left."""
+    return "unstructured" if how.criterion == "bn_scale" and how.ratio_of == "weights" else how.granularity
 
 
 def _name(how: PruneOptions) -> str:

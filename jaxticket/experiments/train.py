@@ -4,19 +4,45 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.options import TrainExperiment
 from jaxticket.experiments.rewound_ticket import saved_ticket
+from jaxticket.experiments.silence import Look, note_filters, note_silence
 from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.experiments.trained import Trained
 
 
 def train(lab: Lab, options: TrainExperiment) -> None:
-    """Trains the network once for every seed; with a ticket, its weights under its mask, or others as a control."""
+    """Trains the network once for every seed; with a ticket, its weights under its mask, or others as a control.
+
+    With `analyse` the summary gets `silence` and `silent_filters` of what came of it.
+    """
+    done: dict[int, tuple[Trained, MaskRef]] = {}
 
     def one_seed(seed: int) -> None:
         branch, start, mask = _start(lab, options, seed)
         trained = lab.train(start, mask, seed=seed, label=f"{branch}-0-{seed}")
         wanted, pruned = not branch.startswith("rr_"), start if options.ticket else None
         lab.record(branch, 0, seed, trained, mask, start=start, pruned=pruned, ticket=wanted)
+        done[seed] = trained, mask
 
     lab.for_each_seed(one_seed)
+    if options.analyse:
+        _analyse(lab, options, {seed: done[seed] for seed in options.all_seeds})
+
+
+def _analyse(lab: Lab, options: TrainExperiment, done: dict[int, tuple[Trained, MaskRef]]) -> None:
+    """Looks at the network of every seed; once where they are the same, as what is only evaluated is."""
+    different = {(trained.weights.key, mask.key): seed for seed, (trained, mask) in reversed(done.items())}
+    seeds = sorted(different.values(), key=list(done).index)
+    looks, filters = [], []
+    for seed in seeds:
+        trained, mask = done[seed]
+        content, of = trained.stage.content, {"seed": seed} if len(seeds) > 1 else {}
+        epoch = content.get("best_epoch" if trained.select == "best" else "epochs")
+        looks.append(Look(trained.weights, mask, {**of, "epoch": epoch}))
+        sparsity = mask.stage.content.get("mask", {}).get("sparsity")
+        filters.append(Look(trained.weights, mask, {**of, "sparsity": sparsity}))
+    note_silence(lab, lab, looks, options.near_zero)
+    for look in filters:
+        note_filters(lab, lab, look)
 
 
 def _start(lab: Lab, options: TrainExperiment, seed: int) -> tuple[str, WeightsRef, MaskRef]:

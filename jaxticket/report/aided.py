@@ -1,7 +1,7 @@
 """What a study with aids of training found beside its accuracies, typed."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +10,8 @@ from jaxticket.report.early_birds import symmetric
 from jaxticket.report.study import Study, number
 
 _T = TypeVar("_T")
+# Experiments that look at how silent networks are.
+_ANALYSED = ("tost", "train")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Silence:
-    """How silent each layer is at one look: layer -> (share of exact zeros, share near zero, dead channels)."""
+    """How silent each layer is at one look: layer -> (share of exact zeros, share near zero, dead channels).
+
+    `activation` names the network: with its seed where there are several.
+    """
 
     activation: str
     epoch: float
@@ -96,9 +101,9 @@ def silences(study: Study) -> list[Silence]:
             str(one["layer"]): (float(one["zero"]), float(one["near_zero"]), int(one["dead"]))
             for one in entry["layers"]
         }
-        return Silence(str(entry["activation"]), float(entry["epoch"]), layers)
+        return Silence(_network(entry), float(entry["epoch"]), layers)
 
-    return _read(study, "silence", read)
+    return _read(study, "silence", read, of=_ANALYSED)
 
 
 def filters(study: Study) -> list[Filters]:
@@ -108,9 +113,9 @@ def filters(study: Study) -> list[Filters]:
         layers = {str(one["path"]): (int(one["filters"]), int(one["empty"])) for one in entry["layers"]}
         flags = tuple(flag == "1" for flag in str(entry["map"]))
         counts = tuple(int(count) for count in entry["histogram"])
-        return Filters(str(entry["activation"]), float(entry["sparsity"]), layers, counts, flags)
+        return Filters(_network(entry), float(entry["sparsity"]), layers, counts, flags)
 
-    return _read(study, "silent_filters", read)
+    return _read(study, "silent_filters", read, of=_ANALYSED)
 
 
 def mask_distances(study: Study) -> MaskDistances | None:
@@ -130,5 +135,9 @@ def _interval(value: Mapping[str, Any]) -> Interval:
     return Interval(float(value["mean"]), number(value["low"]), number(value["high"]), int(value["n"]))
 
 
-def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], _T]) -> list[_T]:
-    return study.parsed(name, read) if study.summary.get("experiment") == "tost" else []
+def _network(entry: Mapping[str, Any]) -> str:
+    return str(entry["activation"]) + (f", seed {int(entry['seed'])}" if "seed" in entry else "")
+
+
+def _read(study: Study, name: str, read: Callable[[Mapping[str, Any]], _T], of: Sequence[str] = ("tost",)) -> list[_T]:
+    return study.parsed(name, read) if study.summary.get("experiment") in of else []

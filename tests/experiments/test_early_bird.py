@@ -368,6 +368,37 @@ def test_a_share_of_channels_without_an_early_bird_is_the_late_ticket(run, workd
     assert sparse[0]["kept"] == late["kept"]
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        (
+            "early_bird",
+            {"ratios": (0.005, 0.5)},
+            "config.ratios=.*: sparsity 0.005 would remove nothing from the 56 of 56",
+        ),
+        ("early_bird", {"ratios": (0.5, 0.995)}, "sparsity 0.995 would leave nothing of .* channels .*; ask for less"),
+        (
+            "oneshot",
+            {"sparsities": (0.005,)},
+            "config.sparsities=.* 56 of 56 channels left after 0 rounds; ask for more",
+        ),
+        ("imp", {"levels": 9}, "config.levels=9: .* remove nothing from the 1 of 56 .* 4 rounds; ask for fewer rounds"),
+        ("imp", {"prune.rate": 0.95}, "config.levels=8: .* would leave nothing of the 3 of 56 .*; ask for less"),
+    ],
+)
+def test_channels_that_cannot_go_are_refused_by_the_plan(name, changes, message, tmp_path):
+    config = default_config(name)
+    if name != "early_bird":
+        config.prune.update(criterion="bn_scale", granularity="channel", ratio_of="channels", rate=0.6)
+    kept = {k: v for k, v in SMALL.items() if name == "early_bird" or k.startswith(("model", "train"))}
+    with config.unlocked():
+        config.model.options["width"] = 0.125
+        config.update_from_flattened_dict(kept | changes)
+    with pytest.raises(ConfigError, match=message):
+        make_plan(*resolve(config), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_shares_of_channels_are_of_scales():
     for changes, message in (
         ({"criterion": "magnitude", "granularity": "channel"}, "config.prune.ratio_of='channels': ranks the scales"),

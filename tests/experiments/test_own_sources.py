@@ -13,7 +13,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry, sources
 from jaxticket.data.dataset import Split, content_digest
 from jaxticket.data.digits import read_digits
-from jaxticket.experiments import make_plan, run_experiment
+from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.own_sources import own_sources
 from jaxticket.models.architectures import ARCHITECTURES, Architecture
@@ -159,6 +159,19 @@ def test_a_dense_network_of_other_images_is_refused(own_digits, tmp_path):
     own_digits["train"].images[0] = 0
     with pytest.raises(ConfigError, match=r"config\.dense=.*'mine' whose images differ from today's; train one here"):
         make_plan(*imp_options(**dense), tmp_path)
+
+
+def test_looks_at_given_weights_are_others_with_other_images(small_run, own_digits, tmp_path):
+    config = default_config("train")
+    init = str(small_run.stage(small_run.rows[0]))
+    config.update({"init": init, "analyse": True})
+    config.train.epochs = 0
+    config.data.name = "mine"
+    options = resolve(config)
+    before = ids_of((*options, tmp_path))
+    own_digits["test"].images[:] = 0
+    after = ids_of((*options, tmp_path))
+    assert {kind for kind in before if before[kind] != after[kind]} == {"evaluate", "silence"}
 
 
 def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digits, monkeypatch):

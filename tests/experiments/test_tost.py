@@ -148,6 +148,18 @@ def test_the_analysis_is_of_every_activation_look_and_sparsity(run):
     assert masks["rows"][1][0] == pytest.approx(0.2, abs=1e-3)
 
 
+def test_the_network_with_an_activation_has_that_one(tmp_path):
+    own = {
+        "model.options.activation": "gelu",
+        "activations": ("relu", "gelu"),
+        "sources": ("rp",),
+        "cells": ("smoothing",),
+    }
+    plan = make_plan(*options_of(**own, gmp_every_steps=TostExperiment().gmp_every_steps), tmp_path)
+    dense = {stage.label: stage.id for stage in plan.networks if stage.label.startswith("dense ")}
+    assert len(set(dense.values())) == len(dense) == 2
+
+
 def test_the_report_reads_it(run):
     study = read_study(run[1])
     assert len(cells(study)) == len(SOURCES) * 2 * 2

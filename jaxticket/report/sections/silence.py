@@ -24,7 +24,9 @@ def silence(study: Study) -> Section | None:
     if not found:
         return None
     last = list({entry.activation: entry for entry in found}.values())
-    figures = [_by_layer(last), _over_training(found)]
+    figures = [_by_layer(last)]
+    if len(found) > len(last):
+        figures.append(_over_training(found))
     if distances is not None and len(distances.names) > 1:
         figures.append(_map(distances))
     sparsest = [one for one in empty if one.sparsity == max(other.sparsity for other in empty)]
@@ -34,6 +36,7 @@ def silence(study: Study) -> Section | None:
     html = render(
         "silence.html.jinja",
         figures=figures,
+        given=study.summary.get("experiment") == "train",
         sparsities=sparsities,
         rows=[(kind, [_counts(empty, kind, sparsity) for sparsity in sparsities]) for kind in _kinds(empty)],
     )
@@ -54,8 +57,8 @@ def _counts(empty: list[Filters], kind: str, sparsity: float) -> str:
 
 def _by_layer(last: list[Silence]) -> Figure:
     lines = {entry.activation: [(i, near) for i, (_, near, _) in enumerate(entry.layers.values(), 1)] for entry in last}
-    alt = "Share of outputs near zero after training, by layer"
-    return _near_zero("near_zero_by_layer", alt, "After training", "Activation, from the first to the last", lines)
+    alt = "Share of outputs near zero at the last look, by layer"
+    return _near_zero("near_zero_by_layer", alt, "Layer by layer", "Activation, from the first to the last", lines)
 
 
 def _over_training(found: list[Silence]) -> Figure:
