@@ -8,29 +8,29 @@ from studies import Accuracies
 
 from jaxticket import analysis
 
-_CONFIDENCE = 0.95
-
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
     """The differences of a study, paired by seed; all of them are one family, as in the experiments' own summaries.
 
     Attributes:
-        of: what was compared -> the difference, with its 95 % interval by Student's t.
-        p_holm: what was compared -> the p value of "no difference", with Holm's correction for all of them.
+        tests: what was compared -> the difference and whether it is settled at 95 %.
     """
 
-    of: Mapping[Any, analysis.Difference]
-    p_holm: Mapping[Any, float | None]
+    tests: Mapping[Any, analysis.PairedTest]
+
+    @property
+    def of(self) -> Mapping[Any, analysis.Difference]:
+        """What was compared -> the difference, with its 95 % interval by Student's t."""
+        return {key: test.difference for key, test in self.tests.items()}
 
     def outside(self, keys: Iterable[Any] | None = None) -> list[Any]:
         """Those, of `keys` or of all, whose own interval excludes zero."""
-        return [key for key in keys or self.of if self.of[key].against(0.0) != "undecided"]
+        return [key for key in keys or self.tests if self.tests[key].difference.against(0.0) != "undecided"]
 
     def settled(self, keys: Iterable[Any] | None = None) -> list[Any]:
         """Those, of `keys` or of all, that exclude zero after correction."""
-        found = {key: self.p_holm[key] for key in keys or self.of}
-        return [key for key, p in found.items() if p is not None and p <= 1 - _CONFIDENCE]
+        return [key for key in keys or self.tests if self.tests[key].settled]
 
     def sentence(self, keys: Iterable[Any] | None = None) -> str:
         """How many of `keys`, or of all, exclude zero by themselves and after correction."""
@@ -53,9 +53,7 @@ def compare(pairs: Mapping[Any, tuple[Accuracies, Accuracies]]) -> Compared:
     Args:
         pairs: what is compared -> test accuracies by seed of a network and of its control.
     """
-    of = {key: analysis.paired_difference(a, b, _CONFIDENCE) for key, (a, b) in pairs.items()}
-    corrected = analysis.holm([analysis.p_value(difference) for difference in of.values()])
-    return Compared(of, dict(zip(of, corrected, strict=True)))
+    return Compared(dict(zip(pairs, analysis.paired_tests(list(pairs.values())), strict=True)))
 
 
 def _count(number: int) -> str:

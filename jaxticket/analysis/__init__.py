@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     from jaxticket.analysis.comparisons import Comparison as Comparison
     from jaxticket.analysis.comparisons import Pair as Pair
     from jaxticket.analysis.comparisons import compare as compare
-    from jaxticket.analysis.comparisons import holm as holm
-    from jaxticket.analysis.comparisons import p_value as p_value
     from jaxticket.analysis.comparisons import treatment_of as treatment_of
     from jaxticket.analysis.conditions import CONDITIONS as CONDITIONS
     from jaxticket.analysis.conditions import Verdict as Verdict
     from jaxticket.analysis.conditions import verdict as verdict
+    from jaxticket.analysis.families import PairedTest as PairedTest
+    from jaxticket.analysis.families import holm as holm
+    from jaxticket.analysis.families import paired_tests as paired_tests
     from jaxticket.analysis.indicator import correlation as correlation
     from jaxticket.analysis.indicator import layer_correlation as layer_correlation
     from jaxticket.analysis.interpolation import Barrier as Barrier
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jaxticket.analysis.silence import filter_zero_rates as filter_zero_rates
     from jaxticket.analysis.statistics import Difference as Difference
     from jaxticket.analysis.statistics import mean_interval as mean_interval
+    from jaxticket.analysis.statistics import p_value as p_value
     from jaxticket.analysis.statistics import paired_difference as paired_difference
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -40,9 +42,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "interpolation": ("Barrier", "error_barrier", "interpolate"),
         "mask_overlap": ("Overlap", "overlap"),
         "silence": ("ActivationRates", "activation_rates", "empty_filters", "filter_zero_rates"),
-        "statistics": ("Difference", "mean_interval", "paired_difference"),
+        "statistics": ("Difference", "mean_interval", "p_value", "paired_difference"),
         "mask_history": ("band_matrix", "channel_mask", "emergence", "mask_distances"),
-        "comparisons": ("Comparison", "Pair", "compare", "holm", "p_value", "treatment_of"),
+        "comparisons": ("Comparison", "Pair", "compare", "treatment_of"),
+        "families": ("PairedTest", "holm", "paired_tests"),
         "conditions": ("CONDITIONS", "Verdict", "verdict"),
     },
 )

@@ -103,7 +103,7 @@ def certainty(differences: Sequence[Difference]) -> list[str]:
         said.append(
             f"Only {fewest} seeds: intervals from so few values are too wide to lean on, whichever way they point."
         )
-    readings = [difference.reading for difference in differences if difference.n > 1]
+    readings = [difference.reading for difference in differences if difference.low is not None]
     if readings:
         sides = {side: readings.count(side) for side in ("above", "below", "undecided")}
         said.append(
@@ -119,7 +119,7 @@ def certainty(differences: Sequence[Difference]) -> list[str]:
 def reading(difference: Difference) -> str:
     """What one difference allows to say."""
     if difference.low is None or difference.high is None:
-        return "no interval (n = 1)"
+        return "no interval (n = 1)" if difference.n == 1 else f"not settled: {difference.n} equal differences"
     if difference.reading == "undecided":
         return "not settled: the interval lies on both sides"
     better, worse = (

@@ -123,7 +123,17 @@ def test_equal_differences_are_judged_by_their_sign(seeds, p, settled):
     rows += [row("b", 1, seed, 0.1 * seed) for seed in range(seeds)]
     (found,) = analysis.compare(rows, [Pair("a", "b")])
     assert (found.p, found.settled) == (p, settled)
-    assert found.low_holm is None
+    for low in (found.low, found.low_holm):
+        assert low == (pytest.approx(0.02) if settled else None)
+
+
+def test_equal_differences_are_corrected_like_others():
+    # Six alone would do, p = 1/32; of two comparisons they need p = 1/40.
+    rows = [row(branch, level, seed, 0.1 * seed + shift)
+            for branch, shift in (("a", 0.02), ("b", 0.0)) for level in (1, 2) for seed in range(6)]  # fmt: skip
+    for found in analysis.compare(rows, [Pair("a", "b")]):
+        assert (found.p, found.p_holm, found.settled) == (1 / 32, 1 / 16, False)
+        assert (found.low, found.low_holm) == (pytest.approx(0.02), None)
 
 
 def test_no_difference_at_all_is_not_settled():

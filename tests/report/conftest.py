@@ -99,8 +99,12 @@ def write_folder(folder, rows, *, metrics=None, config=None, **changes):
     return folder
 
 
-def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, **changes):
-    """A finished sanity-check study: {branch: {learning rate: mean test accuracy}}, the same at every level."""
+def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, growth=0, **changes):
+    """A finished sanity-check study: {branch: {learning rate: mean test accuracy}}, the same at every level.
+
+    The standard deviation over three seeds is `spread` for the first branch, 1 + `growth` times that for the next, ...
+    Without growth differences are equal for all seeds, so that nothing is settled.
+    """
     from jaxticket.experiments.sanity_findings import decide
     from jaxticket.experiments.sanity_options import SanityExperiment
 
@@ -111,11 +115,11 @@ def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, *
             level,
             seed,
             lr=lr,
-            test_accuracy=mean + spread * (seed - (len(seeds) - 1) / 2),
+            test_accuracy=mean + spread * (1 + growth * place) * (seed - (len(seeds) - 1) / 2),
             val_accuracy=None,
             **({"parameters": 9000, "sparsity": 0.0, "sparsity_total": 0.0} if branch == "sdt" else {}),
         )
-        for branch, means in accuracies.items()
+        for place, (branch, means) in enumerate(accuracies.items())
         for lr, mean in means.items()
         for level in ((0,) if branch == "dense" else levels)
         for seed in seeds

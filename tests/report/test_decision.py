@@ -101,7 +101,7 @@ def test_one_seed_decides_nothing(made):
 
 
 def test_two_seeds_are_said_to_be_few(made):
-    decision = decide(made, TICKETS["jackpot"], seeds=(0, 1))
+    decision = decide(made, TICKETS["jackpot"], seeds=(0, 1), growth=1)
     assert certainty(decision.best.differences)[0].startswith("Only 2 seeds: intervals from so few values")
     assert backing(decision.best).endswith("With 2 seeds that is little to go by.")
     assert reading(decision.best.differences[-1]) == "better (only 2 seeds)"
@@ -120,6 +120,9 @@ def test_intervals_on_both_sides_settle_nothing():
         "better",
         "not clearly better",
     ]
+    equal = Difference("rr", 0.1, 0.05, None, None, 3, 0.005, "undecided")
+    assert reading(equal) == "not settled: 3 equal differences"
+    assert certainty([above, equal])[0].startswith("Of 1 difference, the whole interval is above the threshold in 1 ")
     assert "no difference is known" in certainty([])[0]
 
 

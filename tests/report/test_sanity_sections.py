@@ -116,9 +116,16 @@ def test_one_seed_has_no_intervals_and_no_spread(made):
     assert "One seed (n = 1), so no spread is shown." in words(rates(one))
 
 
-def test_differences_are_shown_with_interval_and_reading(sections):
-    said = words(sections["verdict"])
-    assert "lr against difference 95% interval n threshold reading 0.01 dense +0.0050 +0.0050 to +0.0050 3" in said
+def test_differences_are_shown_with_interval_and_reading(sections, made):
+    equal = words(sections["verdict"])
+    none, minus, header = (
+        "\N{EN DASH}",
+        "\N{MINUS SIGN}",
+        "lr against difference 95% interval n threshold reading 0.01 dense",
+    )
+    assert f"{header} +0.0050 {none} 3 {minus}0.0050 not settled: 3 equal differences" in equal
+    said = words(verdict(study_of(made.sanity(ACCURACIES, levels=(4, 8), growth=1))))
+    assert f"{header} +0.0050 +0.0038 to +0.0062 3" in said
     assert "\N{MINUS SIGN}0.0050 as good as dense" in said
     assert "0.1 other initial weights (RR) +0.0100" in said
     assert "Differences of all other tickets (6)" in said
