@@ -37,18 +37,24 @@ class Study:
 
     @functools.cached_property
     def found(self) -> Compared:
-        """Every ticket against the dense network, and every structured one against its random twin."""
+        """All that the experiment compares: tickets with dense networks, random twins and channel pruning."""
         pairs = {
             (name, level, "random"): (self.of(name, level), self.of(f"{name}_random", level))
             for level in self.levels
             for name in self.methods
+        }
+        slim = [name for name in values(self.rows, "branch") if name.startswith("slim_")]
+        pairs |= {
+            ("refill", level, name): (self.of("refill", level), self.of(name, level))
+            for level in self.levels
+            for name in slim
         }
         return compare(
             pairs
             | {
                 (name, level, "dense"): (self.of(name, level), self.dense)
                 for level in self.levels
-                for name in ("imp", *self.methods)
+                for name in ("imp", *self.methods, *slim)
             }
         )
 

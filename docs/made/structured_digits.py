@@ -1,15 +1,12 @@
 """Structured tickets of Conv-3 on digits, their controls and channel pruning."""
 
-from compared import compare
 from structured import WORDS, Study
 from texts import interval, listed, paragraph, percent, spread, table
 
 ONE = Study("structured-conv3-digits")
 DENSE_MACS = ONE.macs("dense", 0)
 SLIM = {"slim_bn_scale": "by normalisation scale", "slim_l1": "by L1 norm of the outputs"}
-TO_SLIM = compare(
-    {(name, level): (ONE.of("refill", level), ONE.of(name, level)) for level in ONE.levels for name in SLIM}
-)
+TO_SLIM = {(level, name): ("refill", level, name) for level in ONE.levels for name in SLIM}
 
 
 def rows_table() -> str:
@@ -43,12 +40,13 @@ def findings() -> str:
 
 def slim_table() -> str:
     """Refilled tickets beside channel pruning of the dense network to about as many weights."""
+    gaps = ONE.found.of
     rows = [
         [
             str(level),
             f"{spread(ONE.of('refill', level))} ({ONE.left('refill', level)})",
             *(
-                f"{spread(ONE.of(name, level))} ({ONE.left(name, level)}); {interval(TO_SLIM.of[name, level])}"
+                f"{spread(ONE.of(name, level))} ({ONE.left(name, level)}); {interval(gaps[TO_SLIM[level, name]])}"
                 for name in SLIM
             ),
         ]
@@ -59,21 +57,23 @@ def slim_table() -> str:
 
 def slim_findings() -> str:
     """Whether refilling beats channel pruning."""
-    last = ONE.levels[-1]
+    last = [interval(ONE.found.of[TO_SLIM[ONE.levels[-1], name]]) for name in SLIM]
     return paragraph(
-        f"In the last round refilling is {listed([interval(TO_SLIM.of[name, last]) for name in SLIM])} points from",
-        f"the two. {TO_SLIM.sentence()}",
+        f"In the last round refilling is {listed(last)} points from",
+        f"the two. {ONE.found.sentence(TO_SLIM.values())}",
     )
 
 
 def winners() -> str:
-    """The sparsest ticket of every method whose mean is at least the dense network's."""
-    found = []
+    """The sparsest ticket of every method whose mean is at least the dense network's, and whether that is settled."""
+    found, keys = [], []
     for name in ONE.methods:
         wins = [level for level in ONE.levels if ONE.found.of[name, level, "dense"].mean >= 0]
         if wins:
             found.append(f"`{name}` wins to {percent(1 - float(ONE.left(name, wins[-1])[:-2]) / 100, 1)} % sparsity")
-    return listed(found)
+            keys.append((name, wins[-1], "dense"))
+    settled = [name for name, *_ in ONE.found.settled(keys)]
+    return f"{listed(found)} by their means, of which {listed(settled) if settled else 'nothing'} is settled"
 
 
 def texts() -> dict[str, str]:

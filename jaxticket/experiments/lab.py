@@ -458,17 +458,16 @@ class Lab(Setting):
         if self._record is not None:
             self._record.note(section, entry)
 
-    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], Any]) -> None:
-        """Adds to the summary what follows from all its rows; does nothing in a plan."""
-        if self._record is not None:
-            self._record.conclude(section, conclusion)
+    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
+        """Adds to the summary what follows from all its rows, and returns it; does nothing in a plan."""
+        return None if self._record is None else self._record.conclude(section, conclusion)
 
     def compare(
         self,
         *pairs: analysis.Pair,
         of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list,
         confidence: float = 0.95,
-    ) -> None:
+    ) -> list[dict[str, Any]]:
         """Adds to the summary, as `comparisons`, how the treatments differ from their controls; nothing in a plan.
 
         All comparisons of an experiment are one family and are corrected for each other (see
@@ -478,11 +477,15 @@ class Lab(Setting):
             pairs: what is compared with what; those that were not trained are left out.
             of: makes from the rows of the summary those that are compared.
             confidence: of each interval, and of all decisions together.
+
+        Returns:
+            What was added, for conclusions that rest on it; empty in a plan.
         """
-        self.conclude(
+        found = self.conclude(
             "comparisons",
             lambda rows: [dataclasses.asdict(one) for one in analysis.compare(of(rows), pairs, confidence=confidence)],
         )
+        return found or []
 
     def keep_array(self, name: str, array: Any) -> None:
         """Stores an array in the experiment's own folder, as `<name>.npy`; does nothing in a plan."""

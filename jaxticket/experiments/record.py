@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,6 +27,8 @@ from jaxticket.training.scores import named
 if TYPE_CHECKING:
     from jaxticket.experiments.lab import Lab
     from jaxticket.experiments.trained import Trained
+
+_T = TypeVar("_T")
 
 # Of the weights that are reported; a row has each of them.
 _SCORES = (*named("val", None), *named("test", None))
@@ -159,9 +161,10 @@ class Record:
         """Adds an entry to a list of the summary."""
         self.summary.setdefault(section, []).append(entry)
 
-    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], Any]) -> None:
-        """Adds what follows from all rows so far."""
-        self.summary[section] = conclusion(self.summary["rows"])
+    def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], _T]) -> _T:
+        """Adds what follows from all rows so far, and returns it."""
+        self.summary[section] = found = conclusion(self.summary["rows"])
+        return found
 
     def keep_array(self, name: str, array: np.ndarray) -> None:
         """Stores an array as `<name>.npy`."""

@@ -22,8 +22,8 @@ def structured(lab: Lab, options: StructuredExperiment) -> None:
     for replicate in replicates.values():
         for section, entry in replicate.notes:
             lab.note(section, entry)
-    lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source))
-    lab.compare(*_pairs(options))
+    compared = lab.compare(*_pairs(options))
+    lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source, compared))
 
 
 def _pairs(options: StructuredExperiment) -> list[Pair]:

@@ -8,22 +8,35 @@ from typing import Any
 _DIGITS = 9
 
 
-def extreme_tickets(rows: Sequence[Mapping[str, Any]], source: str) -> dict[str, Any]:
+def extreme_tickets(
+    rows: Sequence[Mapping[str, Any]], source: str, compared: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """The sparsest winning ticket of every branch, by means over seeds of the test accuracy.
 
     A ticket wins if its mean is not below the dense network's of the same recipe. It counts only if its masks remove
     something and, in a structured branch, if some of what they keep lies in whole channels or blocks.
 
+    That is a rule about means. No number of seeds can show that a ticket is not below dense by anything at all, short
+    of showing that it is above. So a win is *settled* only if the study settles that the ticket is above the dense
+    network of its seed: if the interval of their difference, corrected for all comparisons, lies above zero.
+
     Args:
         rows: of the summary.
         source: the branch of the unstructured tickets, which is listed too, to compare with.
+        compared: `comparisons` of the summary.
 
     Returns:
         `dense`: `test_accuracy` and `n`; `extreme`: branch -> None or the ticket's `level`, `n`, `test_accuracy`,
-        `sparsity`, `macs_share` of the dense network's, and `structured_share`, all means over seeds; and `winning`,
-        branch -> levels that win. Controls are left out.
+        `sparsity`, `macs_share` of the dense network's, and `structured_share`, all means over seeds, and whether its
+        win is `settled`; `winning`, branch -> levels that win by their means; and `settled`, branch -> those of them
+        whose win is settled. Controls are left out.
     """
     dense = _mean(rows, "dense", 0, "test_accuracy")
+    above = {
+        (one["treatment"], one["level"])
+        for one in compared
+        if one["control"] == "dense" and one["settled"] and one["mean"] > 0
+    }
     levels = sorted({(row["branch"], row["level"]) for row in rows if row["branch"] != "dense"})
     winning: dict[str, list[int]] = {}
     extreme: dict[str, dict[str, Any] | None] = {}
@@ -46,11 +59,15 @@ def extreme_tickets(rows: Sequence[Mapping[str, Any]], source: str) -> dict[str,
                 "sparsity": sparsity,
                 "macs_share": _mean(rows, branch, level, "macs") / _mean(rows, branch, level, "macs_dense"),
                 "structured_share": share,
+                "settled": (branch, level) in above,
             }
     return {
         "dense": {"test_accuracy": dense, "n": len(_of(rows, "dense", 0))},
         "extreme": extreme,
         "winning": winning,
+        "settled": {
+            branch: [level for level in found if (branch, level) in above] for branch, found in winning.items()
+        },
     }
 
 

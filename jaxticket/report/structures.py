@@ -99,6 +99,8 @@ class Winner:
         sparsity: removed share of the prunable weights.
         macs_share: its multiply-accumulates over those of the dense network; None where they are not known.
         structured_share: share of its weights in structured layers; None for the unstructured ticket.
+        settled: whether it is settled that it is above the dense network, not only by means not below it; None where
+            the study does not say.
     """
 
     branch: str
@@ -108,6 +110,14 @@ class Winner:
     sparsity: float
     macs_share: float | None
     structured_share: float | None
+    settled: bool | None = None
+
+    @property
+    def standing(self) -> str:
+        """What its win rests on, in words; empty where that is not known."""
+        if self.settled is None:
+            return ""
+        return "settled to be above dense" if self.settled else "by means, not settled"
 
 
 def is_structured(study: Study) -> bool:
@@ -213,6 +223,7 @@ def _winner(branch: str, entry: Mapping[str, Any]) -> Winner:
         sparsity=float(entry["sparsity"]),
         macs_share=number(entry.get("macs_share")),
         structured_share=number(entry.get("structured_share")),
+        settled=None if entry.get("settled") is None else bool(entry["settled"]),
     )
 
 

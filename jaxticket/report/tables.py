@@ -123,7 +123,7 @@ def _structured(study: Study) -> dict[str, list[Sequence[Any]]]:
             blocks = " ".join(f"{rows}x{columns}" for rows, columns in layer.blocks)
             shares = (layer.before, layer.after, layer.channels, layer.coverage, layer.holes)
             layers.append((*network, layer.path, *layer.shape, *shares, layer.structured, blocks, layer.note))
-    fields = ("level", "n", "accuracy", "sparsity", "macs_share", "structured_share")
+    fields = ("level", "n", "accuracy", "sparsity", "macs_share", "structured_share", "settled")
     best: list[Sequence[Any]] = [("branch", *fields)]
     best += [(branch, *(getattr(one, name, None) for name in fields)) for branch, one in winners(study).items()]
     return {"structure": layers, "winners": best}

@@ -1,10 +1,12 @@
 """Structured tickets: whole small runs on digits, and what the stages of the experiment do."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from jaxticket.analysis import Pair, compare
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
@@ -428,14 +430,57 @@ def test_the_extreme_ticket_is_the_sparsest_that_is_not_below_dense():
     rows += [row("refill", 1, 0.8, 0.2, 1.0), row("refill", 1, 0.8, 0.2, 1.0), row("refill", 2, 0.81, 0.4, 1.0)]
     rows += [row("refill", 3, 0.79, 0.5, 1.0), row("refill_random", 3, 0.99, 0.5, 1.0)]
     rows += [row("regroup", 1, 0.9, 0.3, 0.0), row("regroup", 2, 0.9, 0.0, 1.0)]
-    found = extreme_tickets(rows, "imp")
+    found = extreme_tickets(rows, "imp", [])
     assert found["dense"] == {"test_accuracy": 0.8, "n": 2}
     assert found["extreme"]["refill"] == {
-        "level": 2, "n": 1, "test_accuracy": 0.81, "sparsity": 0.4, "macs_share": 0.6, "structured_share": 1.0
+        "level": 2, "n": 1, "test_accuracy": 0.81, "sparsity": 0.4, "macs_share": 0.6, "structured_share": 1.0,
+        "settled": False,
     }  # fmt: skip
     assert found["winning"] == {"imp": [], "refill": [1, 2], "regroup": []}
     assert found["extreme"]["imp"] is None
     assert found["extreme"]["regroup"] is None
+
+
+def test_a_win_is_settled_only_where_the_ticket_is_settled_to_be_above_dense():
+    """Level 2 wins by a mean that a single seed makes; level 3 is surely below, and wins nothing."""
+    gaps = {1: (0.020, 0.021, 0.019), 2: (0.050, -0.010, -0.010), 3: (-0.020, -0.021, -0.019)}
+    rows = [row("dense", 0, 0.8 + 0.01 * seed, 0.0) | {"seed": seed} for seed in range(3)]
+    rows += [
+        row("refill", level, 0.8 + 0.01 * seed + gap, 0.2 * level, 1.0) | {"seed": seed}
+        for level, found in gaps.items()
+        for seed, gap in enumerate(found)
+    ]
+    compared = [dataclasses.asdict(one) for one in compare(rows, [Pair("refill", "dense", control_level=0)])]
+    assert [one["settled"] for one in compared] == [True, False, True]
+    found = extreme_tickets(rows, "imp", compared)
+    assert (found["winning"], found["settled"]) == ({"refill": [1, 2]}, {"refill": [1]})
+    assert (found["extreme"]["refill"]["level"], found["extreme"]["refill"]["settled"]) == (2, False)
+    first = extreme_tickets([one for one in rows if one["level"] < 2], "imp", compared)
+    assert first["extreme"]["refill"]["settled"]
+
+
+def test_the_study_compares_seed_by_seed(run):
+    seeds = (0, 1, 2)
+    _, summary = run(
+        **ONE | {"source": "omp", "methods": ("refill", "regroup"), "seeds": seeds, "random_tickets": True}
+    )
+    accuracy = {(row["branch"], row["seed"]): row["test_accuracy"] for row in summary["rows"]}
+    pairs = [("refill", "refill_random"), ("regroup", "regroup_random"), ("omp", "dense")]
+    pairs += [("refill", "dense"), ("regroup", "dense")]
+    assert [(one["treatment"], one["control"]) for one in summary["comparisons"]] == pairs
+    for one, (ticket, control) in zip(summary["comparisons"], pairs, strict=True):
+        differences = [accuracy[ticket, seed] - accuracy[control, seed] for seed in seeds]
+        assert (one["level"], one["n"], one["comparisons"]) == (1, 3, 5)
+        assert one["mean"] == pytest.approx(sum(differences) / 3)
+    above = {
+        one["treatment"]
+        for one in summary["comparisons"]
+        if one["control"] == "dense" and one["settled"] and one["mean"] > 0
+    }
+    found = summary["structured"]
+    assert found["settled"] == {
+        branch: [1] if branch in above and levels else [] for branch, levels in found["winning"].items()
+    }
 
 
 @pytest.mark.parametrize(
