@@ -218,7 +218,7 @@ WRONG = [
     (LEVELS, ["--index=-1"], ["--index=-1", "0 to 1"]),
     (LEVELS, ["--index=all"], ["--index=all", "0 to 1"]),
     (LEVELS, ["--config.train.lr=0"], ["sweep entry 0: config.train.lr=0.0"]),
-    (LEVELS, ["--config.trian.lr=0"], ["'trian'"]),
+    (LEVELS, ["--config.trian.lr=0"], ["config.trian.lr", "config.train.lr"]),
     (LEVELS, ["--indx=1"], ["indx"]),
 ]
 

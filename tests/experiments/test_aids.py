@@ -138,8 +138,8 @@ def test_what_cannot_be_is_refused_in_the_plan(workdir):
 
     refused(r"aids.activation='swish': is a soft ReLU.* is 'tanh'; set config.model.options.activation to 'relu'",
             **{"aids.activation": "swish", "model.options.activation": "tanh"})  # fmt: skip
-    refused(r"aids.ghost_layers='auto': no layer of this MobileNetV1", "mobilenet_v1",
-            **{"aids.ghost_skips": True, "data.name": "cifar10"})  # fmt: skip
+    refused(r"aids.ghost_layers='conv': no layer of this LeNet300",
+            **{"aids.ghost_skips": True, "aids.ghost_layers": "conv"})  # fmt: skip
     refused(r"aids.smoothing=0.1: config.train.label_smoothing=0.2 is set too",
             **{"aids.smoothing": 0.1, "train.label_smoothing": 0.2})  # fmt: skip
     refused(r"train.smoothing='off_target': needs train.label_smoothing above 0", **{"train.smoothing": "off_target"})

@@ -29,7 +29,7 @@ class Noted:
 
 
 def test_an_experiment_that_is_watched_is_the_same_experiment(make_run, small_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(writers.PACKAGES, "wandb", ("json", "wandb"))
+    monkeypatch.setitem(writers.PACKAGES, "wandb", "json")
     monkeypatch.setitem(writers._WRITERS, "wandb", Noted)
     run = make_run(tmp_path, levels=1, writers=("wandb",), profile_steps=5)
     assert [row["stage"] for row in run.rows] == [row["stage"] for row in small_run.rows[:2]]

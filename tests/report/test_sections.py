@@ -164,7 +164,7 @@ def test_training_shows_loss_and_validation_accuracy_or_else_training_accuracy(m
 def test_training_takes_lost_numbers_and_single_epochs(made, study):
     rows = made.imp_rows(levels=1, seeds=(0,))
     metrics = made.metrics(rows, epochs=1)
-    metrics[0]["train_loss"] = float("nan")
+    metrics[0]["train_loss"] = None
     metrics[1]["train_loss"] = 0.0
     assert len(curves(study(rows, metrics=metrics)).figures) == 2
 

@@ -19,7 +19,8 @@ def trained(dataset, network, start, mask, keys, **options):
         return logits + params["norm"]["scale"].sum() + params["norm"]["bias"].sum(), model_state
 
     extended = {**start.params, "norm": {"scale": SCALES, "bias": SCALES}}
-    options = TrainOptions(epochs=0, batch_size=70, eval_epochs=10**6, **options)
+    # An epoch is a step: all are evaluated once.
+    options = TrainOptions(epochs=0, batch_size=70, eval_epochs=options["steps"], **options)
     return fit(Trainer(apply, dataset, options), Weights(extended, start.model_state), mask, keys).last.params
 
 
