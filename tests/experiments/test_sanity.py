@@ -230,13 +230,15 @@ DECIDING = options_of(levels=(4,), settings=("lt_imp", "rr_imp", "sdt"), instabi
 
 
 def test_a_decision_and_the_statistics_beside_it():
-    found = decide(rows_of(), DECIDING)
+    found = decide(noisy_rows(QUIET, accuracies=ACCURACIES), DECIDING)
     (cell,) = found["cells"]
     assert (found["kind"], cell["kind"], found["missing"]) == ("secondary", "secondary", [])
     against = {(d["against"], d["lr"]): d for d in cell["differences"]}
-    assert against["rr", 0.01]["mean"] == pytest.approx(0.10)
+    assert against["rr", 0.01]["mean"] == pytest.approx(0.10, abs=1e-4)
     assert against["rr", 0.01]["reading"] == "above"
     assert against["dense", 0.1]["reading"] == "below"
+    (equal,) = decide(rows_of(), DECIDING)["cells"]  # three equal differences settle nothing
+    assert {(d["reading"], d["low"]) for d in equal["differences"]} == {("undecided", None)}
     jackpot = decide(rows_of({**ACCURACIES, ("lt_imp", 0.1): 0.928}), DECIDING)
     assert jackpot["kind"] == "jackpot"
 
