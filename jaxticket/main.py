@@ -1,5 +1,6 @@
 """The command line: `python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -63,6 +64,11 @@ def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[lis
     except JaxticketError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # What Python flushes when it ends has no reader either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("stopped, nothing reads the output any more; the same command goes on", file=sys.stderr)
+        return signals.EXIT_REQUEUE
 
 
 def _run(arguments: list[str]) -> int:
@@ -175,6 +181,7 @@ def read_flags(
 
     values = flags.FlagValues()
     arguments = ["--rerun=all" if argument in ("--rerun", "-rerun") else argument for argument in arguments]
+    arguments = _last_of_each_key(arguments)
     file = _config_file(arguments)
     emptied: list[str] = []
     if any(argument.endswith("=None") for argument in arguments):
@@ -208,6 +215,17 @@ def read_flags(
         for path in emptied:
             set_none(values.config, path)
     return values
+
+
+def _last_of_each_key(arguments: Sequence[str]) -> list[str]:
+    """Without the overrides of keys that are given again: the flags of tuples would join their values."""
+    keys = [argument.lstrip("-").partition("=")[0] for argument in arguments]
+    last = {key: place for place, key in enumerate(keys)}
+    return [
+        argument
+        for place, (argument, key) in enumerate(zip(arguments, keys, strict=True))
+        if last[key] == place or not ("=" in argument and key.startswith("config."))
+    ]
 
 
 def _config_file(arguments: Sequence[str]) -> str:

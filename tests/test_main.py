@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -321,6 +322,25 @@ def test_same_command_only_reports(finished, capsys):
     assert main([IMP, *SMALL, "--config.levels=2", f"--workdir={workdir}"]) == 0
     assert all(row["cached"] for row in json.loads((folder / "summary.json").read_text())["rows"])
     assert capsys.readouterr().out.count("cached") >= 3
+
+
+def test_of_a_key_that_is_given_twice_the_last_counts(capsys):
+    def planned(*overrides):
+        assert main([IMP, *SMALL, "--dry_run", *overrides]) == 0
+        return re.search(r"results in +(.+)", capsys.readouterr().out)[1]
+
+    twice = planned("--config.seeds=(0,)", "--config.levels=2", "--config.seeds=(1,)")
+    assert twice == planned("--config.levels=2", "--config.seeds=(1,)")
+
+
+def test_output_that_nothing_reads_ends_in_one_line(finished):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "jaxticket.main", IMP, *SMALL, "--config.levels=2", f"--workdir={finished[0]}"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writer)
+    assert done.returncode == 75
+    assert done.stderr == "stopped, nothing reads the output any more; the same command goes on\n"
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):

@@ -14,6 +14,9 @@ from jaxticket.experiments import fingerprint
 from jaxticket.experiments.stages import Made
 from jaxticket.storage.manifest import MANIFEST
 
+# Of more differences than these it is another network or another data set, and the nearest stage explains nothing.
+_MOST_SAID = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -60,7 +63,8 @@ class Reason:
         if not self.different:
             return "is done, and is done again"
         said = [f"{key}={_said(here)} (there {_said(there)})" for key, (here, there) in self.different.items()]
-        return f"{self.nearest} is nearest, but for {', '.join(said)}"
+        more = f" and {len(said) - _MOST_SAID} more keys" if len(said) > _MOST_SAID else ""
+        return f"{self.nearest} is nearest, but for {', '.join(said[:_MOST_SAID])}{more}"
 
     @property
     def only_follows(self) -> bool:
@@ -272,7 +276,7 @@ def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tree.items():
         path = "" if key == "config" and not where else f"{where}{key}"
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):  # an empty one is all defaults
             found |= _flat(value, f"{path}." if path else "config.")
         elif path:
             found[path] = value

@@ -72,18 +72,21 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
 
 
 def _reasons(plan: Plan) -> list[str]:
-    """Why stages are to do: a line for each that something else than what it starts from tells from those there are."""
+    """Why stages are to do: a line for each kind, and each set of options, that tells them from those there are."""
     finished = Finished(plan.lab.cache.folder)
     found = [(stage, finished.why(stage.made_from)) for stage in plan.stages if not stage.cached]
     lines, follows = [], 0
     nothing: dict[str, int] = {}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for stage, why in found:
         if why.nearest is None:
             nothing[stage.kind] = nothing.get(stage.kind, 0) + 1
         elif why.only_follows:
             follows += 1
         else:
-            lines.append(f"{stage.id} ({stage.label}): {why}")
+            alike.setdefault((stage.kind, *why.different), []).append(f"{stage.id} ({stage.label}): {why}")
+    for (kind, *_), (first, *others) in alike.items():
+        lines.append(first + (f"; {len(others)} more of {kind} differ in the same" if others else ""))
     if nothing and any(stage.cached for stage in plan.stages):
         kinds = ", ".join(f"{count} of {kind}" for kind, count in nothing.items())
         lines.append(f"not there, and nothing of the kind is: {kinds}")

@@ -62,6 +62,14 @@ def test_a_plan_says_why_something_is_to_do(workdir, capsys):
     assert "not there because they start from other stages: " in printed
 
 
+def test_a_plan_of_another_network_says_why_once_for_each_kind(workdir, capsys):
+    print_plan(make_plan(*imp_options(**{"model.name": "lenet5", "model.options": {"padding": "same"}}), workdir))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "is nearest" in line]
+    assert len({line.partition("-")[0] for line in lines}) == len(lines)
+    assert all(line.count("(there ") <= 4 for line in lines)
+    assert not any("{}" in line for line in lines)
+
+
 def test_what_others_made_can_be_adopted(workdir, small_run, monkeypatch):
     edited = {**fingerprint.package_files(), "core/select.py": "edited"}
     monkeypatch.setattr(fingerprint, "package_files", lambda: edited)
