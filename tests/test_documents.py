@@ -54,6 +54,12 @@ def test_linked_files_exist(document):
         assert target.startswith("https://") or (document.parent / target).exists(), target
 
 
+def test_the_networks_with_optional_batch_norm_are_those_that_early_bird_names():
+    said = re.search(r"It is an option of (.*?), with which", (ROOT / "configs/early_bird.py").read_text(), re.DOTALL)
+    having = [name for name in models.names() if "batch_norm" in models.registry.options(name)]
+    assert re.findall(r"`(\w+)`", said[1]) == having
+
+
 def test_every_network_and_every_data_set_is_documented():
     networks, sets = ((ROOT / "docs" / name).read_text() for name in ("networks.md", "data.md"))
     assert [name for name in models.names() if f"`{name}`" not in networks] == []

@@ -34,6 +34,8 @@ WRONG = [
     ([], ["--config.train.lrr=0"], ["config.train.lrr", "did you mean config.train.lr?"]),
     ([], ["--config.train.learning_rate=0.1"], ["config.train.learning_rate", "config.train has", " lr,"]),
     ([], ["--config.lr=0.1"], ["config.lr", "did you mean config.train.lr?"]),
+    ([], ["--config.prune.rates=0.1"], ["config.prune.rates", "did you mean config.prune.rate?"]),
+    ([], ["--config.prun.rate=0.1"], ["config.prun.rate", "did you mean config.prune.rate?"]),
     ([], ["--config.levels.first=1"], ["config.levels.first", "config.levels is a value"]),
     ([], ["--config.levels=None"], ["config.levels=None"]),
     ([], ["--config.model.options={'depth': 3}"], ["config.model.options.depth", "width"]),

@@ -127,6 +127,9 @@ def test_a_buffer_that_was_given_away_is_named(name):
 
 # (call, what the line says)
 WRONG = {
+    "no parameters": (lambda: jt.full_mask(None), "params is None without arrays"),
+    "no parameters but a function": (lambda: jt.full_mask(net), "params is a function without arrays"),
+    "parameters of nothing": (lambda: jt.full_mask({"a": {}}), "params is a dict without arrays"),
     "rules of a number": (lambda: jt.full_mask(PARAMS, 5), "rules=5"),
     "rules of a text": (lambda: jt.full_mask(PARAMS, ".*"), "rules="),
     "no expression": (lambda: jt.full_mask(PARAMS, [("(", True)]), r"rule '\('"),

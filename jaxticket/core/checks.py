@@ -74,6 +74,18 @@ def check_alive(name: str, leaf: Any) -> None:
         raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
 
 
+def check_params(name: str, value: Any, arrays: Mapping[str, Any]) -> None:
+    """Makes sure that there are arrays among the leaves of `value`.
+
+    Raises:
+        MaskError: there are none, as in None or a function.
+    """
+    if not arrays:
+        raise MaskError(
+            f"{name} is {_a(value)} without arrays; it must be a pytree of arrays, such as model.init gives"
+        )
+
+
 def check_function(name: str, value: Any) -> None:
     """Makes sure that `value` can be called.
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxticket.core.checks import check_alive, check_paths, shown
+from jaxticket.core.checks import check_alive, check_params, check_paths, shown
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.rules import Path, Rules, match_rules
@@ -46,9 +46,10 @@ def full_mask(params: Any, rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_
         Path -> all-True array of the leaf's shape, laid out over devices as the leaf is.
 
     Raises:
-        MaskError: an array leaf that no rule covers.
+        MaskError: there are no arrays, or one that no rule covers.
     """
     arrays = {path: leaf for path, leaf in leaves(params).items() if hasattr(leaf, "shape")}
+    check_params("params", params, arrays)
     prunable = match_rules(rules, arrays)
 
     def chosen(path: Path, leaf: Any) -> bool:

@@ -1,9 +1,11 @@
 """Weights and masks that a user gives by a path: a ticket, a stage, a safetensors file or a PyTorch checkpoint."""
 
+import contextlib
 import dataclasses
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,10 @@ import numpy as np
 
 from jaxticket import interop, storage
 from jaxticket.core import masks, paths
-from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.errors import ConfigError, JaxticketError, MaskError, TicketError
 from jaxticket.experiments.stages import MaskRef, WeightsRef, read_weights, stored_weights, write_weights
-from jaxticket.ticket import DESCRIPTION, Ticket, load_ticket
+from jaxticket.interop.torch_names import OtherOptionError
+from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
 from jaxticket.training.state import Weights
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     from jaxticket.experiments.setting import Setting
 
 WHAT = (
-    "a ticket, a stage WORKDIR/stages/..., or a file .safetensors, .pth, .pth.tar or .th, with :NAME for other weights "
-    "of a stage (:exact10) or another entry of a checkpoint (:init_weight)"
+    "a ticket, a stage WORKDIR/stages/..., or a file .safetensors, .pth, .pth.tar, .pt or .th, with :NAME for other "
+    "weights of a stage (:exact10) or another entry of a checkpoint (:init_weight)"
 )
 _PARTS = ("params", "model_state", "mask")
 # What a stage is taken for where no name of weights is given, the first that it has.
@@ -63,9 +66,11 @@ def read_given(lab: "Lab", text: str, *, key: str) -> Given:
     """
     path, name = split_name(text, key=key)
     if not path.is_dir():
-        given = _of_file(lab, path, name)
+        with named_errors(lab, text, key=key):
+            given = _of_file(lab, path, name)
     elif (path / DESCRIPTION).is_file():
-        given = _of_ticket(lab, path)
+        with named_errors(lab, text, key=key):
+            given = _of_ticket(lab, path)
     elif re.fullmatch(r"[a-z_]+-[0-9a-f]{12}", path.absolute().name) and storage.read_manifest(path) is not None:
         given = _of_stage(path, name, key)
     else:
@@ -73,16 +78,33 @@ def read_given(lab: "Lab", text: str, *, key: str) -> Given:
     return _checked(lab, given, path, key)
 
 
+@contextlib.contextmanager
+def named_errors(setting: "Setting", text: str, *, key: str) -> Iterator[None]:
+    """Says of an error of the file `text` which key named it, and the network's options that would fit it.
+
+    Raises:
+        JaxticketError: of the kind that was raised.
+    """
+    try:
+        yield
+    except OtherOptionError as error:
+        options = json.dumps({**setting.options.model.options, **error.option})
+        raise TicketError(f"config.{key}={text!r}: {error}, or set --config.model.options='{options}'") from error
+    except JaxticketError as error:
+        raise type(error)(f"config.{key}={text!r}: {error}") from error
+
+
 def split_name(text: str, *, key: str) -> tuple[Path, str]:
-    """The path, and what comes after its last colon where that is no part of it.
+    """The path, and what comes after its last colon where that is no part of it; of a ticket's own file its folder.
 
     Raises:
         ConfigError: there is no such file or folder.
     """
     head, _, name = text.rpartition(":")
     for path, rest in ((text, ""), (head, name)):
-        if path and Path(path).exists():
-            return Path(path), rest
+        if path and (found := Path(path)).exists():
+            own = found.name == ARRAYS and (found.parent / DESCRIPTION).is_file()
+            return found.parent if own else found, rest
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 

@@ -70,23 +70,28 @@ def _at(config: config_dict.ConfigDict, path: str, default: Any) -> Any:
 
 
 def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:
-    """The key of the same name elsewhere, else the one whose name or path is most alike."""
-    known = _paths(config)
-    last = path.rpartition(".")[2]
+    """The key whose name is alike in the same place, else of the same name elsewhere, else the one most alike."""
+    known = _values(config)
+    place, _, last = path.rpartition(".")
+    beside = {name: one for one in known for where, _, name in [one.rpartition(".")] if where == place}
+    same = [one for one in known if one.rpartition(".")[2] == last]
     by_name = {one.rpartition(".")[2]: one for one in reversed(known)}  # of equal names the first
-    if last in by_name:
-        return by_name[last]
-    alike = difflib.get_close_matches(last, by_name, 1, 0.75)
-    return by_name[alike[0]] if alike else next(iter(difflib.get_close_matches(path, known, 1, 0.75)), None)
+    ways = [
+        [beside[name] for name in difflib.get_close_matches(last, beside, 1, 0.75)],
+        difflib.get_close_matches(path, same, 1, 0),
+        [by_name[name] for name in difflib.get_close_matches(last, by_name, 1, 0.75)],
+        difflib.get_close_matches(path, known, 1, 0.75),
+    ]
+    return next((found[0] for found in ways if found), None)
 
 
-def _paths(config: config_dict.ConfigDict, prefix: str = "") -> list[str]:
+def _values(config: config_dict.ConfigDict, prefix: str = "") -> list[str]:
+    """The paths of all keys that are no sections."""
     found = []
     for name in config:
-        found.append(prefix + name)
         inner: Any = config[name]
-        if isinstance(inner, config_dict.ConfigDict):
-            found += _paths(inner, f"{prefix}{name}.")
+        section = isinstance(inner, config_dict.ConfigDict)
+        found += _values(inner, f"{prefix}{name}.") if section else [prefix + name]
     return found
 
 

@@ -18,7 +18,7 @@ from jaxticket.core.scopes import empty_layers
 from jaxticket.experiments.aid_options import AidOptions
 from jaxticket.experiments.cache import Cache
 from jaxticket.experiments.evaluation_job import EvaluationJob
-from jaxticket.experiments.given import WHAT, given_weights, read_given
+from jaxticket.experiments.given import WHAT, given_weights, named_errors, read_given
 from jaxticket.experiments.lockstep import ask, in_lockstep
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.own_sources import own_sources
@@ -177,7 +177,8 @@ class Lab(Setting):
             TicketError: the folder holds no whole ticket.
             MaskError: the ticket belongs to another network.
         """
-        ticket = load_ticket(folder)
+        with named_errors(self, str(folder), key=key):
+            ticket = load_ticket(folder)
         self.check_same_network(ticket.params, folder, key=key)
 
         def run(stage_folder: Path) -> tuple[list[str], dict[str, Any]]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.given import WHAT, given_weights, read_given, split_name
+from jaxticket.experiments.given import WHAT, given_weights, named_errors, read_given, split_name
 from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.made_alike import check_made_alike
+from jaxticket.experiments.made_alike import check_dense, check_made_alike
 from jaxticket.experiments.options import ExperimentOptions
 from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, stage_in, stored_weights
 from jaxticket.experiments.trained import WEIGHTS, Trained
@@ -102,12 +103,14 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
     if re.fullmatch(r"train-[0-9a-f]{12}", path.absolute().name) and (stage := stage_in(path, label="dense")):
         return _of_stage(lab, stage, name, named, seed)
     if (path / DESCRIPTION).is_file():
-        if load_ticket(path).meta.get("weights") != "trained":
+        with named_errors(lab, named, key="dense"):
+            ticket = load_ticket(path)
+        if ticket.meta.get("weights") != "trained":
             raise ConfigError(
                 f"config.dense={named!r}: holds the weights of a rewind point; must be a ticket whose "
                 "meta['weights'] is 'trained', or a stage train-..."
             )
-        weights = lab.ticket(path, key="dense")[0]
+        weights, mask = lab.ticket(path, key="dense")[0], ticket.mask
     elif path.is_dir():
         raise ConfigError(
             f"config.dense={named!r}: is no finished training; must be a folder WORKDIR/stages/train-..., a ticket "
@@ -117,7 +120,8 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
         given = read_given(lab, named, key="dense")
         if given.weights is None:
             raise ConfigError(f"config.dense={named!r}: has a mask and no weights; must be {WHAT}")
-        weights = given_weights(lab, given.weights, label=path.name)
+        weights, mask = given_weights(lab, given.weights, label=path.name), given.mask
+    check_dense(*masks.count(mask), named)
     return Dense(weights, None, {0: lab.init(seed)} if lab.options.init else {}, named)
 
 

@@ -14,6 +14,18 @@ from jaxticket.models.options import ModelOptions
 from jaxticket.training.options import TrainOptions
 
 
+def check_dense(kept: int, total: int, named: str) -> None:
+    """Refuses a network that `config.dense` names and that keeps `kept` of its `total` prunable weights.
+
+    Raises:
+        ConfigError: these are not all.
+    """
+    if kept != total:
+        raise ConfigError(
+            f"config.dense={named!r}: is sparse, with {kept} of {total} weights; must be a dense training"
+        )
+
+
 def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     """Refuses a training on other data, of another network or of a sparse one; says where the recipe is another.
 
@@ -23,8 +35,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     config, where = stage.made_from["config"], f"config.dense={named!r}: "
     mask = stage.made_from["inputs"]["mask"].partition("/")[0]
     kept = (storage.read_manifest(stage.folder.parent / mask) or {}).get("mask", {})
-    if kept.get("kept") != kept.get("total"):
-        raise ConfigError(f"{where}is sparse, with {kept['kept']} of {kept['total']} weights; must be a dense training")
+    check_dense(kept.get("kept", 0), kept.get("total", 0), named)
     options, names = lab.options, {field.name for field in dataclasses.fields(DataOptions)}
     model = _different(config["model"], chosen(options.model), ModelOptions())
     its_data = {name: value for name, value in config["data"].items() if name in names}

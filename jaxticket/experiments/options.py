@@ -134,6 +134,11 @@ class TrainExperiment(ExperimentOptions):
                 "config.train.epochs=0: evaluates weights that are given; name some with ticket or init, or set epochs "
                 "or steps to at least 1"
             )
+        if not self.train.trains and self.reinit == "init" and len(self.all_seeds) > 1:
+            raise ConfigError(
+                f"config.train.epochs=0: evaluates weights that are given, which is one network; found seeds "
+                f"{self.all_seeds}; set config.seeds to one of them"
+            )
         if self.reinit != "init" and not self.ticket:
             raise ConfigError(f"config.reinit={self.reinit!r}: is of a ticket; name one with config.ticket")
         if self.reinit != "init" and self.init:

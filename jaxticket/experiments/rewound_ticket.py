@@ -1,13 +1,11 @@
 """A ticket that was saved, in this work folder or elsewhere, and the weights that its mask removed."""
 
-from pathlib import Path
-
 import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.masks import DEFAULT_RULES, Mask, full_mask
-from jaxticket.experiments.given import WHAT, given_mask, given_weights, read_given, true_weights
+from jaxticket.experiments.given import WHAT, given_mask, given_weights, read_given, split_name, true_weights
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import MaskRef, WeightsRef
 from jaxticket.ticket import DESCRIPTION, load_ticket
@@ -30,7 +28,7 @@ def saved_ticket(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef]:
         TicketError: a file is damaged.
         MaskError: the ticket belongs to another network.
     """
-    folder = Path(path)
+    folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
         return lab.ticket(folder)
     given = read_given(lab, path, key="ticket")
@@ -57,7 +55,7 @@ def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
     weights, mask = saved_ticket(lab, path)
     if weights is None:
         raise ConfigError(f"config.ticket={path!r}: has a mask and no weights; must be {WHAT}")
-    folder = Path(path)
+    folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
         ticket = load_ticket(folder)
         rewound = weights if ticket.meta.get("removed") else true_weights(lab.cache.folder, ticket)

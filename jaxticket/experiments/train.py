@@ -29,13 +29,10 @@ def train(lab: Lab, options: TrainExperiment) -> None:
 
 
 def _analyse(lab: Lab, options: TrainExperiment, done: dict[int, tuple[Trained, MaskRef]]) -> None:
-    """Looks at the network of every seed; once where they are the same, as what is only evaluated is."""
-    different = {(trained.weights.key, mask.key): seed for seed, (trained, mask) in reversed(done.items())}
-    seeds = sorted(different.values(), key=list(done).index)
+    """Looks at the network of every seed."""
     looks, filters = [], []
-    for seed in seeds:
-        trained, mask = done[seed]
-        content, of = trained.stage.content, {"seed": seed} if len(seeds) > 1 else {}
+    for seed, (trained, mask) in done.items():
+        content, of = trained.stage.content, {"seed": seed} if len(done) > 1 else {}
         epoch = content.get("best_epoch" if trained.select == "best" else "epochs")
         looks.append(Look(trained.weights, mask, {**of, "epoch": epoch}))
         sparsity = mask.stage.content.get("mask", {}).get("sparsity")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jaxticket.core.errors import TicketError
 from jaxticket.core.rules import Path
 
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -116,19 +117,40 @@ _FAMILIES: Sequence[tuple[str, NameRules | Callable[[Mapping[str, int], Sequence
 )
 
 
-# (network, leaf, option without which the network has the leaf, option with which it has it)
-_DECIDED_BY: Sequence[tuple[str, str, str, str]] = (
-    (r"resnet\d+", r"\w+/.*/shortcut(_bn)?/\w+", "shortcut='pad'", "shortcut='conv'"),
-    (r"vgg\d+", r"params/(stem|stage\d+_conv\d+)/bias", "conv_bias=False", "conv_bias=True"),
+# (network, leaf, option, its value without the leaf, its value with it)
+_DECIDED_BY: Sequence[tuple[str, str, str, Any, Any]] = (
+    (r"resnet\d+", r"\w+/.*/shortcut(_bn)?/\w+", "shortcut", "pad", "conv"),
+    (r"vgg\d+", r"params/(stem|stage\d+_conv\d+)/bias", "conv_bias", False, True),
 )
 
 
-def option_for(network: str, path: Path, *, has: bool) -> str:
-    """What to say of the option that decides whether `network` has the leaf `path`; nothing where none does."""
-    for name, leaf, without, having in _DECIDED_BY:
+class OtherOptionError(TicketError):
+    """Tensors of a network with another value of one of its options.
+
+    Attributes:
+        option: name -> value, with which they would fit.
+    """
+
+    def __init__(self, message: str, option: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.option = dict(option)
+
+
+def misfit(network: str, path: Path, said: str, remedy: str, *, has: bool) -> TicketError:
+    """The error of a leaf that tensors have and `network` has not, or the other way round.
+
+    Args:
+        network: its name.
+        path: of the leaf.
+        said: what is wrong.
+        remedy: what to look at.
+        has: whether the tensors have the leaf.
+    """
+    for name, leaf, option, without, having in _DECIDED_BY:
         if re.fullmatch(name, network) and re.fullmatch(leaf, path):
-            return f" ({having} has it)" if has else f" ({without} has none)"
-    return ""
+            value, fits = (having, "has it") if has else (without, "has none")
+            return OtherOptionError(f"{said} ({option}={value!r} {fits}); {remedy}", {option: value})
+    return TicketError(f"{said}; {remedy}")
 
 
 def has_names(network: str) -> bool:

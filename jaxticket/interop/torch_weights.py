@@ -11,7 +11,7 @@ from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, nest
 from jaxticket.core.rules import Path
-from jaxticket.interop.torch_names import has_names, layer_paths, option_for, without_wrappers
+from jaxticket.interop.torch_names import has_names, layer_paths, misfit, without_wrappers
 from jaxticket.models.initialize import abstract_variables
 from jaxticket.models.registry import create_model, names, proper, resolve
 
@@ -151,20 +151,15 @@ def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Pa
         else:
             path = f"params/{layer}/{kind}"
         if path not in wanted:
-            option = option_for(network, path, has=True)
-            raise TicketError(
-                f"tensor {tensor!r} would be {path}, which {network} does not have{option}; "
-                "check the network and its options"
-            )
+            said = f"tensor {tensor!r} would be {path}, which {network} does not have"
+            raise misfit(network, path, said, "check the network and its options", has=True)
         if path in sources:
             raise TicketError(f"tensors {sources[path]!r} and {tensor!r} would both be {path} of {network}")
         sources[path] = tensor
     missing = sorted(set(wanted) - set(sources))
     if missing:
-        raise TicketError(
-            f"no tensor gives {missing[0]} of {network}{option_for(network, missing[0], has=False)}; "
-            "check the state dict and the network's options"
-        )
+        said = f"no tensor gives {missing[0]} of {network}"
+        raise misfit(network, missing[0], said, "check the state dict and the network's options", has=False)
     return sources
 
 

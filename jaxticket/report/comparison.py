@@ -1,7 +1,7 @@
 """Several experiments read together: which there are, in what they differ, and the line each draws."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +77,18 @@ class Line:
         return gap(group, self.dense) if group and self.dense else None
 
 
-def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
+def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] = lambda _: None) -> list[Experiment]:
     """The experiments in folders.
 
     Args:
         paths: each the folder of an experiment, or one with such folders in it.
+        left_out: told in one line of each whose files cannot be read, where others can.
 
     Returns:
         Each experiment once, those of a folder by name; an experiment without any rows is left out.
 
     Raises:
-        JaxticketError: a folder that holds no experiment, or a file that no experiment has written.
+        JaxticketError: a folder that holds no experiment, or there are only files that no experiment has written.
     """
     folders: dict[Path, None] = {}
     for path in paths:
@@ -99,7 +100,16 @@ def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
                 f"{path}: holds no experiment; give the --workdir of a run, or folders <name>-<hash> in it"
             )
         folders.update(dict.fromkeys(folder.resolve() for folder in found))
-    read = [Experiment(folder, read_study(folder)) for folder in folders]
+    read, damaged = [], []
+    for folder in folders:
+        try:
+            read.append(Experiment(folder, read_study(folder)))
+        except JaxticketError as error:
+            damaged.append(error)
+    if damaged and not read:
+        raise damaged[0]
+    for error in damaged:
+        left_out(str(error))
     read = [experiment for experiment in read if experiment.study.rows]
     if not read:
         raise JaxticketError(f"{paths[0]}: no network is trained yet; run the experiment's command again")

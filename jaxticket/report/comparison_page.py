@@ -32,27 +32,29 @@ def write_comparison(
     Args:
         paths: folders of experiments, or folders that hold such.
         out: the page; None: `comparison.html` in the first folder, or beside it where it is an experiment's own.
-        note: told in one line of each experiment whose files were changed after it wrote them.
+        note: told in one line of each experiment that is left out, for its files are damaged, or whose files were
+            changed after it wrote them.
 
     Returns:
         The path of the page; the table has the same name and ends in `.csv`.
 
     Raises:
-        JaxticketError: a folder without experiments, or a file that cannot be read or written.
+        JaxticketError: a folder without experiments, or none that can be read, or a file that cannot be written.
     """
     folders = [Path(path) for path in paths]
-    experiments = read_experiments(folders)
+    damaged: list[str] = []
+    experiments = read_experiments(folders, left_out=damaged.append)
     if out is None:
         own = (folders[0] / "summary.json").is_file()
         out = (folders[0].resolve().parent if own else folders[0]) / "comparison.html"
     page = Path(out)
     table = page.with_suffix(".csv")
-    for line in warnings(experiments):
+    for line in [f"left out: {said}" for said in damaged] + warnings(experiments):
         note(line)
     with contextlib.ExitStack() as stack:
         for experiment in experiments:
             stack.enter_context(experiment.study.blamed(experiment.folder))
-        html, sheet = make_comparison(experiments, table.name), comparison_csv(experiments)
+        html, sheet = make_comparison(experiments, table.name, left_out=damaged), comparison_csv(experiments)
     write_bytes(page, html.encode())
     write_bytes(table, sheet.encode())
     return page
@@ -63,12 +65,15 @@ def warnings(experiments: Sequence[Experiment]) -> list[str]:
     return [f"{one.folder.name}: {one.study.warning}" for one in experiments if one.study.warning]
 
 
-def make_comparison(experiments: Sequence[Experiment], table: str = "comparison.csv") -> str:
+def make_comparison(
+    experiments: Sequence[Experiment], table: str = "comparison.csv", *, left_out: Sequence[str] = ()
+) -> str:
     """The page; the same experiments give the same bytes.
 
     Args:
         experiments: made by `read_experiments`.
         table: the name of the CSV file beside the page.
+        left_out: a line for each experiment that could not be read.
     """
     lines = [line for experiment in experiments for line in lines_of(experiment)]
     settings = list(dict.fromkeys(experiment.setting for experiment in experiments))
@@ -81,6 +86,7 @@ def make_comparison(experiments: Sequence[Experiment], table: str = "comparison.
         title="Experiments compared",
         subtitle=", ".join(settings),
         warnings=warnings(experiments),
+        left_out=left_out,
         complete=all(experiment.study.complete for experiment in experiments),
         rows=True,
         networks=text.count(sum(len(experiment.study.rows) for experiment in experiments), "network"),

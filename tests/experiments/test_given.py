@@ -124,8 +124,12 @@ def test_a_smaller_dense_network_draws_its_own(files, tmp_path):
         ({"init": "{stage}:best9"}, "config.init=.*the stage has weights"),
         ({"init": "{folder}"}, "config.init=.*is no finished stage and no ticket"),
         ({"init": "{numbers}"}, "config.init=.*fc1/bias is int32; weights must be floating-point"),
-        ({"init": "{text}"}, "is not a file of torch.save"),
-        ({"init": "{foreign}"}, "'lenet300' cannot be converted from PyTorch"),
+        (
+            {"init": "{text}"},
+            "config.init=.*is not a file of torch.save; give a .pth, .pth.tar, .pt, .th or .safetensors",
+        ),
+        ({"init": "README.md"}, "config.init='README.md': README.md is not a file of torch.save"),
+        ({"init": "{foreign}"}, "config.init=.*'lenet300' cannot be converted from PyTorch"),
     ],
 )
 def test_what_are_no_initial_weights_is_refused_in_one_line(made, files, tmp_path, change, message):
@@ -210,11 +214,6 @@ def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
     ("name", "changes", "kinds"),
     [
         ("imp", {"init": str(CHECKPOINT), "levels": 1}, {"given", "mask", "prune", "train", "evaluate"}),
-        (
-            "imp",
-            {"dense": str(CHECKPOINT), "levels": 1, "reinit": "none"},
-            {"given", "mask", "prune", "train", "evaluate"},
-        ),
         ("train", {"ticket": str(CHECKPOINT), "reinit": "random"}, {"given", "mask", "init", "train", "evaluate"}),
         ("train", {"ticket": str(CHECKPOINT), "train.epochs": 0}, {"given", "mask", "evaluate"}),
     ],
@@ -222,6 +221,14 @@ def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
 def test_a_checkpoint_is_what_experiments_start_from(tmp_path, name, changes, kinds):
     plan = make_plan(*options_of(name, **OF_CHECKPOINT, **changes), tmp_path)
     assert {stage.kind for stage in plan.stages} == kinds
+
+
+@pytest.mark.parametrize("key", ["init", "ticket"])
+def test_the_option_that_a_checkpoint_needs_is_named_as_it_is_written(tmp_path, key):
+    options = OF_CHECKPOINT | {"model.options": {"width": 0.25}, key: str(CHECKPOINT)}
+    said = r"""config.%s='.*torch_resnet20.pth': no tensor gives .* \(shortcut='pad' has none\); check .*, """
+    remedy = r"""or set --config.model.options='{"width": 0.25, "shortcut": "pad"}'$"""
+    refused(tmp_path, "train", said % key + remedy, **options)
 
 
 # Masks, and other initial weights.
@@ -300,3 +307,46 @@ def test_one_shot_without_fine_tuning_is_pruned_and_evaluated(made, workdir, tmp
 def test_nothing_given_is_nothing_to_evaluate(tmp_path):
     refused(tmp_path, "train", "config.train.epochs=0: evaluates weights that are given", **{"train.epochs": 0})
     refused(tmp_path, "imp", "config.train.epochs=0: set epochs or steps to at least 1", **{"train.epochs": 0})
+
+
+@pytest.mark.parametrize(
+    "given", [{"init": "{plain}"}, {"ticket": "{ticket}"}, {"ticket": "{mask}", "init": "{plain}"}]
+)
+def test_what_is_given_is_one_network_and_no_replicates(made, files, tmp_path, given):
+    named = {"plain": files["plain"], "ticket": made["ticket"], "mask": made["mask"]}
+    changes = {key: text.format(**named) for key, text in given.items()} | {"train.epochs": 0}
+    refused(tmp_path, "train", r"config.train.epochs=0: .*one network; found seeds \(0, 1\)", **changes, seeds=(0, 1))
+    draws = {"ticket": str(made["mask"]), "reinit": "random", "train.epochs": 0, "seeds": (0, 1)}
+    for options, count in ((changes | {"seeds": (1,)}, 1), (draws, 2)):
+        plan = make_plan(*options_of("train", **options), tmp_path)
+        assert [stage.kind for stage in plan.stages].count("evaluate") == count
+
+
+# Dense networks.
+
+
+def test_what_a_mask_prunes_is_no_dense_network(made, files, workdir, tmp_path):
+    how = {"levels": 1, "reinit": "none"}
+    kept, total = (made["rows"][level]["kept"] for level in (2, 0))
+    refused(tmp_path, "imp", "config.dense=.*rewind point", dense=str(files["file of a ticket"]), **how)
+    moved = shutil.copy(files["file of a ticket"], tmp_path / "moved.safetensors")
+    sparse = rf"config.dense=.*is sparse, with {kept} of {total} weights; must be a dense training"
+    refused(tmp_path, "imp", sparse, dense=str(moved), **how)
+    ticket = jt.load_ticket(made["ticket"])
+    jt.save_ticket(tmp_path / "own", jt.Ticket(ticket.params, ticket.mask, {}, {"weights": "trained", "removed": True}))
+    refused(tmp_path, "imp", sparse, dense=str(tmp_path / "own"), **how)
+    refused(
+        tmp_path, "imp", "config.dense=.*torch_resnet20.pth': is sparse", dense=str(CHECKPOINT), **OF_CHECKPOINT, **how
+    )
+    arrays = storage.load_arrays(moved)
+    whole = {name: np.ones_like(leaf) if name.startswith("mask/") else leaf for name, leaf in arrays.items()}
+    storage.save_arrays(tmp_path / "whole.safetensors", whole)
+    assert make_plan(*options_of("imp", dense=str(tmp_path / "whole.safetensors"), **how), tmp_path).networks
+
+
+def test_the_file_of_a_ticket_is_the_ticket(made, files, tmp_path):
+    plans = [
+        make_plan(*options_of("train", ticket=str(path)), tmp_path).networks[0].key
+        for path in (made["ticket"], files["file of a ticket"])
+    ]
+    assert plans[0] == plans[1]

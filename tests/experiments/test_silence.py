@@ -102,12 +102,13 @@ def test_a_plan_names_the_looks_and_makes_none(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_are_not_trained_are_looked_at_once_for_all_seeds(made, workdir):
-    options = options_of("train", ticket=str(made["sparse"]), seeds=(0, 1), **LOOK)
+def test_draws_that_are_not_trained_are_looked_at_seed_by_seed(made, workdir):
+    options = options_of("train", ticket=str(made["ticket"]), reinit="random", seeds=(0, 1), **LOOK)
     _, summary = run_experiment(*options, workdir)
-    assert len(summary["rows"]) == 2
-    (entry,) = summary["silence"]
-    assert "seed" not in entry
+    assert len({row["stage"] for row in summary["rows"]}) == 2
+    first, second = summary["silence"]
+    assert (first["seed"], second["seed"]) == (0, 1)
+    assert rates_of(first) != rates_of(second)
 
 
 def test_masks_of_channels_have_filters_in_their_kernels_alone():

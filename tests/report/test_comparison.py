@@ -104,6 +104,19 @@ def test_a_broken_summary_is_named(workdir, tmp_path):
         read_experiments([tmp_path])
 
 
+def test_a_broken_experiment_is_left_out_and_said(made, tmp_path, capsys):
+    made.folder(tmp_path / "train-1", [made.row("dense", 0, 0)], name="train", config=config())
+    (tmp_path / "imp-1").mkdir()
+    (tmp_path / "imp-1" / "summary.json").write_text("{")
+    assert main([str(tmp_path)]) == 0
+    note, *_ = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: left out: ")
+    assert "imp-1/summary.json" in note
+    text = (tmp_path / "comparison.html").read_text()
+    assert re.search("<strong>Left out.</strong> .*imp-1/summary.json", text)
+    assert "1 experiment<" in text
+
+
 def test_the_command_does_not_load_jax_for_its_help(capsys):
     before = set(sys.modules)
     assert main(["--help"]) == 0
