@@ -103,6 +103,7 @@ def make_page(study: Study) -> Page:
         title=TITLES.get(experiment, experiment),
         subtitle=_subtitle(study),
         complete=study.complete,
+        left_out=(),
         warnings=[study.warning] if study.warning else [],
         rows=study.rows,
         networks=text.count(len(study.rows), "network"),
