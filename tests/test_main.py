@@ -1,3 +1,4 @@
+import html
 import json
 import os
 import re
@@ -368,6 +369,9 @@ def test_rerun_does_again_what_is_asked_for_with_the_same_bits(finished, capsys,
         assert main(command) == 0
         line = "stages were made by other sources of jaxticket (core/select.py); --rerun=changed does that again\n"
         assert capsys.readouterr().out.count(line) == 1
+        (note,) = json.loads((folder / "summary.json").read_text())["notes"]
+        assert f"{note}\n".endswith(line)
+        assert note in html.unescape((folder / "report.html").read_text())
         assert main([*command, "--dry_run", "--rerun=train"]) == 0
         printed = capsys.readouterr().out
         assert printed.count("to do") == 3

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
+from jaxticket.experiments.colt_findings import PAIRS, comparable, compared
 from jaxticket.experiments.colt_options import ColtExperiment
 from jaxticket.experiments.intersecting import (
     Groups,
@@ -96,7 +96,7 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
         for section, entry in entries:
             lab.note(section, entry)
     lab.conclude("colt", compared)
-    lab.compare(*PAIRS, of=at_sparsities)
+    lab.compare(*PAIRS, of=comparable)
 
 
 def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed: int, name: str) -> Iterator[Round]:

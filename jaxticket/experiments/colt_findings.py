@@ -39,12 +39,23 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def at_sparsities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the tickets of `compared`, with that `sparsity` for their own and without a level, to be compared."""
+def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the tickets of `compared`, with that `sparsity` for their own and without a level, to be compared.
+
+    Where COLT comes to none of `SPARSITIES` they are those of every round, without a sparsity: `lth_matched` and
+    `random` have as many weights as COLT in each. LTH at its own rate has not, and is not compared then.
+    """
+    first = {branch: _first_rounds(rows, branch) for branch in BRANCHES}
+    if not first["colt"]:
+        return [
+            {name: value for name, value in row.items() if name != "sparsity"}
+            for row in rows
+            if row["branch"] in ("colt", "lth_matched", "random")
+        ]
     return [
         {**row, "level": None, "sparsity": sparsity}
-        for branch in BRANCHES
-        for sparsity, reached in _first_rounds(rows, branch)
+        for found in first.values()
+        for sparsity, reached in found
         for row in reached
     ]
 

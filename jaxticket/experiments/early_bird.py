@@ -192,13 +192,18 @@ class _Replicate:
         step = end if look is None else look * self.every
         epoch = None if look is None else self._epochs(step)
         self.emergence[str(ratio)] = epoch
+        at_end = look is None or step == self.total
         if found and look is None:
             self.lab.progress.note(f"seed {self.seed}: no ticket of {ratio:.0%} emerges; it is drawn at the end")
-        self.notes.append(
-            ("early_bird", {"seed": self.seed, "ratio": ratio, "epoch": epoch, "drawn": self._epochs(step)})
-        )
+        elif found and at_end:
+            self.lab.progress.note(
+                f"seed {self.seed}: the ticket of {ratio:.0%} emerges with the last look and is drawn at the end of "
+                "training, so nothing was early"
+            )
+        drawn = {"epoch": epoch, "drawn": self._epochs(step), "at_end": at_end}
+        self.notes.append(("early_bird", {"seed": self.seed, "ratio": ratio, **drawn}))
         weights = WeightsRef(self.search.stage, "last") if look is None else self.search.kept(f"p{ratio}")
-        return _Draw("eb", step, weights, at_end=look is None or step == self.total, emerged=look is not None)
+        return _Draw("eb", step, weights, at_end=at_end, emerged=look is not None)
 
     def _mask(self, draw: _Draw, level: int, ratio: float) -> MaskRef:
         lab, options = self.lab, self.options

@@ -151,7 +151,7 @@ class Lab(Setting):
         if given.weights is None:
             raise ConfigError(f"config.init={path!r}: has a mask and no weights; must be {WHAT}")
         if not given.whole:
-            self.progress.note(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
+            self.remark(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
         return given_weights(self, given.weights, label="given weights")
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
@@ -458,6 +458,12 @@ class Lab(Setting):
         """Adds an entry to a list of the summary, such as `correlation`."""
         if self._record is not None:
             self._record.note(section, entry)
+
+    def remark(self, text: str) -> None:
+        """Says what changes how rows must be read, and keeps it with them: `summary["notes"]`."""
+        self.progress.note(text)
+        if self._record is not None:
+            self._record.remark(text)
 
     def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], _Result]) -> _Result | None:
         """Adds to the summary what follows from all its rows, and returns it; does nothing in a plan."""

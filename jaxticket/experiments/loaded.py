@@ -148,7 +148,7 @@ def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense
     points |= {step: WeightsRef(stage, saved) for step, saved in _saved_steps(stage).items()}
     facts = {}
     if (its := stage.made_from["config"].get("seed", seed)) != seed:
-        lab.progress.note(f"config.dense={named!r}: has seed {its}; its tickets go back to its own initial weights")
+        lab.remark(f"config.dense={named!r}: has seed {its}; its tickets go back to its own initial weights")
         facts["dense_seed"] = its
     return Dense(weights, None if name else trained, points, named, facts)
 

@@ -55,7 +55,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     if (its := config.get("aids", {})) != options.aids.key():
         said.append(f"aids={its} (here {options.aids.key()})")
     if said:
-        lab.progress.note(f"{where}was trained with {', '.join(said)}")
+        lab.remark(f"{where}was trained with {', '.join(said)}")
 
 
 def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any], defaults: Any) -> list[str]:

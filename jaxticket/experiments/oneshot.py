@@ -18,7 +18,7 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
     per_epoch = lab.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
     if options.retrain == "finetune" and not options.finetune_epochs:
-        lab.progress.note("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
+        lab.remark("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
 
     def one_seed(seed: int) -> None:
         full = everything(lab, options.prune)

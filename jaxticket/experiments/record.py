@@ -77,6 +77,7 @@ class Record:
             "dataset": None,
             "model": None,
             "complete": False,
+            "notes": [],
             "rows": [],
         }
 
@@ -160,6 +161,11 @@ class Record:
     def note(self, section: str, entry: Any) -> None:
         """Adds an entry to a list of the summary."""
         self.summary.setdefault(section, []).append(entry)
+
+    def remark(self, text: str) -> None:
+        """Adds to the summary, once, what readers of its rows must know; of an option, it begins with its name."""
+        if text not in self.summary["notes"]:
+            self.summary["notes"].append(text)
 
     def conclude(self, section: str, conclusion: Callable[[list[dict[str, Any]]], _T]) -> _T:
         """Adds what follows from all rows so far, and returns it."""

@@ -64,7 +64,7 @@ def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
         rewound = weights if given.mask and given.whole else None
     if rewound is not None:
         return rewound, mask
-    lab.progress.note(
+    lab.remark(
         f"{path}: the weights that its mask removed are not in {lab.cache.folder}; where a structured mask keeps them "
         "they start at zero"
     )

@@ -133,7 +133,7 @@ def run_experiment(
                 lab.share_data(plan.lab)
             record.describe(lab)
             if plan.made_by_others:
-                shown.note(plan.made_by_others)
+                lab.remark(plan.made_by_others)
             with quiet_background(shown.note):
                 experiment.load()(lab, options)
         finally:

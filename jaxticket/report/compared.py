@@ -55,6 +55,16 @@ def find(
     )
 
 
+def standing(found: Sequence[Comparison], treatment: str, level: int, case: Mapping[str, Any]) -> str:
+    """What it rests on that a treatment is as good as dense, in words; empty where the study does not compare them."""
+    one = find(found, treatment, "dense", level, case)
+    if one is None:
+        return ""
+    if not one.settled:
+        return "by means, not settled"
+    return "settled to be above dense" if one.mean > 0 else "settled to be below dense, by less than the margin"
+
+
 def summed_up(found: Sequence[Comparison]) -> str:
     """How many are settled, such as `3 of 8 comparisons are settled at 95% after Holm's correction`, and a period."""
     settled, made = sum(one.settled for one in found), len(found)

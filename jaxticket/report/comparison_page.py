@@ -81,6 +81,7 @@ def make_comparison(
     count = text.count(len(experiments), "experiment")
     html = render(
         "comparison_page.html.jinja",
+        notes=[],
         name="comparison",
         folder=count,
         title="Experiments compared",

@@ -95,6 +95,11 @@ class Cell:
     settled: bool = False
 
     @property
+    def too_dense(self) -> bool:
+        """Whether condition 1 alone decides that there is no prize, whatever the accuracies."""
+        return self.kind == "none" and self.conditions.get(1) is False
+
+    @property
     def name(self) -> str:
         """`lt_imp at 91.4% sparsity (level 11)`."""
         if self.sparsity is None:

@@ -13,12 +13,13 @@ _T = TypeVar("_T")
 
 @dataclasses.dataclass(frozen=True)
 class Emergence:
-    """When the ticket of one ratio emerged in one seed; `epoch` is None where it did not."""
+    """When the ticket of one ratio emerged in one seed; `epoch` is None where it did not, `at_end` is of its draw."""
 
     seed: int
     ratio: float
     epoch: float | None
     drawn: float
+    at_end: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +98,9 @@ def emergences(study: Study) -> list[Emergence]:
     """
 
     def read(entry: Mapping[str, Any]) -> Emergence:
-        return Emergence(int(entry["seed"]), float(entry["ratio"]), number(entry.get("epoch")), float(entry["drawn"]))
+        at_end = bool(entry.get("at_end"))
+        epoch, drawn = number(entry.get("epoch")), float(entry["drawn"])
+        return Emergence(int(entry["seed"]), float(entry["ratio"]), epoch, drawn, at_end)
 
     return _read(study, "early_bird", read)
 

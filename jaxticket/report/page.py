@@ -104,6 +104,7 @@ def make_page(study: Study) -> Page:
         subtitle=_subtitle(study),
         complete=study.complete,
         left_out=(),
+        notes=study.notes,
         warnings=[study.warning] if study.warning else [],
         rows=study.rows,
         networks=text.count(len(study.rows), "network"),

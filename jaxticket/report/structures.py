@@ -130,6 +130,18 @@ def is_control(branch: str) -> bool:
     return branch.endswith(_CONTROL) or branch.startswith(_REINITIALISED)
 
 
+def controlled(branch: str, study: Study) -> str | None:
+    """The branch of a study whose masks a control trains; None of what is no control, or has masks of its own.
+
+    `rr_imp` has the masks of `imp`, `full_random` those of `full`; by `config.reinit_masks='own'` there is no `imp`.
+    """
+    if not is_control(branch):
+        return None
+    name = branch.removeprefix(_REINITIALISED).removesuffix(_CONTROL)
+    known = {row.branch for row in study.rows}
+    return next((other for other in (name, f"lt_{name}") if other in known and other != branch), None)
+
+
 def is_slim(branch: str) -> bool:
     """Whether a branch prunes channels of the dense network, to compare with."""
     return branch.startswith("slim_")

@@ -174,6 +174,18 @@ class Study:
                 f"{one_line(error)}); run the experiment's command again"
             ) from error
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the run said of how its rows must be read; a note about an option begins with its name.
+
+        Raises:
+            JaxticketError: they are no texts.
+        """
+        found = self.summary.get("notes") or []
+        if not isinstance(found, list) or not all(isinstance(note, str) for note in found):
+            raise JaxticketError("summary.json: notes is not a list of strings; run the experiment's command again")
+        return tuple(found)
+
     def part(self, name: str) -> Mapping[str, Any]:
         """A group of the summary, such as `dataset`; empty where it is missing or null."""
         value = self.summary.get(name)

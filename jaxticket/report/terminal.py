@@ -7,6 +7,7 @@ from jaxticket.report import text
 from jaxticket.report.compared import comparisons, summed_up
 from jaxticket.report.decision import read_decision
 from jaxticket.report.groups import Group, Spread, dense_group, group_rows, matches
+from jaxticket.report.structures import controlled
 from jaxticket.report.study import Study, rows_of
 from jaxticket.report.wording import certainty, found, lacking
 
@@ -64,11 +65,18 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
         dense = dense_group(groups, group.case)
         good = dense is not None and (group is dense or matches(group, dense))
         say(_line(columns, [column.cells[i] for column in columns]), "green" if good else "")
-    for note in _notes(groups, columns):
+    notes = _notes(groups, columns)
+    study = Study(summary, rows_of(summary))
+    notes += [
+        f"{branch}: a control, the masks of {of} from other initial weights"
+        for branch in dict.fromkeys(group.branch for group in groups)
+        if (of := controlled(branch, study))
+    ]
+    for note in notes:
         say(note, "dim")
     for line in _verdict(summary):
         say(line, "bold")
-    compared = comparisons(Study(summary, ()))
+    compared = comparisons(study)
     if compared:
         say(f"comparisons: {summed_up(compared)}")
 

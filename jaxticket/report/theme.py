@@ -50,6 +50,8 @@ COLOURS = {
     **{f"ramp{i}": Colour(*pair) for i, pair in enumerate(_RAMP)},
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+# Of the lines of controls.
+DASHES = (0, (5, 2))
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, DejaVu Sans, sans-serif"
 
 

@@ -6,6 +6,8 @@ from jaxticket.report import text
 from jaxticket.report.decision import KINDS, Cell, Decision, Difference
 
 CONTROLS = {"dense": "dense", "rr": "other initial weights (RR)", "small_dense": "small dense (SDT)"}
+# Of a ticket that is not sparse enough to be one: no accuracy enters, so there is neither interval nor p-value.
+TOO_DENSE = "by condition 1, whatever the accuracies"
 # Fewer seeds than this give intervals too wide to lean on.
 FEW = 3
 
@@ -31,8 +33,7 @@ def found(decision: Decision) -> str:
             f"(condition 5): {why}."
         )
     failed = [number for number in (1, 2, 3, 4) if best.conditions.get(number) is False]
-    sure = "settled by the intervals" if decision.settled else f"by means, not settled: {_tried(decision, best)}"
-    said = f"No winning ticket: none meets conditions 1 to 4 ({sure}). "
+    said = f"No winning ticket: none meets conditions 1 to 4 ({_none(decision, best)}). "
     if not failed:
         return said + f"{best.name} meets each of them, but not at one and the same learning rate."
     reasons = [f"condition {number} ({decision.words.get(number, '')})" for number in failed]
@@ -55,6 +56,16 @@ def _settled(decision: Decision, best: Cell) -> str:
         return ""
     p = f"p = {text.p_value(best.p_holm)}, " if best.p_holm is not None else ""
     return f", after correction for the {text.count(len(decision.cells), 'cell')} tried ({p}n = {best.seeds})"
+
+
+def _none(decision: Decision, best: Cell) -> str:
+    """How sure it is that there is no prize, and by what."""
+    if all(cell.too_dense for cell in decision.cells):
+        return TOO_DENSE
+    if not decision.settled:
+        return f"by means, not settled: {_tried(decision, best)}"
+    some = any(cell.too_dense for cell in decision.cells)
+    return "settled by condition 1, or else by the intervals" if some else "settled by the intervals"
 
 
 def _tried(decision: Decision, best: Cell) -> str:

@@ -13,7 +13,7 @@ from jaxticket.analysis import compare
 from jaxticket.core import masks, paths
 from jaxticket.data.parts import class_parts, take_classes
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
+from jaxticket.experiments.colt_findings import PAIRS, comparable, compared
 from jaxticket.experiments.colt_recipes import apply_colt_recipe
 from jaxticket.experiments.intersecting import agreement, full_mask, intersected, prune_groups, pruned_by_groups
 from jaxticket.experiments.lab import Lab
@@ -113,9 +113,9 @@ def test_random_masks_have_the_densities_of_the_tickets(run, plain):
         assert random["layer_sparsity"] == ticket["layer_sparsity"]
         assert random["ticket"] is None
         assert random["stage"] != ticket["stage"]
-    assert {
-        (one["control"], one["level"]) for one in summary["comparisons"]
-    } == set()  # no sparsity of 50 % in two rounds
+    # Two rounds come to no sparsity of 50 %, but all of these have equally many weights in each.
+    places = [(one["control"], one["level"], one["case"]) for one in summary["comparisons"]]
+    assert places == [(control, level, {}) for control in ("lth_matched", "random") for level in (1, 2)]
 
 
 def test_shuffled_masks_keep_every_layers_count_and_are_another_draw_for_each_key():
@@ -138,12 +138,26 @@ def test_tickets_are_compared_in_the_first_rounds_that_reach_a_sparsity():
         for seed in (0, 1, 2)
         for level in range(1, 9)
     ]  # fmt: skip
-    found = compare(at_sparsities(rows), PAIRS)
+    found = compare(comparable(rows), PAIRS)
     assert [(one.control, one.case["sparsity"]) for one in found] == [
         *(("lth_matched", sparsity) for sparsity in (0.5, 0.8, 0.9)), ("lth", 0.5), ("lth", 0.8),
     ]  # fmt: skip
     assert found[0].mean == pytest.approx(-0.02)
     assert {one.level for one in found} == {None}
+
+
+def test_rounds_that_come_to_no_such_sparsity_are_compared_where_both_have_as_many_weights():
+    rows = [
+        row(branch, level, 0, 1 - left**level, 0.9 + gain)
+        for branch, left, gain in (("colt", 0.85, 0.0), ("lth_matched", 0.85, 0.02), ("lth", 0.6, 0.01))
+        for level in (1, 2)
+    ]
+    found = compare(comparable(rows), PAIRS)
+    assert [(one.control, one.level, dict(one.case)) for one in found] == [
+        ("lth_matched", 1, {}),
+        ("lth_matched", 2, {}),
+    ]
+    assert found[0].mean == pytest.approx(-0.02)
 
 
 def test_overlap_explains_what_is_kept(run, plain):

@@ -11,6 +11,7 @@ from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.experiments import make_plan
 from jaxticket.experiments.stages import made_from, read_weights
+from jaxticket.report.study import read_study
 from tests.experiments.small import options_of, refused, run
 
 IMP = {"levels": 1}
@@ -104,6 +105,17 @@ def test_another_recipe_is_said_in_one_note(dense, tmp_path):
     _, _, notes = run(tmp_path, "imp", **IMP, seeds=(1,), dense=str(dense), **{"train.lr": 0.1, "train.epochs": 1})
     (note,) = [note for note in notes if "config." in note]
     assert "was trained with train.epochs=2 (here 1), train.lr=0.05 (here 0.1)" in note
+
+
+def test_what_was_said_of_the_dense_network_is_kept_with_its_rows(dense, tmp_path):
+    how = {**IMP, "seeds": (0,), "dense": str(dense), "train.lr": 0.1}
+    folder, _, said = run(tmp_path, "imp", **how)
+    run(tmp_path, "imp", **how)  # from finished stages
+    notes = read_study(folder).notes
+    assert list(notes) == [note for note in said if "config." in note]
+    recipe, seed = notes
+    assert "train.lr=0.05 (here 0.1)" in recipe
+    assert "has seed 1" in seed
 
 
 def test_a_sparse_network_is_no_dense_one(workdir, dense):

@@ -14,7 +14,7 @@ from jaxticket.experiments.channel_tickets import all_channels, channel_ticket
 from jaxticket.experiments.early_bird_watch import ScaleWatch
 from jaxticket.experiments.lab import Lab
 from jaxticket.experiments.stages import read_weights
-from jaxticket.training.progress import Quiet
+from tests.experiments.small import Notes
 
 RATIOS = (0.3, 0.6)
 EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images
@@ -274,18 +274,24 @@ def test_single_weights(run):
 
 
 def test_without_emergence_tickets_are_drawn_at_the_end_and_it_is_said(workdir):
-    notes = []
-
-    class Notes(Quiet):
-        def note(self, text):
-            notes.append(text)
-
+    notes = Notes()
     how = options_of(epsilon=0.0, ratios=(0.3,), late=False, dense=False, random=False)
-    _, summary = run_experiment(*how, workdir, progress=lambda _: Notes())
+    _, summary = run_experiment(*how, workdir, progress=lambda _: notes)
     (row,) = summary["rows"]
     assert summary["emergence"] == {"0.3": None}
     assert (row["emerged"], row["draw_epoch"], row["epochs"]) == (False, EPOCHS, EPOCHS)
-    assert any("no ticket of 30% emerges; it is drawn at the end" in note for note in notes)
+    assert any("no ticket of 30% emerges; it is drawn at the end" in note for note in notes.notes)
+
+
+def test_a_ticket_that_emerges_with_the_last_look_is_said_to_be_none_drawn_early(workdir):
+    notes = Notes()
+    changes = {"epsilon": 1.0, "window": EPOCHS, "rule": "latest_vs_window", "ratios": (0.3,), "random": False}
+    _, summary = run_experiment(*options_of(**changes), workdir, progress=lambda _: notes)
+    assert summary["emergence"] == {"0.3": EPOCHS}
+    assert [entry["at_end"] for entry in summary["early_bird"]] == [True]
+    assert sum("so nothing was early" in note for note in notes.notes) == 1
+    eb, late = (row for row in summary["rows"] if row["branch"] in ("eb_inherit", "late"))
+    assert (eb["kept"], eb["test_accuracy"]) == (late["kept"], late["test_accuracy"])
 
 
 def test_an_empty_layer_keeps_its_largest_channels(workdir):

@@ -14,8 +14,10 @@ from jaxticket.analysis import Pair
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.compared import comparisons, find, summed_up
 from jaxticket.report.page import make_page
+from jaxticket.report.sections.accuracy import accuracy
 from jaxticket.report.sections.comparisons import compared
 from jaxticket.report.sections.headline import headline
+from jaxticket.report.sections.layers import layers
 from jaxticket.report.study import Study, rows_of
 from jaxticket.report.terminal import print_table
 
@@ -99,3 +101,65 @@ def test_a_headline_says_what_is_settled(made):
     assert "is as good as the dense network down to" in said
     assert "Minus dense: +0.10 points (95% " in said
     assert "n = 3): not settled." in said
+
+
+@pytest.fixture
+def beside_control(made):
+    """A ticket of two levels that is settled to be above dense at the last one, and the control of its masks."""
+    rows = [made.row("dense", 0, seed, test_accuracy=0.9 + 0.01 * seed) for seed in range(3)]
+    for level, gain in {1: (0.0, 0.01, -0.01), 2: (0.050, 0.051, 0.049)}.items():
+        rows += [made.row("imp", level, i, test_accuracy=0.9 + 0.01 * i + more) for i, more in enumerate(gain)]
+        rows += [made.row("rr_imp", level, seed, test_accuracy=0.9 + 0.01 * seed) for seed in range(3)]
+    found = analysis.compare(rows, [Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0)])
+    return made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
+
+
+def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(beside_control):
+    study = study_of(beside_control)
+    said = words(headline(study))
+    assert "The same masks from other initial weights (rr_imp): 0.9100 ± 0.0100." in said
+    assert "rr_imp is as good as" not in said
+    assert "rr_imp is a control: the masks of imp, trained from other initial weights." in said
+    assert "rr_imp" not in words(layers(study))
+    figure = accuracy(study).figures[0].svg
+    assert "stroke-dasharray: 9,3.6" in figure
+    console = Console(file=io.StringIO(), width=120)
+    print_table(beside_control, console)
+    assert "rr_imp: a control, the masks of imp from other initial weights" in console.file.getvalue()
+
+
+def test_a_control_with_masks_of_its_own_has_its_own_sentence(made):
+    rows = [made.row("dense", 0, 0, test_accuracy=0.9), made.row("rr_imp", 1, 0, test_accuracy=0.9)]
+    study = study_of(made.summary(rows))
+    said = words(headline(study))
+    assert "rr_imp is as good as the dense network" in said
+    assert "is a control" not in said
+    assert "rr_imp" in words(layers(study))
+
+
+@pytest.mark.parametrize(
+    ("gains", "standing"),
+    [
+        ((0.050, 0.051, 0.049), "settled to be above dense"),
+        ((-0.0040, -0.0041, -0.0039), "settled to be below dense, by less than the margin"),
+        ((0.0, 0.01, -0.01), "by means, not settled"),
+    ],
+)
+def test_the_card_says_what_as_good_as_dense_rests_on(made, gains, standing):
+    rows = [made.row("dense", 0, seed, test_accuracy=0.9 + 0.01 * seed) for seed in range(3)]
+    rows += [made.row("imp", 1, seed, test_accuracy=0.9 + 0.01 * seed + gain) for seed, gain in enumerate(gains)]
+    found = analysis.compare(rows, [Pair("imp", "dense", control_level=0)])
+    said = words(headline(study_of(made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found]))))
+    assert said.startswith(f"As good as dense with 80.0% of the weights, imp level 1; {standing} ")
+    assert f"(level 1, sparsity 20.0%; {standing})" in said
+
+
+def test_notes_of_the_dense_network_stand_above_the_headline_and_in_it(made):
+    rows = [made.row("dense", 0, 0, test_accuracy=0.9), made.row("imp", 1, 0, test_accuracy=0.9)]
+    note = "config.dense='stages/train-1': was trained with train.lr=0.1 (here 0.01)"
+    page = make_page(study_of(made.summary(rows, notes=[note]))).html
+    said = html.unescape(page)
+    assert said.index(note) < said.index("As good as dense with")
+    assert "the dense network is of another recipe or seed, see the notes above" in said
+    with pytest.raises(JaxticketError, match="notes is not a list of strings"):
+        make_page(study_of(made.summary(rows, notes=[1])))

@@ -73,6 +73,16 @@ def test_no_ticket_names_the_condition_that_failed(made):
 def test_a_trivial_sparsity_is_no_ticket(made):
     said = found(decide(made, TICKETS["jackpot"], levels=(2,)))
     assert said.endswith("fails condition 1 (the sparsity is not trivial).")
+    assert said.startswith(
+        "No winning ticket: none meets conditions 1 to 4 (by condition 1, whatever the accuracies). "
+    )
+
+
+def test_where_only_some_tickets_are_too_dense_the_intervals_decide_too(made):
+    decision = decide(made, TICKETS["none"], levels=(2, 8), spread=0.0001, growth=0.1)
+    assert [cell.too_dense for cell in decision.cells if cell.ticket == "lt_imp"] == [True, False]
+    assert decision.settled
+    assert "(settled by condition 1, or else by the intervals)" in found(decision)
 
 
 def test_what_cannot_be_evaluated_is_named(made):

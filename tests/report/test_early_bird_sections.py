@@ -110,6 +110,16 @@ def test_emergence_has_a_table_maps_and_the_rule(study):
     assert {"to the one before", "largest in the window"} <= set(texts(section.figures[2]))
 
 
+def test_a_ticket_that_emerges_at_the_end_is_said_to_be_none_drawn_early(made):
+    summary = early_summary(made)
+    assert "nothing was early" not in words(emergence(Study(summary, rows_of(summary))))
+    for entry in summary["early_bird"]:
+        entry["at_end"] = entry["seed"] == 1 or entry["epoch"] is None
+    said = words(emergence(Study(summary, rows_of(summary))))
+    assert "The ticket of 30.0% in seed 1 emerged after the last epoch: drawn at the end of training" in said
+    assert "so nothing was early." in said
+
+
 def test_the_second_line_is_what_the_rule_looks_at(study):
     found = mask_distances(study)
     line = window_distance(found.matrices[0.3], found)

@@ -8,7 +8,7 @@ import pytest
 
 from jaxticket import analysis
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.colt_findings import PAIRS, at_sparsities, compared
+from jaxticket.experiments.colt_findings import PAIRS, comparable, compared
 from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page
 from jaxticket.report.partitions import agreements, break_even, reached
@@ -42,7 +42,7 @@ def colt_summary(made, *, evaluate=True, seeds=(0, 1)):
                 numbers = {"overlap": 0.3 + 0.01 * seed, "overlap_by_chance": 0.15, "kept_expected": 0.745}
                 layers = {"conv2/kernel": 0.25, "stem/kernel": None}
                 notes.append({"seed": seed, "level": level, **numbers, "kept_measured": 0.746, "layers": layers})
-    differences = [dataclasses.asdict(one) for one in analysis.compare(at_sparsities(rows), PAIRS)]
+    differences = [dataclasses.asdict(one) for one in analysis.compare(comparable(rows), PAIRS)]
     return made.summary(
         rows, experiment="colt", name="colt", colt=compared(rows), colt_rounds=notes, comparisons=differences
     )

@@ -107,6 +107,12 @@ def test_an_undecided_study_says_what_is_missing(made):
     assert "2 ? not known" in said
 
 
+def test_a_ticket_that_is_too_dense_has_no_p_value(made):
+    said = words(verdict(study_of(made.sanity(ACCURACIES, levels=(2,)))))
+    assert "no winning ticket, by condition 1, whatever the accuracies 1\N{MULTIPLICATION X}" in said
+    assert "(p " not in said
+
+
 def test_one_seed_has_no_intervals_and_no_spread(made):
     one = study_of(made.sanity(ACCURACIES, seeds=(0,)))
     said = words(verdict(one))

@@ -117,12 +117,18 @@ def paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> 
 def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], index: int) -> None:
     points = [(100 * group.remaining, group.spread(name).values) for group in found]
     marker = theme.marker(index)
-    paint_spread(axes, sorted(points, reverse=True), colour=theme.series(index), marker=marker, label=branch)
+    style = theme.DASHES if is_control(found[0].branch) else "-"
+    points = sorted(points, reverse=True)
+    paint_spread(axes, points, colour=theme.series(index), marker=marker, label=branch, linestyle=style)
 
 
 def _matching(branches: dict[str, list[Group]], dense: Group) -> list[tuple[int, Group]]:
-    """The sparsest level of every branch that matches the dense networks, with the branch's place."""
-    found = [(i, sparsest_match(groups, dense)) for i, groups in enumerate(branches.values())]
+    """The sparsest level of every branch but controls that matches the dense networks, with the branch's place."""
+    found = [
+        (i, sparsest_match(groups, dense))
+        for i, groups in enumerate(branches.values())
+        if not is_control(groups[0].branch)
+    ]
     return [(i, group) for i, group in found if group is not None]
 
 

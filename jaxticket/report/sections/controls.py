@@ -9,7 +9,6 @@ from jaxticket.report.sections.section import Section, render, spread_note
 from jaxticket.report.structures import control_of, is_control, is_slim, is_structured
 from jaxticket.report.study import Study
 
-_DASHES = (0, (5, 2))
 _NOTE = (
     "A structured mask trained from the rewind point, and from other initial weights (dashed): only the first has the "
     "ticket's weights. Slim is channel pruning of the dense network, by the criterion in its name."
@@ -33,7 +32,7 @@ def controls(study: Study) -> Section | None:
         if control:
             lines = [
                 (Look("rewound", theme.series(0), theme.MARKERS[0]), found),
-                (Look("other weights", theme.series(1), theme.MARKERS[1], _DASHES), control),
+                (Look("other weights", theme.series(1), theme.MARKERS[1], theme.DASHES), control),
             ]
             figures.append(rounds_panel(f"control_{slug(branch)}", branch, dense, lines))
     slim = {branch: found for branch, found in known.items() if is_slim(branch)}

@@ -37,6 +37,7 @@ def emergence(study: Study) -> Section | None:
         seeds=seeds,
         distances=distances,
         missing=any(epoch is None for epoch in at.values()),
+        late=[f"{text.share(one.ratio)} in seed {one.seed}" for one in found if one.epoch is not None and one.at_end],
         final=_by_ratio(final_masks(study)),
     )
     return Section("emergence", "When tickets emerge", html, (*maps, *lines))

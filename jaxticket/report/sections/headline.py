@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxticket.report.compared import Comparison, comparisons
+from jaxticket.report.compared import Comparison, comparisons, standing
 from jaxticket.report.groups import (
     MARGIN,
     Group,
@@ -16,7 +16,7 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import is_control, winners
+from jaxticket.report.structures import controlled, is_control, winners
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
@@ -37,6 +37,8 @@ class Claim:
         pairs: (seeds in which `best` matches the dense network of the same seed, seeds that can be compared).
         others: branches of which none matches either, and none is nearer.
         compared: how its level differs from controls seed by seed, and whether that is settled; empty where not known.
+        standing: what its being as good as dense rests on, in words; empty where not known.
+        controls: (name, networks) of its masks from other initial weights, at the level it is about.
     """
 
     branch: str
@@ -47,6 +49,8 @@ class Claim:
     pairs: tuple[int, int]
     others: tuple[str, ...] = ()
     compared: str = ""
+    standing: str = ""
+    controls: tuple[tuple[str, Group], ...] = ()
 
 
 def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
@@ -63,7 +67,8 @@ def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
 def headline(study: Study) -> Section | None:
     """The sparsest level that is as good as the dense network, for every branch, with n and spread.
 
-    None for a study with a verdict or winners of its own, which say what was found.
+    None for a study with a verdict or winners of its own, which say what was found. A control is no method: what trains
+    the masks of a branch from other initial weights has no claim of its own, and is said beside that branch's.
     """
     if study.part("verdict") or winners(study):
         return None
@@ -72,12 +77,13 @@ def headline(study: Study) -> Section | None:
     claims = [
         make_claim(branch, found, dense)
         for branch, found in sparse_branches(groups).items()
+        if controlled(found[0].branch, study) is None
         for dense in denses
         if dense.case == found[0].case
     ]
     differences = comparisons(study)
-    claims = [dataclasses.replace(one, compared=_compared(one, differences)) for one in _shortened(claims)]
-    # A control that is as good as dense is no discovery; it has its sentence, and a ticket leads.
+    claims = [_backed(claim, groups, study, differences) for claim in _shortened(claims)]
+    # A control with masks of its own that is as good as dense is no discovery; it has its sentence, and a ticket leads.
     found = [
         (is_control(claim.branch), claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None
     ]
@@ -91,6 +97,8 @@ def headline(study: Study) -> Section | None:
         of_case=at_case(dense.case) if dense else "",
         groups=groups,
         branches=sparse_branches(groups),
+        controls=[(branch, of) for branch in _branches(groups) if (of := controlled(branch, study))],
+        of_dense=any(note.startswith("config.dense=") for note in study.notes),
         ends=_ends,
         margin=MARGIN,
         cautions=_cautions(study, dense, claims) if dense is not None and claims else [],
@@ -112,16 +120,29 @@ def _shortened(claims: list[Claim]) -> list[Claim]:
     return [*(claim for claim in claims if id(claim) not in gone), dataclasses.replace(nearest, others=others)]
 
 
-def _compared(claim: Claim, differences: list[Comparison]) -> str:
-    """The level a claim is about, minus each of its controls, as `Minus dense: +0.30 points (n = 1): not settled.`."""
+def _backed(claim: Claim, groups: list[Group], study: Study, differences: list[Comparison]) -> Claim:
+    """A claim with the controls of the level it is about, and how it differs from each.
+
+    Differences are said as `Minus dense: +0.30 points (n = 1): not settled.`.
+    """
     group = claim.best or claim.nearest
     if group is None:
-        return ""
+        return claim
     case = dict(group.case)
     own = [
         one for one in differences if (one.treatment, one.level, dict(one.case)) == (group.branch, group.level, case)
     ]
-    return " ".join(f"Minus {one.control}: {one.sentence}." for one in own)
+    beside = [other for other in groups if (other.level, dict(other.case)) == (group.level, case)]
+    return dataclasses.replace(
+        claim,
+        compared=" ".join(f"Minus {one.control}: {one.sentence}." for one in own),
+        standing=standing(differences, group.branch, group.level, case),
+        controls=tuple((other.branch, other) for other in beside if controlled(other.branch, study) == group.branch),
+    )
+
+
+def _branches(groups: list[Group]) -> list[str]:
+    return list(dict.fromkeys(group.branch for group in groups))
 
 
 def _ends(found: list[Group]) -> list[Group]:

@@ -8,7 +8,7 @@ from jaxticket.report.axes import set_log_axis, set_whole_axis
 from jaxticket.report.figures import Figure, draw, slugs
 from jaxticket.report.groups import Group, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import is_control, is_structured
+from jaxticket.report.structures import controlled
 from jaxticket.report.study import Study
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def layers(study: Study) -> Section | None:
     groups = [group for group in group_rows(study.rows) if "part" not in group.case]  # They share their masks.
     shown: dict[str, list[Group]] = {}
     for branch, found in sparse_branches(groups).items():
-        if is_structured(study) and is_control(branch):
+        if controlled(found[0].branch, study):
             continue  # It has the masks of what it is a control of.
         found = [group for group in found if group.layers]
         if not found:
