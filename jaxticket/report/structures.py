@@ -10,6 +10,7 @@ from jaxticket.report.study import Study, checked, number
 _CONTROL = "_random"
 # Controls of `imp`, `oneshot`, `sanity` and `train`.
 _REINITIALISED = "rr_"
+_OTHER_WEIGHTS = "from other initial weights than a ticket's"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +141,15 @@ def controlled(branch: str, study: Study) -> str | None:
     name = branch.removeprefix(_REINITIALISED).removesuffix(_CONTROL)
     known = {row.branch for row in study.rows}
     return next((other for other in (name, f"lt_{name}") if other in known and other != branch), None)
+
+
+def controls_in_words(study: Study) -> dict[str, str]:
+    """Every control of a study -> what it is, such as `the masks of imp from other initial weights`."""
+    branches = dict.fromkeys(row.branch for row in study.rows if is_control(row.branch))
+    return {
+        branch: f"the masks of {of} from other initial weights" if (of := controlled(branch, study)) else _OTHER_WEIGHTS
+        for branch in branches
+    }
 
 
 def is_slim(branch: str) -> bool:

@@ -7,7 +7,7 @@ from jaxticket.report import text
 from jaxticket.report.compared import comparisons, summed_up
 from jaxticket.report.decision import read_decision
 from jaxticket.report.groups import Group, Spread, dense_group, group_rows, matches
-from jaxticket.report.structures import controlled
+from jaxticket.report.structures import controls_in_words
 from jaxticket.report.study import Study, rows_of
 from jaxticket.report.wording import certainty, found, lacking
 
@@ -67,11 +67,7 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
         say(_line(columns, [column.cells[i] for column in columns]), "green" if good else "")
     notes = _notes(groups, columns)
     study = Study(summary, rows_of(summary))
-    notes += [
-        f"{branch}: a control, the masks of {of} from other initial weights"
-        for branch in dict.fromkeys(group.branch for group in groups)
-        if (of := controlled(branch, study))
-    ]
+    notes += [f"{branch}: a control, {said}" for branch, said in controls_in_words(study).items()]
     for note in notes:
         say(note, "dim")
     for line in _verdict(summary):

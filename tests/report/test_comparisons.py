@@ -119,7 +119,7 @@ def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(be
     said = words(headline(study))
     assert "The same masks from other initial weights (rr_imp): 0.9100 ± 0.0100." in said
     assert "rr_imp is as good as" not in said
-    assert "rr_imp is a control: the masks of imp, trained from other initial weights." in said
+    assert "rr_imp is a control: the masks of imp from other initial weights." in said
     assert "rr_imp" not in words(layers(study))
     figure = accuracy(study).figures[0].svg
     assert "stroke-dasharray: 9,3.6" in figure
@@ -133,8 +133,13 @@ def test_a_control_with_masks_of_its_own_has_its_own_sentence(made):
     study = study_of(made.summary(rows))
     said = words(headline(study))
     assert "rr_imp is as good as the dense network" in said
-    assert "is a control" not in said
+    assert "rr_imp is a control: from other initial weights than a ticket's." in said
     assert "rr_imp" in words(layers(study))
+
+
+def test_a_control_alone_is_said_to_be_one(made):
+    study = study_of(made.summary([made.row("rr_ticket", 0, 0, sparsity=0.9)]))
+    assert "rr_ticket is a control: from other initial weights than a ticket's." in words(headline(study))
 
 
 @pytest.mark.parametrize(

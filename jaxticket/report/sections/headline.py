@@ -16,7 +16,7 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import controlled, is_control, winners
+from jaxticket.report.structures import controlled, controls_in_words, is_control, winners
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
@@ -97,7 +97,7 @@ def headline(study: Study) -> Section | None:
         of_case=at_case(dense.case) if dense else "",
         groups=groups,
         branches=sparse_branches(groups),
-        controls=[(branch, of) for branch in _branches(groups) if (of := controlled(branch, study))],
+        controls=controls_in_words(study),
         of_dense=any(note.startswith("config.dense=") for note in study.notes),
         ends=_ends,
         margin=MARGIN,
@@ -139,10 +139,6 @@ def _backed(claim: Claim, groups: list[Group], study: Study, differences: list[C
         standing=standing(differences, group.branch, group.level, case),
         controls=tuple((other.branch, other) for other in beside if controlled(other.branch, study) == group.branch),
     )
-
-
-def _branches(groups: list[Group]) -> list[str]:
-    return list(dict.fromkeys(group.branch for group in groups))
 
 
 def _ends(found: list[Group]) -> list[Group]:
