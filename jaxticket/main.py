@@ -106,6 +106,7 @@ def until_stopped(work: Callable[[Any], None]) -> int:
         with peers.ending_together(InterruptedRun), processes.one_voice(), Interrupts() as interrupts:
             work(interrupts)
     except InterruptedRun:
+        signals.ignore_further_stops()
         if processes.is_writer():
             print("stopped, everything up to here is saved; the same command goes on", flush=True)
         return signals.EXIT_REQUEUE

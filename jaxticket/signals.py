@@ -36,6 +36,16 @@ def own() -> None:
     _owned = True
 
 
+def ignore_further_stops() -> None:
+    """For a process that ends because it was told to: what is sent once more must not change its exit code.
+
+    Python puts its handlers back to the default while it ends, and a launcher that has seen one process of a run end
+    terminates the others.
+    """
+    if _owned:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def owned() -> bool:
     """Whether `own` was called in this process."""
     return _owned
