@@ -42,18 +42,18 @@ def loss(value: float | None) -> str:
 
 def difference(value: float | None) -> str:
     """A signed difference of accuracies: `+0.0012`, `-0.0130` (with a real minus sign)."""
-    if value is None:
-        return NOTHING
-    text = f"{abs(value):.4f}"
-    sign = "" if float(text) == 0 else "+" if value > 0 else "\N{MINUS SIGN}"
-    return sign + text
+    return _signed(value, 4)
 
 
 def points(value: float | None) -> str:
     """A signed difference of accuracies in percentage points: `+1.47`, `-0.30` (with a real minus sign)."""
+    return _signed(None if value is None else 100 * value, 2)
+
+
+def _signed(value: float | None, digits: int) -> str:
     if value is None:
         return NOTHING
-    text = f"{100 * abs(value):.2f}"
+    text = f"{abs(value):.{digits}f}"
     sign = "" if float(text) == 0 else "+" if value > 0 else "\N{MINUS SIGN}"
     return sign + text
 
