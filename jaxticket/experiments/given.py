@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -94,12 +95,13 @@ def named_errors(setting: "Setting", text: str, *, key: str) -> Iterator[None]:
         raise type(error)(f"config.{key}={text!r}: {error}") from error
 
 
-def split_name(text: str, *, key: str) -> tuple[Path, str]:
+def split_name(named: str | os.PathLike[str], *, key: str) -> tuple[Path, str]:
     """The path, and what comes after its last colon where that is no part of it; of a ticket's own file its folder.
 
     Raises:
         ConfigError: there is no such file or folder.
     """
+    text = os.fspath(named)
     head, _, name = text.rpartition(":")
     for path, rest in ((text, ""), (head, name)):
         if path and (found := Path(path)).exists():

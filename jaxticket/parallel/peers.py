@@ -18,7 +18,8 @@ import numpy as np
 from jaxticket.core.errors import JaxticketError, one_line
 from jaxticket.parallel.processes import is_writer, scratch, several
 
-# How long an error, which says more, may take to follow the end of a process of this machine.
+# How long an error, which says more, may take to follow the end of a process of this machine; and a process, whose
+# connections close first, to end after them.
 _SECONDS_TO_FAIL = 3.0
 # Parts of what JAX, Gloo, NCCL and the coordination service say when another process can no longer be reached.
 _SIGNS_OF_LOSS = ("Gloo", "NCCL", "oordination service", "losed by peer", "reset by peer", "ocket closed", "arrier ")
@@ -63,7 +64,7 @@ def _leave(error: BaseException) -> None:
     while origin.__cause__ is not None:
         origin = origin.__cause__
     if any(sign in str(origin) for sign in _SIGNS_OF_LOSS):
-        who = _lost() or f"another of the {len(_peers)} processes"
+        who = _lost_soon() or f"another of the {len(_peers)} processes"
         _end(f"{who} is gone ({one_line(origin)[:200]}); {_REMEDY}", 1)
     if isinstance(error, JaxticketError):
         _end(str(error), error.exit_code)
@@ -100,6 +101,14 @@ def _lost() -> str:
     """The processes of this machine that have ended, in words."""
     gone = [number for number in range(len(_peers)) if _is_gone(number)]
     return ", ".join("process {} ({}, process id {})".format(number, *_peers[number].split()[:2]) for number in gone)
+
+
+def _lost_soon() -> str:
+    """`_lost`, waited for: a killed process gives its memory back between closing its connections and ending."""
+    until = time.monotonic() + _SECONDS_TO_FAIL
+    while not (lost := _lost()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return lost
 
 
 def _is_gone(number: int) -> bool:
