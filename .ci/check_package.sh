@@ -28,7 +28,7 @@ import sys, tarfile, zipfile
 wheel = set(zipfile.ZipFile(sys.argv[1]).namelist())
 source = {name.partition("/")[2] for name in tarfile.open(sys.argv[2]).getnames()}
 code = {name for name in source if name.startswith("jaxticket/")}
-needed = {"jaxticket/py.typed", "jaxticket/data/digits.npz", "jaxticket/report/templates/page.html.jinja"}
+needed = {"jaxticket/py.typed", "jaxticket/data/sources/digits.npz", "jaxticket/report/templates/page.html.jinja"}
 for name in sorted(needed - wheel):
     sys.exit(f"error: the wheel lacks {name}")
 others = {name for name in wheel if not name.startswith("jaxticket")}

@@ -124,7 +124,7 @@ scontrol release "$stopped" >/dev/null 2>&1 || true
 
 cat >"$folder/sweep.py" <<CONF
 from jaxticket.experiments import default_config
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

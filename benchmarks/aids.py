@@ -25,8 +25,8 @@ from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models, recipes  # noqa: E402
 from jaxticket.data import Dataset  # noqa: E402
-from jaxticket.experiments.aid_options import AidOptions  # noqa: E402
-from jaxticket.experiments.aids import NetworkAid  # noqa: E402
+from jaxticket.lab.aid_options import AidOptions  # noqa: E402
+from jaxticket.lab.aids import NetworkAid  # noqa: E402
 from jaxticket.parallel import ALONE  # noqa: E402
 from jaxticket.recipes.rescale_adam import initial_state  # noqa: E402
 from jaxticket.recipes.scaling import scaled_leaves, scaling_step  # noqa: E402

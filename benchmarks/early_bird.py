@@ -22,7 +22,7 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.experiments.early_bird_watch import EmergenceWatch, ScaleWatch, WeightWatch  # noqa: E402
+from jaxticket.experiments.early_bird.monitors import EmergenceWatch, ScaleWatch, WeightWatch  # noqa: E402
 from jaxticket.parallel import ALONE  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.state import Weights  # noqa: E402

@@ -46,7 +46,7 @@ import numpy as np  # noqa: E402
 import jaxticket as jt  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.kernels.calls import Call, Window, dense_call, sparse_call  # noqa: E402
+from jaxticket.kernels.convert.layer_shape import Call, Window, dense_call, sparse_call  # noqa: E402
 
 DENSITIES = (0.05, 0.1, 0.25, 0.5, 0.75)
 BLOCKS = ((16, 128), (64, 128), (128, 128))

@@ -55,14 +55,14 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
     "the number of pruned weights is exact, ties go in order, nothing comes back": (
         SELECT,
         (
-            Mutation("core/lowest.py", "counts <= numbers[:, None]", "counts < numbers[:, None]", "one too few"),
-            Mutation("core/lowest.py", "~(is_lower | is_next)", "~is_lower", "ties all stay"),
-            Mutation("core/lowest.py", "mask[place.path] & kept[row]", "kept[row]", "what is pruned may come back"),
-            Mutation("core/lowest.py", "lowest - bits, bits)", "bits, bits)", "negative scores in the wrong order"),
-            Mutation("core/lowest.py", "numbers - number_lower, first", "numbers, first", "ties counted twice"),
-            Mutation("core/lowest.py", "(positions < _beside", "(positions <= _beside", "one tie too many"),
+            Mutation("core/topk.py", "counts <= numbers[:, None]", "counts < numbers[:, None]", "one too few"),
+            Mutation("core/topk.py", "~(is_lower | is_next)", "~is_lower", "ties all stay"),
+            Mutation("core/topk.py", "mask[place.path] & kept[row]", "kept[row]", "what is pruned may come back"),
+            Mutation("core/topk.py", "lowest - bits, bits)", "bits, bits)", "negative scores in the wrong order"),
+            Mutation("core/topk.py", "numbers - number_lower, first", "numbers, first", "ties counted twice"),
+            Mutation("core/topk.py", "(positions < _beside", "(positions <= _beside", "one tie too many"),
             Mutation(
-                "core/lowest.py",
+                "core/topk.py",
                 "return jnp.where(kept, ordered_integers(score, wide=wide), pruned)",
                 "return ordered_integers(score, wide=wide)",
                 "pruned weights count as kept",
@@ -99,19 +99,19 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
                 "the start is not masked",
             ),
             Mutation(
-                "core/transforms.py",
+                "core/optax.py",
                 "return apply_mask(updates, mask), zero",
                 "return updates, zero",
                 "updates of optimizers that mix weights",
             ),
             Mutation(
-                "core/transforms.py",
+                "core/optax.py",
                 "zero_pruned(opt_state, grads, mask)",
                 "opt_state",
                 "moments that do not start at zero",
             ),
             Mutation(
-                "core/transforms.py",
+                "core/optax.py",
                 ".update(apply_mask(grads, mask), opt_state",
                 ".update(grads, opt_state",
                 "norms and moments feel pruned weights",
@@ -121,13 +121,19 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
     "a run that was stopped ends in the same bits": (
         RESUME,
         (
-            Mutation("training/saver.py", RESTORED, "(state, sums, _), saved = found", "the best weights forgotten"),
-            Mutation("training/saver.py", RESTORED, "(state, _, best), saved = found", "the epoch's sums forgotten"),
-            Mutation("training/saver.py", RESTORED, forgetting("opt_state"), "the moments forgotten"),
-            Mutation("training/saver.py", RESTORED, forgetting("mask"), "the mask forgotten"),
-            Mutation("training/saver.py", RESTORED, forgetting("memory"), "what the mask's rule knows forgotten"),
             Mutation(
-                "training/saver.py",
+                "training/checkpointing.py", RESTORED, "(state, sums, _), saved = found", "the best weights forgotten"
+            ),
+            Mutation(
+                "training/checkpointing.py", RESTORED, "(state, _, best), saved = found", "the epoch's sums forgotten"
+            ),
+            Mutation("training/checkpointing.py", RESTORED, forgetting("opt_state"), "the moments forgotten"),
+            Mutation("training/checkpointing.py", RESTORED, forgetting("mask"), "the mask forgotten"),
+            Mutation(
+                "training/checkpointing.py", RESTORED, forgetting("memory"), "what the mask's rule knows forgotten"
+            ),
+            Mutation(
+                "training/checkpointing.py",
                 '[RunInfo(**info) for info in saved["runs"]]',
                 "list(infos)",
                 "the history forgotten",
@@ -156,31 +162,34 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
         SHRINK,
         (
             Mutation(
-                "structure/shrinking/removal.py",
+                "structure/shrink/removal.py",
                 "if term_marks is not None and term_marks.any():",
                 "if False:",
                 "constants of removed channels are ignored",
             ),
             Mutation(
-                "structure/shrink.py",
+                "structure/shrink/shrink.py",
                 "if not going.isdisjoint(channels):",
                 "if False:",
                 "nothing is folded into biases",
             ),
             Mutation(
-                "structure/shrink.py",
+                "structure/shrink/shrink.py",
                 "np.asarray(leaves[path])) + constant",
                 "np.asarray(leaves[path])) - constant",
                 "folded with the wrong sign",
             ),
             Mutation(
-                "structure/shrinking/cutting.py",
+                "structure/shrink/slicing.py",
                 "part.index[list(channels)]",
                 "part.index[[c - 1 for c in channels]]",
                 "the channel beside it is cut",
             ),
             Mutation(
-                "structure/shrink.py", "start + channel not in followed.blocked", "True", "channels that must stay go"
+                "structure/shrink/shrink.py",
+                "start + channel not in followed.blocked",
+                "True",
+                "channels that must stay go",
             ),
         ),
     ),

@@ -22,11 +22,11 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.experiments.side_by_side import way_of  # noqa: E402
+from jaxticket.lab.side_by_side import way_of  # noqa: E402
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped  # noqa: E402
-from jaxticket.training.fits import Start  # noqa: E402
 from jaxticket.training.loop import fit_side_by_side  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
+from jaxticket.training.run_spec import Start  # noqa: E402
 from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 

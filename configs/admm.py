@@ -7,7 +7,7 @@ networks for each of three seeds take half a minute on 2 CPU cores (AMD EPYC); e
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

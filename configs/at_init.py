@@ -7,7 +7,7 @@ seeds take 85 seconds on 2 CPU cores (AMD EPYC); expect 0.96 at 90 %.
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

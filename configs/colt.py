@@ -13,7 +13,7 @@ the 98.5 % test accuracy of both, against 98.7 % dense, means of three seeds.
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.colt_recipes import apply_colt_recipe
+from jaxticket.experiments.colt.recipes import apply_colt_recipe
 
 
 def get_config(argument=None):

@@ -17,7 +17,7 @@ the training of the latter takes 45 % of the operations of a dense one.
 
 from jaxticket import models
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

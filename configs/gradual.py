@@ -7,7 +7,7 @@ Arguments: `model`, `dataset`. `begin` and `end` are shares of all steps. Three 
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

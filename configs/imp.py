@@ -11,7 +11,7 @@ of 89.2 % with 10.7 % of the weights left, the means of three seeds (docs/result
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

@@ -8,7 +8,7 @@ three seeds take half a minute on 2 CPU cores (AMD EPYC); expect 0.97 at 80 % an
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

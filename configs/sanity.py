@@ -13,7 +13,7 @@ paper's settings and want a GPU.
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.sanity_recipes import apply_sanity_recipe
+from jaxticket.experiments.sanity.recipes import apply_sanity_recipe
 
 
 def get_config(argument=None):

@@ -13,7 +13,7 @@ after five rounds 94.7 % refilled (11 % of the weights) and 98.6 % regrouped (28
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.structured_recipes import apply_structured_recipe
+from jaxticket.experiments.structured.recipes import apply_structured_recipe
 
 
 def get_config(argument=None):

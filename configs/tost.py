@@ -11,7 +11,7 @@ As given above, 111 networks: three masks at two sparsities, six cells, three se
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.tost_recipes import apply_tost_recipe
+from jaxticket.experiments.tost.recipes import apply_tost_recipe
 
 
 def get_config(argument=None):

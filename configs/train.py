@@ -13,7 +13,7 @@ seconds for six networks on 2 CPU cores (AMD EPYC).
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

@@ -14,8 +14,8 @@ to a tenth of the weights, and 99.5 % dense.
 """
 
 from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.colt_recipes import apply_colt_recipe
-from jaxticket.experiments.transfer_recipe import apply_source
+from jaxticket.experiments.colt.recipes import apply_colt_recipe
+from jaxticket.experiments.transfer.recipes import apply_source
 
 
 def get_config(argument=None):

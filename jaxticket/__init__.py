@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxticket.core.activations import per_output as per_output
-    from jaxticket.core.activations import wanda as wanda
-    from jaxticket.core.criteria import bn_scale as bn_scale
-    from jaxticket.core.criteria import lamp as lamp
-    from jaxticket.core.criteria import magnitude as magnitude
-    from jaxticket.core.criteria import random_scores as random_scores
+    from jaxticket.core.criteria.magnitude import bn_scale as bn_scale
+    from jaxticket.core.criteria.magnitude import lamp as lamp
+    from jaxticket.core.criteria.magnitude import magnitude as magnitude
+    from jaxticket.core.criteria.magnitude import random_scores as random_scores
+    from jaxticket.core.criteria.snip import grasp as grasp
+    from jaxticket.core.criteria.snip import movement as movement
+    from jaxticket.core.criteria.snip import obd as obd
+    from jaxticket.core.criteria.snip import snip as snip
+    from jaxticket.core.criteria.snip import taylor as taylor
+    from jaxticket.core.criteria.synflow import synflow as synflow
+    from jaxticket.core.criteria.synflow import synflow_prune as synflow_prune
+    from jaxticket.core.criteria.wanda import per_output as per_output
+    from jaxticket.core.criteria.wanda import wanda as wanda
     from jaxticket.core.gradual import gradual as gradual
     from jaxticket.core.granularity import UNSTRUCTURED as UNSTRUCTURED
     from jaxticket.core.granularity import block as block
@@ -31,36 +38,29 @@ if TYPE_CHECKING:
     from jaxticket.core.masks import sparsity as sparsity
     from jaxticket.core.masks import sparsity_total as sparsity_total
     from jaxticket.core.masks import union as union
-    from jaxticket.core.plan import plan as plan
+    from jaxticket.core.optax import keep_pruned as keep_pruned
+    from jaxticket.core.optax import mask_of as mask_of
+    from jaxticket.core.prune import prune as prune
+    from jaxticket.core.pruning_plan import plan as plan
     from jaxticket.core.schedules import cubic as cubic
     from jaxticket.core.schedules import exponential as exponential
     from jaxticket.core.schedules import geometric as geometric
     from jaxticket.core.schedules import linear as linear
-    from jaxticket.core.select import prune as prune
-    from jaxticket.core.sensitivity import grasp as grasp
-    from jaxticket.core.sensitivity import movement as movement
-    from jaxticket.core.sensitivity import obd as obd
-    from jaxticket.core.sensitivity import snip as snip
-    from jaxticket.core.sensitivity import taylor as taylor
-    from jaxticket.core.synflow import synflow as synflow
-    from jaxticket.core.synflow import synflow_prune as synflow_prune
-    from jaxticket.core.transforms import keep_pruned as keep_pruned
-    from jaxticket.core.transforms import mask_of as mask_of
-    from jaxticket.kernels.block_sparse import BlockSparse as BlockSparse
     from jaxticket.kernels.conv import block_conv as block_conv
-    from jaxticket.kernels.dense_groups import DenseGroups as DenseGroups
+    from jaxticket.kernels.convert.report import Sparsified as Sparsified
+    from jaxticket.kernels.convert.sparsify import sparsify as sparsify
+    from jaxticket.kernels.formats.block_sparse import BlockSparse as BlockSparse
+    from jaxticket.kernels.formats.dense_groups import DenseGroups as DenseGroups
     from jaxticket.kernels.matmul import block_matmul as block_matmul
-    from jaxticket.kernels.sparsify import sparsify as sparsify
-    from jaxticket.kernels.sparsify_report import Sparsified as Sparsified
-    from jaxticket.structure.budgets import prune_channels as prune_channels
-    from jaxticket.structure.channel_groups import channel_groups as channel_groups
-    from jaxticket.structure.channels import ChannelGroups as ChannelGroups
+    from jaxticket.structure.channel_groups.channels import ChannelGroups as ChannelGroups
+    from jaxticket.structure.channel_groups.trace import channel_groups as channel_groups
     from jaxticket.structure.macs import macs as macs
+    from jaxticket.structure.prune_channels import prune_channels as prune_channels
     from jaxticket.structure.refill import refill as refill
-    from jaxticket.structure.regroup import Regrouped as Regrouped
-    from jaxticket.structure.regroup import regroup as regroup
-    from jaxticket.structure.shrink import Shrunk as Shrunk
-    from jaxticket.structure.shrink import shrink as shrink
+    from jaxticket.structure.regroup.regroup import Regrouped as Regrouped
+    from jaxticket.structure.regroup.regroup import regroup as regroup
+    from jaxticket.structure.shrink.shrink import Shrunk as Shrunk
+    from jaxticket.structure.shrink.shrink import shrink as shrink
     from jaxticket.ticket import Ticket as Ticket
     from jaxticket.ticket import load_ticket as load_ticket
     from jaxticket.ticket import save_ticket as save_ticket
@@ -70,8 +70,8 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "core.activations": ("per_output", "wanda"),
-        "core.criteria": ("bn_scale", "lamp", "magnitude", "random_scores"),
+        "core.criteria.wanda": ("per_output", "wanda"),
+        "core.criteria.magnitude": ("bn_scale", "lamp", "magnitude", "random_scores"),
         "core.gradual": ("gradual",),
         "core.granularity": ("UNSTRUCTURED", "block", "channel", "n_of_m"),
         "core.masks": (
@@ -86,25 +86,25 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "sparsity_total",
             "union",
         ),
-        "core.plan": ("plan",),
+        "core.pruning_plan": ("plan",),
         "core.schedules": ("cubic", "exponential", "geometric", "linear"),
-        "core.select": ("prune",),
-        "core.sensitivity": ("grasp", "movement", "obd", "snip", "taylor"),
-        "core.synflow": ("synflow", "synflow_prune"),
-        "core.transforms": ("keep_pruned", "mask_of"),
-        "kernels.block_sparse": ("BlockSparse",),
+        "core.prune": ("prune",),
+        "core.criteria.snip": ("grasp", "movement", "obd", "snip", "taylor"),
+        "core.criteria.synflow": ("synflow", "synflow_prune"),
+        "core.optax": ("keep_pruned", "mask_of"),
+        "kernels.formats.block_sparse": ("BlockSparse",),
         "kernels.conv": ("block_conv",),
-        "kernels.dense_groups": ("DenseGroups",),
+        "kernels.formats.dense_groups": ("DenseGroups",),
         "kernels.matmul": ("block_matmul",),
-        "kernels.sparsify": ("sparsify",),
-        "kernels.sparsify_report": ("Sparsified",),
-        "structure.budgets": ("prune_channels",),
-        "structure.channel_groups": ("channel_groups",),
-        "structure.channels": ("ChannelGroups",),
+        "kernels.convert.sparsify": ("sparsify",),
+        "kernels.convert.report": ("Sparsified",),
+        "structure.prune_channels": ("prune_channels",),
+        "structure.channel_groups.trace": ("channel_groups",),
+        "structure.channel_groups.channels": ("ChannelGroups",),
         "structure.macs": ("macs",),
         "structure.refill": ("refill",),
-        "structure.regroup": ("Regrouped", "regroup"),
-        "structure.shrink": ("Shrunk", "shrink"),
+        "structure.regroup.regroup": ("Regrouped", "regroup"),
+        "structure.shrink.shrink": ("Shrunk", "shrink"),
         "ticket": ("Ticket", "load_ticket", "save_ticket"),
     },
 )

@@ -74,13 +74,13 @@ def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[lis
 def _run(arguments: list[str]) -> int:
     values = read_flags(arguments)
     workdir = Path(values.workdir)
-    from jaxticket.experiments.config import resolve
+    from jaxticket.lab.config import resolve
 
     experiment, options = resolve(values.config)
 
     def work(interrupts: Any) -> None:
-        from jaxticket.experiments.rerun import Rerun
-        from jaxticket.experiments.run import experiment_folder
+        from jaxticket.lab.run import experiment_folder
+        from jaxticket.lab.stages.rerun import Rerun
 
         rerun = Rerun(values.rerun or "", [experiment_folder(experiment, options, workdir)])
         if values.dry_run:
@@ -117,8 +117,8 @@ def until_stopped(work: Callable[[Any], None]) -> int:
 
 
 def _plan(experiment: Any, options: Any, workdir: Path, rerun: Any) -> None:
-    from jaxticket.experiments.run import make_plan
-    from jaxticket.report.plan import print_plan
+    from jaxticket.lab.dry_run import print_plan
+    from jaxticket.lab.run import make_plan
 
     plan = make_plan(experiment, options, workdir, rerun=rerun)
     rerun.check({stage.kind for stage in plan.stages})
@@ -140,7 +140,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
         JaxticketError: bad options, missing data or training that cannot go on.
         InterruptedRun: a stop was asked for; calling again goes on.
     """
-    from jaxticket.experiments.run import run_experiment
+    from jaxticket.lab.run import run_experiment
     from jaxticket.parallel import processes
     from jaxticket.report import print_table, write_report
     from jaxticket.training.progress import for_terminal
@@ -186,7 +186,7 @@ def read_flags(
     file = _config_file(arguments)
     emptied: list[str] = []
     if any(argument.endswith("=None") for argument in arguments):
-        from jaxticket.experiments.keys import without_none
+        from jaxticket.lab.keys import without_none
 
         arguments, emptied = without_none(arguments)
     program = ["jaxticket", *arguments]  # absl expects the name of the program first
@@ -203,7 +203,7 @@ def read_flags(
     except flags.Error as error:
         raise ConfigError(one_line(error)) from error
     except (AttributeError, KeyError) as error:
-        from jaxticket.experiments.keys import unknown_key_in
+        from jaxticket.lab.keys import unknown_key_in
 
         raise ConfigError(unknown_key_in(arguments) or f"--config={file}: {one_line(error)}") from error
     except Exception as error:  # whatever a config file raises
@@ -211,7 +211,7 @@ def read_flags(
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
     if emptied:
-        from jaxticket.experiments.keys import set_none
+        from jaxticket.lab.keys import set_none
 
         for path in emptied:
             set_none(values.config, path)

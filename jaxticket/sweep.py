@@ -16,7 +16,7 @@ from jaxticket.core.errors import ConfigError, JaxticketError, TrainingError
 from jaxticket.main import command_line, execute, read_flags, until_stopped
 
 if TYPE_CHECKING:
-    from jaxticket.experiments.sweep import Entry
+    from jaxticket.lab.sweep import Entry
 
 USAGE = """\
 usage: python -m jaxticket.sweep --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from jaxticket.experiments.sweep import make_entries, read_sweep
+    from jaxticket.lab.sweep import make_entries, read_sweep
 
     values = read_flags(arguments, strings=("index",), switches=("count",))
     flag = cast(Any, values["config"])  # knows the file and the command line's overrides by themselves
@@ -63,8 +63,8 @@ def _run(arguments: list[str]) -> int:
     workdir = Path(values.workdir)
 
     def work(interrupts: Any) -> None:
-        from jaxticket.experiments.rerun import Rerun
-        from jaxticket.experiments.run import experiment_folder
+        from jaxticket.lab.run import experiment_folder
+        from jaxticket.lab.stages.rerun import Rerun
 
         folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
         rerun = Rerun(values.rerun or "", folders)
@@ -94,7 +94,7 @@ def _chosen(index: str | None, entries: "list[Entry]") -> "list[Entry]":
 
 def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
     """A plan for each entry; wrong combinations are found here, before anything is run."""
-    from jaxticket.experiments.run import make_plan
+    from jaxticket.lab.run import make_plan
 
     plans = []
     for entry in entries:
@@ -106,7 +106,7 @@ def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
 
 
 def _print_plans(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]) -> None:
-    from jaxticket.experiments.sweep import varying
+    from jaxticket.lab.sweep import varying
     from jaxticket.report.sweep import print_columns
 
     keys = varying(entries)
@@ -124,7 +124,7 @@ def _print_plans(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]
 def _execute(
     entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, arguments: list[str], rerun: Any
 ) -> None:
-    from jaxticket.experiments.sweep import varying
+    from jaxticket.lab.sweep import varying
     from jaxticket.parallel import processes
     from jaxticket.report.sweep import print_results, results, write_results
 

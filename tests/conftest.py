@@ -17,6 +17,8 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+pytest_plugins = ["tests.small_runs"]
+
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxticket import data, models
-from jaxticket.experiments import fingerprint
+from jaxticket.lab.stages import fingerprint
 from jaxticket.main import main
 from jaxticket.storage import checksum
 
@@ -363,11 +363,11 @@ def test_rerun_does_again_what_is_asked_for_with_the_same_bits(finished, capsys,
     command = [IMP, *SMALL, "--config.levels=2", f"--workdir={workdir}"]
     weights = {file: checksum(file) for file in workdir.glob("stages/*/*.safetensors")}
     written = {file: file.stat().st_ino for file in workdir.glob("stages/*/manifest.json")}
-    edited = {**fingerprint.package_files(), "core/select.py": "edited"}
+    edited = {**fingerprint.package_files(), "core/prune.py": "edited"}
     with monkeypatch.context() as patch:
         patch.setattr(fingerprint, "package_files", lambda: edited)
         assert main(command) == 0
-        line = "stages were made by other sources of jaxticket (core/select.py); --rerun=changed does that again\n"
+        line = "stages were made by other sources of jaxticket (core/prune.py); --rerun=changed does that again\n"
         assert capsys.readouterr().out.count(line) == 1
         (note,) = json.loads((folder / "summary.json").read_text())["notes"]
         assert f"{note}\n".endswith(line)
@@ -409,7 +409,7 @@ def test_help_and_config_errors_load_nothing_heavy():
 import sys
 import jaxticket
 from jaxticket import data, models
-from jaxticket.experiments import fingerprint
+from jaxticket.lab.stages import fingerprint
 from jaxticket.main import main
 from jaxticket.storage import checksum
 assert main(["--help"]) == 0

@@ -106,8 +106,8 @@ PLACES = {
     gc.callbacks.append(strike)
     gc.collect()""",
     "planning": """
-    import jaxticket.experiments.run
-    jaxticket.experiments.run.make_plan = strike""",
+    import jaxticket.lab.run
+    jaxticket.lab.run.make_plan = strike""",
     "reading data": """
     import jaxticket.data.loading
     jaxticket.data.loading.load = strike""",

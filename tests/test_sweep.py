@@ -14,14 +14,14 @@ import pytest
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config
-from jaxticket.experiments.sweep import make_entries, varying
+from jaxticket.lab.sweep import make_entries, varying
 from jaxticket.sweep import main
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
 from jaxticket.experiments import default_config
-from jaxticket.experiments.sweep import make_entries, varying
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.sweep import make_entries, varying
+from jaxticket.lab.presets import apply_preset
 
 
 def get_config(argument=None):

@@ -7,8 +7,8 @@ from compared import Compared, compare
 from studies import Accuracies, accuracies, mean, study, values
 from texts import interval, listed, one_line, paragraph, percent, span_of, spread, table
 
-from jaxticket.experiments.sanity_findings import decide
-from jaxticket.experiments.sanity_options import SanityExperiment, VerdictOptions
+from jaxticket.experiments.sanity.analysis import decide
+from jaxticket.experiments.sanity.options import SanityExperiment, VerdictOptions
 
 STUDIES = {
     "lenet300-fashion": "sanity-lenet300-fashion_mnist",

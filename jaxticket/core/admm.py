@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from jaxticket.core.masks import Mask, check_fit
 from jaxticket.core.paths import leaves
+from jaxticket.core.prune import prune
 from jaxticket.core.rules import Path
 from jaxticket.core.scopes import Scope
-from jaxticket.core.select import prune
 
 
 class Multipliers(NamedTuple):

@@ -10,16 +10,16 @@ import optax
 from jax import lax
 
 from jaxticket.core.checks import check_function, check_optimizer
-from jaxticket.core.criteria import Scores, magnitude
+from jaxticket.core.criteria.magnitude import Scores, magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM, check_granularity
 from jaxticket.core.masks import DEFAULT_RULES, Mask, full_mask
+from jaxticket.core.optax import KeepPrunedState, masked_update, zero_pruned
 from jaxticket.core.paths import leaves, replace
+from jaxticket.core.prune import prune
 from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.schedules import Schedule
 from jaxticket.core.scopes import groups_of
-from jaxticket.core.select import prune
-from jaxticket.core.transforms import KeepPrunedState, masked_update, zero_pruned
 
 
 class GradualState(NamedTuple):

@@ -13,7 +13,7 @@ def lazy_exports(
 
     Args:
         package: the package's `__name__`.
-        exports: module name, relative to the package, -> the names it gives to the package.
+        exports: module name, relative to the package or from `jaxticket.` on, -> the names it gives to the package.
 
     Returns:
         The three objects, to be assigned in the package's `__init__.py`.
@@ -23,7 +23,8 @@ def lazy_exports(
     def __getattr__(name: str) -> Any:  # noqa: N807
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        module = home[name] if home[name].startswith("jaxticket.") else f"{package}.{home[name]}"
+        value = getattr(importlib.import_module(module), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.lowest import layout_of, ordered_keys, remove_lowest
 from jaxticket.core.masks import Mask, is_traced, union
+from jaxticket.core.prune import prune
 from jaxticket.core.rules import Path
 from jaxticket.core.scopes import groups_of
-from jaxticket.core.select import prune
+from jaxticket.core.topk import layout_of, ordered_keys, remove_lowest
 
 
 def regrow(mask: Mask, drop_scores: Mapping[Path, Any], grow_scores: Mapping[Path, Any], rate: Any) -> Mask:

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxticket.data.dataset import Dataset as Dataset
-    from jaxticket.data.dataset import Split as Split
     from jaxticket.data.loading import load as load
     from jaxticket.data.options import DataOptions as DataOptions
     from jaxticket.data.registry import DatasetSpec as DatasetSpec
     from jaxticket.data.registry import is_vouched_for as is_vouched_for
     from jaxticket.data.registry import names as names
     from jaxticket.data.registry import spec as spec
+    from jaxticket.data.splits import Dataset as Dataset
+    from jaxticket.data.splits import Split as Split
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "dataset": ["Dataset", "Split"],
+        "splits": ["Dataset", "Split"],
         "loading": ["load"],
         "options": ["DataOptions"],
         "registry": ["DatasetSpec", "is_vouched_for", "names", "spec"],

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.archives import find_archives, own_folder
 from jaxticket.data.cache import cache_folder, has_cache
-from jaxticket.data.facts import DatasetSpec
-from jaxticket.data.sources import missing_message
+from jaxticket.data.sources.archives import find_archives, own_folder
+from jaxticket.data.sources.find import missing_message
+from jaxticket.data.sources.tfds_folder import find_prepared
+from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.stream_labels import have_labels
-from jaxticket.data.tfds_folder import find_prepared
 
 VENDORED, CACHED, PREPARED, ARCHIVES, MISSING = "vendored", "cached", "prepared", "archives found", "missing"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.core.errors import TicketError
-from jaxticket.data.dataset import Split
-from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.files import replacing
+from jaxticket.data.specs import DatasetSpec
+from jaxticket.data.splits import Split
 from jaxticket.storage import check_fields, read_json
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from jaxticket.core.errors import ConfigError, JaxticketError
 from jaxticket.data import registry
 from jaxticket.data.availability import status
 from jaxticket.data.cache import cache_folder, has_cache
-from jaxticket.data.facts import DatasetSpec
 from jaxticket.data.loading import data_folder
-from jaxticket.data.sources import size_text
+from jaxticket.data.sources.find import size_text
+from jaxticket.data.specs import DatasetSpec
 
 _GAP = "  "
 
@@ -66,7 +66,7 @@ def table(specs: Sequence[DatasetSpec], folder: Path) -> str:
 
 
 def _prepare(spec: DatasetSpec, folder: Path, archive: str | None) -> None:
-    from jaxticket.data.prepare import prepare
+    from jaxticket.data.sources.prepare import prepare
 
     prepared = prepare(spec, folder, None if archive is None else Path(archive).expanduser().absolute())
     print(f"{spec.name}: {prepared}")

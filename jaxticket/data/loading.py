@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data import registry, sources
-from jaxticket.data.dataset import Dataset, Split, channel_statistics, content_digest, validation_split
-from jaxticket.data.parts import check_parts, class_parts, noisy_labels, parse_part, take_classes
+from jaxticket.data import registry
+from jaxticket.data.sources import find
+from jaxticket.data.splits import Dataset, Split, channel_statistics, content_digest, validation_split
 from jaxticket.data.streaming import open_streams
+from jaxticket.data.subsets import check_parts, class_parts, noisy_labels, parse_part, take_classes
 
 
 def load(
@@ -69,7 +70,7 @@ def load(
     if spec.stream:
         rows = used_rows, val_rows
         return open_streams(spec, data_folder(folder), *rows, side or spec.image_shape[0], classes)
-    official = sources.official_splits(spec, data_folder(folder), download=download)
+    official = find.official_splits(spec, data_folder(folder), download=download)
     # Where every row is used the arrays stay as they are, mapped and not copied.
     train = _rows(official["train"], train_rows) if val_size else official["train"]
     mean, std = (spec.mean, spec.std) if spec.mean else channel_statistics(train.images)

@@ -6,8 +6,8 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data import registry
-from jaxticket.data.facts import DatasetSpec
-from jaxticket.data.parts import check_parts, parse_part
+from jaxticket.data.specs import DatasetSpec
+from jaxticket.data.subsets import check_parts, parse_part
 
 
 @dataclasses.dataclass(frozen=True)

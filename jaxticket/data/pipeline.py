@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.dataset import Split
+from jaxticket.data.splits import Split
 
 
 @functools.partial(jax.jit, static_argnames="n")

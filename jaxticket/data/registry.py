@@ -5,11 +5,11 @@ A new one is one more row in a `facts_*` module, as long as it comes from a sour
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.data import facts_colour, facts_grey, facts_imagenet
-from jaxticket.data.facts import Archive as Archive
-from jaxticket.data.facts import DatasetSpec as DatasetSpec
+from jaxticket.data import specs_colour, specs_grey, specs_imagenet
+from jaxticket.data.specs import Archive as Archive
+from jaxticket.data.specs import DatasetSpec as DatasetSpec
 
-_OWN = {row.name: row for rows in (facts_grey.ROWS, facts_colour.ROWS, facts_imagenet.ROWS) for row in rows}
+_OWN = {row.name: row for rows in (specs_grey.ROWS, specs_colour.ROWS, specs_imagenet.ROWS) for row in rows}
 _SPECS = dict(_OWN)
 
 

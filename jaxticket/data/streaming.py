@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxticket.core.errors import ConfigError, DataError
-from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
-from jaxticket.data.facts import DatasetSpec
-from jaxticket.data.parts import labels_within
 from jaxticket.data.registry import is_vouched_for
-from jaxticket.data.sources import missing_message
+from jaxticket.data.sources.find import missing_message
+from jaxticket.data.sources.tfds_folder import find_prepared, folder_digest, prepared_source
+from jaxticket.data.specs import DatasetSpec
+from jaxticket.data.splits import Dataset, Split
 from jaxticket.data.stream_labels import stream_labels
-from jaxticket.data.tfds_folder import find_prepared, folder_digest, prepared_source
+from jaxticket.data.subsets import labels_within
 
 
 class Source(Protocol):

@@ -3,8 +3,8 @@
 import dataclasses
 
 from jaxticket.analysis import Pair
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.method_options import AdmmExperiment
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.method_options import AdmmExperiment
 from jaxticket.training.mask_updates import Admm
 
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 from jaxticket.analysis import Pair
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.method_options import AtInitExperiment
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.method_options import AtInitExperiment
 
 
 def at_init(lab: Lab, options: AtInitExperiment) -> None:

@@ -1,8 +1,8 @@
 """Dynamic sparse training: SET (Mocanu et al. 2018), RigL (Evci et al. 2020), and a static random mask."""
 
 from jaxticket.analysis import Pair
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.method_options import DynamicExperiment
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.method_options import DynamicExperiment
 from jaxticket.training.mask_updates import Regrowth
 
 _GROWTH = {"set": "random", "rigl": "gradient"}

@@ -1,8 +1,8 @@
 """Gradual magnitude pruning (Zhu and Gupta 2018)."""
 
 from jaxticket.analysis import Pair
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.method_options import GradualExperiment
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.method_options import GradualExperiment
 from jaxticket.training.mask_updates import GradualPruning
 
 

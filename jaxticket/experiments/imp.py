@@ -2,12 +2,12 @@
 
 from jaxticket.analysis import Pair
 from jaxticket.core.schedules import exponential
-from jaxticket.experiments.channel_tickets import channel_facts, everything, pruned_to
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.loaded import dense_network
-from jaxticket.experiments.options import ImpExperiment
-from jaxticket.experiments.slimming import check_scales
-from jaxticket.experiments.stages import MaskRef, WeightsRef
+from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.network_slimming import check_scales
+from jaxticket.lab.options import ImpExperiment
+from jaxticket.lab.pretrained import dense_network
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
 
 
 def imp(lab: Lab, options: ImpExperiment) -> None:

@@ -1,11 +1,11 @@
 """One-shot pruning of a trained network, and the ways to train on (Renda et al. 2020)."""
 
 from jaxticket.analysis import Pair
-from jaxticket.experiments.channel_tickets import channel_facts, everything, pruned_to
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.loaded import dense_network
-from jaxticket.experiments.method_options import OneshotExperiment
-from jaxticket.experiments.slimming import check_scales
+from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.method_options import OneshotExperiment
+from jaxticket.lab.network_slimming import check_scales
+from jaxticket.lab.pretrained import dense_network
 
 
 def oneshot(lab: Lab, options: OneshotExperiment) -> None:

@@ -1,12 +1,12 @@
 """Training one network: dense, or a ticket that was saved."""
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.options import TrainExperiment
-from jaxticket.experiments.rewound_ticket import saved_ticket
-from jaxticket.experiments.silence import Look, note_filters, note_silence
-from jaxticket.experiments.stages import MaskRef, WeightsRef
-from jaxticket.experiments.trained import Trained
+from jaxticket.lab.activation_sparsity import Look, note_filters, note_silence
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.options import TrainExperiment
+from jaxticket.lab.rewound_ticket import saved_ticket
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
+from jaxticket.lab.trained import Trained
 
 
 def train(lab: Lab, options: TrainExperiment) -> None:

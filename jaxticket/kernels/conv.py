@@ -9,11 +9,11 @@ from jax import lax
 
 from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.kernels import backends
-from jaxticket.kernels.finish import Activation
+from jaxticket.kernels.backends import dispatch
+from jaxticket.kernels.epilogue import Activation
+from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.formats.sparse_weight import SparseWeight
 from jaxticket.kernels.matmul import block_matmul, finisher
-from jaxticket.kernels.moves import Moves
-from jaxticket.kernels.pieces import SparseWeight
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 
@@ -63,7 +63,7 @@ def block_conv(
     if window == (1, 1):
         down, right = moves.strides
         return block_matmul(x[:, ::down, ::right], w, bias=bias, activation=activation, backend=backend)
-    return backends.product(x, jax.tree.map(lambda values: values.astype(dtype), w), finish, backend, moves)
+    return dispatch.product(x, jax.tree.map(lambda values: values.astype(dtype), w), finish, backend, moves)
 
 
 def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], moves: Moves) -> list[tuple[int, int]]:

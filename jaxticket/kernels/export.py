@@ -9,10 +9,10 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError, TicketError
-from jaxticket.kernels.block_sparse import BlockSparse
-from jaxticket.kernels.dense_groups import DenseGroups, GroupStructure
-from jaxticket.kernels.sparsify_report import Sparsified
-from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels.convert.report import Sparsified
+from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.kernels.formats.dense_groups import DenseGroups, GroupStructure
+from jaxticket.kernels.formats.structure import BlockStructure
 from jaxticket.storage import PathLike, load_arrays, save_arrays
 
 # Names of the arrays of one sparse weight begin with its path and this.

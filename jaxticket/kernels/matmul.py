@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError, MaskError
-from jaxticket.kernels import backends, xla
-from jaxticket.kernels.finish import Activation, Finish
-from jaxticket.kernels.pieces import SparseWeight
+from jaxticket.kernels.backends import dispatch
+from jaxticket.kernels.backends.xla import matmul as xla_matmul
+from jaxticket.kernels.epilogue import Activation, Finish
+from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 
 def block_matmul(
@@ -39,7 +40,7 @@ def block_matmul(
     if not jnp.ndim(x) or jnp.shape(x)[-1] != inputs:
         raise MaskError(f"x has shape {jnp.shape(x)}, the weight has {inputs} inputs; give x [..., {inputs}]")
     rows = jnp.asarray(x, dtype).reshape(-1, inputs)
-    product = backends.product(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
+    product = dispatch.product(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
     return product.reshape(*jnp.shape(x)[:-1], outputs)
 
 
@@ -73,4 +74,4 @@ def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> Fini
         raise MaskError(f"bias has shape {jnp.shape(bias)}, the weight has {w.shape[-1]} outputs; give one for each")
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(jnp.result_type(x), w.dtype)
-    return Finish(None if bias is None else jnp.asarray(bias, xla.accumulation(dtype)), activation, dtype)
+    return Finish(None if bias is None else jnp.asarray(bias, xla_matmul.accumulation(dtype)), activation, dtype)

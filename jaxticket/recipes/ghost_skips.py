@@ -17,7 +17,7 @@ from flax import linen as nn
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import must_be_one_of
-from jaxticket.recipes.kinds import GHOST_LAYERS, GHOST_STARTS
+from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS
 
 _TINY = 1e-4
 _EPSILON, _MOMENTUM = 1e-5, 0.9

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxticket.core.criteria.snip import ApplyFn, check_logits
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.rules import Path
-from jaxticket.core.sensitivity import ApplyFn, check_logits
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import ScaleState, rescale_adam
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.recipes.kinds import SMOOTHINGS
+from jaxticket.recipes.choices import SMOOTHINGS
 
 
 def smoothed_targets(labels: Any, num_classes: int, alpha: Any, kind: str = "off_target") -> jax.Array:

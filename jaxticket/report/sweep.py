@@ -6,8 +6,8 @@ from typing import Any
 
 from jaxticket import storage
 from jaxticket.core.options import digest
-from jaxticket.experiments.run import experiment_folder
-from jaxticket.experiments.sweep import Entry, varying
+from jaxticket.lab.run import experiment_folder
+from jaxticket.lab.sweep import Entry, varying
 from jaxticket.report import text
 from jaxticket.report.groups import group_rows
 from jaxticket.report.spreadsheets import to_csv

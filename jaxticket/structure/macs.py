@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxticket.core.checks import check_function
-from jaxticket.structure.groups.subprograms import called
+from jaxticket.structure.channel_groups.subprograms import called
 
 
 def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:

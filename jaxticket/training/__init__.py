@@ -7,29 +7,29 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.training.aids import Aid as Aid
     from jaxticket.training.early_stopping import EarlyStopping as EarlyStopping
-    from jaxticket.training.fits import Fit as Fit
     from jaxticket.training.interrupts import InterruptedRun as InterruptedRun
     from jaxticket.training.interrupts import Interrupts as Interrupts
     from jaxticket.training.loop import fit as fit
     from jaxticket.training.means import weighted_mean as weighted_mean
+    from jaxticket.training.monitors import Watch as Watch
     from jaxticket.training.options import TrainOptions as TrainOptions
+    from jaxticket.training.run_spec import Fit as Fit
     from jaxticket.training.saves import epoch_saves as epoch_saves
     from jaxticket.training.state import Keys as Keys
     from jaxticket.training.state import TrainState as TrainState
     from jaxticket.training.state import Weights as Weights
     from jaxticket.training.trainer import Trainer as Trainer
-    from jaxticket.training.watches import Watch as Watch
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "aids": ("Aid",),
         "early_stopping": ("EarlyStopping",),
-        "fits": ("Fit",),
+        "run_spec": ("Fit",),
         "loop": ("fit",),
         "means": ("weighted_mean",),
         "saves": ("epoch_saves",),
-        "watches": ("Watch",),
+        "monitors": ("Watch",),
         "interrupts": ("InterruptedRun", "Interrupts"),
         "options": ("TrainOptions",),
         "state": ("Keys", "TrainState", "Weights"),

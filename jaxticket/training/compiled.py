@@ -13,10 +13,10 @@ from jaxticket.parallel.layouts import Layout
 from jaxticket.training.aids import AT_THE_END, Aid, split_off
 from jaxticket.training.batches import Batches, Epoch
 from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.monitors import Watch
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
-from jaxticket.training.watches import Watch
 
 
 class Compiled:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.parallel.layouts import Layout
+from jaxticket.training.checkpointing import RunInfo
 from jaxticket.training.feedback import learning_rate_factor
-from jaxticket.training.saver import RunInfo
 from jaxticket.training.scores import named
 from jaxticket.training.state import Sums, TrainState, Weights
 from jaxticket.training.trainer import Trainer

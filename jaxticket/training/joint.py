@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.dataset import Dataset
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import epoch_order
+from jaxticket.data.splits import Dataset
 from jaxticket.parallel.layouts import ALONE, Layout
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import DeviceSplit, Epoch

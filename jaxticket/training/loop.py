@@ -14,16 +14,16 @@ import jax
 from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
 from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.training.checkpointing import RunInfo, Saver
 from jaxticket.training.epoch_end import end_of_epoch, mean_record, with_factors
 from jaxticket.training.feedback import is_spent
-from jaxticket.training.fits import Fit, Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.monitors import Watch
 from jaxticket.training.progress import Progress, Quiet
-from jaxticket.training.saver import RunInfo, Saver
+from jaxticket.training.run_spec import Fit, Start
 from jaxticket.training.state import Keys, Sums, TrainState, Weights
 from jaxticket.training.trainer import Trainer
-from jaxticket.training.watches import Watch
 
 
 def fit(

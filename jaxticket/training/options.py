@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.core.spans import EVERY, Length, Span, check_spans
-from jaxticket.recipes.kinds import SMOOTHINGS
+from jaxticket.recipes.choices import SMOOTHINGS
 
 SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
 

@@ -10,7 +10,7 @@ import optax
 
 from jaxticket.core import paths
 from jaxticket.core.masks import apply_mask
-from jaxticket.core.transforms import zero_pruned
+from jaxticket.core.optax import zero_pruned
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.kernel_gradients import with_fast_kernel_gradients

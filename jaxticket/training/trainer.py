@@ -12,22 +12,22 @@ import numpy as np
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
-from jaxticket.data.dataset import Dataset, Split
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import pad_to_multiple
+from jaxticket.data.splits import Dataset, Split
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import ALONE, Layout
 from jaxticket.training.aids import Aid, split_off, with_own
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.compiled import Compiled
 from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.monitors import Watch
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.scores import Scores, Tally
 from jaxticket.training.state import AidState, Sums, TrainState, Weights
 from jaxticket.training.step import ApplyFn
-from jaxticket.training.watches import Watch
 
 _STEPS_PER_DISPATCH = 100
 

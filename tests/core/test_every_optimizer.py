@@ -10,9 +10,9 @@ import pytest
 
 from jaxticket.core.gradual import gradual
 from jaxticket.core.masks import apply_mask, count, full_mask
+from jaxticket.core.optax import keep_pruned, mask_of
 from jaxticket.core.paths import path_string
 from jaxticket.core.schedules import linear
-from jaxticket.core.transforms import keep_pruned, mask_of
 
 RANDOM = np.random.default_rng(0)
 PARAMS = {

@@ -8,15 +8,15 @@ import pytest
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.gradual import gradual
 from jaxticket.core.granularity import channel, n_of_m
 from jaxticket.core.masks import apply_mask, count, full_mask, layer_sparsity
+from jaxticket.core.optax import keep_pruned, mask_of
 from jaxticket.core.paths import path_string
+from jaxticket.core.prune import prune
 from jaxticket.core.schedules import cubic, linear
-from jaxticket.core.select import prune
-from jaxticket.core.transforms import keep_pruned, mask_of
 
 RANDOM = np.random.default_rng(0)
 PARAMS = {

@@ -12,7 +12,7 @@ import jaxticket as jt
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, block, channel, n_of_m, pool_units
 from jaxticket.core.pooling import pooled
-from jaxticket.core.select import prune
+from jaxticket.core.prune import prune
 
 
 def matrix(values):

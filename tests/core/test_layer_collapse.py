@@ -6,10 +6,10 @@ import pytest
 
 from jaxticket import models
 from jaxticket.core import masks
+from jaxticket.core.criteria.snip import snip
+from jaxticket.core.criteria.synflow import synflow_prune
+from jaxticket.core.prune import prune
 from jaxticket.core.scopes import empty_layers
-from jaxticket.core.select import prune
-from jaxticket.core.sensitivity import snip
-from jaxticket.core.synflow import synflow_prune
 
 
 @pytest.mark.slow

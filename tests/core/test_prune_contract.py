@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, block, channel, n_of_m
-from jaxticket.core.select import prune
+from jaxticket.core.prune import prune
 
 # All tests use these shapes: compilation is what they spend their time on.
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc1/kernel": (16, 24), "fc2/kernel": (16, 24)}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import strategies as st
 
 from jaxticket.core import masks
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import channel
+from jaxticket.core.prune import prune
 from jaxticket.core.scopes import empty_layers, erk_numbers_to_remove, least_kept, numbers_to_remove
-from jaxticket.core.select import prune
 
 # A small ResNet: two convolutions, a 1x1 convolution and a linear layer.
 SHAPES = {"conv1": (3, 3, 4, 8), "conv2": (3, 3, 8, 8), "mix": (1, 1, 8, 16), "out": (16, 10)}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxticket.data.cache import cache_folder, read_cache, write_cache
-from jaxticket.data.sources import official_splits
+from jaxticket.data.sources.find import official_splits
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from jaxticket import data
 from jaxticket.core.errors import DataError
 from jaxticket.data.__main__ import main
-from jaxticket.data.sources import missing_message, official_splits
+from jaxticket.data.sources.find import missing_message, official_splits
 
 HEAVY = ("jax", "tensorflow_datasets", "tensorflow", "PIL", "array_record", "flax", "orbax", "matplotlib", "scipy")
 

@@ -7,8 +7,8 @@ import pytest
 
 from jaxticket import data
 from jaxticket.core.errors import ConfigError, DataError
-from jaxticket.data import archives, sources, tfds_folder
 from jaxticket.data.loading import data_folder
+from jaxticket.data.sources import archives, find, tfds_folder
 
 DEBIAN = Path(data.spec("fashion_mnist").debian_folder)
 
@@ -102,7 +102,7 @@ def test_sources_are_tried_in_order(registered, prepared, place_archives, tmp_pa
         return watched
 
     for name, source in {"tfds": tfds_folder.read_prepared, "idx": archives.read_archives}.items():
-        monkeypatch.setitem(sources.SOURCES, name, watch(name, source))
+        monkeypatch.setitem(find.SOURCES, name, watch(name, source))
 
     place_archives(tmp_path / "fashion_mnist")
     from_idx = data.load("fashion_mnist", folder=tmp_path)
@@ -135,7 +135,7 @@ def test_labels_outside_the_classes_are_refused(small, place_archives, tmp_path)
     place_archives(tmp_path / "fashion_mnist")
     nine = dataclasses.replace(small, class_names=small.class_names[:9])
     with pytest.raises(DataError, match=r"has the label 9, expected 0 to 8"):
-        sources.official_splits(nine, tmp_path)
+        find.official_splits(nine, tmp_path)
 
 
 @pytest.mark.skipif(

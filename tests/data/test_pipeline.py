@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.dataset import Split
 from jaxticket.data.pipeline import epoch_order, normalise, pad_to_multiple, take_batch
+from jaxticket.data.splits import Split
 
 N, BATCH = 50, 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 4, 4, 3)).astype(np.uint8)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.data import names, sources, spec
+from jaxticket.data import names, spec
+from jaxticket.data.sources import find
 
 
 def test_names_are_sorted_and_their_facts_are_known_without_data():
@@ -33,7 +34,7 @@ def test_names_are_sorted_and_their_facts_are_known_without_data():
 def test_every_row_is_whole(name):
     row = spec(name)
     assert row.name == name
-    assert set(row.sources) <= set(sources.SOURCES)
+    assert set(row.sources) <= set(find.SOURCES)
     assert len(set(row.class_names)) == row.num_classes
     assert not row.archives or bool(row.url) != bool(row.access), "either an address, or how to do without"
     for archive in row.archives:

@@ -14,8 +14,8 @@ from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data import registry
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
+from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.streaming import Stream
-from jaxticket.data.tfds_folder import PreparedSource
 
 SIDE, SIZE, BATCH = 16, 40, 8
 
@@ -92,7 +92,7 @@ import numpy as np
 sys.path.insert(0, {folder!r})
 from test_streaming import BATCH, SIDE, SIZE, Numbered
 from jaxticket.data.streaming import Stream
-from jaxticket.data.tfds_folder import PreparedSource
+from jaxticket.data.sources.tfds_folder import PreparedSource
 index, count, first = map(int, sys.argv[1:])
 stream = Stream(Numbered(), np.arange(SIZE), SIDE, threads=2)
 for seed in (10, 11):

@@ -11,15 +11,15 @@ import jaxticket as jt
 from jaxticket import models
 from jaxticket.analysis import compare
 from jaxticket.core import masks, paths
-from jaxticket.data.parts import class_parts, take_classes
+from jaxticket.data.subsets import class_parts, take_classes
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.colt_findings import PAIRS, comparable, compared
-from jaxticket.experiments.colt_recipes import apply_colt_recipe
-from jaxticket.experiments.intersecting import agreement, full_mask, intersected, prune_groups, pruned_by_groups
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.random_masks import shuffled
-from jaxticket.experiments.rate_groups import RateGroup, rate_groups
-from jaxticket.experiments.stages import read_weights
+from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
+from jaxticket.experiments.colt.recipes import apply_colt_recipe
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.mask_intersection import agreement, full_mask, intersected, prune_groups, pruned_by_groups
+from jaxticket.lab.random_masks import shuffled
+from jaxticket.lab.rate_groups import RateGroup, rate_groups
+from jaxticket.lab.stages.references import read_weights
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 

@@ -10,11 +10,11 @@ from jaxticket import analysis, storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.channel_tickets import all_channels, channel_ticket
-from jaxticket.experiments.early_bird_watch import ScaleWatch
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.stages import read_weights
-from tests.experiments.small import Notes
+from jaxticket.experiments.early_bird.monitors import ScaleWatch
+from jaxticket.lab.channel_tickets import all_channels, channel_ticket
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.stages.references import read_weights
+from tests.small import Notes
 
 RATIOS = (0.3, 0.6)
 EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images

@@ -9,11 +9,12 @@ import jaxticket as jt
 from jaxticket import models, storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments import lab as lab_module
-from jaxticket.experiments import make_plan, side_by_side
-from jaxticket.experiments import setting as setting_module
-from jaxticket.experiments.stages import made_from, read_weights
-from jaxticket.experiments.training_cost import total
+from jaxticket.experiments import make_plan
+from jaxticket.lab import lab as lab_module
+from jaxticket.lab import setting as setting_module
+from jaxticket.lab import side_by_side
+from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.training_cost import total
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "imp_masks.npz"
 PRUNABLE = 64 * 300 + 300 * 100

@@ -7,10 +7,10 @@ import pytest
 
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.dataset import Split
+from jaxticket.data.splits import Split
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.scoring import granularity_of, scoring_images
-from jaxticket.experiments.stages import read_weights
+from jaxticket.lab.scoring import granularity_of, scoring_images
+from jaxticket.lab.stages.references import read_weights
 from jaxticket.ticket import load_ticket
 
 SPARSITIES = (0.5, 0.9)

@@ -11,13 +11,14 @@ from scipy import stats
 from jaxticket import analysis
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments import default_config, resolve, run_experiment, side_by_side
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.sanity_findings import decide
-from jaxticket.experiments.sanity_options import SETTINGS
-from jaxticket.experiments.sanity_recipes import apply_sanity_recipe
-from jaxticket.experiments.small_dense import small_dense
-from jaxticket.experiments.stages import read_weights
+from jaxticket.experiments import default_config, resolve, run_experiment
+from jaxticket.experiments.sanity.analysis import decide
+from jaxticket.experiments.sanity.options import SETTINGS
+from jaxticket.experiments.sanity.recipes import apply_sanity_recipe
+from jaxticket.experiments.sanity.small_dense import small_dense
+from jaxticket.lab import side_by_side
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.stages.references import read_weights
 
 TOTAL = 64 * 300 + 300 * 100  # lenet300 on digits, without its head
 LEVELS = (1, 3)

@@ -10,15 +10,15 @@ from jaxticket.analysis import Pair, compare
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.rewound_ticket import rewound_ticket
-from jaxticket.experiments.slimming import slim_mask
-from jaxticket.experiments.stages import MaskRef, Stage, WeightsRef, read_weights, write_weights
-from jaxticket.experiments.structure_costs import picture
-from jaxticket.experiments.structured_findings import extreme_tickets
-from jaxticket.experiments.structured_options import RefillOptions
-from jaxticket.experiments.structured_recipes import apply_structured_recipe
-from jaxticket.experiments.structuring import refilled, report_of, slimmed, structure_of
+from jaxticket.experiments.structured.analysis import extreme_tickets
+from jaxticket.experiments.structured.options import RefillOptions
+from jaxticket.experiments.structured.recipes import apply_structured_recipe
+from jaxticket.experiments.structured.structured_masks import refilled, report_of, slimmed, structure_of
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.network_slimming import slim_mask
+from jaxticket.lab.rewound_ticket import rewound_ticket
+from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, read_weights, write_weights
+from jaxticket.lab.structure_costs import picture
 from jaxticket.structure import to_matrix
 from jaxticket.structure.refill import refill
 from jaxticket.ticket import Ticket, load_ticket, save_ticket

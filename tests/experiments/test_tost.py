@@ -8,9 +8,9 @@ import pytest
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.tost_findings import compare
-from jaxticket.experiments.tost_options import PARTS, SOURCES, TostExperiment, aids_of, parts_of
-from jaxticket.experiments.tost_recipes import apply_tost_recipe
+from jaxticket.experiments.tost.analysis import compare
+from jaxticket.experiments.tost.options import PARTS, SOURCES, TostExperiment, aids_of, parts_of
+from jaxticket.experiments.tost.recipes import apply_tost_recipe
 from jaxticket.report.aided import cells
 from jaxticket.report.sections.silence import silence
 from jaxticket.report.study import read_study

@@ -12,11 +12,11 @@ from jaxticket import models
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TicketError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.lab import Lab
-from jaxticket.experiments.stages import read_weights
-from jaxticket.experiments.transfer import reused
-from jaxticket.experiments.transfer_recipe import apply_source
-from jaxticket.experiments.transfer_sources import find_sources
+from jaxticket.experiments.transfer.experiment import reused
+from jaxticket.experiments.transfer.recipes import apply_source
+from jaxticket.experiments.transfer.sources import find_sources
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.stages.references import read_weights
 
 MODEL = {"model.name": "conv3", "model.options": {"width": 0.25}}
 TRAIN = {"train.epochs": 1, "train.batch_size": 128, "train.lr": 0.05, "data.val_fraction": 0.0}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import jaxticket as jt
 from jaxticket.core.errors import MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups
-from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels.formats.structure import BlockStructure
 
 
 def weight_and_mask(shape, density, seed):

@@ -20,9 +20,11 @@ from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import SingleDeviceSharding
 
-from jaxticket.kernels import gpu_conv, gpu_matmul, tpu_matmul
-from jaxticket.kernels.moves import Moves
-from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels.backends.gpu import conv as gpu_conv
+from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
+from jaxticket.kernels.backends.tpu import matmul as tpu_matmul
+from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.formats.structure import BlockStructure
 
 # What the compiler has to know of an H200.
 H200 = """

@@ -7,7 +7,8 @@ import pytest
 from jax import lax
 
 from jaxticket.core.errors import MaskError
-from jaxticket.kernels import BlockSparse, DenseGroups, block_conv, xla
+from jaxticket.kernels import BlockSparse, DenseGroups, block_conv
+from jaxticket.kernels.backends.xla import matmul as xla_matmul
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 WINDOWS = {
@@ -45,7 +46,7 @@ def dense(x, kernel, mask, how):
 @pytest.mark.parametrize("tile", TILES)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_convolutions_equal_float64(window, tile, monkeypatch):
-    monkeypatch.setattr(xla, "TILE_ROWS", TILES[tile])
+    monkeypatch.setattr(xla_matmul, "TILE_ROWS", TILES[tile])
     shape, how = WINDOWS[window]
     x, kernel, mask = case(shape)
     sparse = BlockSparse.from_dense(kernel, mask, (4, 8))
@@ -62,7 +63,7 @@ def test_groups_bias_and_activation():
 
 
 def test_gradients_equal_those_of_the_masked_convolution(monkeypatch):
-    monkeypatch.setattr(xla, "TILE_ROWS", 18)
+    monkeypatch.setattr(xla_matmul, "TILE_ROWS", 18)
     x, kernel, mask = case((3, 3))
     sparse = BlockSparse.from_dense(kernel, mask, (4, 8))
 

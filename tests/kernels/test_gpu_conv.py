@@ -10,9 +10,12 @@ from jax import lax
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import BlockSparse, backends, block_conv, gpu_conv, gpu_matmul
-from jaxticket.kernels.moves import Moves
-from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels import BlockSparse, block_conv
+from jaxticket.kernels.backends import dispatch
+from jaxticket.kernels.backends.gpu import conv as gpu_conv
+from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
+from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.formats.structure import BlockStructure
 from tests.kernels.test_gpu_matmul import simulation
 
 
@@ -119,6 +122,6 @@ def test_what_it_cannot_do_is_said(monkeypatch):
     crossing = BlockStructure.of(np.ones((14, 2), bool), (3, 3, 48, 256), (32, 128))
     assert gpu_conv.why_not(crossing, "bfloat16", 64) == "its 48 input channels are not whole blocks of 32"
     x, weight, _ = case(8, (4, 4), (3, 3), 16, 64, (16, 64), "bfloat16")
-    assert backends.choose(None, weight, "bfloat16", x, images=8) == ("xla", "8 images are fewer than 64")
+    assert dispatch.choose(None, weight, "bfloat16", x, images=8) == ("xla", "8 images are fewer than 64")
     with pytest.raises(ConfigError, match="8 images are fewer than 64; give 'xla' or None"):
         block_conv(x, weight, backend="gpu")

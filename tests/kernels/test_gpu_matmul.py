@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jaxticket.kernels import BlockSparse, gpu_matmul
-from jaxticket.kernels.structure import BlockStructure
+from jaxticket.kernels import BlockSparse
+from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
+from jaxticket.kernels.formats.structure import BlockStructure
 
 simulation = pytest.mark.skipif(
     not hasattr(plgpu, "InterpretGPUParams"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxticket.core.errors import ConfigError, MaskError
-from jaxticket.kernels import BlockSparse, DenseGroups, block_matmul, xla
+from jaxticket.kernels import BlockSparse, DenseGroups, block_matmul
+from jaxticket.kernels.backends.xla import matmul as xla_matmul
 
 BLOCK = (8, 16)
 STRUCTURES = ["random", "full", "empty", "one block", "empty column", "twins"]
@@ -95,7 +96,7 @@ def test_any_number_of_rows(rows):
 def test_many_columns_by_scan_give_the_same(structure, monkeypatch):
     x, weight, mask, _ = case(structure, outputs=150)
     sparse = BlockSparse.from_dense(weight, mask, BLOCK)
-    monkeypatch.setattr(xla, "MOST_UNROLLED", 5)
+    monkeypatch.setattr(xla_matmul, "MOST_UNROLLED", 5)
     scanned = jax.jit(lambda x, w: block_matmul(x, w))  # not the trace of another test
     assert "scan[" in str(jax.make_jaxpr(scanned)(x, sparse))
     np.testing.assert_allclose(scanned(x, sparse), exact(x, weight, mask), atol=1e-5)
@@ -108,8 +109,8 @@ def loss_of(product):
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("kind", [BlockSparse, DenseGroups])
 def test_gradients_equal_those_of_the_masked_dense_product(kind, scan, monkeypatch):
-    monkeypatch.setattr(xla, "MOST_UNROLLED", 2 if scan else 64)
-    monkeypatch.setattr(xla, "TILE_ROWS", 8)
+    monkeypatch.setattr(xla_matmul, "MOST_UNROLLED", 2 if scan else 64)
+    monkeypatch.setattr(xla_matmul, "TILE_ROWS", 8)
     x, weight, mask, _ = case("empty column")
     sparse = kind.from_dense(weight, mask, BLOCK) if kind is BlockSparse else kind.from_dense(weight, mask)
     bias = jnp.linspace(-1.0, 1.0, 50)

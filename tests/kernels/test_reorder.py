@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import jaxticket as jt
-from jaxticket.kernels.reorder import reorder
+from jaxticket.kernels.convert.reorder import reorder
 from tests.kernels.test_sparsify import BLOCK, IDEAL, Net, images, linen_net, nnx_net
 
 

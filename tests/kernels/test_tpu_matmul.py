@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-from jaxticket.kernels import BlockSparse, tpu_matmul
-from jaxticket.kernels.block_sparse import BlockStructure
+from jaxticket.kernels import BlockSparse
+from jaxticket.kernels.backends.tpu import matmul as tpu_matmul
+from jaxticket.kernels.formats.block_sparse import BlockStructure
 
 # Rows, inputs, outputs, block, dtype: gathered slices, whole registers, and edges that are cut off.
 SHAPES = {

@@ -16,9 +16,9 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.parallel import ALONE, MeshOptions, OnePerDevice, Sharded, layout_of, mesh
-from jaxticket.training.fits import Start
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.run_spec import Start
 from jaxticket.training.state import Keys, Weights
 from jaxticket.training.trainer import Trainer
 

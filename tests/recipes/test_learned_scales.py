@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from jaxticket import models, recipes
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import ConfigError, MaskError, TrainingError
 from jaxticket.core.masks import apply_mask, full_mask
 from jaxticket.core.paths import leaves
-from jaxticket.core.select import prune
+from jaxticket.core.prune import prune
 from jaxticket.recipes import LrsiOptions
 from jaxticket.recipes.scaling import mean_cross_entropy
 

@@ -105,8 +105,8 @@ def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, g
     The standard deviation over three seeds is `spread` for the first branch, 1 + `growth` times that for the next, ...
     Without growth differences are equal for all seeds, so that nothing is settled.
     """
-    from jaxticket.experiments.sanity_findings import decide
-    from jaxticket.experiments.sanity_options import SanityExperiment
+    from jaxticket.experiments.sanity.analysis import decide
+    from jaxticket.experiments.sanity.options import SanityExperiment
 
     lrs = tuple(accuracies["dense"])
     rows = [

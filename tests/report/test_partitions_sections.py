@@ -8,7 +8,7 @@ import pytest
 
 from jaxticket import analysis
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.colt_findings import PAIRS, comparable, compared
+from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
 from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page
 from jaxticket.report.partitions import agreements, break_even, reached

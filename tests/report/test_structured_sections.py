@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from jaxticket.analysis import Pair, compare
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.structured_findings import extreme_tickets
+from jaxticket.experiments.structured.analysis import extreme_tickets
 from jaxticket.report import write_report
 from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page

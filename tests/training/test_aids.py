@@ -10,12 +10,12 @@ import pytest
 from jaxticket.core import paths
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
 from jaxticket.training.aids import Aid
-from jaxticket.training.fits import Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
 from jaxticket.training.mask_updates import Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import Start
 from jaxticket.training.state import Keys, Sums, Weights
 from jaxticket.training.trainer import Trainer
 

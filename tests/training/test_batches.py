@@ -13,12 +13,12 @@ from jaxticket.data.options import AugmentOptions
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel import ALONE, Sharded
 from jaxticket.training.batches import Batches, Targets
-from jaxticket.training.fits import Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import Start
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer, _filled_up
 

@@ -11,14 +11,14 @@ import pytest
 from jaxticket import training
 from jaxticket.core import paths
 from jaxticket.parallel.layouts import Vmapped
-from jaxticket.training.fits import Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
+from jaxticket.training.monitors import Watch
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import Start
 from jaxticket.training.saves import epoch_saves
 from jaxticket.training.trainer import Trainer
-from jaxticket.training.watches import Watch
 
 OPTIONS = TrainOptions(epochs=6, batch_size=16, lr=0.05, weight_decay=1e-3)
 

@@ -14,7 +14,7 @@ from jaxticket.core.options import parse
 from jaxticket.data import Split
 from jaxticket.data.options import AugmentOptions
 from jaxticket.experiments import default_config
-from jaxticket.experiments.presets import apply_preset
+from jaxticket.lab.presets import apply_preset
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Sums, Weights
 from jaxticket.training.trainer import Trainer

@@ -8,13 +8,13 @@ import pytest
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.data.dataset import Split
 from jaxticket.data.options import AugmentOptions
+from jaxticket.data.splits import Split
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
-from jaxticket.training.fits import Start
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.run_spec import Start
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 

@@ -11,12 +11,12 @@ from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
-from jaxticket.training.fits import Start
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import Admm, Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import Start
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 

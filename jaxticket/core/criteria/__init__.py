@@ -1,0 +1,1 @@
+"""Criteria: a score for every prunable weight, higher = keep; one file for each close family."""

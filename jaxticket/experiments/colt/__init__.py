@@ -1,0 +1,1 @@
+"""Cyclic overlapping lottery tickets."""

@@ -1,0 +1,76 @@
+"""What the experiment with cyclic overlapping tickets is told."""
+
+import dataclasses
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.data.subsets import check_parts
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.rates import Rates, check_rates
+
+
+@dataclasses.dataclass(frozen=True)
+class ColtExperiment(ExperimentOptions):
+    """Tickets from the overlap of the masks of class partitions (arXiv 2212.12770).
+
+    Attributes:
+        partitions: how many parts the classes are dealt out to, equally many to each; `data.class_order` and
+            `data.class_seed` say in what order.
+        rounds: of pruning, at most; the same for COLT and LTH.
+        target: the sparsity at which pruning stops; 0 stops after `rounds`, or when a round removes nothing.
+        target_on: of what: the `prunable` weights, or the `total` of kernels and normalisation scales.
+        rates: ordered (regular expression, rate) pairs. Each is a group of leaves that is ranked apart and loses that
+            share of its survivors in a round. An expression matches a leaf's whole path, or its role: `conv`, `dense`,
+            `head`, `scale`, `bias`. What none matches is never pruned.
+        scope: `global` ranks the leaves of a group together, `layer` each by itself.
+        evaluate: whether every ticket is trained on the whole data set with a fresh classifier.
+        lth: whether iterative magnitude pruning on the whole data set, from the same initial weights, is run too.
+        lth_rates: its rates.
+        lth_matched: whether iterative magnitude pruning is also run with, in every round, as many weights as COLT kept
+            in that round: branch `lth_matched`, the control that tells what the parts find from how fast they prune. It
+            needs two partitions or more and tickets that are evaluated; without them there is none.
+        random_masks: whether for every ticket a network with as many weights in every layer, at random places, is
+            trained from the same initial weights too: branch `random`; needs `evaluate`.
+    """
+
+    partitions: int = option(2, minimum=1)
+    rounds: int = option(16, minimum=1)
+    target: float = option(0.0, minimum=0, maximum=1)
+    target_on: str = option("prunable", choices=("prunable", "total"))
+    rates: Rates = (("conv", 0.15),)
+    scope: str = option("global", choices=("global", "layer"))
+    evaluate: bool = option(True)
+    lth: bool = option(True)
+    lth_rates: Rates = (("conv", 0.2),)
+    lth_matched: bool = option(True)
+    random_masks: bool = option(False)
+
+    def check(self, where: str) -> None:
+        """Refuses partitions that would lose a class, and rates that are none."""
+        super().check(where)
+        check_rates(self.rates, "rates")
+        check_rates(self.lth_rates, "lth_rates")
+        if self.random_masks and not self.evaluate:
+            raise ConfigError(
+                "config.random_masks=True: is compared with tickets that are evaluated; set evaluate=True"
+            )
+        if self.data.part != "full":
+            raise ConfigError(f"config.data.part={self.data.part!r}: partitions are made of all classes; set 'full'")
+        if self.init and self.partitions > 1:
+            raise ConfigError(
+                f"config.init={self.init!r}: a part of the classes has a classifier of its own; set partitions=1, or "
+                "leave it"
+            )
+        try:
+            check_parts(self.data.spec, self.part(0))
+        except ConfigError as error:
+            raise ConfigError(f"config.partitions={self.partitions}: {error}") from error
+
+    @property
+    def matches(self) -> bool:
+        """Whether iterative magnitude pruning follows COLT's own sparsities."""
+        return self.lth_matched and self.evaluate and self.partitions > 1
+
+    def part(self, index: int) -> str:
+        """The name of a part, from 0, as `data.part` has it."""
+        return f"{index + 1}/{self.partitions}" if self.partitions > 1 else "full"

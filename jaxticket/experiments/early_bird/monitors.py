@@ -1,0 +1,184 @@
+"""Watches that see a ticket emerge: the masks that would be drawn during training, and how far they are apart."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.analysis.mask_convergence import band_matrix, emergence
+from jaxticket.core import paths
+from jaxticket.core.criteria import magnitude
+from jaxticket.core.masks import Mask
+from jaxticket.core.prune import prune
+from jaxticket.lab.channel_tickets import scale_paths
+from jaxticket.training.monitors import Watch
+
+
+@dataclasses.dataclass(frozen=True)
+class EmergenceWatch(Watch):
+    """What both kinds have in common: when they look, when they end training, and what they say in the end.
+
+    Attributes:
+        ratios: shares of the channels, or of the weights, that would go; one mask each.
+        rule: see `jaxticket.analysis.emergence`.
+        window: likewise.
+        epsilon: likewise; a tuple has one for each ratio.
+        every_steps: optimizer steps between two looks; 0 looks after every epoch.
+        stops: whether training ends when the tickets of all ratios have emerged.
+    """
+
+    ratios: tuple[float, ...] = (0.3, 0.5, 0.7)
+    rule: str = "latest_vs_window"
+    window: int = 5
+    epsilon: float | tuple[float, ...] = 0.1
+    every_steps: int = 0
+    stops: bool = False
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether it ends training."""
+        return self.stops
+
+    def times(self, steps_per_epoch: int, total_steps: int) -> range:
+        """The end of every epoch, or every so many steps."""
+        every = self.every_steps or steps_per_epoch
+        return range(every, total_steps + 1, every)
+
+    def stop(self, record: Any, looks: int) -> bool:
+        """After the look at which the last of the tickets emerges."""
+        return self.stops and None not in self._emerged(record, looks)
+
+    def keep(self, record: Any, looks: int) -> tuple[str, ...]:
+        """`p<ratio>` of the tickets that emerge at this very look."""
+        emerged = zip(self.ratios, self._emerged(record, looks), strict=True)
+        return tuple(f"p{ratio}" for ratio, look in emerged if look == looks)
+
+    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays `distance_p<ratio>` [looks, looks]; `emergence`, ratio -> number of the look, from 1, or None."""
+        distances = np.asarray(record["distances"])[:, :looks]
+        arrays = {
+            f"distance_p{ratio}": band_matrix(band).astype(np.float32)
+            for ratio, band in zip(self.ratios, distances, strict=True)
+        }
+        emerged = self._emerged(record, looks)
+        return arrays, {"looks": looks, "emergence": {str(p): t for p, t in zip(self.ratios, emerged, strict=True)}}
+
+    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
+        """No masks, and no distances: `bits` uint8 [ratios, masks, bytes], `distances` [ratios, looks, masks]."""
+        size, kept = self._bytes(params, mask), self._masks(looks)
+        return {
+            "bits": jnp.zeros((len(self.ratios), kept, size), jnp.uint8),
+            "distances": jnp.zeros((len(self.ratios), looks, kept), jnp.float32),
+        }
+
+    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+        """With the masks of this moment in place of the oldest, and how far they are from those before them."""
+        drawn, size = self._draw(params, mask)
+        kept = record["bits"].shape[1]
+        bits = jnp.bitwise_xor(record["bits"], drawn[:, None])
+        apart = jax.lax.population_count(bits).sum(axis=2, dtype=jnp.uint32).astype(jnp.float32) / size
+        before = jnp.mod(number - 1 - jnp.arange(kept, dtype=number.dtype), kept)
+        return {
+            **record,
+            "bits": record["bits"].at[:, jnp.mod(number, kept)].set(drawn),
+            "distances": record["distances"].at[:, number].set(apart[:, before]),
+        }
+
+    @abc.abstractmethod
+    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+        """The masks of this moment, a bit for each unit, uint8 [ratios, bytes]; and the number of units."""
+
+    @abc.abstractmethod
+    def _bytes(self, params: Any, mask: Mask) -> int:
+        """The size of a mask."""
+
+    @abc.abstractmethod
+    def _masks(self, looks: int) -> int:
+        """How many masks of each ratio are remembered."""
+
+    def _emerged(self, record: Any, looks: int) -> list[int | None]:
+        distances = np.asarray(record["distances"])[:, :looks]
+        each = self.epsilon if isinstance(self.epsilon, tuple) else (self.epsilon,) * len(self.ratios)
+        return [
+            emergence(band_matrix(band), self.rule, self.window, epsilon)
+            for band, epsilon in zip(distances, each, strict=True)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleWatch(EmergenceWatch):
+    """Remembers the scales of all normalisations, float32 [looks, N], from which the masks of any ratio follow.
+
+    The channels of all layers are ranked together; exactly `round(ratio * N)` go, of equal ones the first. For VGG-16's
+    4,224 channels the history of 160 looks takes 2.7 MB, and each mask 528 bytes.
+    """
+
+    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
+        """An empty history, and all masks."""
+        history = jnp.zeros((looks, sum(leaf.size for leaf in _scales(params))), jnp.float32)
+        return {**super().begin(params, mask, looks), "scales": history}
+
+    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+        """With the scales of this moment too."""
+        record = super().look(record, params, mask, number)
+        return {**record, "scales": record["scales"].at[number].set(_joined(params))}
+
+    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The distances and findings of every watch, and `scales` [looks, N], in the order of sorted paths."""
+        arrays, findings = super().result(record, looks)
+        return {"scales": np.asarray(record["scales"])[:looks], **arrays}, findings
+
+    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+        del mask
+        scales = _joined(params)
+        order = jnp.argsort(scales, stable=True)
+        place = jnp.zeros_like(order).at[order].set(jnp.arange(scales.size, dtype=order.dtype))
+        masks = [place >= round(ratio * scales.size) for ratio in self.ratios]
+        return jnp.packbits(jnp.stack(masks), axis=1), scales.size
+
+    def _bytes(self, params: Any, mask: Mask) -> int:
+        del mask
+        return (sum(leaf.size for leaf in _scales(params)) + 7) // 8
+
+    def _masks(self, looks: int) -> int:
+        return looks
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightWatch(EmergenceWatch):
+    """Remembers the last few magnitude masks of single weights, a bit for each weight.
+
+    Distances further back than the rule looks are not known.
+
+    Attributes:
+        scope: what is ranked together, as for `jt.prune`.
+    """
+
+    scope: str = "global"
+
+    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+        scores = magnitude.magnitude(params, mask)
+        bits = []
+        for ratio in self.ratios:
+            drawn = prune(mask, scores, sparsity=ratio, scope=self.scope)
+            bits.append(jnp.concatenate([jnp.packbits(drawn[path].ravel()) for path in sorted(drawn)]))
+        return jnp.stack(bits), sum(leaf.size for leaf in mask.values())
+
+    def _bytes(self, params: Any, mask: Mask) -> int:
+        del params
+        return sum((leaf.size + 7) // 8 for leaf in mask.values())
+
+    def _masks(self, looks: int) -> int:
+        return min(looks, self.window - 1 if self.rule == "latest_vs_window" else 1)
+
+
+def _scales(params: Any) -> list[jax.Array]:
+    leaves = paths.leaves(params)
+    return [leaves[path] for path in scale_paths(params)]
+
+
+def _joined(params: Any) -> jax.Array:
+    return jnp.concatenate([jnp.abs(leaf.astype(jnp.float32)) for leaf in _scales(params)])

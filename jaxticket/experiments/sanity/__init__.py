@@ -1,0 +1,1 @@
+"""Sanity checks: is a winning ticket really winning?"""

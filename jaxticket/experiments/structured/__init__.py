@@ -1,0 +1,1 @@
+"""Structured tickets: refill and regroup beside their controls."""

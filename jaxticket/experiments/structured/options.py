@@ -1,0 +1,175 @@
+"""What the experiment with structured tickets is told."""
+
+import dataclasses
+
+from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions, check_train_levels
+from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.structure.regroup.block_columns import RULES
+from jaxticket.structure.regroup.options import RegroupOptions as RegroupArguments
+from jaxticket.structure.regroup.options import check_options
+
+# Criteria that need no training, beside rounds (`imp`), one shot (`omp`) and a saved ticket.
+AT_INIT = ("random", "snip", "grasp", "synflow")
+SOURCES = ("imp", "omp", *AT_INIT, "ticket")
+METHODS = ("refill", "refill_plus", "regroup")
+FEATURES = ("l1", "l2", "saliency")
+SLIM = ("bn_scale", "magnitude", *FEATURES)
+
+
+@dataclasses.dataclass(frozen=True)
+class RefillOptions:
+    """How survivors become whole channels.
+
+    Attributes:
+        criterion: which channels stay: by the `magnitude` of the kept weights, trained under the unstructured mask; by
+            how many weights `remain`; or by the layer's own output on training images, |F| (`l1`), F^2 (`l2`) or
+            |F dL/dF| (`saliency`).
+        rate: of `refill_plus`, the share of the channels that would go which stay as well; 0.2 fits the paper's
+            figures.
+        fractional: keep exactly as many weights as the unstructured mask, the last channel in part.
+        min_channels: a layer keeps at least so many.
+        images_per_class: training images that `l1`, `l2` and `saliency` look at.
+    """
+
+    criterion: str = option("magnitude", choices=("magnitude", "remain", *FEATURES))
+    rate: float = option(0.2, above=0, maximum=1)
+    fractional: bool = option(False)
+    min_channels: int = option(1, minimum=1)
+    images_per_class: int = option(10, minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegroupOptions:
+    """How survivors become dense blocks; see `jt.regroup`.
+
+    Attributes:
+        groups: of rows in each layer; 0 is one for every 32 rows that keep something, at most 8.
+        rule: how the columns of a group are chosen.
+        ratio: of the rules `row_budget`, `residual`, `upstream` and `profile`.
+        min_rows: the fewest rows of a block.
+        t2: of `min_count`, how many rows must keep a column; 0 is a quarter of them.
+        b2: of `min_count`, the fewest columns of a block; 0 is 1.
+        area_ratio: of `budget`, the blocks' area over the number of kept weights.
+        until_empty: with `min_count`, group again what is left until no block is found.
+        on_dense_group: a group too dense for `upstream` and `profile` is kept whole, or dropped.
+        on_small_group: a group with fewer rows than `min_rows` is merged with the most similar one, or dropped.
+        on_unstructured: a layer without blocks keeps its mask, becomes dense, or is refilled.
+        max_density: a layer whose blocks would hold a larger share of it has none.
+    """
+
+    groups: int = option(0, minimum=0)
+    rule: str = option("row_budget", choices=RULES)
+    ratio: float = option(1.5, above=0)
+    min_rows: int = option(16, minimum=1)
+    t2: int = option(0, minimum=0)
+    b2: int = option(0, minimum=0)
+    area_ratio: float = option(1.0, above=0)
+    until_empty: bool = option(False)
+    on_dense_group: str = option("keep", choices=("keep", "drop"))
+    on_small_group: str = option("merge", choices=("merge", "drop"))
+    on_unstructured: str = option("keep", choices=("keep", "dense", "refill"))
+    max_density: float = option(0.9, above=0, maximum=1)
+
+    def arguments(self, seed: int) -> RegroupArguments:
+        """What `jt.regroup` is called with, the mask aside."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields |= {"groups": self.groups or "auto", "t2": self.t2 or None, "b2": self.b2 or None}
+        passes = "until_empty" if fields.pop("until_empty") else 1
+        return RegroupArguments(**fields, seed=seed, passes=passes, partitioner="numpy")
+
+    def check(self, where: str) -> None:
+        """Refuses what the rule does not use."""
+        try:
+            check_options(self.arguments(0))
+        except MaskError as error:
+            raise ConfigError(f"config.{where}: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class StructuredExperiment(ExperimentOptions):
+    """Tickets whose scattered weights become whole channels or dense blocks, rewound and trained again.
+
+    Attributes:
+        source: where the unstructured masks come from: rounds of magnitude pruning and rewinding (`imp`), one shot of
+            `prune.criterion` on the dense network (`omp`), a criterion on the initial weights (`random`, `snip`,
+            `grasp`, `synflow`), or a saved `ticket`.
+        ticket: the folder of that ticket.
+        levels: masks, level k with the share (1 - prune.rate)^k of the prunable weights; a ticket is level 1.
+        prune: what a round removes.
+        methods: what becomes of each mask: `refill`, `refill_plus`, `regroup`, each a branch of the rows. The
+            unstructured ticket, a branch of its source's name, is always trained, for the scores and to compare with.
+        refill: how `refill` and `refill_plus` work.
+        regroup: how `regroup` and `group_aware` work.
+        rewind_epochs: the point that all weights and statistics are rewound to; 0 for the initial weights.
+        retrain: after a rewind, the `full` schedule or the `remaining` part of it.
+        random_tickets: whether every structured mask is trained from other initial weights too, by the full schedule,
+            as a control: the branch is `<method>_random`.
+        train_levels: at which levels the structured tickets, their controls and the channel pruning are trained; empty
+            for all. At the others only the unstructured mask is found, and with `imp` its network trained.
+        group_aware: whether rounds of pruning in which every mask is regrouped before it is trained are run too:
+            `imp_regroup`, with the source `imp`.
+        group_aware_rule: how the columns of these masks are chosen, instead of `regroup.rule`: `budget` keeps what a
+            round has left, where `row_budget` fills up about as much as a round removes.
+        slim: channel pruning of the dense network as a baseline, by the mean over a channel of |scale of the
+            normalisation| (`bn_scale`), |w| (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`), to the
+            number of weights of the unstructured ticket; `slim_<criterion>`.
+        slim_floor: the share of its channels that channel pruning leaves every layer at least.
+    """
+
+    source: str = option("imp", choices=SOURCES)
+    ticket: str = ""
+    levels: int = option(4, minimum=1)
+    prune: PruneOptions = PruneOptions()
+    methods: tuple[str, ...] = option(METHODS, choices=METHODS, unique=True)
+    refill: RefillOptions = RefillOptions()
+    regroup: RegroupOptions = RegroupOptions()
+    rewind_epochs: int = option(1, minimum=0, within="epochs")
+    retrain: str = option("full", choices=("full", "remaining"))
+    random_tickets: bool = option(True)
+    train_levels: tuple[int, ...] = option((), minimum=1)
+    group_aware: bool = option(False)
+    group_aware_rule: str = option("budget", choices=RULES)
+    slim: tuple[str, ...] = option((), choices=SLIM, unique=True)
+    slim_floor: float = option(0.1, minimum=0, maximum=1)
+
+    @property
+    def regroup_of_rounds(self) -> RegroupOptions:
+        """How group-aware rounds regroup."""
+        how = dataclasses.replace(self.regroup, rule=self.group_aware_rule)
+        if self.group_aware_rule != "min_count":  # which alone uses these
+            how = dataclasses.replace(how, t2=0, b2=0, until_empty=False)
+        return how
+
+    def is_trained(self, level: int) -> bool:
+        """Whether everything is trained at a level."""
+        return not self.train_levels or level in self.train_levels
+
+    def check(self, where: str) -> None:
+        """Refuses what does not exist, does not go together or would not be used."""
+        super().check(where)
+        if not (self.methods or self.group_aware or self.slim):
+            raise ConfigError(f"config.methods=(): must be at least one of {', '.join(METHODS)}")
+        if (self.source == "ticket") != bool(self.ticket):
+            raise ConfigError(
+                f"config.ticket={self.ticket!r} with source={self.source!r}: source='ticket' needs the folder of a "
+                "ticket, and only that uses one"
+            )
+        check_train_levels(self.train_levels, self.levels)
+        if self.group_aware_rule != "budget" and not self.group_aware:
+            raise ConfigError(f"config.group_aware_rule={self.group_aware_rule!r}: needs group_aware=True, found False")
+        if self.source == "ticket" and self.levels != 1:
+            raise ConfigError(f"config.levels={self.levels}: a ticket is one level; set 1")
+        if self.group_aware and self.source != "imp":
+            raise ConfigError(f"config.group_aware=True: needs source='imp', found {self.source!r}")
+        if self.source in AT_INIT and self.prune.criterion != "magnitude":
+            raise ConfigError(
+                f"config.prune.criterion={self.prune.criterion!r}: source={self.source!r} is the criterion; leave it"
+            )
+        if self.prune.granularity != "unstructured":
+            raise ConfigError(
+                f"config.prune.granularity={self.prune.granularity!r}: the masks to be structured are 'unstructured'"
+            )
+        if self.retrain == "remaining" and not self.rewind_epochs:
+            raise ConfigError("config.retrain='remaining': needs rewind_epochs above 0")

@@ -1,0 +1,232 @@
+"""Structured masks as stages of a lab, each with a report of its layers."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket import models
+from jaxticket.core.criteria import magnitude
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.masks import Mask
+from jaxticket.core.options import chosen
+from jaxticket.core.scopes import empty_layers
+from jaxticket.data.splits import Split
+from jaxticket.experiments.structured.options import FEATURES, RefillOptions, RegroupOptions
+from jaxticket.interop import layer_outputs, output_slopes
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.network_slimming import slim_mask
+from jaxticket.lab.scoring import scoring_images
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
+from jaxticket.structure.feature_scores import feature_scores
+from jaxticket.structure.matrix import to_matrix
+from jaxticket.structure.refill import refill
+from jaxticket.structure.regroup.regroup import regroup
+from jaxticket.structure.regroup.report import RegroupReport, report_layer
+from jaxticket.training.losses import cross_entropy
+from jaxticket.training.state import Weights
+
+_ONE_BATCH = 256
+
+
+def refilled(
+    lab: Lab, mask: MaskRef, trained: WeightsRef, how: RefillOptions, *, seed: int, rate: float = 0.0
+) -> MaskRef:
+    """`mask` as whole channels.
+
+    Args:
+        lab: where the stage is done.
+        mask: the unstructured mask.
+        trained: weights trained under it, which scores are made of.
+        how: the criterion and the rest; its rate is not used.
+        seed: of the images that a criterion looks at.
+        rate: the share of the other channels that stay as well.
+    """
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        kept, weights = mask.load(), trained.load()
+        for path in empty_layers(kept):
+            lab.progress.note(f"nothing is left of {path}; refill gives it {how.min_channels} channels all the same")
+        scores = _refill_scores(lab, weights, kept, how, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of empty layers, said above
+            new = refill(kept, scores, rate=rate, min_channels=how.min_channels, fractional=how.fractional)
+        return _store(lab, folder, new, report_of(kept, new))
+
+    widest = max(leaf.shape[-1] for leaf in jax.tree.leaves(lab.shapes.params))
+    if how.min_channels > widest:
+        raise ConfigError(
+            f"config.refill.min_channels={how.min_channels}: the widest layer of {lab.options.model.name} has {widest} "
+            "channels; must be at most that"
+        )
+    unused = {"rate": RefillOptions.rate}
+    if how.criterion not in FEATURES:
+        unused["images_per_class"] = RefillOptions.images_per_class
+    config: dict[str, Any] = {"refill": chosen(dataclasses.replace(how, **unused)), "rate": rate}
+    inputs = {"mask": mask.key}
+    if how.criterion != "remain":
+        inputs["weights"] = trained.key
+    if how.criterion in FEATURES:
+        config |= {"data": lab.data_key(), "seed": seed}
+    return MaskRef(lab.cache.stage("refill", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
+
+
+def regrouped(lab: Lab, mask: MaskRef, how: RegroupOptions, *, seed: int) -> MaskRef:
+    """`mask` as dense blocks; `seed` is the partition's."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        given = mask.load()
+        found = regroup(given, **vars(how.arguments(seed)))
+        if not any(found.blocks.values()):
+            lab.progress.note("regroup: no layer has blocks, so this ticket has the unstructured mask")
+        elif all(np.asarray(kept).all() for kept in found.mask.values()):
+            lab.progress.note("regroup: the blocks fill every layer, so this ticket is the dense network")
+        for path, layer in found.report.layers.items():
+            if layer.note:
+                lab.progress.note(f"regroup, {path}: {layer.note}")
+        return _store(lab, folder, found.mask, found.report)
+
+    config = {"regroup": chosen(how), "seed": seed}
+    # Version 2: layers whose blocks would nearly fill them keep their masks.
+    return MaskRef(lab.cache.stage("regroup", 2, config, {"mask": mask.key}, run, label=f"{how.rule}, seed {seed}"))
+
+
+def slimmed(
+    lab: Lab,
+    trained: WeightsRef,
+    full: MaskRef,
+    like: MaskRef,
+    criterion: str,
+    how: RefillOptions,
+    *,
+    seed: int,
+    floor: float = 0.0,
+) -> MaskRef:
+    """`full` without the lowest channels of a dense network, until no more weights are kept than in `like`.
+
+    Args:
+        lab: where the stage is done.
+        trained: the dense network's weights.
+        full: what is prunable.
+        like: the mask whose number of weights is reached.
+        criterion: one of `structured_options.SLIM`.
+        how: how many images a criterion looks at.
+        seed: of these images.
+        floor: the share of its channels that every layer keeps at least.
+    """
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        kept, weights = full.load(), trained.load()
+        wanted = like.statistics["kept"]
+        scores: Any = criterion
+        if criterion in FEATURES:
+            scores = _feature_scores(lab, weights, kept, criterion, how.images_per_class, seed, mean=True)
+        new, reached, exhausted = slim_mask(lab, weights, kept, scores, wanted, floor=floor)
+        for path, words in exhausted.items():
+            lab.progress.note(f"slim by {criterion}, {path}: {words}")
+        if reached > wanted:
+            lab.progress.note(
+                f"slim by {criterion}: {reached:,} weights are left where every channel that can go is gone"
+                + (f" and every layer keeps {floor:.0%} of them" if floor else "")
+                + f", {wanted:,} were asked for"
+            )
+        return _store(lab, folder, new, report_of(kept, new, exhausted))
+
+    config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
+    if criterion in FEATURES:
+        config |= {"data": lab.data_key(), "images_per_class": how.images_per_class, "seed": seed}
+    inputs = {"weights": trained.key, "full": full.key, "like": like.key}
+    return MaskRef(lab.cache.stage("slim", 1, config, inputs, run, label=f"{criterion}, seed {seed}"))
+
+
+def structure_of(mask: MaskRef) -> Mapping[str, Any]:
+    """What a stage of this module found out about the layers of its mask; empty for others, and in a plan."""
+    return mask.stage.content.get("structure", {})
+
+
+def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None) -> RegroupReport:
+    """What became of a mask of whole channels; channels that keep the same weights are a block.
+
+    Args:
+        before: the mask that was made structured.
+        after: what became of it.
+        notes: path -> what is to be said of a layer.
+    """
+    layers = {}
+    for path in sorted(before):
+        old, new, note = to_matrix(before[path]), to_matrix(after[path]), (notes or {}).get(path, "")
+        rows = np.flatnonzero(new.any(axis=1))
+        supports, which = np.unique(new[rows], axis=0, return_inverse=True)
+        blocks = [(rows[which.ravel() == i], np.flatnonzero(support)) for i, support in enumerate(supports)]
+        layers[path] = report_layer(old, new, blocks, note if blocks else "nothing is kept")
+    return RegroupReport(layers)
+
+
+def _store(lab: Lab, folder: Path, mask: Mask, report: RegroupReport) -> tuple[list[str], dict[str, Any]]:
+    files, content = lab.store_mask(folder, mask)
+    layers = [
+        {
+            "path": path,
+            "shape": list(layer.shape),
+            "density": layer.density,
+            "new_density": layer.new_density,
+            "channels": layer.shape[0] - layer.dead_channels,
+            "emptied_channels": layer.emptied_channels,
+            "blocks": [list(block) for block in layer.blocks],
+            "coverage": layer.coverage,
+            "holes": layer.holes,
+            "structured": layer.structured,
+            "note": layer.note,
+        }
+        for path, layer in report.layers.items()
+    ]
+    totals = {
+        "density": report.density,
+        "new_density": report.new_density,
+        "coverage": report.coverage,
+        "structured_share": report.structured_share,
+    }
+    return files, {**content, "structure": {**totals, "layers": layers}}
+
+
+def _refill_scores(lab: Lab, weights: Weights, mask: Mask, how: RefillOptions, seed: int) -> Mapping[str, Any]:
+    if how.criterion == "magnitude":
+        return magnitude.magnitude(weights.params, mask)
+    if how.criterion == "remain":
+        return {path: np.asarray(kept, np.float32) for path, kept in mask.items()}
+    return _feature_scores(lab, weights, mask, how.criterion, how.images_per_class, seed)
+
+
+def _feature_scores(
+    lab: Lab, weights: Weights, mask: Mask, kind: Any, per_class: int, seed: int, mean: bool = False
+) -> dict[str, np.ndarray]:
+    """A score per channel from the layers' own outputs on one batch of training images, in evaluation mode."""
+    split = lab.dataset.train
+    if not isinstance(split, Split):
+        raise ConfigError(
+            f"{kind!r} in config.refill.criterion or config.slim: needs images in memory, and {lab.spec.name} is "
+            "streamed; use magnitude"
+        )
+    rows = scoring_images(split, per_class, lab.options.data.num_classes, seed)[:_ONE_BATCH]
+    images = lab.trainer.batches.for_evaluation(jnp.asarray(split.images[rows]))
+    labels = jnp.asarray(split.labels[rows])
+
+    def apply(params: Any, x: Any) -> Any:
+        return models.apply_model(lab.model, params, weights.model_state, x, train=False)[0]
+
+    slopes = None
+    if kind == "saliency":
+        found, slopes = output_slopes(apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean())
+    else:
+        found = layer_outputs(apply, weights.params, images, mask)
+    scores = feature_scores(found, kind, slopes)
+    number = {path: leaf.size // leaf.shape[-1] if mean else 1 for path, leaf in found.items()}
+    return {path: np.asarray(score, np.float64) / number[path] for path, score in scores.items()}

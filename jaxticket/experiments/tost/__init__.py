@@ -1,0 +1,1 @@
+"""Any mask trained better: aids of training, one by one."""

@@ -1,0 +1,1 @@
+"""Tickets found on one data set, trained on another."""

@@ -1,0 +1,89 @@
+"""Tickets of one data set on another (arXiv 2212.12770)."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxticket import storage
+from jaxticket.analysis import Pair
+from jaxticket.core import paths
+from jaxticket.experiments.transfer.options import TransferExperiment
+from jaxticket.experiments.transfer.sources import Source, find_sources, taken_with
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.mask_intersection import whole_head
+from jaxticket.lab.random_masks import random_twin
+from jaxticket.lab.rate_groups import is_head
+from jaxticket.lab.stages.references import MaskRef, WeightsRef, write_weights
+from jaxticket.ticket import ARRAYS, load_ticket
+from jaxticket.training.state import Weights
+
+
+def transfer(lab: Lab, options: TransferExperiment) -> None:
+    """Trains every ticket on the data of `lab`: its initial weights under its mask, all with one new classifier."""
+    sources = find_sources(lab, options)
+
+    def one_seed(seed: int) -> None:
+        if options.dense:
+            init, full = lab.init(seed), lab.full_mask()
+            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
+            lab.record("dense", 0, seed, dense, full, start=init)
+        head = lab.init(seed, stream="head")
+        for source in taken_with(sources, seed):
+            start, mask = transferred(lab, source, head)
+            label = f"{source.name}-{source.level}-{seed} on {lab.spec.name}"
+            trained = lab.train(start, mask, seed=seed, label=label)
+            how = {"case": {"source": source.name}, "ticket": False}
+            lab.record("transfer", source.level, seed, trained, mask, start=start, pruned=start, **how)
+            if options.random_masks:
+                twin = random_twin(lab, mask, seed)
+                trained = lab.train(head, twin, seed=seed, label=f"random like {label}")
+                lab.record("random", source.level, seed, trained, twin, start=head, pruned=head, **how)
+
+    lab.for_each_seed(one_seed)
+    for source in sources:
+        lab.note("transfer", reused(lab, source))
+    names = list(dict.fromkeys(source.name for source in sources))
+    lab.compare(
+        *(Pair(f"transfer {name}", f"random {name}") for name in names),
+        *(Pair(f"transfer {name}", "dense", control_level=0) for name in names),
+    )
+
+
+def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:
+    """A ticket's weights and mask with another classifier, and running statistics as at initialisation.
+
+    Args:
+        lab: of the data that the ticket is trained on.
+        source: the ticket.
+        head: initial weights of the network, of which the classifier is taken, whole, unless the ticket keeps its own.
+    """
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        ticket, fresh = load_ticket(source.folder), head.load()
+        body, new = paths.leaves(ticket.params), paths.leaves(fresh.params)
+        params = {path: new[path] if _is_replaced(path, source) else body[path] for path in new}
+        write_weights(folder / "weights.safetensors", Weights(paths.nest(params), fresh.model_state))
+        kept = ticket.mask if source.keeps_head else whole_head(ticket.mask, lab.shapes.params)
+        files, content = lab.store_mask(folder, kept)
+        return ["weights.safetensors", *files], content
+
+    config = {"ticket": storage.checksum(source.folder / ARRAYS), "keeps_head": source.keeps_head}
+    stage = lab.cache.stage("transfer", 1, config, {"head": head.key}, run, label=source.folder.name)
+    return WeightsRef(stage, "weights"), MaskRef(stage)
+
+
+def reused(lab: Lab, source: Source) -> dict[str, Any]:
+    """Which leaves a transfer takes from the ticket, and which are new, JSON-ready."""
+    leaves = list(paths.leaves(lab.shapes.params))
+    return {
+        "source": source.name,
+        "level": source.level,
+        "seed": source.seed,
+        "ticket": str(source.folder),
+        "reused": [path for path in leaves if not _is_replaced(path, source)],
+        "new": [path for path in leaves if _is_replaced(path, source)],
+    }
+
+
+def _is_replaced(path: str, source: Source) -> bool:
+    return is_head(path) and not source.keeps_head

@@ -1,0 +1,26 @@
+"""What the transfer of tickets to another data set is told."""
+
+import dataclasses
+
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferExperiment(ExperimentOptions):
+    """Tickets found on one data set, trained on another: `config.data`, whose `part` may be some of the classes.
+
+    Attributes:
+        sources: folders of tickets, or of experiments, whose tickets are all taken. A ticket of an experiment is
+            trained with the seed it was found with, others with every seed.
+        branches: those of the experiments' tickets that are taken, such as `("colt", "lth")`; empty for all.
+        dense: whether the dense network is trained on the data too.
+        random_masks: whether for every ticket a mask with as many weights in every layer, at random places, is trained
+            too, from new initial weights, for a ticket does not hold those it removed: branch `random`. It tells
+            whether more than the densities of the layers carries over.
+    """
+
+    sources: tuple[str, ...] = option((), unique=True)
+    branches: tuple[str, ...] = option((), unique=True)
+    dense: bool = option(True)
+    random_masks: bool = option(False)

@@ -1,0 +1,1 @@
+"""Sparse products as Pallas kernels for GPUs of the Hopper generation."""

@@ -1,0 +1,1 @@
+"""Sparse products as XLA operations, on any device."""

@@ -1,0 +1,1 @@
+"""A trained, masked network rewritten with sparse layers: passes over it, and how they choose."""

@@ -1,0 +1,192 @@
+"""What layers cost on a device: measured once, kept as JSON, used to decide what runs sparse."""
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.kernels.convert.cost_model import Rates, as_rates, dense_work, fit, has_window, sparse_work
+from jaxticket.kernels.convert.layer_shape import Call, Window, dense_call, sparse_call
+from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.storage import PathLike, read_json, write_json
+
+FOLDER_VARIABLE = "JAXTICKET_TIMINGS"
+"""Environment variable that names the folder in which `tune` has written."""
+
+_FORMAT = {"format": "jaxticket-timings", "version": 1}
+_SAME = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
+# Products of matrices (rows, inputs, outputs) and convolutions (images, side, channels) whose costs span those in use.
+_PRODUCTS = ((256, 512, 512), (1024, 1024, 1024), (2048, 256, 1024), (4096, 128, 128))
+_CONVOLUTIONS = ((8, 32, 16), (8, 32, 64), (16, 16, 32), (16, 16, 128), (16, 8, 256))
+_BLOCKS = ((16, 128), (64, 64))
+_DENSITIES = (0.1, 0.3, 0.7)
+
+# Two cores of an AMD EPYC with AVX2, `tune()` with jax 0.10.2 while nothing else ran, and five microseconds for each
+# product, which only small layers feel. Other processors are faster or slower at all of it; the ratios decide.
+_CPU = {
+    "float32": Rates(
+        dense=(1.1e-11, 0.0, 0.0),
+        conv=(1.5e-11, 6.2e-10, 0.0),
+        sparse=(1.9e-11, 0.0, 4.7e-10, 6.2e-10, 5e-6),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """Rates of one device.
+
+    Attributes:
+        device: what it is.
+        rates: name of a dtype -> rates. A layer in another dtype has no prediction, and stays dense.
+        points: what was measured: the call, the density and the seconds, for whoever wants to look.
+    """
+
+    device: str
+    rates: Mapping[str, Rates]
+    points: Sequence[Mapping[str, Any]] = ()
+
+
+def known_timings() -> Timings:
+    """The timings of this device: those in the folder that `JAXTICKET_TIMINGS` names, or those shipped.
+
+    The latter know CPUs and float32 alone; on another device nothing is predicted until `tune` has measured it.
+
+    Raises:
+        ConfigError: the folder's file for this device is not one that `tune` has written.
+    """
+    folder, device = os.environ.get(FOLDER_VARIABLE), device_name()
+    if folder and _file(folder, device).exists():
+        return load_timings(folder)
+    return Timings(device, _CPU if jax.default_backend() == "cpu" else {})
+
+
+def load_timings(folder: PathLike) -> Timings:
+    """The timings of this device that `tune` has written into a folder.
+
+    Raises:
+        ConfigError: the file is not one that `tune` has written.
+        TicketError: there is no file, or it is not JSON.
+    """
+    path = _file(folder, device_name())
+    content = read_json(path)
+    try:
+        if {key: content[key] for key in _FORMAT} != _FORMAT:
+            raise ValueError
+        rates = {dtype: as_rates(found) for dtype, found in content["rates"].items()}
+        return Timings(content["device"], rates, content["points"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} holds no timings of this version; delete it and call tune again") from error
+
+
+def tune(folder: PathLike | None = None, *, dtypes: Sequence[str] = ("float32",), rounds: int = 5) -> Timings:
+    """Measures what dense and sparse layers cost on this device; about a minute for each dtype.
+
+    Args:
+        folder: where to write them, for `load_timings`, or for every later process through the environment variable
+            `JAXTICKET_TIMINGS`. None writes nothing.
+        dtypes: names of the dtypes to measure.
+        rounds: timed calls of each.
+
+    Returns:
+        The timings, for `sparsify(..., timings=...)`.
+
+    Raises:
+        ConfigError: a dtype that is not a float.
+    """
+    for dtype in dtypes:
+        if dtype not in ("float32", "bfloat16", "float16", "float64"):
+            raise ConfigError(f"dtypes={dtype!r}: must be names of floats, such as 'float32' or 'bfloat16'")
+    rates, points = {}, []
+    for dtype in dtypes:
+        works: dict[str, list[tuple[tuple[float, ...], float]]] = {"dense": [], "conv": [], "sparse": []}
+        for call in _calls(dtype):
+            weights = [_random_weight(call, block, density) for block in _BLOCKS for density in _DENSITIES]
+            seconds = measure_call(call, weights, rounds)
+            works["conv" if has_window(call) else "dense"].append((dense_work(call), seconds[0]))
+            works["sparse"] += [(sparse_work(call, w), s) for w, s in zip(weights, seconds[1:], strict=True)]
+            points += [
+                {"x": call.x, "kernel": call.kernel, "dtype": dtype, "density": density, "seconds": found}
+                for density, found in zip([None, *(w.density for w in weights)], seconds, strict=True)
+            ]
+        rates[dtype] = Rates(**{name: fit(*zip(*found, strict=True)) for name, found in works.items()})
+    timings = Timings(device_name(), rates, points)
+    if folder is not None:
+        path = _file(folder, timings.device)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**_FORMAT, **dataclasses.asdict(timings)})
+    return timings
+
+
+def measure_call(call: Call, weights: Sequence[Any], rounds: int) -> list[float]:
+    """Least seconds of a call with a dense kernel, then with each sparse weight; all take turns.
+
+    Args:
+        call: the layer and its input, which is drawn at random.
+        weights: sparse weights of the kernel's shape.
+        rounds: timed calls of each.
+    """
+    random = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(random.standard_normal(shape), call.dtype) for shape in (call.x, call.kernel))
+    dense = jax.jit(lambda x, w: dense_call(call, x, w))
+    sparse = jax.jit(lambda x, w: sparse_call(call, x, w))
+    contenders = [lambda: dense(x, kernel), *((lambda w=w: sparse(x, w)) for w in weights)]
+    return least_seconds(contenders, rounds)
+
+
+def least_seconds(contenders: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
+    """The least seconds of functions that take turns, every other round backwards; their first calls are not timed.
+
+    Whatever else a machine does only adds to the time of a call, so that the least is the nearest to its cost.
+    """
+    found: list[list[float]] = [[] for _ in contenders]
+    for contender in contenders:
+        jax.block_until_ready(contender())
+    order = list(zip(contenders, found, strict=True))
+    for number in range(rounds):
+        for contender, seconds in order[:: -1 if number % 2 else 1]:
+            start = time.perf_counter()
+            jax.block_until_ready(contender())
+            seconds.append(time.perf_counter() - start)
+    return [min(seconds) for seconds in found]
+
+
+def device_name() -> str:
+    """The device that computes; a CPU with the number of cores that this process may use."""
+    kind = jax.devices()[0].device_kind
+    if jax.default_backend() != "cpu":
+        return kind
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{kind} with {cores} cores"
+
+
+def _file(folder: PathLike, device: str) -> Path:
+    return Path(folder).expanduser() / f"{re.sub(r'[^a-z0-9]+', '-', device.lower())}.json"
+
+
+def _calls(dtype: str) -> list[Call]:
+    products = [Call((rows, inputs), (inputs, outputs), dtype) for rows, inputs, outputs in _PRODUCTS]
+    return products + [
+        Call((images, side, side, channels), (3, 3, channels, channels), dtype, _SAME)
+        for images, side, channels in _CONVOLUTIONS
+    ]
+
+
+def _random_weight(call: Call, block: tuple[int, int], density: float) -> BlockSparse:
+    """A weight of which a share of the blocks is kept, at random."""
+    random = np.random.default_rng(1)
+    weight = random.standard_normal(call.kernel).astype(np.float32).reshape(-1, call.kernel[-1])
+    rows, cols = block
+    grid = np.zeros((-(-weight.shape[0] // rows), -(-weight.shape[1] // cols)), bool)
+    grid.flat[random.permutation(grid.size)[: max(1, round(density * grid.size))]] = True
+    mask = np.kron(grid, np.ones(block, bool)).astype(bool)[: weight.shape[0], : weight.shape[1]]
+    packed = BlockSparse.from_dense(weight.reshape(call.kernel), mask.reshape(call.kernel), block)
+    return jax.tree.map(lambda values: values.astype(call.dtype), packed)

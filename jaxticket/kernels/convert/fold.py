@@ -1,0 +1,129 @@
+"""Batch normalisations that become part of the sparse layers before them, for inference."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core import paths
+from jaxticket.core.rules import Path
+from jaxticket.kernels.formats.sparse_weight import SparseWeight
+
+OnLayer = Callable[[Path, Any], Any]
+"""(path of the kernel, what the layer returned) -> what it returns instead."""
+OnNorm = Callable[[Path, Any, Any, Callable[[Any], Any]], Any]
+"""(path of the batch normalisation, the module, its input, the module as a function) -> what it returns."""
+Watched = Callable[[OnLayer, OnNorm], Callable[[Any, Any], Any]]
+"""Makes a function (variables, x) -> outputs that runs the model with these two in between."""
+
+
+class Fold(NamedTuple):
+    """What is folded into one layer.
+
+    Attributes:
+        norm: path of the batch normalisation, whose input becomes its output.
+        bias: of the layer from then on, [outputs].
+    """
+
+    norm: Path
+    bias: jax.Array
+
+
+def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[Path]) -> dict[Path, tuple[Path, float]]:
+    """The layers whose outputs go to a batch normalisation with fixed statistics and nowhere else.
+
+    That nothing else reads them is tried, for each in turn: with numbers for the normalisation and none for whatever
+    else reads the layer, the outputs of the model have to be numbers.
+
+    Args:
+        watched: of the model.
+        variables: of the model.
+        sample: an input.
+        layers: paths of kernels.
+
+    Returns:
+        Path of a kernel -> path of the batch normalisation and its epsilon.
+    """
+    made: list[tuple[Path, Any]] = []
+    found: dict[Path, tuple[Path, float]] = {}
+    calls: Counter[Path] = Counter()
+
+    def note_layer(path: Path, result: Any) -> Any:
+        calls[path] += 1
+        if path in layers:
+            made.append((path, result))
+        return result
+
+    def note_norm(path: Path, module: Any, x: Any, call: Callable[[Any], Any]) -> Any:
+        result = call(x)
+        calls[path] += 1
+        source = [layer for layer, output in made if output is x]
+        fixed = module.use_running_average is True and module.axis == -1
+        if source and fixed and result.dtype == x.dtype:
+            found[source[0]] = path, float(module.epsilon)
+        return result
+
+    jax.eval_shape(watched(note_layer, note_norm), variables, sample)
+    pairs = {layer: norm for layer, norm in found.items() if calls[layer] == calls[norm[0]] == 1}
+    numbers = {layer: number for number, layer in enumerate(pairs)}
+
+    def outputs_without(number: Any, variables: Any, x: Any) -> Any:
+        """What the model returns if nothing but its normalisation gets what the layer of this number returns."""
+        held: dict[Path, Any] = {}
+
+        def hide(path: Path, result: Any) -> Any:
+            if path not in pairs:
+                return result
+            held[pairs[path][0]] = result
+            return jnp.where(number == numbers[path], jnp.full_like(result, jnp.nan), result)
+
+        def unhide(path: Path, module: Any, x: Any, call: Callable[[Any], Any]) -> Any:
+            del module
+            return call(held.pop(path, x))
+
+        return watched(hide, unhide)(variables, x)
+
+    outputs = jax.jit(outputs_without)
+
+    def alone(layer: Path) -> bool:
+        found = outputs(numbers[layer], variables, sample)
+        return all(np.isfinite(output).all() for output in jax.tree.leaves(found))
+
+    return {layer: norm for layer, norm in pairs.items() if alone(layer)}
+
+
+def fold(
+    variables: Any, weights: Mapping[Path, SparseWeight], pairs: Mapping[Path, tuple[Path, float]]
+) -> tuple[dict[Path, SparseWeight], dict[Path, Fold]]:
+    """Scales sparse weights like the batch normalisations behind them, which become biases.
+
+    Args:
+        variables: of the model.
+        weights: path of a kernel -> sparse weight.
+        pairs: from `foldable`; those without a sparse weight are left alone.
+
+    Returns:
+        The weights, and path of a kernel -> what was folded into it.
+    """
+    arrays = paths.leaves(variables)
+    scaled, folds = dict(weights), {}
+    for path, (norm, epsilon) in pairs.items():
+        if path not in weights:
+            continue
+        prefixes = ("params/", "batch_stats/", "")
+
+        def array(name: str, otherwise: float = 0.0, norm: Path = norm, prefixes: Any = prefixes) -> np.ndarray:
+            stored = [arrays[f"{prefix}{norm}/{name}"] for prefix in prefixes if f"{prefix}{norm}/{name}" in arrays]
+            return np.asarray(stored[0], np.float64) if stored else np.asarray(otherwise)
+
+        factor = array("scale", 1.0) / np.sqrt(array("var") + epsilon)
+        bias = arrays.get(path.removesuffix("kernel") + "bias")
+        before = 0.0 if bias is None else np.asarray(bias, np.float64)
+        shift = (before - array("mean")) * factor + array("bias")
+        kind = weights[path].dtype
+        scaled[path] = weights[path].scaled(factor)
+        folds[path] = Fold(norm, jnp.asarray(np.broadcast_to(shift, weights[path].shape[-1:]), kind))
+    return scaled, folds

@@ -1,0 +1,89 @@
+"""What became of each layer of a model that was made sparse, and why."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxticket.core.rules import Path
+from jaxticket.structure.shrink.report import ShrinkReport
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerReport:
+    """One masked leaf.
+
+    Attributes:
+        path: of the leaf.
+        form: 'blocks 16x128', 'groups', or 'dense'.
+        reason: why.
+        density: the share of weights that are not zero, after shrinking.
+        bytes: of the kernel, before and after.
+        predicted: seconds of its calls, dense and in the sparse form that was best; None where nothing is known.
+        measured: the same, measured; None where it was not.
+    """
+
+    path: Path
+    form: str
+    reason: str
+    density: float
+    bytes: tuple[int, int]
+    predicted: tuple[float, float] | None = None
+    measured: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SparsifyReport:
+    """What became of a model; `print` it.
+
+    Attributes:
+        layers: every leaf of the mask, sorted by path.
+        shrunk: what was cut out first, or why nothing was.
+        bytes: of all variables, before and after.
+        difference: largest difference of an output on the sample, relative to the largest output.
+        measured: seconds of the model on the sample, masked dense and sparse; None where it was not measured.
+        reordered: blocks that hold anything, of all masked leaves before and after channels were put in order; None
+            where they were not.
+    """
+
+    layers: tuple[LayerReport, ...]
+    shrunk: ShrinkReport | str
+    bytes: tuple[int, int]
+    difference: float
+    measured: tuple[float, float] | None = None
+    reordered: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        """A line for the whole, one for shrinking and one for the order of channels, one for every layer."""
+        sparse = sum(layer.form != "dense" for layer in self.layers)
+        lines = [
+            f"{sparse} of {len(self.layers)} layers sparse, {self.bytes[0]:,} -> {self.bytes[1]:,} bytes, "
+            f"outputs differ by {self.difference:.1e}{_speed('measured', self.measured)}",
+            f"  {str(self.shrunk).partition(chr(10))[0]}",
+        ]
+        if self.reordered:
+            lines.append(f"  channels in order: {self.reordered[0]:,} -> {self.reordered[1]:,} blocks")
+        for layer in self.layers:
+            speeds = _speed("predicted", layer.predicted) + _speed("measured", layer.measured)
+            lines.append(f"  {layer.path}: {layer.form}, density {layer.density:.3f}{speeds}: {layer.reason}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sparsified:
+    """A model that runs sparse.
+
+    Attributes:
+        variables: as given, smaller, with `BlockSparse` or `DenseGroups` in the place of some kernels; for an NNX model
+            an `nnx.State`.
+        apply: (variables, x) -> what the model returns. A pure function, for `jit` and `grad`. That of a Linen model
+            passes further arguments on.
+        report: what became of each layer.
+    """
+
+    variables: Any
+    apply: Callable[..., Any]
+    report: SparsifyReport
+
+
+def _speed(name: str, seconds: tuple[float, float] | None) -> str:
+    return "" if seconds is None else f", {name} {1e3 * seconds[0]:.2f} -> {1e3 * seconds[1]:.2f} ms"

@@ -1,0 +1,1 @@
+"""Sparse weights: how the kept part of a kernel is stored."""

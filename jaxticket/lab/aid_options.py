@@ -1,0 +1,88 @@
+"""What helps networks while they train, as options; loads nothing heavy."""
+
+import dataclasses
+from typing import Any
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import chosen, option
+from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS, SOFT_ACTIVATIONS
+from jaxticket.recipes.lrsi_options import LrsiOptions
+from jaxticket.training.options import TrainOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class AidOptions:
+    """The four aids of ToST (Jaiswal et al. 2022), each a switch of its own; what comes out is the plain network.
+
+    Attributes:
+        activation: a soft activation instead of ReLU in the first steps; empty for none. `pswish` is a swish that
+            sharpens, the others are blended with ReLU in a straight line.
+        activation_share: share of all steps that are soft.
+        betas: sharpness of a swish at the first soft step, and, of `pswish`, at the last.
+        ghost_skips: bypasses around hidden layers in the first steps, of a strength that falls in a straight line to 0.
+        ghost_share: share of all steps that have them.
+        ghost_strength: at the first step.
+        ghost_layers: which layers: `auto`, convolutions with a window where any qualifies, else 1x1 ones, else dense
+            layers; `conv`, both kinds of convolutions; `dense`.
+        ghost_start: kernels of 0.0001 (`constant`), or random ones behind a normalisation whose scale is 0
+            (`bn_gamma0`).
+        permanent: whether soft activation and ghost skips stay as they are at the first step, as in the authors'
+            program; the network that comes out is then another one, and no ticket is saved.
+        smoothing: share of the target that is spread over the other classes in training; replaces
+            `train.label_smoothing`. 0.1 is the authors'.
+        lrsi: whether the initial weights are scaled, layer by layer, before training begins at its first step.
+        scales: how.
+    """
+
+    activation: str = option("", choices=("", *SOFT_ACTIVATIONS))
+    activation_share: float = option(0.5, above=0, maximum=1)
+    betas: tuple[float, float] = option((1.0, 20.0), above=0)
+    ghost_skips: bool = option(False)
+    ghost_share: float = option(0.5, above=0, maximum=1)
+    ghost_strength: float = option(1.0, above=0)
+    ghost_layers: str = option("auto", choices=GHOST_LAYERS)
+    ghost_start: str = option("constant", choices=GHOST_STARTS)
+    permanent: bool = option(False)
+    smoothing: float = option(0.0, minimum=0, below=1)
+    lrsi: bool = option(False)
+    scales: LrsiOptions = LrsiOptions()
+
+    @property
+    def in_network(self) -> "AidOptions | None":
+        """What acts in the network while it trains, and nothing else; None where nothing does."""
+        off = AidOptions()
+        kept = {"permanent": self.permanent}
+        if self.activation:
+            kept |= {name: getattr(self, name) for name in ("activation", "activation_share", "betas")}
+        if self.ghost_skips:
+            names = ("ghost_skips", "ghost_share", "ghost_strength", "ghost_layers", "ghost_start")
+            kept |= {name: getattr(self, name) for name in names}
+        return dataclasses.replace(off, **kept) if len(kept) > 1 else None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the trained network is not the plain one."""
+        return self.permanent and self.in_network is not None
+
+    def training(self, train: TrainOptions) -> TrainOptions:
+        """How to train, with the smoothing of labels."""
+        if not self.smoothing:
+            return train
+        return dataclasses.replace(train, label_smoothing=self.smoothing, smoothing="off_target")
+
+    def key(self) -> dict[str, Any]:
+        """What a training run depends on; empty where nothing acts in the network."""
+        return chosen(self.in_network) if self.in_network else {}
+
+
+def check_aids(aids: AidOptions, train: TrainOptions) -> None:
+    """Refuses labels that are smoothed twice.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if aids.smoothing and train.label_smoothing:
+        raise ConfigError(
+            f"config.aids.smoothing={aids.smoothing}: config.train.label_smoothing={train.label_smoothing} is set too; "
+            "set one of them to 0"
+        )

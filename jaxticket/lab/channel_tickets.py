@@ -1,0 +1,231 @@
+"""Channel tickets: the channels with the smallest normalisation scales, and what a network costs without them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.analysis.mask_convergence import channel_mask
+from jaxticket.core import paths
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
+from jaxticket.core.masks import Mask
+from jaxticket.core.schedules import geometric
+from jaxticket.lab.as_function import whole_network
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.random_masks import shuffled
+from jaxticket.lab.setting import Setting
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
+from jaxticket.structure.channel_gather import dead_kernels, slim
+from jaxticket.training.state import Weights
+
+_PARAMS = "params/"
+_BY_CHANNELS = PruneOptions(criterion="bn_scale", granularity="channel", ratio_of="channels")
+
+
+def scale_paths(params: Any) -> list[str]:
+    """The scales of a network's normalisations, one path for each, sorted; `params` may be abstract."""
+    return sorted(
+        path for path, leaf in paths.leaves(params).items() if path.endswith("/scale") and len(leaf.shape) == 1
+    )
+
+
+def everything(lab: Lab, how: PruneOptions) -> MaskRef:
+    """The mask of level 0: what is prunable, with `ratio_of='channels'` all that a channel ticket can remove."""
+    if how.ratio_of == "channels":
+        return all_channels(lab, "config.prune.ratio_of='channels'", "config.prune.ratio_of='weights'")
+    return lab.full_mask(how.prunable)
+
+
+def pruned_to(
+    lab: Lab,
+    weights: WeightsRef,
+    mask: MaskRef,
+    how: PruneOptions,
+    *,
+    seed: int,
+    sparsity: float | None,
+    level: int = 1,
+) -> MaskRef:
+    """`mask` less what `how` ranks lowest, by share of weights or of channels.
+
+    Channels that went before have scales of zero and so go again.
+
+    Args:
+        lab: where the stage is done.
+        weights: what is ranked.
+        mask: of the level before.
+        how: the way.
+        seed: of scores that are drawn.
+        sparsity: to reach; None goes by the rate.
+        level: the round, which says what the rate comes to.
+    """
+    if how.ratio_of == "weights":
+        return lab.prune(weights, mask, how, seed=seed, sparsity=sparsity)
+    ratio = float(geometric(how.rate)(level)) if sparsity is None else sparsity
+    return draw_channels(lab, weights, everything(lab, how), ratio, min_channels=1, before=mask)
+
+
+def channel_facts(mask: MaskRef, how: PruneOptions) -> dict[str, Any]:
+    """What a row says of the channels that `bn_scale` left: `channels`, of `channels_dense`; empty in a plan."""
+    if how.criterion != "bn_scale" or not mask.stage.content:
+        return {}
+    layers = mask.stage.content.get("channels")
+    if layers is None:
+        kept = [np.asarray(leaf).reshape(-1, leaf.shape[-1]).any(0) for leaf in mask.load().values()]
+        return {"channels": int(sum(own.sum() for own in kept)), "channels_dense": sum(own.size for own in kept)}
+    return {name: sum(layer[key] for layer in layers) for name, key in _OF_LAYERS.items()}
+
+
+_OF_LAYERS = {"channels": "after", "channels_dense": "before"}
+
+
+def all_channels(
+    lab: Lab, asked: str = "config.kind='channel'", instead: str = "config.kind='unstructured'"
+) -> MaskRef:
+    """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
+
+    Args:
+        lab: where the stage is done.
+        asked: the key and value that asked for it, for the message.
+        instead: what to set otherwise.
+
+    Raises:
+        ConfigError: the network has no normalisation, or no layer with more than `config.min_channels`.
+    """
+    shapes = paths.leaves(lab.shapes.params)
+    scales = scale_paths(lab.shapes.params)
+    if not scales:
+        raise ConfigError(
+            f"{asked}: ranks scales of normalisations, and {lab.options.model.name} has none; set "
+            f"config.model.options={{'batch_norm': True}} where the network has that option, or {instead}"
+        )
+    least, widest = getattr(lab.options, "min_channels", 1), max(shapes[path].shape[0] for path in scales)
+    if least >= widest:
+        raise ConfigError(
+            f"config.min_channels={least}: no channel could go, the widest layer of {lab.options.model.name} has "
+            f"{widest}; must be less"
+        )
+    chosen = [*scales, *(bias for path in scales if (bias := _bias_of(path)) in shapes)]
+    chosen += [path for path, leaf in shapes.items() if path.endswith("kernel") and len(leaf.shape) > 1]
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        return lab.store_mask(folder, {path: jnp.ones(shapes[path].shape, bool) for path in sorted(chosen)})
+
+    full = MaskRef(lab.cache.stage("channels", 1, lab.network_key(), {}, run, label="all channels"))
+    if not lab.cache.execute:
+        lab.reach.begin_channels(full.key, {path: shapes[path].shape for path in scales})
+    return full
+
+
+def draw_channels(
+    lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int, before: MaskRef | None = None
+) -> MaskRef:
+    """The mask without the share `ratio` of all channels, those whose normalisation has the smallest scale.
+
+    Scale and bias of such a channel go, and all kernel weights that thereby count no longer. The stage's content says
+    what became of each layer: `channels`, a list of `path`, `before`, `after` and `held`, whether it kept its largest
+    channels only because it must keep `min_channels`.
+
+    Args:
+        lab: where the stage is done.
+        weights: whose scales are ranked.
+        full: made by `all_channels`.
+        ratio: the share that goes, in (0, 1); fewer go where layers have to be held.
+        min_channels: every layer keeps at least so many, or all it has.
+        before: the mask of the round before, of whose channels some must go; None for `full`.
+
+    Raises:
+        ConfigError: in a plan, where nothing would be removed, or left.
+    """
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        found, layers = channel_ticket(lab, weights.load(), full.load(), ratio, min_channels)
+        held = [layer["path"] for layer in layers if layer["held"]]
+        if held:
+            lab.progress.note(
+                f"{ratio:.0%} of the channels: nothing would be left of {', '.join(held)}; the largest stay"
+                if min_channels == 1
+                else f"{ratio:.0%} of the channels: {', '.join(held)} keep {min_channels} all the same"
+            )
+        files, content = lab.store_mask(folder, found)
+        return files, {**content, "channels": layers}
+
+    config = {"ratio": ratio, "min_channels": min_channels}
+    inputs = {"weights": weights.key, "full": full.key}
+    drawn = MaskRef(lab.cache.stage("draw", 1, config, inputs, run, label=f"{ratio:.0%} of the channels"))
+    if not lab.cache.execute:
+        lab.reach.prune((before or full).key, _BY_CHANNELS, sparsity=ratio, new=drawn.key)
+    return drawn
+
+
+def channel_ticket(
+    setting: Setting, weights: Weights, full: Mask, ratio: float, min_channels: int
+) -> tuple[Mask, list[dict[str, Any]]]:
+    """The mask and the layers of `draw_channels`, of concrete weights."""
+    leaves = paths.leaves(weights.params)
+    names = scale_paths(weights.params)
+    sizes = [np.abs(np.asarray(leaves[path])) for path in names]
+    kept = channel_mask(np.concatenate(sizes), ratio)
+    chosen, layers = {}, []
+    for path, size, own in zip(
+        names, sizes, np.split(kept, np.cumsum([len(size) for size in sizes])[:-1]), strict=True
+    ):
+        held = own.sum() < min(min_channels, len(size))
+        if held:
+            own = own.copy()
+            own[np.argsort(size, kind="stable")[-min_channels:]] = True
+        chosen[path] = own
+        layer = {"path": path.removesuffix("/scale"), "before": len(size), "after": int(own.sum()), "held": bool(held)}
+        layers.append(layer)
+    return _without(setting, weights, full, chosen), layers
+
+
+def random_channels(lab: Lab, weights: WeightsRef, full: MaskRef, drawn: MaskRef, *, seed: int) -> MaskRef:
+    """The mask that keeps as many channels of every layer as `drawn`, chosen at random: what its choice is worth."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        loaded, mask = weights.load(), drawn.load()
+        key = named_key(jax.random.key(seed), f"random channels {drawn.key}")
+        chosen = shuffled({path: mask[path] for path in scale_paths(loaded.params)}, key)
+        return lab.store_mask(folder, _without(lab, loaded, full.load(), jax.device_get(chosen)))
+
+    inputs = {"weights": weights.key, "full": full.key, "drawn": drawn.key}
+    return MaskRef(
+        lab.cache.stage("draw_random", 1, {"seed": seed}, inputs, run, label=f"random channels, seed {seed}")
+    )
+
+
+def _without(setting: Setting, weights: Weights, full: Mask, kept: Mapping[str, np.ndarray]) -> Mask:
+    """`full` without the channels that `kept`, path of a scale -> bool [channels], lacks, and what serves only them."""
+    mask = {path: np.array(array) for path, array in full.items()}
+    for path, own in kept.items():
+        mask[path] = np.array(own)
+        if _bias_of(path) in mask:
+            mask[_bias_of(path)] = np.array(own)
+    apply, variables, x = whole_network(setting, weights)
+    vectors = {_PARAMS + path: jnp.asarray(array) for path, array in mask.items() if array.ndim == 1}
+    for path, counts in dead_kernels(apply, variables, vectors, x).items():
+        mask[path.removeprefix(_PARAMS)] &= np.asarray(counts)
+    return mask
+
+
+def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:
+    """`macs` of an image, `macs_dense` and `parameters_shrunk` of the network without its channels; empty in a plan."""
+
+    def compute(weights: Weights, mask: Mask) -> dict[str, Any]:
+        apply, variables, x = whole_network(lab, weights)
+        found = slim(apply, variables, mask, x)
+        return {"macs": found.macs[1], "macs_dense": found.macs[0], "parameters_shrunk": found.parameters[1]}
+
+    return dict(lab.measure("channel_costs", compute, config=lab.network_key(), weights=weights, mask=mask))
+
+
+def _bias_of(scale: str) -> str:
+    return scale.removesuffix("scale") + "bias"

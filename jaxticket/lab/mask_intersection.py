@@ -1,0 +1,145 @@
+"""Pruning at rates by group, and the intersection of what several networks keep, as stages of a lab."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxticket.analysis.pruning_overlap import expected_kept, pruning_overlap
+from jaxticket.core import masks, paths
+from jaxticket.core.criteria import magnitude
+from jaxticket.core.masks import Mask
+from jaxticket.core.prune import prune
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.rate_groups import RateGroup, is_head
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
+
+Groups = Sequence[RateGroup]
+
+
+def full_mask(lab: Lab, groups: Groups) -> MaskRef:
+    """The mask that keeps everything in `groups`."""
+    chosen = sorted(path for group in groups for path in group.sizes)
+    return lab.full_mask((*((re.escape(path), True) for path in chosen), (".*", False)))
+
+
+def prune_groups(mask: Mask, params: Any, groups: Groups, scope: str) -> Mask:
+    """`mask` less the weights of least magnitude, in each group its rate of those still kept.
+
+    Args:
+        mask: path -> bool array, of exactly the paths of `groups`.
+        params: what is ranked.
+        groups: each ranked apart.
+        scope: `global` ranks the leaves of a group together, `layer` each by itself.
+    """
+    new: Mask = {}
+    for group in groups:
+        own = {path: mask[path] for path in group.sizes}
+        new |= prune(own, magnitude.magnitude(params, own), rate=group.rate, scope=scope)
+    return new
+
+
+def pruned_by_groups(lab: Lab, trained: WeightsRef, mask: MaskRef, groups: Groups, scope: str) -> MaskRef:
+    """`prune_groups` as a stage."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        return lab.store_mask(folder, prune_groups(mask.load(), trained.load().params, groups, scope))
+
+    config = {"groups": [[group.rate, sorted(group.sizes)] for group in groups], "scope": scope}
+    inputs = {"weights": trained.key, "mask": mask.key}
+    return MaskRef(lab.cache.stage("prune_groups", 1, config, inputs, run, label=f"magnitude, {scope}"))
+
+
+def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) -> Mask:
+    """`mask` less the weights of least magnitude, until each group keeps the share that it keeps in another mask.
+
+    Args:
+        mask: path -> bool array, of exactly the paths of `groups`.
+        params: what is ranked.
+        like: the other mask; a classifier may have another number of classes.
+        groups: each ranked apart; their rates are not used.
+        scope: `global` matches and ranks the leaves of a group together, `layer` each by itself.
+    """
+    new: Mask = {}
+    for group in groups:
+        for paths_of in [list(group.sizes)] if scope == "global" else [[path] for path in group.sizes]:
+            own = {path: mask[path] for path in paths_of}
+            sparsity = masks.sparsity({path: like[path] for path in paths_of})
+            new |= prune(own, magnitude.magnitude(params, own), sparsity=sparsity)
+    return new
+
+
+def pruned_like(lab: Lab, trained: WeightsRef, mask: MaskRef, like: MaskRef, groups: Groups, scope: str) -> MaskRef:
+    """`prune_like` as a stage."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        new = prune_like(mask.load(), trained.load().params, like.load(), groups, scope)
+        return lab.store_mask(folder, new)
+
+    config = {"groups": [sorted(group.sizes) for group in groups], "scope": scope}
+    inputs = {"weights": trained.key, "mask": mask.key, "like": like.key}
+    return MaskRef(lab.cache.stage("prune_like", 1, config, inputs, run, label=f"magnitude, {scope}, matched"))
+
+
+def intersected(lab: Lab, mask: MaskRef, pruned: Sequence[MaskRef], groups: Groups) -> MaskRef:
+    """What all of `pruned`, each made from `mask`, keep; its stage's content says how far they agree.
+
+    Whose mask is whose does not matter. The only one is taken as it is.
+    """
+    if len(pruned) == 1:
+        return pruned[0]
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        before, after = mask.load(), [one.load() for one in pruned]
+        files, content = lab.store_mask(folder, masks.intersect(*after))
+        return files, {**content, "agreement": agreement(before, after, groups)}
+
+    rates = {path: group.rate for group in groups for path in group.sizes}
+    keys = {str(number): key for number, key in enumerate(sorted(one.key for one in pruned))}
+    inputs = {"mask": mask.key, **keys}
+    label = f"of {len(pruned)} masks"
+    return MaskRef(lab.cache.stage("intersect", 1, {"rates": rates}, inputs, run, label=label))
+
+
+def agreement(before: Mask, after: Sequence[Mask], groups: Groups) -> dict[str, Any]:
+    """What the parts of a round agree on, JSON-ready.
+
+    Returns:
+        `overlap`, the q of `PruningOverlap`; `overlap_by_chance`, that of random choices; `kept_measured`, the share
+        of the weights alive before that is left, and `kept_expected`, which follows from q and the rates for two parts
+        (None for more); `layers`, path -> its q.
+    """
+    found = pruning_overlap(before, after)
+    alive = {path: int(np.sum(kept)) for path, kept in before.items()}
+    chosen = [(group.rate, group.rate * alive[path]) for group in groups for path in group.sizes]
+    number, total = math.fsum(count for _, count in chosen), sum(alive.values())
+    follows = len(after) == 2 and found.overlap is not None
+    return {
+        "overlap": found.overlap,
+        "overlap_by_chance": math.fsum(rate * count for rate, count in chosen) / number if number else None,
+        "kept_expected": expected_kept(number / total, found.overlap or 0.0) if follows else None,
+        "kept_measured": found.kept,
+        "layers": found.layers,
+    }
+
+
+def with_whole_head(lab: Lab, mask: MaskRef) -> MaskRef:
+    """`mask`, of a network with another number of classes, for the network of `lab`, whose classifier is kept whole."""
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        return lab.store_mask(folder, whole_head(mask.load(), lab.shapes.params))
+
+    return MaskRef(lab.cache.stage("whole_head", 1, lab.network_key(), {"mask": mask.key}, run, label="new classifier"))
+
+
+def whole_head(mask: Mapping[str, Any], params: Any) -> Mask:
+    """`mask` with all of the classifier of `params` kept; what was not prunable still is not."""
+    head = {path: leaf.shape for path, leaf in paths.leaves(params).items() if is_head(path)}
+    return {path: np.ones(head[path], bool) if path in head else kept for path, kept in mask.items()}

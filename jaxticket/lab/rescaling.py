@@ -1,0 +1,111 @@
+"""Initial weights whose layers are scaled before training, as the lab's stage does it (LRsI, Jaiswal et al. 2022)."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxticket import models
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
+from jaxticket.core.masks import Mask
+from jaxticket.core.options import chosen
+from jaxticket.data.splits import Split, permutation
+from jaxticket.lab.stages.references import MaskRef, WeightsRef, write_weights
+from jaxticket.recipes.learned_scales import Rescaled, rescale
+from jaxticket.recipes.lrsi_options import LrsiOptions
+from jaxticket.recipes.scaling import scaling_step
+from jaxticket.training.options import TrainOptions
+from jaxticket.training.state import Weights
+
+if TYPE_CHECKING:
+    from jaxticket.lab.lab import Lab
+    from jaxticket.lab.setting import Setting
+
+
+def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
+    """`start` with a learned scale for each tensor, by `config.aids.scales`; zero where pruned. A stage.
+
+    Args:
+        lab: its options, network and data.
+        start: the weights to scale.
+        mask: what is kept.
+        train: whose batch size is used.
+        seed: of the order of the images.
+    """
+    scales = lab.options.aids.scales
+
+    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
+        lab.interrupts.check()
+        weights = start.load()
+        key = named_key(jax.random.key(seed), "lrsi")
+        found = _rescaled(lab, weights, mask.load(), scales, train, key)
+        write_weights(folder / "weights.safetensors", Weights(found.params, weights.model_state))
+        return ["weights.safetensors"], {
+            "scales": found.scales,
+            "constrained": int(found.constrained.sum()),
+            "lowered": [float(found.lowered[0]), float(found.lowered[-1])],
+        }
+
+    config = {**lab.network_key(), "data": lab.data_key(), "scales": chosen(scales), "seed": seed}
+    config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+    inputs = {"start": start.key, "mask": mask.key}
+    work = f"{scales.iterations} iterations"
+    stage = lab.cache.stage("lrsi", 1, config, inputs, run, label=f"scales, seed {seed}", work=work)
+    return WeightsRef(stage, "weights")
+
+
+def _rescaled(
+    setting: "Setting", weights: Weights, mask: Mask, options: LrsiOptions, train: TrainOptions, key: jax.Array
+) -> Rescaled:
+    """The weights under a mask with a learned scale for each tensor.
+
+    The network is the plain one, its normalisations use the batch, and images are not augmented.
+
+    Args:
+        setting: the network and the data.
+        weights: to be scaled.
+        mask: path -> bool array.
+        options: of the method.
+        train: whose batch size is used.
+        key: for the order of the images.
+
+    Raises:
+        ConfigError: the images are streamed.
+        TrainingError: what is lowered is no longer finite.
+    """
+    apply = functools.partial(_logits, setting)
+    if options not in setting.scaling_steps:
+        setting.scaling_steps[options] = jax.jit(scaling_step(apply, options))
+    count = options.iterations * (3 if options.overlap else 4)
+    params = jax.tree.map(jnp.asarray, weights.params)
+    batches = _batches(setting, train, key, count)
+    return rescale(apply, params, mask, batches, options, step=setting.scaling_steps[options])
+
+
+def _logits(setting: "Setting", params: Any, x: jax.Array) -> jax.Array:
+    # In training the running statistics, which differ from network to network, are not read.
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), setting.shapes.model_state)
+    return models.apply_model(setting.model, params, state, x, train=True)[0]
+
+
+def _batches(
+    setting: "Setting", train: TrainOptions, key: jax.Array, count: int
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+    split, size = setting.dataset.train, train.batch_size
+    if not isinstance(split, Split):
+        raise ConfigError(
+            f"config.aids.lrsi=True: needs images in memory, and {setting.spec.name} is streamed; set it to False"
+        )
+    to_input = setting.trainer_of(train).batches.for_evaluation
+    per_epoch, order = split.size // size, None
+    for number in range(count):
+        place = number % per_epoch
+        if order is None or place == 0:
+            epoch_key = jax.random.fold_in(key, number // per_epoch)
+            order = permutation(split.size, int(jax.random.bits(epoch_key, dtype=jnp.uint32)))
+        rows = order[place * size : (place + 1) * size]
+        yield to_input(jnp.asarray(split.images[rows])), jnp.asarray(split.labels[rows])

@@ -1,0 +1,158 @@
+"""An experiment from its options to its folder, and the plan of one."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxticket import storage
+from jaxticket.core.errors import ConfigError
+from jaxticket.lab.checks import check_setting
+from jaxticket.lab.config import config_hash
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.loggers import onlookers
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.recorder import Record
+from jaxticket.lab.registry import Experiment
+from jaxticket.lab.stages.fingerprint import made_by_others
+from jaxticket.lab.stages.references import Stage
+from jaxticket.lab.stages.rerun import Rerun, forget
+from jaxticket.parallel import processes
+from jaxticket.training.background import quiet_background
+from jaxticket.training.interrupts import Interrupts
+from jaxticket.training.progress import Progress, Quiet
+from jaxticket.training.several import Several
+from jaxticket.training.writers import check_writers
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What an experiment would do.
+
+    Attributes:
+        folder: the experiment's own folder.
+        stages: every stage in order; `cached` says whether it is done.
+        lab: knows the network, the data set and the duration.
+    """
+
+    folder: Path
+    stages: list[Stage]
+    lab: Lab
+
+    @property
+    def sizes_are_estimated(self) -> bool:
+        """Whether the lab, or one of its variants, goes by estimated numbers of images."""
+        return any(lab.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
+
+    @property
+    def networks(self) -> list[Stage]:
+        """The training runs."""
+        return [stage for stage in self.stages if stage.kind == "train"]
+
+    @property
+    def made_by_others(self) -> str:
+        """One line on what is done already, but by other sources of the package; empty where nothing is."""
+        return made_by_others(self.lab.cache.folder, [stage.sources for stage in self.stages if stage.cached])
+
+
+def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Path:
+    """`WORKDIR/<name>-<hash8>`."""
+    return workdir / f"{options.name or experiment.name}-{config_hash(experiment.name, options)}"
+
+
+def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path, *, rerun: Rerun | None = None) -> Plan:
+    """Goes through the experiment without running anything; wrong combinations are found here.
+
+    Args:
+        experiment: what to run.
+        options: what it is told.
+        workdir: the folder of all experiments and their shared stages.
+        rerun: which finished stages are to be done again.
+
+    Raises:
+        ConfigError: the experiment cannot be run as asked.
+    """
+    check_writers(options.writers)
+    lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)
+    check_setting(lab)
+    experiment.load()(lab, options)
+    return Plan(experiment_folder(experiment, options, workdir), list(lab.cache.asked.values()), lab)
+
+
+def run_experiment(
+    experiment: Experiment,
+    options: ExperimentOptions,
+    workdir: Path,
+    *,
+    command: str = "",
+    progress: Callable[[int], Progress] | None = None,
+    interrupts: Interrupts | None = None,
+    rerun: Rerun | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Runs what is not done yet.
+
+    Args:
+        experiment: what to run.
+        options: what it is told.
+        workdir: the folder of all experiments and their shared stages.
+        command: how it was called, for the record.
+        progress: makes, from the number of networks, what is told what happens.
+        interrupts: asked whether to stop.
+        rerun: which finished stages are done again; none by default.
+
+    Returns:
+        The experiment's folder and the content of its `summary.json`.
+
+    Raises:
+        JaxticketError: bad options, missing data, training that cannot go on, or the same is being run by another.
+        InterruptedRun: a stop was asked for; calling again goes on.
+    """
+    plan = make_plan(experiment, options, workdir, rerun=rerun)
+    if rerun:
+        rerun.check({stage.kind for stage in plan.stages})
+    layout = plan.lab.layout_of(options.train)
+    with _own_folder(plan.folder, workdir) as folder, storage.attempt(folder) as holder:
+        if holder is not None:
+            raise ConfigError(f"{plan.folder} is being written by the same command, process {holder}; wait or stop it")
+        name, stages = config_hash(experiment.name, options), [stage.id for stage in plan.stages]
+        record = Record(folder, experiment.name, options, name, command, layout, stages)
+        processes.barrier("record")
+        processes.wait_until_seen(plan.folder / "config.json")
+        told: list[Progress] = []
+        if processes.is_writer():
+            told = [progress(len(plan.networks)) if progress else Quiet(), *onlookers(options, folder)]
+        shown = Several(told)
+        try:
+            if rerun and processes.is_writer():
+                rerun.begin(folder)
+            kept_in = plan.lab.cache.folder
+            lab = Lab(options, kept_in, record=record, progress=shown, interrupts=interrupts, rerun=rerun)
+            if "dataset" in vars(plan.lab):
+                lab.share_data(plan.lab)
+            record.describe(lab)
+            if plan.made_by_others:
+                lab.remark(plan.made_by_others)
+            with quiet_background(shown.note):
+                experiment.load()(lab, options)
+        finally:
+            shown.close()
+        record.finish()
+        if not (rerun and rerun.what):  # what an interrupted rerun has left to do is not missed any more
+            forget(folder)
+    return plan.folder, record.summary
+
+
+@contextlib.contextmanager
+def _own_folder(folder: Path, workdir: Path) -> Iterator[Path]:
+    """Where this process keeps its record: the experiment's folder, or for all but process 0 one that nobody reads."""
+    if not processes.is_writer():
+        with tempfile.TemporaryDirectory(prefix="jaxticket-") as scratch:
+            yield Path(scratch) / folder.name
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--workdir={str(workdir)!r}: cannot be written to ({error.strerror})") from error
+    yield folder

@@ -1,0 +1,141 @@
+"""Training runs as jobs: those that are alike are trained in lockstep, and each becomes the stage it would be alone."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jaxticket import storage
+from jaxticket.core.keys import named_key
+from jaxticket.core.options import digest
+from jaxticket.lab.side_by_side import Job
+from jaxticket.lab.stages.references import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
+from jaxticket.parallel import Layout
+from jaxticket.training.loop import fit_side_by_side
+from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.monitors import Watch
+from jaxticket.training.run_spec import Fit, Start
+from jaxticket.training.scores import Scores, named
+from jaxticket.training.state import Keys, Weights
+from jaxticket.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingJob(Job):
+    """A training run to be done; the arguments of `Lab.train`, and the lab and the stage it is for."""
+
+    start: WeightsRef
+    mask: MaskRef
+    seed: int
+    noise: str
+    start_step: int
+    snapshot_step: int
+    save_epochs: tuple[int, ...]
+    mask_update: MaskUpdate | None
+    watch: Watch | None
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """In what runs that train together are equal."""
+        own = (self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch)
+        return ("train", self.compiled, *own)
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether the number of its steps is known only when it has been trained."""
+        return bool(self.train.patience) or (self.watch is not None and self.watch.may_stop)
+
+    def do(self, jobs: "Sequence[TrainingJob]", layout: Layout) -> list[Stage]:
+        """Trains the networks in lockstep."""
+        return _train(jobs, layout)
+
+
+def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
+    one, lab = jobs[0], jobs[0].lab
+    trainer = lab.joint_trainer([job.lab for job in jobs], one.train)
+    lab.interrupts.check()
+    lab.cache.begin([job.stage for job in jobs])
+    together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
+    fits = fit_side_by_side(
+        trainer,
+        [_start(job) for job in jobs],
+        layout,
+        start_step=one.start_step,
+        snapshot_steps=(one.snapshot_step,) if one.snapshot_step else (),
+        save_epochs=one.save_epochs,
+        mask_update=one.mask_update,
+        watch=one.watch,
+        folder=one.stage.folder / f"{CHECKPOINTS}{together}",
+        progress=lab.progress,
+        interrupts=lab.interrupts,
+    )
+    on_test = _test_scores(trainer, fits, layout)
+    stored = [_store(job, fit, scores) for job, fit, scores in zip(jobs, fits, on_test, strict=True)]
+    return lab.cache.finish([(job.stage, *result) for job, result in zip(jobs, stored, strict=True)])
+
+
+def _start(job: TrainingJob) -> Start:
+    key, folder = jax.random.key(job.seed), job.lab.cache.workplace(job.stage)
+
+    def save(epoch: int, weights: Weights, best: Weights) -> None:
+        write_weights(folder / f"exact{epoch}.safetensors", weights)
+        write_weights(folder / f"best{epoch}.safetensors", best)
+
+    return Start(
+        job.start.load(),
+        job.mask.load(),
+        Keys(order=named_key(key, f"order{job.noise}"), augment=named_key(key, f"augment{job.noise}")),
+        on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
+        on_save=save,
+        on_keep=lambda name, weights: write_weights(folder / f"kept_{name}.safetensors", weights),
+        label=job.stage.label,
+    )
+
+
+def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict[str, Scores | None]]:
+    """For every network the test scores of its `last` and `best` weights."""
+    last = trainer.evaluate_each(layout.join([fit.last for fit in fits]), "test", len(fits), layout)
+    best = last
+    if any(fit.best_epoch != fit.history[-1]["epoch"] for fit in fits):
+        best = trainer.evaluate_each(layout.join([fit.best for fit in fits]), "test", len(fits), layout)
+    return [{"last": one, "best": other} for one, other in zip(last, best, strict=True)]
+
+
+def _store(job: TrainingJob, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
+    """Writes the files of a stage; returns their names and its content."""
+    folder = job.lab.cache.workplace(job.stage)
+    files = ["last.safetensors", "best.safetensors"]
+    if job.snapshot_step:
+        files.append("snapshot.safetensors")
+    content: dict[str, Any] = {
+        "history": fit.history,
+        "epochs": len(fit.history),
+        "best_epoch": fit.best_epoch,
+        "seconds": round(fit.seconds, 3),
+    }
+    lines = {line["epoch"]: line for line in fit.history}
+    ends = (("last", fit.history[-1]["epoch"], fit.last), ("best", fit.best_epoch, fit.best))
+    for name, epoch, weights in ends:
+        write_weights(folder / f"{name}.safetensors", weights)
+        scores = on_test[name]
+        found = {key: value for key, value in lines[epoch].items() if key.startswith("val_")} | named("test", scores)
+        content |= {f"{name}_{key}": value for key, value in found.items()}
+    if job.save_epochs:
+        per_epoch, first = job.trainer.duration.steps_per_epoch, fit.history[0]["epoch"]
+        whole = {line["epoch"] for line in fit.history if line["step"] == line["epoch"] * per_epoch}
+        saved = content["saved_epochs"] = [epoch for epoch in job.save_epochs if epoch in whole]
+        files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
+        missed = [str(epoch) for epoch in job.save_epochs if epoch >= first and epoch not in whole]
+        if missed:
+            ended = fit.history[-1]["epoch"]
+            job.lab.progress.note(f"{job.stage.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}")
+    if fit.watched and job.watch:
+        record, looks = fit.watched
+        arrays, content["watch"] = job.watch.result(jax.device_get(record), looks)
+        storage.save_arrays(folder / "watch.safetensors", arrays)
+        files += ["watch.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
+    if job.mask_update:
+        stored, statistics = job.lab.store_mask(folder, fit.mask)
+        return [*files, *stored], content | statistics
+    return files, content

@@ -1,0 +1,225 @@
+"""Networks that get smaller: masked channels are cut out of the arrays, and what the network computes stays."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxticket.core import paths
+from jaxticket.core.checks import check_function
+from jaxticket.core.errors import MaskError
+from jaxticket.core.masks import Mask, check_fit, is_traced
+from jaxticket.core.rules import Path
+from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.trace import channel_groups
+from jaxticket.structure.macs import macs
+from jaxticket.structure.shrink.channel_marks import Marks
+from jaxticket.structure.shrink.constant_propagation import Partial, known, unknown
+from jaxticket.structure.shrink.program import program_of
+from jaxticket.structure.shrink.removal import Followed, follow
+from jaxticket.structure.shrink.report import GroupReport, ShrinkReport, parameter_count
+from jaxticket.structure.shrink.resized import resized
+from jaxticket.structure.shrink.slicing import check_concrete, cut, full_paths, mark_leaves, starts_of
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shrunk:
+    """A network with fewer channels.
+
+    Attributes:
+        params: the smaller parameters, a tree of the same structure.
+        apply: (params, *inputs) -> what `fn` returns, for parameters of the smaller shapes; keyword arguments are
+            passed on. A pure function, for `jit` and `grad`.
+        report: what went, what stayed and why, what it saves; `print` it.
+        masked: the full-size parameters that compute the same: those given, with zeros where the mask has none, and
+            where a channel's scale went the bias too.
+    """
+
+    params: Any
+    apply: Callable[..., Any]
+    report: ShrinkReport
+    masked: Any
+
+
+def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_bn: bool = False) -> Shrunk:
+    """Cuts masked channels out of a network, which computes the same afterwards with less work.
+
+    A channel goes if every kernel slice that produces it is masked (or the scales that multiply it are) and if what it
+    then gives to the layers that read it is exactly zero, or a constant that can be added to a bias or subtracted from
+    a running mean behind the reading layer. Values are followed through the traced function element by element, so
+    that a constant that padding makes different at the borders of an image is seen to be none. Every other channel
+    stays, and the report says why. Of a group whose channels could all go, the first stays.
+
+    Args:
+        fn: a function that JAX can trace: (params, *inputs) -> any pytree. It uses normalisations as they are used
+            for inference; `Shrunk.apply` passes keyword arguments on, so that `lambda variables, x, **how:
+            model.apply(variables, x, **how)` serves for training too.
+        params: pytree of concrete arrays; for a network with running statistics the whole tree of variables.
+        mask: path -> bool array, True = kept, of any leaves: kernels, scales, biases. Of a tree with a collection
+            `params` the paths may lack the leading `params/`. A mask of a normalisation's `scale` masks the `bias`
+            beside it too.
+        *inputs: pytrees of arrays or `jax.ShapeDtypeStruct`s; only their shapes count, a batch of 1 is enough.
+        mask_bn: first sets scale and bias to zero in channels whose kernel slices are all masked, so that no constant
+            is in their way. The masked network to compare with is then `Shrunk.masked`.
+
+    Returns:
+        The smaller network, equal to `fn` with `Shrunk.masked` up to rounding.
+
+    Raises:
+        MaskError: a mask that does not fit `params`, traced or abstract arguments, or an `fn` that has sizes as numbers
+            and so does not run with fewer channels.
+    """
+    check_function("fn", fn)
+    if is_traced((params, mask)):
+        raise MaskError("params or mask are traced, so no array can become smaller; call shrink outside of jit")
+    check_concrete(params)
+    mask = full_paths(params, mask)
+    check_fit(params, mask)
+    kept = _with_biases(params, {path: np.asarray(array) for path, array in mask.items()})
+    groups = channel_groups(fn, params, *inputs)
+    candidates = [_candidates(group, kept) for group in groups.prunable]
+    if mask_bn:
+        kept = _with_dead_norms(params, kept, groups.prunable)
+    given = paths.leaves(params)
+    masked = paths.replace(
+        params,
+        {
+            path: jnp.asarray(np.where(array, given[path], np.zeros((), given[path].dtype)))
+            for path, array in kept.items()
+        },
+    )
+    leaves = paths.leaves(masked)
+
+    marks = Marks()
+    starts = starts_of(groups.prunable)
+    marked = mark_leaves(leaves, groups.prunable, candidates, starts, marks)
+    partial = {path: _partial(path, leaf, kept, groups.prunable, marked.get(path)) for path, leaf in leaves.items()}
+    followed = follow(program_of(fn, masked, inputs), partial, marks)
+    gone = [
+        _spared([channel for channel in channels if start + channel not in followed.blocked], group.size)
+        for group, channels, start in zip(groups.prunable, candidates, starts, strict=True)
+    ]
+    new = {**leaves, **_folded(leaves, gone, starts, followed)}
+    new = {**new, **cut(new, groups.prunable, gone)}
+    small = paths.replace(masked, new)
+    apply = resized(fn)
+    report = ShrinkReport(
+        groups=tuple(
+            _report(group, channels, gone_of, start, followed, kept)
+            for group, channels, gone_of, start in zip(groups.prunable, candidates, gone, starts, strict=True)
+        ),
+        fixed=tuple(group for group in groups.groups if group.reason),
+        shapes={
+            path: (tuple(np.shape(leaf)), tuple(np.shape(new[path])))
+            for path, leaf in leaves.items()
+            if np.shape(leaf) != np.shape(new[path])
+        },
+        parameters=(parameter_count(params), parameter_count(small)),
+        macs=(macs(fn, params, *inputs), _macs_after(apply, small, inputs)),
+    )
+    return Shrunk(small, apply, report, masked)
+
+
+def _with_biases(params: Any, mask: Mask) -> Mask:
+    """The mask with the bias of every channel whose scale is masked."""
+    leaves = paths.leaves(params)
+    found = dict(mask)
+    for path, kept in mask.items():
+        bias = f"{path.removesuffix('scale')}bias"
+        if _name(path) == "scale" and bias in leaves and np.shape(leaves[bias]) == np.shape(kept):
+            found[bias] = kept & found[bias] if bias in found else kept
+    return found
+
+
+def _with_dead_norms(params: Any, mask: Mask, groups: Sequence[Group]) -> Mask:
+    """The mask with scale and bias of the channels whose kernel slices are all masked."""
+    leaves = paths.leaves(params)
+    found = dict(mask)
+    for group in groups:
+        dead = np.logical_and.reduce([_masked(part, mask) for part in group.slices if part.role == "output"])
+        for part in group.slices:
+            if part.role == "vector" and _name(part.path) in ("scale", "bias"):
+                kept = np.array(found.get(part.path, np.ones(np.shape(leaves[part.path]), bool)))
+                kept[(*(slice(None),) * part.axis, part.index[dead].ravel())] = False
+                found[part.path] = kept
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.rpartition("/")[2]
+
+
+def _masked(part: Any, mask: Mask) -> np.ndarray:
+    """Bool per channel: whether the mask keeps nothing of a slice."""
+    if part.path not in mask:
+        return np.zeros(len(part.index), bool)
+    others = tuple(axis for axis in range(mask[part.path].ndim) if axis != part.axis)
+    return ~mask[part.path].any(others)[part.index].any(1)
+
+
+def _candidates(group: Group, mask: Mask) -> list[int]:
+    """Channels of which the mask takes every kernel slice that produces them, or a scale."""
+    produced = [_masked(part, mask) for part in group.slices if part.role == "output"]
+    scaled = [_masked(part, mask) for part in group.slices if part.role == "vector" and _name(part.path) == "scale"]
+    all_masked = np.logical_and.reduce(produced)
+    return np.nonzero(np.logical_or.reduce([all_masked, *scaled]))[0].tolist()
+
+
+def _partial(path: Path, leaf: Any, mask: Mask, groups: Sequence[Group], marked: np.ndarray | None) -> Partial:
+    """What is known of a leaf: all of it, but for zeros in kernels and scales that no mask holds at zero."""
+    if not isinstance(leaf, np.ndarray | jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        return unknown(np.shape(leaf), jnp.result_type(leaf) if np.isscalar(leaf) else leaf.dtype, marked)
+    array = np.asarray(leaf)
+    produces = any(part.path == path and part.role == "output" for group in groups for part in group.slices)
+    if not produces and _name(path) != "scale":
+        return known(array, marked)
+    by_chance = (array == 0) & mask.get(path, np.True_)
+    return Partial(array, by_chance, marked)
+
+
+def _spared(channels: list[int], size: int) -> list[int]:
+    return channels[1:] if len(channels) == size else channels
+
+
+def _folded(
+    leaves: Mapping[Path, Any], gone: Sequence[Sequence[int]], starts: Sequence[int], followed: Followed
+) -> dict[Path, jax.Array]:
+    """The leaves that take the constants of the channels that go."""
+    going = {start + channel for channels, start in zip(gone, starts, strict=True) for channel in channels}
+    found: dict[Path, Any] = {}
+    for channels, path, constant in followed.folds:
+        if not going.isdisjoint(channels):
+            found[path] = found.get(path, np.asarray(leaves[path])) + constant
+    return {path: jnp.asarray(array, leaves[path].dtype) for path, array in found.items()}
+
+
+def _macs_after(apply: Callable[..., Any], small: Any, inputs: Sequence[Any]) -> int:
+    try:
+        return macs(apply, small, *inputs)
+    except Exception as error:  # whatever the function raises about shapes
+        reason = str(error).strip().partition("\n")[0]
+        raise MaskError(
+            f"the function does not run with fewer channels ({type(error).__name__}: {reason}); "
+            "compute sizes from the arrays in it, such as x.shape[-1] in a reshape"
+        ) from error
+
+
+def _report(
+    group: Group, candidates: Sequence[int], gone: Sequence[int], start: int, followed: Followed, mask: Mask
+) -> GroupReport:
+    produced = [part for part in group.slices if part.role == "output"]
+    masked = np.stack([_masked(part, mask) for part in produced])
+    kept: dict[str, int] = {}
+    for channel in sorted(set(range(group.size)) - set(gone)):
+        if channel in candidates:
+            reason = followed.blocked.get(start + channel, "one channel has to stay")
+        elif masked[:, channel].any():
+            other = next(part.path for part, row in zip(produced, masked, strict=True) if not row[channel])
+            reason = f"{other} makes it too and is not masked"
+        else:
+            continue
+        kept[reason] = kept.get(reason, 0) + 1
+    return GroupReport(produced[0].path, group.size, group.size - len(gone), kept)
