@@ -1,0 +1,77 @@
+"""Registries: what can be chosen by name, one kind in each; the package's own rows and a user's use the same call."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import must_be_one_of
+
+
+class Row(Protocol):
+    """What a registry holds: a value with a name."""
+
+    @property
+    def name(self) -> str:
+        """By which it is chosen."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Registry(Generic[R]):
+    """The rows of one kind by name, in the order in which they were registered."""
+
+    def __init__(self, kind: str, own: Callable[[], Iterable[R]] = tuple):
+        """
+        Args:
+            kind: what the rows are, in the words of an error: "criterion", "data set".
+            own: gives the package's own rows; called when the registry is first asked, so that importing it is cheap.
+        """
+        self._kind, self._own = kind, own
+        self._rows: dict[str, R] = {}
+        self._complete = False
+
+    def register(self, row: R) -> R:
+        """Adds a row and returns it; the same row again is nothing new.
+
+        Raises:
+            ConfigError: another row has that name.
+        """
+        present = self._all().setdefault(row.name, row)
+        if present != row:
+            raise ConfigError(f"{self._kind} {row.name!r}: there is one of that name; choose another")
+        return row
+
+    def get(self, name: object, key: str = "") -> R:
+        """The row of that name.
+
+        Args:
+            name: one of `names()`.
+            key: the configuration key whose value it is, `prune.criterion`, for the message.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        rows = self._all()
+        if not isinstance(name, str) or name not in rows:
+            what = f"config.{key}={name!r}" if key else f"{self._kind} {name!r}"
+            raise ConfigError(f"{what}: {must_be_one_of(name, self.names())}")
+        return rows[name]
+
+    def names(self) -> list[str]:
+        """All names, in order of registration."""
+        return list(self._all())
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(list(self._all().values()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def _all(self) -> dict[str, R]:
+        if not self._complete:
+            self._complete = True  # first, for modules of rows may register them themselves
+            for row in self._own():
+                self._rows.setdefault(row.name, row)
+        return self._rows
