@@ -23,7 +23,8 @@ class Registry(Generic[R]):
     """The rows of one kind by name, in the order in which they were registered."""
 
     def __init__(self, kind: str, own: Callable[[], Iterable[R]] = tuple):
-        """
+        """An empty registry, but for the package's own rows.
+
         Args:
             kind: what the rows are, in the words of an error: "criterion", "data set".
             own: gives the package's own rows; called when the registry is first asked, so that importing it is cheap.
