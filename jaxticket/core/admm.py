@@ -6,16 +6,16 @@ time to time Z and the multipliers U follow them.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxticket.core.masks import Mask, check_fit
+from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
-from jaxticket.core.rules import Path
 from jaxticket.core.scopes import Scope
+from jaxticket.core.types import Mask, Params, Path
 
 
 class Multipliers(NamedTuple):
@@ -25,7 +25,7 @@ class Multipliers(NamedTuple):
     u: dict[Path, jax.Array]
 
 
-def start_admm(params: Any, mask: Mask, *, sparsity: float, scope: Scope = "global") -> Multipliers:
+def start_admm(params: Params, mask: Mask, *, sparsity: float, scope: Scope = "global") -> Multipliers:
     """Z is the pruned weights, U is zero.
 
     Args:
@@ -39,7 +39,7 @@ def start_admm(params: Any, mask: Mask, *, sparsity: float, scope: Scope = "glob
 
 
 def update_admm(
-    params: Any, mask: Mask, multipliers: Multipliers, *, sparsity: float, scope: Scope = "global"
+    params: Params, mask: Mask, multipliers: Multipliers, *, sparsity: float, scope: Scope = "global"
 ) -> Multipliers:
     """`Z = prune(W + U)`, then `U = U + W - Z`; arguments as for `start_admm`."""
     weights = _weights(params, mask)
@@ -47,14 +47,14 @@ def update_admm(
     return Multipliers(z, {path: multipliers.u[path] + weights[path] - z[path] for path in weights})
 
 
-def admm_penalty(params: Any, mask: Mask, multipliers: Multipliers, rho: float) -> jax.Array:
+def admm_penalty(params: Params, mask: Mask, multipliers: Multipliers, rho: float) -> jax.Array:
     """`rho / 2 * |W - Z + U|^2` summed over the leaves of the mask, float32 scalar; its gradient trains W."""
     weights = _weights(params, mask)
     distances = [weights[path] - multipliers.z[path] + multipliers.u[path] for path in sorted(weights)]
     return rho / 2 * sum((jnp.sum(jnp.square(d.astype(jnp.float32))) for d in distances), jnp.zeros((), jnp.float32))
 
 
-def _weights(params: Any, mask: Mask) -> dict[Path, jax.Array]:
+def _weights(params: Params, mask: Mask) -> dict[Path, jax.Array]:
     check_fit(params, mask)
     found = leaves(params)
     return {path: jnp.asarray(found[path]) for path in mask}

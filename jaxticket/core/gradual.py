@@ -10,16 +10,17 @@ import optax
 from jax import lax
 
 from jaxticket.core.checks import check_function, check_optimizer
-from jaxticket.core.criteria.magnitude import Scores, magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM, check_granularity
-from jaxticket.core.masks import DEFAULT_RULES, Mask, full_mask
+from jaxticket.core.masks import DEFAULT_RULES, full_mask
 from jaxticket.core.optax import KeepPrunedState, masked_update, zero_pruned
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.prune import prune
 from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.schedules import Schedule
 from jaxticket.core.scopes import groups_of
+from jaxticket.core.types import Mask, Params, PyTree, Scores
 
 
 class GradualState(NamedTuple):
@@ -88,13 +89,13 @@ def gradual(
     groups_of(scope, ())
     match_rules(rules, ())
 
-    def init(params: Any) -> GradualState:
+    def init(params: Params) -> GradualState:
         # Optax asks with a placeholder what in a state is like parameters; one leaf then stands for the whole mask.
         mask: Any = full_mask(params, rules) if jax.tree.leaves(params) else jnp.ones((), bool)
         pruned = KeepPrunedState(mask, tx.init(params))
         return GradualState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), pruned)
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, GradualState]:
+    def update(updates: PyTree, state: Any, params: Params = None, **extra: Any) -> tuple[Any, GradualState]:
         if params is None:
             raise MaskError("gradual scores the parameters; call update(grads, state, params)")
         grads, (mask, inner) = updates, state.pruned
@@ -118,8 +119,8 @@ def gradual(
 def _pruned_if(
     higher: jax.Array,
     mask: Mask,
-    params: Any,
-    updates: Any,
+    params: Params,
+    updates: PyTree,
     sparsity: jax.Array,
     *,
     scores: Callable[[Any, Mask], Scores],
@@ -135,7 +136,7 @@ def _pruned_if(
     return lax.cond(higher, pruned, dict, mask)
 
 
-def _to_zero(updates: Any, params: Any, mask: Mask) -> Any:
+def _to_zero(updates: PyTree, params: Params, mask: Mask) -> Any:
     """The updates, but those that take the parameter to zero where it is pruned."""
     given, weights = leaves(updates), leaves(params)
 

@@ -16,10 +16,9 @@ from jax import lax
 
 from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import ConfigError, MaskError
-from jaxticket.core.masks import Mask
 from jaxticket.core.pooling import Pooling, check_pooling, pooled
-from jaxticket.core.rules import Path
 from jaxticket.core.topk import ordered_integers
+from jaxticket.core.types import Mask, Path
 
 
 @runtime_checkable

@@ -17,9 +17,8 @@ from jax.core import Tracer
 from jaxticket.core.checks import check_alive, check_params, check_paths, shown
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
-from jaxticket.core.rules import Path, Rules, match_rules
-
-Mask = dict[Path, Any]
+from jaxticket.core.rules import Rules, match_rules
+from jaxticket.core.types import Mask, Params, Path, PyTree
 
 
 def _is_matrix(leaf: Any) -> bool:
@@ -34,7 +33,7 @@ DEFAULT_RULES: Rules[bool | Callable[[Any], bool]] = (
 """Every `kernel` of rank two or more is prunable, except in a module named `stem` or `head` at any depth."""
 
 
-def full_mask(params: Any, rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_RULES) -> Mask:
+def full_mask(params: Params, rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_RULES) -> Mask:
     """The mask that keeps every prunable weight.
 
     Args:
@@ -63,7 +62,7 @@ def full_mask(params: Any, rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_
     }
 
 
-def apply_mask(params: Any, mask: Mask) -> Any:
+def apply_mask(params: Params, mask: Mask) -> Any:
     """`params` with exact zeros (never -0.0, whatever was there) where the mask is False.
 
     Args:
@@ -111,7 +110,7 @@ def layer_sparsity(mask: Mask) -> dict[Path, float]:
     return {path: (sizes[path] - kept) / max(sizes[path], 1) for path, kept in counted.items()}
 
 
-def sparsity_total(params: Any, mask: Mask) -> float:
+def sparsity_total(params: Params, mask: Mask) -> float:
     """The pruned share of all weights: leaves of rank two or more, normalisation scales, and the mask's own.
 
     Biases and running statistics are not counted. `params` may be abstract.
@@ -159,7 +158,7 @@ def distance(a: Mask, b: Mask) -> float:
     return differing / total if total else 0.0
 
 
-def check_fit(tree: Any, mask: Mask) -> None:
+def check_fit(tree: PyTree, mask: Mask) -> None:
     """Makes sure that every leaf of `mask` is boolean and has a leaf of its path and shape in `tree`.
 
     Args:
@@ -208,7 +207,7 @@ def check_scores(mask: Mask, scores: Mapping[Path, Any]) -> None:
             raise MaskError(f"scores[{path!r}] is {_kind(leaf)}; it must be a float array")
 
 
-def is_traced(tree: Any) -> bool:
+def is_traced(tree: PyTree) -> bool:
     """Whether any leaf of `tree` is traced by `jit`, `vmap` or `grad`, so that its value is not known."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 

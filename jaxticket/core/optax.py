@@ -9,9 +9,9 @@ import optax
 
 from jaxticket.core.checks import check_optimizer
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, apply_mask, check_fit
+from jaxticket.core.masks import apply_mask, check_fit
 from jaxticket.core.paths import leaves, path_string
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Params, Path, PyTree
 
 
 class KeepPrunedState(NamedTuple):
@@ -40,14 +40,14 @@ def keep_pruned(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientT
     check_fit(mask, mask)
     tx = optax.with_extra_args_support(tx)
 
-    def init(params: Any) -> KeepPrunedState:
+    def init(params: Params) -> KeepPrunedState:
         own_mask = {path: jnp.array(kept, copy=True) for path, kept in mask.items()}
         if not jax.tree.leaves(params):  # the placeholder with which Optax asks what in a state is like parameters
             return KeepPrunedState(own_mask, tx.init(params))
         params = apply_mask(params, mask)
         return KeepPrunedState(own_mask, zero_pruned(tx.init(params), params, mask))
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, KeepPrunedState]:
+    def update(updates: PyTree, state: Any, params: Params = None, **extra: Any) -> tuple[Any, KeepPrunedState]:
         updates, inner = masked_update(tx, updates, state.inner, params, state.mask, **extra)
         return updates, KeepPrunedState(state.mask, inner)
 
@@ -55,7 +55,7 @@ def keep_pruned(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientT
 
 
 def masked_update(
-    tx: optax.GradientTransformation, grads: Any, opt_state: Any, params: Any, mask: Mask, **extra: Any
+    tx: optax.GradientTransformation, grads: PyTree, opt_state: PyTree, params: Params, mask: Mask, **extra: Any
 ) -> tuple[Any, Any]:
     """One update of `tx` that leaves what is pruned at zero, in the parameters and in the optimizer's state.
 
@@ -81,7 +81,7 @@ def masked_update(
     return apply_mask(updates, mask), zero_pruned(opt_state, grads, mask)
 
 
-def mask_of(opt_state: Any) -> Mask:
+def mask_of(opt_state: PyTree) -> Mask:
     """The mask in an optimizer state, however deep `keep_pruned` or `gradual` is wrapped in it.
 
     Raises:
@@ -95,7 +95,7 @@ def mask_of(opt_state: Any) -> Mask:
     return masks[0]
 
 
-def _masks(opt_state: Any) -> list[Mask]:
+def _masks(opt_state: PyTree) -> list[Mask]:
     nodes = [node for node in jax.tree.leaves(opt_state, is_leaf=_has_mask) if _has_mask(node)]
     return [mask for node in nodes for mask in (node.mask, *_masks(node.inner))]
 
@@ -104,7 +104,7 @@ def _has_mask(node: Any) -> bool:
     return isinstance(node, KeepPrunedState)
 
 
-def zero_pruned(opt_state: Any, params: Any, mask: Mask) -> Any:
+def zero_pruned(opt_state: PyTree, params: Params, mask: Mask) -> Any:
     """The state with zeros where the parameter that a leaf belongs to is pruned.
 
     A leaf of the state belongs to the parameter whose path its own path ends with and whose shape it has, whatever

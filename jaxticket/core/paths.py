@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxticket.core.errors import MaskError, one_line
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path, PyTree
 
 
 def path_string(key_path: Sequence[Any]) -> Path:
@@ -21,7 +21,7 @@ def path_string(key_path: Sequence[Any]) -> Path:
     return jax.tree_util.keystr(tuple(key_path), simple=True, separator="/")
 
 
-def leaves(tree: Any) -> dict[Path, Any]:
+def leaves(tree: PyTree) -> dict[Path, Any]:
     """The leaves of `tree` by path, sorted by path.
 
     Raises:
@@ -36,7 +36,7 @@ def leaves(tree: Any) -> dict[Path, Any]:
     return dict(sorted(found.items()))
 
 
-def replace(tree: Any, new_leaves: Mapping[Path, Any]) -> Any:
+def replace(tree: PyTree, new_leaves: Mapping[Path, Any]) -> Any:
     """`tree` with the leaves at the given paths replaced; its structure and all other leaves stay.
 
     Raises:
@@ -62,7 +62,7 @@ def nest(flat: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
-def _keyed(tree: Any) -> Any:
+def _keyed(tree: PyTree) -> Any:
     try:
         return jax.tree_util.tree_flatten_with_path(tree)
     except (TypeError, ValueError) as error:  # keys that have no order

@@ -24,8 +24,7 @@ from jaxticket.core.granularity import (
     keep_n_of_m,
     pool_units,
 )
-from jaxticket.core.masks import Mask, check_scores, is_traced
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import check_scores, is_traced
 from jaxticket.core.scopes import (
     Scope,
     erk_numbers_to_remove,
@@ -35,6 +34,7 @@ from jaxticket.core.scopes import (
     sparsity_by_rules,
 )
 from jaxticket.core.topk import Layout, hide, layout_of, ordered_keys, remove_lowest
+from jaxticket.core.types import Mask, Path
 
 # Positions and counts are unsigned 32-bit integers; this is the largest of them that float32 holds too.
 MOST_PER_GROUP = 2**32 - 2**8

@@ -10,19 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.checks import check_function
-from jaxticket.core.criteria.magnitude import Scores, magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM
-from jaxticket.core.masks import DEFAULT_RULES, Mask, check_fit, full_mask, layer_sparsity
+from jaxticket.core.masks import DEFAULT_RULES, check_fit, full_mask, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
 from jaxticket.core.pruning_plan_table import Plan, PlanRow, share
-from jaxticket.core.rules import Path, Rules, match_rules
+from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.scopes import Scope, erk_numbers_to_remove, least_kept, numbers_to_remove, sparsity_by_rules
+from jaxticket.core.types import Mask, Params, Path, Scores
 
 
 def plan(
-    params: Any,
+    params: Params,
     *,
     rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_RULES,
     rate: float | None = None,

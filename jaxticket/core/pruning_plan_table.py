@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jaxticket.core.masks import Mask
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Path
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, is_traced, union
+from jaxticket.core.masks import is_traced, union
 from jaxticket.core.prune import prune
-from jaxticket.core.rules import Path
 from jaxticket.core.scopes import groups_of
 from jaxticket.core.topk import layout_of, ordered_keys, remove_lowest
+from jaxticket.core.types import Mask, Params, Path
 
 
 def regrow(mask: Mask, drop_scores: Mapping[Path, Any], grow_scores: Mapping[Path, Any], rate: Any) -> Mask:
@@ -42,7 +42,7 @@ def regrow(mask: Mask, drop_scores: Mapping[Path, Any], grow_scores: Mapping[Pat
     return _grow(left, grow_scores, jnp.stack(counts))
 
 
-def mutate(mask: Mask, params: Any, key: jax.Array, *, lower: float, upper: float) -> Mask:
+def mutate(mask: Mask, params: Params, key: jax.Array, *, lower: float, upper: float) -> Mask:
     """Each leaf is pruned by magnitude to the sparsity `lower` and grown at random to `upper`.
 
     The bounds of the sparse-training code behind the sanity checks: with `lower` 0.92 and `upper` 0.90 a leaf of a

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.types import Path
 
-Path = str
 Value = TypeVar("Value")
 Rules = Sequence[tuple[str, Value]]
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, is_traced, layer_sparsity
-from jaxticket.core.rules import Path, match_rules
+from jaxticket.core.masks import is_traced, layer_sparsity
+from jaxticket.core.rules import match_rules
+from jaxticket.core.types import Mask, Path
 
 Scope = str | Mapping[str, Any]
 SCOPES = ("global", "layer", "erk")

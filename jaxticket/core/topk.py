@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxticket.core.masks import Mask, is_traced, spread_of
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import is_traced, spread_of
+from jaxticket.core.types import Mask, Path
 
 # Seven bounds a pass: with fewer there are more passes, with more each takes longer to run and to compile.
 BITS_PER_PASS = 3

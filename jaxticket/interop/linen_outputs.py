@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 
 
 def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, paths: Iterable[Path]) -> dict[Path, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.errors import TicketError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.errors import ConfigError, TicketError
-from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, nest
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Path
 from jaxticket.interop.torch_names import has_names, layer_paths, misfit, without_wrappers
 from jaxticket.models.initialize import abstract_variables
 from jaxticket.models.registry import create_model, names, proper, resolve

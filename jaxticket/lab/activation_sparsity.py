@@ -13,7 +13,7 @@ from jaxticket import analysis, models
 from jaxticket.analysis.activation_sparsity import ActivationRates
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.setting import Setting

@@ -12,8 +12,8 @@ from jaxticket.analysis.mask_convergence import channel_mask
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
-from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
+from jaxticket.core.types import Mask
 from jaxticket.lab.as_function import whole_network
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.prune_options import PruneOptions

@@ -16,6 +16,7 @@ import numpy as np
 from jaxticket import interop, storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError, TicketError
+from jaxticket.core.types import Mask
 from jaxticket.interop.torch_names import OtherOptionError
 from jaxticket.lab.stages.references import MaskRef, WeightsRef, read_weights, stored_weights, write_weights
 from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
@@ -45,7 +46,7 @@ class Given:
     """
 
     weights: Weights | None
-    mask: masks.Mask
+    mask: Mask
     whole: bool = True
 
 
@@ -122,7 +123,7 @@ def given_weights(lab: "Lab", weights: Weights, *, label: str) -> WeightsRef:
     return WeightsRef(stage, "weights")
 
 
-def given_mask(lab: "Lab", mask: masks.Mask, *, label: str) -> MaskRef:
+def given_mask(lab: "Lab", mask: Mask, *, label: str) -> MaskRef:
     """A mask that was given, as a stage; its key is made of the mask."""
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
@@ -193,7 +194,7 @@ def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]
     return {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
 
 
-def _is_whole(params: Mapping[str, np.ndarray], mask: masks.Mask) -> bool:
+def _is_whole(params: Mapping[str, np.ndarray], mask: Mask) -> bool:
     """Whether something is where the mask removes; zeros there are those of a ticket without the removed weights."""
     removed = [path for path, kept in mask.items() if path in params and not kept.all()]
     return not removed or any(params[path][~mask[path]].any() for path in removed)

@@ -11,8 +11,8 @@ import numpy as np
 from jaxticket.analysis.pruning_overlap import expected_kept, pruning_overlap
 from jaxticket.core import masks, paths
 from jaxticket.core.criteria import magnitude
-from jaxticket.core.masks import Mask
 from jaxticket.core.prune import prune
+from jaxticket.core.types import Mask
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rate_groups import RateGroup, is_head
 from jaxticket.lab.stages.references import MaskRef, WeightsRef

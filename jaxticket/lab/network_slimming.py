@@ -8,8 +8,7 @@ import numpy as np
 
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.masks import Mask
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Path
 from jaxticket.lab.as_function import whole_network
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.setting import Setting

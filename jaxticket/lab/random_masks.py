@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.keys import named_key
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.rules import Path, check_used
+from jaxticket.core.rules import check_used
+from jaxticket.core.types import Path
 from jaxticket.lab.rates import Rates
 
 # What a rule may say instead of a path.

@@ -10,8 +10,8 @@ import jax
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularity import Block
-from jaxticket.core.rules import Path
 from jaxticket.core.scopes import least_kept
+from jaxticket.core.types import Path
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.scoring import granularity_of
 from jaxticket.lab.setting import Setting

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
-from jaxticket.core.masks import Mask
 from jaxticket.core.options import chosen
+from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split, permutation
 from jaxticket.lab.stages.references import MaskRef, WeightsRef, write_weights
 from jaxticket.recipes.learned_scales import Rescaled, rescale

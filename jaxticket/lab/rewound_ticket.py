@@ -4,7 +4,8 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.masks import DEFAULT_RULES, Mask, full_mask
+from jaxticket.core.masks import DEFAULT_RULES, full_mask
+from jaxticket.core.types import Mask
 from jaxticket.lab.given import WHAT, given_mask, given_weights, read_given, split_name, true_weights
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef, WeightsRef

@@ -13,8 +13,8 @@ from jaxticket.core.criteria import magnitude, snip
 from jaxticket.core.criteria.synflow import synflow_prune
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, block, channel
-from jaxticket.core.masks import Mask
 from jaxticket.core.prune import prune
+from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split, permutation
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.prune_options import DATA_CRITERIA, PruneOptions

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 from jaxticket.interop import layer_outputs
 from jaxticket.lab.as_function import whole_network
 from jaxticket.lab.lab import Lab

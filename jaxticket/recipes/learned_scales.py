@@ -9,12 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxticket.core.criteria.snip import ApplyFn, Batches
 from jaxticket.core.errors import MaskError, TrainingError
-from jaxticket.core.masks import Mask, apply_mask, check_fit
+from jaxticket.core.masks import apply_mask, check_fit
 from jaxticket.core.options import parse
 from jaxticket.core.paths import replace
-from jaxticket.core.rules import Path
+from jaxticket.core.types import ApplyFn, Batches, Mask, Path
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import initial_state
 from jaxticket.recipes.scaling import (

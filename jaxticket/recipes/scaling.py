@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxticket.core.criteria.snip import ApplyFn, check_logits
+from jaxticket.core.criteria.snip import check_logits
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask
 from jaxticket.core.paths import leaves, replace
-from jaxticket.core.rules import Path
+from jaxticket.core.types import ApplyFn, Mask, Path
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import ScaleState, rescale_adam
 

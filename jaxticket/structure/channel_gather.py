@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.masks import Mask, apply_mask
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import apply_mask
+from jaxticket.core.types import Mask, Path
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.macs import macs
 from jaxticket.structure.shrink.channel_marks import Marks

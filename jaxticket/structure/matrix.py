@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxticket.core.checks import check_paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, check_fit, is_traced, spread_of
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import check_fit, is_traced, spread_of
+from jaxticket.core.types import Mask, Path
 
 
 def to_matrix(leaf: Any) -> np.ndarray:

@@ -11,8 +11,7 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function, check_number, check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Path
 from jaxticket.structure.channel_groups.channels import Group
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.shrink.channel_costs import ChannelCosts

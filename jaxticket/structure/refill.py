@@ -14,8 +14,8 @@ import numpy as np
 
 from jaxticket.core.checks import check_alive, check_number, check_paths, check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, is_traced
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import is_traced
+from jaxticket.core.types import Mask, Path
 from jaxticket.structure.matrix import mask_matrices, masks_of, to_matrix
 
 # Shares such as 0.1 * 30 come out a little above the whole number they mean.

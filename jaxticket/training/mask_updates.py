@@ -15,10 +15,10 @@ import jax.numpy as jnp
 
 from jaxticket.core.admm import Multipliers, admm_penalty, start_admm, update_admm
 from jaxticket.core.criteria.magnitude import magnitude
-from jaxticket.core.masks import Mask
 from jaxticket.core.prune import prune
 from jaxticket.core.regrow import mutate, random_order, regrow
 from jaxticket.core.schedules import cubic
+from jaxticket.core.types import Mask
 
 
 @dataclasses.dataclass(frozen=True)

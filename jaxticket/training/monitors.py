@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Criteria that need no data: a score for every prunable weight, higher = keep."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,14 +8,12 @@ from jax import lax
 from jaxticket.core.checks import check_key, check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.keys import named_key
-from jaxticket.core.masks import Mask, check_fit
+from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
-from jaxticket.core.rules import Path
-
-Scores = dict[Path, jax.Array]
+from jaxticket.core.types import Mask, Params, Path, Scores
 
 
-def magnitude(params: Any, mask: Mask) -> Scores:
+def magnitude(params: Params, mask: Mask) -> Scores:
     """The absolute value of every weight (Han et al., "Learning both Weights and Connections", NeurIPS 2015).
 
     Args:
@@ -35,7 +31,7 @@ def magnitude(params: Any, mask: Mask) -> Scores:
     return _absolute({path: found[path] for path in mask})
 
 
-def random_scores(params: Any, mask: Mask, key: jax.Array) -> Scores:
+def random_scores(params: Params, mask: Mask, key: jax.Array) -> Scores:
     """Independent uniform scores in [0, 1), so that pruning by them is random pruning.
 
     The scores of a leaf depend on `key` and on its path and shape only: another set of leaves does not change them.
@@ -56,7 +52,7 @@ def random_scores(params: Any, mask: Mask, key: jax.Array) -> Scores:
     return {path: jax.random.uniform(named_key(key, path), np.shape(kept), jnp.float32) for path, kept in mask.items()}
 
 
-def bn_scale(params: Any, mask: Mask) -> Scores:
+def bn_scale(params: Params, mask: Mask) -> Scores:
     """The absolute value of normalisation scales, one score for each channel.
 
     It is the criterion of Liu et al., "Learning efficient convolutional networks through network slimming" (ICCV
@@ -83,7 +79,7 @@ def bn_scale(params: Any, mask: Mask) -> Scores:
     return magnitude(params, mask)
 
 
-def lamp(params: Any, mask: Mask) -> Scores:
+def lamp(params: Params, mask: Mask) -> Scores:
     """Layer-adaptive magnitude: `w^2` over the sum of the squares of the weights of its layer not smaller than w.
 
     Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning" (ICLR 2021), equation 4. Within a layer the

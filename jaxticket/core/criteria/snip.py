@@ -9,18 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.checks import check_function, check_number, check_whole
-from jaxticket.core.criteria.magnitude import Scores
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, check_fit
+from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves, replace
-
-# A network as a function: (params, x) -> logits [batch, classes].
-ApplyFn = Callable[[Any, Any], jax.Array]
-# (x, labels): whatever `apply_fn` takes, and integer classes [batch].
-Batches = Iterable[tuple[Any, Any]]
+from jaxticket.core.types import ApplyFn, Batches, Mask, Params, PyTree, Scores
 
 
-def snip(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, per_batch: bool = False) -> Scores:
+def snip(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, *, per_batch: bool = False) -> Scores:
     """Connection sensitivity: `|w * sum_b dL_b/dw|`, L_b the mean cross entropy of a batch.
 
     Lee et al., "SNIP: Single-shot network pruning based on connection sensitivity" (ICLR 2019), equation 4, without
@@ -48,7 +43,7 @@ def snip(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, per_ba
     apply_fn = check_logits(apply_fn)
 
     @jax.jit
-    def term(params: Any, mask: Mask, x: Any, labels: Any) -> Scores:
+    def term(params: Params, mask: Mask, x: Any, labels: Any) -> Scores:
         weights, loss = _at(apply_fn, params, mask, x, labels)
         gradients = _wide(jax.grad(loss)(weights))
         return _magnitudes(weights, gradients) if per_batch else gradients
@@ -61,7 +56,7 @@ taylor = snip
 """First-order Taylor importance: `snip` by the name it has on trained weights."""
 
 
-def grasp(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, temperature: float = 200.0) -> Scores:
+def grasp(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, temperature: float = 200.0) -> Scores:
     """Gradient signal preservation: `w * (H g)`, high where pruning the weight would lower the gradient's norm.
 
     Wang et al., "Picking winning tickets before training by preserving gradient flow" (ICLR 2020), equation 8, with
@@ -91,12 +86,12 @@ def grasp(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, temperat
     batches = list(batches) if isinstance(batches, Iterator) else batches
 
     @jax.jit
-    def gradient(params: Any, mask: Mask, x: Any, labels: Any) -> Scores:
+    def gradient(params: Params, mask: Mask, x: Any, labels: Any) -> Scores:
         weights, loss = _at(apply_fn, params, mask, x, labels)
         return _wide(jax.grad(loss)(weights))
 
     @jax.jit
-    def hessian_times(direction: Scores, params: Any, mask: Mask, x: Any, labels: Any) -> Scores:
+    def hessian_times(direction: Scores, params: Params, mask: Mask, x: Any, labels: Any) -> Scores:
         weights, loss = _at(apply_fn, params, mask, x, labels)
         tangent = {path: jnp.where(mask[path], direction[path], 0).astype(leaf.dtype) for path, leaf in weights.items()}
         return _wide(jax.jvp(jax.grad(loss), (weights,), (tangent,))[1])
@@ -106,7 +101,7 @@ def grasp(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, temperat
     return _products(_kept(params, mask), product)
 
 
-def obd(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, chunk: int = 8) -> Scores:
+def obd(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, *, chunk: int = 8) -> Scores:
     """Optimal brain damage: `w^2 * h / 2`, h the curvature of the loss along the weight alone.
 
     LeCun et al., "Optimal brain damage" (NeurIPS 1989), equation 5. The curvature is the diagonal of the empirical
@@ -132,7 +127,7 @@ def obd(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, chunk: 
     apply_fn = check_logits(apply_fn)
 
     @jax.jit
-    def term(params: Any, mask: Mask, x: Any, labels: Any, counts: Any) -> Scores:
+    def term(params: Params, mask: Mask, x: Any, labels: Any, counts: Any) -> Scores:
         def squares(example: Any, label: Any, count: Any) -> Scores:
             weights, loss = _at(apply_fn, params, mask, example[None], label[None])
             return {path: count * leaf**2 for path, leaf in _wide(jax.grad(loss)(weights)).items()}
@@ -152,7 +147,7 @@ def obd(apply_fn: ApplyFn, params: Any, mask: Mask, batches: Batches, *, chunk: 
     return {path: leaf / 2 for path, leaf in _products(_products(weights, weights), total).items()}
 
 
-def movement(params: Any, mask: Mask, grads: Any, so_far: Scores | None = None) -> Scores:
+def movement(params: Params, mask: Mask, grads: PyTree, so_far: Scores | None = None) -> Scores:
     """Movement: the sum over training steps of `-w * dL/dw`, high where weights move away from zero.
 
     Sanh et al., "Movement pruning: adaptive sparsity by fine-tuning" (NeurIPS 2020), equation 3. Call it once a
@@ -185,7 +180,7 @@ def check_logits(apply_fn: ApplyFn, temperature: float = 1.0) -> ApplyFn:
     """`apply_fn` with float32 logits over a temperature, that refuses results other than [batch, classes]."""
     check_function("apply_fn", apply_fn)
 
-    def checked(params: Any, x: Any) -> jax.Array:
+    def checked(params: Params, x: Any) -> jax.Array:
         logits = apply_fn(params, x)
         if not (hasattr(logits, "ndim") and logits.ndim == 2):
             found = f"shape {np.shape(logits)}" if hasattr(logits, "ndim") else f"a {type(logits).__name__}"
@@ -196,7 +191,7 @@ def check_logits(apply_fn: ApplyFn, temperature: float = 1.0) -> ApplyFn:
 
 
 def _at(
-    apply_fn: ApplyFn, params: Any, mask: Mask, x: Any, labels: Any
+    apply_fn: ApplyFn, params: Params, mask: Mask, x: Any, labels: Any
 ) -> tuple[Scores, Callable[[Scores], jax.Array]]:
     """The scored leaves, zero where pruned, and the mean cross entropy as a function of them."""
     weights = _masked(params, mask)
@@ -247,7 +242,7 @@ def _add(total: Scores, term: Scores) -> Scores:
     return {path: leaf + term[path] for path, leaf in total.items()}
 
 
-def _masked(params: Any, mask: Mask) -> Scores:
+def _masked(params: Params, mask: Mask) -> Scores:
     found = leaves(params)
     return {path: jnp.where(kept, found[path], jnp.zeros_like(found[path])) for path, kept in mask.items()}
 
@@ -257,7 +252,7 @@ def _wide(tree: Scores) -> Scores:
 
 
 @jax.jit
-def _kept(params: Any, mask: Mask) -> Scores:
+def _kept(params: Params, mask: Mask) -> Scores:
     return _wide(_masked(params, mask))
 
 

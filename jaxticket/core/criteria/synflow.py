@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.criteria.magnitude import Scores
-from jaxticket.core.criteria.snip import ApplyFn, check_logits
+from jaxticket.core.criteria.snip import check_logits
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, apply_mask, check_fit, is_traced
+from jaxticket.core.masks import apply_mask, check_fit, is_traced
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.prune import prune
 from jaxticket.core.scaled_float import evaluate
 from jaxticket.core.schedules import exponential
+from jaxticket.core.types import ApplyFn, Mask, Params, Scores
 
 
-def synflow(apply_fn: ApplyFn, params: Any, mask: Mask, input_shape: Sequence[int]) -> Scores:
+def synflow(apply_fn: ApplyFn, params: Params, mask: Mask, input_shape: Sequence[int]) -> Scores:
     """Synaptic flow: `|w * dR/dw|`, R the sum of the outputs for an input of ones, with all weights made positive.
 
     The score of Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow"
@@ -56,7 +56,7 @@ def synflow(apply_fn: ApplyFn, params: Any, mask: Mask, input_shape: Sequence[in
 
 
 def synflow_prune(
-    apply_fn: ApplyFn, params: Any, mask: Mask, input_shape: Sequence[int], *, sparsity: float, rounds: int = 100
+    apply_fn: ApplyFn, params: Params, mask: Mask, input_shape: Sequence[int], *, sparsity: float, rounds: int = 100
 ) -> Mask:
     """The mask pruned by SynFlow, in rounds of equal pruning rate with new scores before each.
 
@@ -96,13 +96,13 @@ def _compiled(apply_fn: ApplyFn, input_shape: Sequence[int]) -> Callable[[Any, M
     return jax.jit(functools.partial(_score, check_logits(apply_fn), shape))
 
 
-def _score(apply_fn: ApplyFn, input_shape: tuple[int, ...], params: Any, mask: Mask) -> tuple[Scores, jax.Array]:
+def _score(apply_fn: ApplyFn, input_shape: tuple[int, ...], params: Params, mask: Mask) -> tuple[Scores, jax.Array]:
     positive = apply_mask(_positive(params), mask)
     weights = {path: leaf for path, leaf in leaves(positive).items() if path in mask}
     ones = jnp.ones(input_shape, jnp.float32)
 
     def flow(weights: Scores) -> jax.Array:
-        def output(params: Any, x: jax.Array) -> jax.Array:
+        def output(params: Params, x: jax.Array) -> jax.Array:
             return apply_fn(params, x).sum()
 
         return evaluate(output, replace(positive, weights), ones)[0].astype(jnp.float32)
@@ -113,7 +113,7 @@ def _score(apply_fn: ApplyFn, input_shape: tuple[int, ...], params: Any, mask: M
     return scores, jnp.stack(peaks).max(initial=0)
 
 
-def _positive(params: Any) -> Any:
+def _positive(params: Params) -> Any:
     found = leaves(params)
 
     def changed(path: str, leaf: Any) -> jax.Array:

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.checks import check_paths
-from jaxticket.core.criteria.magnitude import Scores
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, check_fit, check_scores
+from jaxticket.core.masks import check_fit, check_scores
 from jaxticket.core.paths import leaves
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Params, Path, Scores
 
 
-def wanda(params: Any, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores:
+def wanda(params: Params, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores:
     """Weights and activations: `|w| * ||x||`, x what the weight is multiplied with over all examples and positions.
 
     Sun et al., "A simple and effective pruning approach for large language models" (ICLR 2024), equation 1. For a

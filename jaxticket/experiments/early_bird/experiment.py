@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 from jaxticket.experiments.early_bird.monitors import EmergenceWatch, ScaleWatch, WeightWatch
 from jaxticket.experiments.early_bird.options import EarlyBirdExperiment, distance_by_chance
 from jaxticket.lab.channel_tickets import all_channels, channel_costs, draw_channels, random_channels

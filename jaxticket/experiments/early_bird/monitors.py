@@ -11,8 +11,8 @@ import numpy as np
 from jaxticket.analysis.mask_convergence import band_matrix, emergence
 from jaxticket.core import paths
 from jaxticket.core.criteria import magnitude
-from jaxticket.core.masks import Mask
 from jaxticket.core.prune import prune
+from jaxticket.core.types import Mask
 from jaxticket.lab.channel_tickets import scale_paths
 from jaxticket.training.monitors import Watch
 

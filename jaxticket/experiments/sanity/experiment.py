@@ -7,8 +7,8 @@ from typing import Any
 
 from jaxticket import analysis
 from jaxticket.analysis import Pair
-from jaxticket.core.masks import Mask
 from jaxticket.core.schedules import geometric
+from jaxticket.core.types import Mask
 from jaxticket.experiments.sanity.analysis import decide
 from jaxticket.experiments.sanity.barriers import barrier
 from jaxticket.experiments.sanity.options import TICKETS, SanityExperiment

@@ -13,9 +13,9 @@ import numpy as np
 from jaxticket import models
 from jaxticket.core.criteria import magnitude
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.masks import Mask
 from jaxticket.core.options import chosen
 from jaxticket.core.scopes import empty_layers
+from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
 from jaxticket.experiments.structured.options import FEATURES, RefillOptions, RegroupOptions
 from jaxticket.interop import layer_outputs, output_slopes

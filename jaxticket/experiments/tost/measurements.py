@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core import masks
-from jaxticket.core.masks import Mask
+from jaxticket.core.types import Mask
 from jaxticket.experiments.tost.options import TostExperiment
 from jaxticket.lab.activation_sparsity import Look, note_filters, note_silence
 from jaxticket.lab.lab import Lab

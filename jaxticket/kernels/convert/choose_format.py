@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.kernels.backends import dispatch
 from jaxticket.kernels.convert.cost_model import has_window
 from jaxticket.kernels.convert.device_rates import Timings, measure_call

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 OnLayer = Callable[[Path, Any], Any]

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.kernels.convert.fold import OnLayer, OnNorm
 from jaxticket.kernels.convert.layer_shape import Call, call_of, sparse_call
 from jaxticket.kernels.formats.block_sparse import BlockSparse

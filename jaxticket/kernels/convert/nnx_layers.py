@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.kernels.convert.fold import Fold, OnLayer, OnNorm
 from jaxticket.kernels.convert.layer_shape import call_of
 from jaxticket.kernels.convert.linen import Calls, run_layer

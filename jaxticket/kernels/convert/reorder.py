@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Group, Slice
 from jaxticket.structure.channel_groups.trace import channel_groups
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.shrink.report import ShrinkReport
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_number
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, apply_mask, is_traced
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import apply_mask, is_traced
+from jaxticket.core.types import Mask, Path
 from jaxticket.kernels.convert.choose_format import decide
 from jaxticket.kernels.convert.device_rates import Timings, known_timings, least_seconds
 from jaxticket.kernels.convert.fold import Fold, OnLayer, OnNorm, Watched, fold, foldable

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 
 Role = Literal["output", "input", "vector"]
 

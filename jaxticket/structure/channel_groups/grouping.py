@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Group, Slice
 from jaxticket.structure.channel_groups.traced import Trace, Value
 

@@ -14,7 +14,7 @@ from jax.extend import core as jaxprs
 
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups import rules_elements, rules_shapes, rules_sums
 from jaxticket.structure.channel_groups.channels import ChannelGroups
 from jaxticket.structure.channel_groups.equal_parts import balance

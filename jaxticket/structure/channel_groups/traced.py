@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Role
 from jaxticket.structure.channel_groups.union_find import Identities, Labels
 

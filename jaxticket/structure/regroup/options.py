@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.regroup.block_columns import RULES, Rule
 from jaxticket.structure.regroup.partition import PARTITIONERS, Partitioner
 

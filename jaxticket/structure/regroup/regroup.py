@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Mask, Path
 from jaxticket.structure.matrix import mask_matrices, masks_of
 from jaxticket.structure.refill import channels_to_keep
 from jaxticket.structure.regroup.block_columns import Rule

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 
 Block = tuple[np.ndarray, np.ndarray]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.shrink.constant_propagation import Partial
 from jaxticket.structure.shrink.constant_rules import ARRANGEMENTS, arranged
 from jaxticket.structure.shrink.contractions import RowProducts

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Group, Slice
 from jaxticket.structure.shrink.slicing import full_paths
 

@@ -8,7 +8,7 @@ import jax
 from jax.extend import core as jaxprs
 
 from jaxticket.core.paths import path_string
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.subprograms import called
 
 

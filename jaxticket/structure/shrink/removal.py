@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.shrink.bias_folding import Folding, shares
 from jaxticket.structure.shrink.channel_marks import Marks
 from jaxticket.structure.shrink.constant_propagation import Partial, evaluate, known, unknown

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Group
 
 

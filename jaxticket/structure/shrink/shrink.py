@@ -11,8 +11,8 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import Mask, check_fit, is_traced
-from jaxticket.core.rules import Path
+from jaxticket.core.masks import check_fit, is_traced
+from jaxticket.core.types import Mask, Path
 from jaxticket.structure.channel_groups.channels import Group
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.macs import macs

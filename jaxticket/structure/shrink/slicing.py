@@ -10,7 +10,7 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_alive, check_paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.rules import Path
+from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Group
 from jaxticket.structure.shrink.channel_marks import Marks
 
