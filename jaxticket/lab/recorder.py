@@ -18,6 +18,7 @@ from jaxticket.core.options import chosen, to_dict
 from jaxticket.core.versions import versions
 from jaxticket.lab import provenance
 from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.row import Row
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.lab.trained import WEIGHTS
 from jaxticket.parallel import ALONE, Layout
@@ -118,32 +119,26 @@ class Record:
         # A network whose aids stayed is none that its mask and the plain network could bring back.
         stays = lab.options.aids.stays
         ticket = ticket and statistics["kept"] < statistics["total"] and not stays
-        row = {
-            "branch": branch,
-            "level": level,
-            "seed": seed,
-            "sparsity": statistics["sparsity"],
-            "sparsity_total": statistics["sparsity_total"],
-            **{name: content.get(f"{WEIGHTS[reported]}_{name}") for name in _SCORES},
-            "val_accuracy_pruned": pruned.get("val_accuracy"),
-            "test_accuracy_pruned": pruned.get("test_accuracy"),
-            "train_loss": content["history"][-1]["train_loss"] if content["history"] else None,
-            "epochs": content["epochs"],
-            "seconds": content["seconds"],
-            "cached": trained.stage.cached,
-            "stage": trained.stage.id,
-            "weights": reported,
-            "best_epoch": content["best_epoch"],
-            "best_val_accuracy": content["best_val_accuracy"],
-            "best_test_accuracy": content["best_test_accuracy"],
-            "ticket": label if ticket else None,
-            "kept": statistics["kept"],
-            "layer_sparsity": statistics["layer_sparsity"],
-            **({"saved_epochs": content.get("saved_epochs", [])} if lab.options.train.save_epochs else {}),
-            **({"permanent_aids": True} if stays else {}),
-            **case,
-            **facts,
-        }
+        extra = {"saved_epochs": content.get("saved_epochs", [])} if lab.options.train.save_epochs else {}
+        scores = {name: content.get(f"{WEIGHTS[reported]}_{name}") for name in _SCORES}
+        row = Row(
+            branch,
+            level,
+            seed,
+            **{name: statistics[name] for name in ("sparsity", "sparsity_total", "layer_sparsity", "kept")},
+            **{name: content[name] for name in ("epochs", "seconds", "best_epoch")},
+            **{name: content[name] for name in ("best_val_accuracy", "best_test_accuracy")},
+            **scores,
+            val_accuracy_pruned=pruned.get("val_accuracy"),
+            test_accuracy_pruned=pruned.get("test_accuracy"),
+            train_loss=content["history"][-1]["train_loss"] if content["history"] else None,
+            cached=trained.stage.cached,
+            stage=trained.stage.id,
+            weights=reported,
+            ticket=label if ticket else None,
+            case=case,
+            extra={**extra, **({"permanent_aids": True} if stays else {}), **facts},
+        ).to_json()
         self.summary["rows"].append(row)
         if ticket:
             self._save_ticket(lab, label, row, mask, start, case)

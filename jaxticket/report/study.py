@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxticket.core.errors import JaxticketError, one_line
+from jaxticket.core.json_kinds import kind_of
 
 _T = TypeVar("_T")
 
@@ -270,7 +271,7 @@ def rows_of(summary: Mapping[str, Any], where: str = "summary.json") -> tuple[Ro
     """
     rows = summary.get("rows", [])
     if not isinstance(rows, list):
-        raise JaxticketError(f"{where}: rows is {_storage().kind_of(rows)}; must be a list of objects")
+        raise JaxticketError(f"{where}: rows is {kind_of(rows)}; must be a list of objects")
     return tuple(_row(row, f"{where}: rows[{i}]") for i, row in enumerate(rows))
 
 
@@ -363,7 +364,7 @@ def _case(value: Mapping[str, Any]) -> dict[str, float]:
 
 def _key(value: Any, where: str) -> tuple[str, int, int]:
     if not isinstance(value, Mapping):
-        raise JaxticketError(f"{where}: is {_storage().kind_of(value)}; must be an object")
+        raise JaxticketError(f"{where}: is {kind_of(value)}; must be an object")
     for name, kind in (("branch", str), ("level", int), ("seed", int)):
         found = value.get(name)
         in_range = 0 <= found < _MANY if isinstance(found, int) else True

@@ -16,7 +16,6 @@ from jaxticket.storage.files import write_bytes as write_bytes
 from jaxticket.storage.files import write_files as write_files
 from jaxticket.storage.json_files import check_fields as check_fields
 from jaxticket.storage.json_files import checked_json as checked_json
-from jaxticket.storage.json_files import kind_of as kind_of
 from jaxticket.storage.json_files import parse_checked_json as parse_checked_json
 from jaxticket.storage.json_files import parse_json as parse_json
 from jaxticket.storage.json_files import plain as plain

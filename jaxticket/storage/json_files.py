@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxticket.core.errors import TicketError
+from jaxticket.core.json_kinds import KINDS, kind_of
 from jaxticket.storage.files import PathLike, first_line, read_bytes, write_bytes
 
 _DEEPEST = 100
 # Bytes of a file, and digits of a whole number; more of these a float does not hold.
 _LARGEST = 1 << 28
 _LONGEST = 308
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a whole number"}
 
 
 def write_json(path: PathLike, obj: Any) -> None:
@@ -80,13 +80,8 @@ def check_fields(content: Any, fields: Mapping[str, type], path: PathLike) -> di
         value = content.get(name)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             found = f"{name} is {kind_of(value)}" if name in content else f"has no {name!r}"
-            raise TicketError(f"{path}: {found}; must be {_KINDS[kind]}")
+            raise TicketError(f"{path}: {found}; must be {KINDS[kind]}")
     return content
-
-
-def kind_of(value: Any) -> str:
-    """What a value of JSON is called."""
-    return {**_KINDS, type(None): "null", int: "a number", float: "a number"}.get(type(value), type(value).__name__)
 
 
 def plain(value: Any, where: str, depth: int = 0) -> Any:
