@@ -7,7 +7,7 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.interop.linen_inputs import input_norms as input_norms
     from jaxticket.interop.linen_outputs import layer_outputs as layer_outputs
-    from jaxticket.interop.linen_outputs import output_slopes as output_slopes
+    from jaxticket.interop.linen_outputs import output_gradients as output_gradients
     from jaxticket.interop.nnx import functional as functional
     from jaxticket.interop.torch_files import read_torch as read_torch
     from jaxticket.interop.torch_weights import Converted as Converted
@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "linen_inputs": ("input_norms",),
-        "linen_outputs": ("layer_outputs", "output_slopes"),
+        "linen_outputs": ("layer_outputs", "output_gradients"),
         "nnx": ("functional",),
         "torch_files": ("read_torch",),
         "torch_weights": ("Converted", "from_torch"),

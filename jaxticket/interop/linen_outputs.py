@@ -33,7 +33,7 @@ def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, path
     return _listen(apply_fn, params, x, frozenset(paths), {})[0]
 
 
-def output_slopes(
+def output_gradients(
     apply_fn: Callable[[Any, Any], Any],
     params: Any,
     x: Any,

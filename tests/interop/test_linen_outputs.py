@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from jaxticket.core.errors import MaskError
-from jaxticket.interop import layer_outputs, output_slopes
+from jaxticket.interop import layer_outputs, output_gradients
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 4, 2)), jnp.float32)
 
@@ -47,7 +47,9 @@ def test_outputs_are_before_the_activation_and_in_the_order_of_the_calls():
 def test_slopes_are_the_gradient_in_the_outputs():
     net = Net()
     variables = variables_of(net)
-    outputs, slopes = output_slopes(net.apply, variables, X, ["dense/kernel", "zconv/kernel"], lambda y: (y**2).sum())
+    outputs, slopes = output_gradients(
+        net.apply, variables, X, ["dense/kernel", "zconv/kernel"], lambda y: (y**2).sum()
+    )
     np.testing.assert_allclose(slopes["dense/kernel"], 2 * outputs["dense/kernel"], rtol=1e-6)
     back = slopes["dense/kernel"] @ variables["params"]["dense"]["kernel"].T  # through the mean over 16 positions
     expected = np.where(outputs["zconv/kernel"] > 0, back[:, None, None] / 16, 0)

@@ -44,7 +44,7 @@ _LAYOUTS = {
 
 
 def read_cifar(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """The images of a split in the order of the files, keyed by their running index; see `examples.Reader`."""
+    """The images of a split in the order of the files, keyed by their running index; see `records.Reader`."""
     layout = _LAYOUTS[spec.folder_name]
     (path,) = paths.values()
     batches = layout.train if split == "train" else layout.test

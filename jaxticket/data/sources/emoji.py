@@ -27,7 +27,7 @@ def read_emoji(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iter
     """The emoji of a split, keyed by their code points; a fifth of each class is the test split.
 
     Raises:
-        DataError: the files are of another version, or cannot be drawn here. See `examples.Reader` too.
+        DataError: the files are of another version, or cannot be drawn here. See `records.Reader` too.
     """
     images, labels, keys = _draw(spec, paths)
     if len(keys) != spec.train_size + spec.test_size:

@@ -20,7 +20,7 @@ _TINY = "tiny-imagenet-200"
 
 
 def read_imagenette(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """The JPEG files in `imagenette2-160/{train,val}/WNID/`, keyed by their name; see `examples.Reader`."""
+    """The JPEG files in `imagenette2-160/{train,val}/WNID/`, keyed by their name; see `records.Reader`."""
     (path,) = paths.values()
     labels = _labels("image_classification/imagenette_labels.txt")
     folder = "train" if split == "train" else "val"
@@ -34,7 +34,7 @@ def read_imagenette(spec: DatasetSpec, paths: Mapping[str, Path], split: str) ->
 def read_tiny_imagenet(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
     """The JPEG files of Tiny-ImageNet, keyed by their name; its validation images are the test split.
 
-    Some files are grey: they become RGB. See `examples.Reader`.
+    Some files are grey: they become RGB. See `records.Reader`.
     """
     (path,) = paths.values()
     with refusing(path), zipfile.ZipFile(path) as archive:
@@ -56,7 +56,7 @@ def read_imagenet(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> I
 
     The archive of the training images holds one tar archive per class, which are read where they lie. The labels of
     the validation images are the official ones, which come with tensorflow-datasets. Files are passed on
-    unchanged, also the 23 that are no RGB JPEG files (22 are CMYK, one is PNG). See `examples.Reader`.
+    unchanged, also the 23 that are no RGB JPEG files (22 are CMYK, one is PNG). See `records.Reader`.
     """
     labels = _labels("datasets/imagenet2012/labels.txt")
     if split == "train":

@@ -18,7 +18,7 @@ _IDX_PREFIXES = {"train": "train", "test": "t10k"}
 
 
 def read_mnist(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """The images in the four IDX files of a data set of the MNIST family; see `examples.Reader`."""
+    """The images in the four IDX files of a data set of the MNIST family; see `records.Reader`."""
     contents = {archive.name: archive.content_sha256 for archive in spec.archives}
 
     def read(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -34,7 +34,7 @@ def read_mnist(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iter
 
 
 def read_emnist(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """The images of one split of EMNIST, from the archive that has all of them; see `examples.Reader`."""
+    """The images of one split of EMNIST, from the archive that has all of them; see `records.Reader`."""
     (path,) = paths.values()
     size, prefix = spec.official_sizes[split], f"gzip/{spec.prepared_name.replace('/', '-')}-{split}"
     images, _ = read_idx(path, (size, *spec.image_shape[:2]), member=f"{prefix}-images-idx3-ubyte.gz")
@@ -43,7 +43,7 @@ def read_emnist(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Ite
 
 
 def read_svhn(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """The cropped house numbers; the files call the digit zero 10. See `examples.Reader`."""
+    """The cropped house numbers; the files call the digit zero 10. See `records.Reader`."""
     import scipy.io
 
     path = paths[f"{split}_32x32.mat"]
@@ -55,7 +55,7 @@ def read_svhn(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Itera
 
 
 def read_small_imagenet(spec: DatasetSpec, paths: Mapping[str, Path], split: str) -> Iterator[Example]:
-    """ImageNet scaled to 32x32, from zip archives of NumPy files with labels from 1; see `examples.Reader`."""
+    """ImageNet scaled to 32x32, from zip archives of NumPy files with labels from 1; see `records.Reader`."""
     height, width, channels = spec.image_shape
     path = paths[f"Imagenet32_{'train' if split == 'train' else 'val'}_npz.zip"]
     with refusing(path), zipfile.ZipFile(path) as archive:

@@ -18,7 +18,7 @@ from jaxticket.core.scopes import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
 from jaxticket.experiments.structured.options import FEATURES, RefillOptions, RegroupOptions
-from jaxticket.interop import layer_outputs, output_slopes
+from jaxticket.interop import layer_outputs, output_gradients
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.scoring import scoring_images
@@ -224,7 +224,7 @@ def _feature_scores(
 
     slopes = None
     if kind == "saliency":
-        found, slopes = output_slopes(apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean())
+        found, slopes = output_gradients(apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean())
     else:
         found = layer_outputs(apply, weights.params, images, mask)
     scores = feature_scores(found, kind, slopes)
