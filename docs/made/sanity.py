@@ -8,7 +8,7 @@ from studies import Accuracies, accuracies, mean, study, values
 from texts import interval, listed, one_line, paragraph, percent, span_of, spread, table
 
 from jaxticket.experiments.sanity.analysis import decide
-from jaxticket.experiments.sanity.options import SanityExperiment, VerdictOptions
+from jaxticket.experiments.sanity.options import SanityOptions, VerdictOptions
 
 STUDIES = {
     "lenet300-fashion": "sanity-lenet300-fashion_mnist",
@@ -74,7 +74,7 @@ class Study:
     @functools.cached_property
     def verdict(self) -> dict[str, Any]:
         """The verdict as the experiment gives it today, from the stored rows."""
-        options = SanityExperiment(levels=tuple(self.levels), verdict=VerdictOptions(**self.options))
+        options = SanityOptions(levels=tuple(self.levels), verdict=VerdictOptions(**self.options))
         return decide(self.rows, options)
 
 

@@ -1,15 +1,69 @@
 """Pruning by ADMM (Zhang et al. 2018), the alternating direction method of multipliers."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from jaxticket.analysis import Pair
-from jaxticket.lab.lab import Lab
-from jaxticket.lab.method_options import AdmmExperiment
-from jaxticket.training.mask_updates import Admm
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.registry import Experiment
+
+if TYPE_CHECKING:
+    from jaxticket.lab.lab import Lab
 
 
-def admm(lab: Lab, options: AdmmExperiment) -> None:
+@dataclasses.dataclass(frozen=True)
+class AdmmPhase:
+    """The phase in which weights are drawn towards their pruned copy.
+
+    Attributes:
+        epochs: its length; the learning rate falls to a tenth after each third.
+        lr: the learning rate at first.
+        rho: weight of the penalty.
+        every_epochs: epochs between two updates of the copy and the multipliers.
+    """
+
+    epochs: int = option(9, minimum=1)
+    lr: float = option(1e-3, above=0)
+    rho: float = option(1e-3, above=0)
+    every_epochs: int = option(1, minimum=1)
+
+    def check(self, where: str) -> None:
+        """Refuses a phase that is over before the first update."""
+        if self.every_epochs >= self.epochs:
+            raise ConfigError(
+                f"config.{where}.every_epochs={self.every_epochs}: must be less than the {self.epochs} epochs of the "
+                f"phase, config.{where}.epochs"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class AdmmOptions(ExperimentOptions):
+    """A trained network, its weights drawn towards a sparse copy, pruned and trained again.
+
+    Attributes:
+        sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
+        prune: scope and rules; magnitudes are ranked, and the rate is not used.
+        admm: the phase in between.
+    """
+
+    sparsities: tuple[float, ...] = option((0.8, 0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
+    prune: PruneOptions = PruneOptions()
+    admm: AdmmPhase = AdmmPhase()
+
+    def check(self, where: str) -> None:
+        """Refuses what is not used."""
+        super().check(where)
+        if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+            raise ConfigError("config.prune: ADMM ranks magnitudes and uses scope and rules alone; leave the rest")
+
+
+def admm(lab: "Lab", options: AdmmOptions) -> None:
     """Trains, draws the weights towards their pruned copy, prunes, and trains what is left from there."""
+    from jaxticket.training.mask_updates import Admm
+
     how = options.admm
     drawing = dataclasses.replace(
         options.train,
@@ -44,3 +98,13 @@ def admm(lab: Lab, options: AdmmExperiment) -> None:
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("admm", "dense", control_level=0))
+
+
+EXPERIMENT = Experiment(
+    name="admm",
+    title="ADMM",
+    question="does pruning cost less when weights are drawn towards a sparse copy first?",
+    paper="Zhang et al. (2018), arXiv 1804.03294",
+    options=AdmmOptions,
+    run="jaxticket.experiments.admm:admm",
+)

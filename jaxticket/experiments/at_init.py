@@ -1,13 +1,42 @@
 """Pruning before training: random, magnitude, SNIP, GraSP, SynFlow (Frankle et al. 2021 compare them)."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from jaxticket.analysis import Pair
-from jaxticket.lab.lab import Lab
-from jaxticket.lab.method_options import AtInitExperiment
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.prune_options import CRITERIA, PruneOptions
+from jaxticket.lab.registry import Experiment
+
+if TYPE_CHECKING:
+    from jaxticket.lab.lab import Lab
 
 
-def at_init(lab: Lab, options: AtInitExperiment) -> None:
+# The scales of a new network are all the same.
+_AT_INIT = tuple(name for name in CRITERIA if name != "bn_scale")
+
+
+@dataclasses.dataclass(frozen=True)
+class AtInitOptions(ExperimentOptions):
+    """Networks pruned before they are trained.
+
+    Attributes:
+        methods: criteria, each a branch of the rows.
+        sparsities: increasing; level k of the rows is the k-th.
+        prune: scope, images and the rest; its criterion and rate are not used.
+        dense: whether the dense network is trained too, as level 0.
+    """
+
+    methods: tuple[str, ...] = option(
+        ("random", "magnitude", "snip", "grasp", "synflow"), choices=_AT_INIT, nonempty=True, unique=True
+    )
+    sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)
+    prune: PruneOptions = PruneOptions()
+    dense: bool = option(True)
+
+
+def at_init(lab: "Lab", options: AtInitOptions) -> None:
     """Scores the initial weights, prunes once to each sparsity, and trains what is left."""
 
     def one_seed(seed: int) -> None:
@@ -28,3 +57,13 @@ def at_init(lab: Lab, options: AtInitExperiment) -> None:
         *(Pair(method, "random") for method in options.methods if method != "random"),
         *(Pair(method, "dense", control_level=0) for method in options.methods),
     )
+
+
+EXPERIMENT = Experiment(
+    name="at_init",
+    title="Pruning at initialisation",
+    question="which criterion finds a good mask before training?",
+    paper="Frankle et al. (2021), arXiv 2009.08576",
+    options=AtInitOptions,
+    run="jaxticket.experiments.at_init:at_init",
+)

@@ -1,21 +1,97 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, strategy 2; Frankle et al. 2020)."""
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 from jaxticket.analysis import Pair
-from jaxticket.core.schedules import exponential
-from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
-from jaxticket.lab.lab import Lab
-from jaxticket.lab.network_slimming import check_scales
-from jaxticket.lab.options import ImpExperiment
-from jaxticket.lab.pretrained import dense_network
-from jaxticket.lab.stages.references import MaskRef, WeightsRef
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions, check_loaded, check_train_levels
+from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.registry import Experiment
+
+if TYPE_CHECKING:
+    from jaxticket.lab.lab import Lab
+    from jaxticket.lab.stages.references import MaskRef, WeightsRef
 
 
-def imp(lab: Lab, options: ImpExperiment) -> None:
+@dataclasses.dataclass(frozen=True)
+class ImpOptions(ExperimentOptions):
+    """Iterative magnitude pruning.
+
+    Attributes:
+        levels: rounds of pruning and retraining after the dense network, which is level 0.
+        prune: what a round removes.
+        reinit: where each level starts: `init` from the first weights (or the rewind point), `none` from the weights
+            it was pruned with; `random` is `init` with a control beside each ticket, the branch `rr_imp`: its mask on
+            other initial weights, a fresh draw for each level, trained by the full schedule.
+        reinit_masks: of `random`, whose masks are trained from other weights: each `ticket`'s, or the control's `own`,
+            found on the way by pruning what the last fresh draw was trained to; there are no tickets then.
+        rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
+        rewind_steps: the same in steps; at most one of the two is not 0.
+        retrain: after a rewind, the `full` schedule or the `remaining` part of it.
+        sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0
+            goes by that rate.
+        train_levels: of `random`, at which levels the control is trained; empty for all. Tickets lead from level to
+            level and are trained at each.
+        dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
+            `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
+            back to its own initial weights.
+    """
+
+    levels: int = option(8, minimum=1)
+    prune: PruneOptions = PruneOptions()
+    reinit: str = option("init", choices=("init", "none", "random"))
+    reinit_masks: str = option("ticket", choices=("ticket", "own"))
+    rewind_epochs: int = option(0, minimum=0, within="epochs")
+    rewind_steps: int = option(0, minimum=0, within="steps")
+    retrain: str = option("full", choices=("full", "remaining"))
+    sparsity: float = option(0.0, minimum=0, below=1)
+    train_levels: tuple[int, ...] = option((), minimum=1)
+    dense: str = ""
+
+    def check(self, where: str) -> None:
+        """Refuses rewind points that do not exist or would not be used."""
+        super().check(where)
+        if self.rewind_epochs and self.rewind_steps:
+            raise ConfigError(f"config.rewind_steps={self.rewind_steps}: config.rewind_epochs is set too; set one to 0")
+        rewinds = self.rewind_epochs or self.rewind_steps
+        if self.reinit_masks != "ticket" and self.reinit != "random":
+            raise ConfigError(
+                f"config.reinit_masks={self.reinit_masks!r}: needs reinit='random', found {self.reinit!r}"
+            )
+        check_train_levels(self.train_levels, self.levels)
+        if self.train_levels and (self.reinit, self.reinit_masks) != ("random", "ticket"):
+            raise ConfigError(
+                f"config.train_levels={self.train_levels}: says where the control is trained; needs reinit='random' "
+                f"and reinit_masks='ticket', found {self.reinit!r} and {self.reinit_masks!r}"
+            )
+        if rewinds and self.reinit == "none":
+            raise ConfigError("config.reinit='none': does not rewind; set the rewind point to 0, or reinit='init'")
+        if rewinds and self.reinit_masks == "own":
+            raise ConfigError("config.reinit_masks='own': nothing is rewound; set the rewind point to 0")
+        if self.retrain == "remaining" and not rewinds:
+            raise ConfigError("config.retrain='remaining': needs rewind_epochs or rewind_steps above 0")
+        if self.sparsity and self.prune.rate != PruneOptions.rate:
+            raise ConfigError(
+                f"config.prune.rate={self.prune.rate}: config.sparsity={self.sparsity} sets the rate of the "
+                f"{self.levels} rounds; leave one of them"
+            )
+        if self.dense:
+            check_loaded(self)
+
+
+def imp(lab: "Lab", options: ImpOptions) -> None:
     """Trains, prunes the smallest survivors, rewinds and trains again, once for every seed.
 
     Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from. With
     `reinit='random'` every ticket has a control beside it, `rr_imp`: its mask on other initial weights.
     """
+    from jaxticket.core.schedules import exponential
+    from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+    from jaxticket.lab.network_slimming import check_scales
+    from jaxticket.lab.pretrained import dense_network
+
     check_scales(lab, options.prune)
 
     def one_seed(seed: int) -> None:
@@ -27,7 +103,7 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
         rewound = dense.at(rewind_step, instead="set config.reinit='none'") if rewinds else weights
         start_step = rewind_step if options.retrain == "remaining" else 0
 
-        def control(level: int, mask: MaskRef) -> WeightsRef:
+        def control(level: int, mask: "MaskRef") -> "WeightsRef":
             """Trains a mask from other initial weights, by the full schedule."""
             other = lab.reinit(seed, level)
             trained = lab.train(other, mask, seed=seed, label=f"rr_imp-{level}-{seed}")
@@ -50,3 +126,13 @@ def imp(lab: Lab, options: ImpExperiment) -> None:
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0))
+
+
+EXPERIMENT = Experiment(
+    name="imp",
+    title="Iterative magnitude pruning",
+    question="how far can a network be pruned round by round, and do its initial weights matter?",
+    paper="Frankle & Carbin (2019), arXiv 1803.03635; Frankle et al. (2020), arXiv 1912.05671",
+    options=ImpOptions,
+    run="jaxticket.experiments.imp:imp",
+)

@@ -1,19 +1,70 @@
 """One-shot pruning of a trained network, and the ways to train on (Renda et al. 2020)."""
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 from jaxticket.analysis import Pair
-from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
-from jaxticket.lab.lab import Lab
-from jaxticket.lab.method_options import OneshotExperiment
-from jaxticket.lab.network_slimming import check_scales
-from jaxticket.lab.pretrained import dense_network
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import option
+from jaxticket.lab.options import ExperimentOptions, check_loaded
+from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.registry import Experiment
+
+if TYPE_CHECKING:
+    from jaxticket.lab.lab import Lab
 
 
-def oneshot(lab: Lab, options: OneshotExperiment) -> None:
+@dataclasses.dataclass(frozen=True)
+class OneshotOptions(ExperimentOptions):
+    """A trained network pruned once, to each of some sparsities, and trained again.
+
+    Attributes:
+        sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
+        prune: what is ranked; its rate is not used.
+        retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
+            the rewind point on (`lr_rewind`), with the whole schedule (`full`), or with that of the last epochs
+            (`finetune`).
+            `random` is `rewind` with a control beside each ticket, the branch `rr_omp`: its mask on other initial
+            weights, a fresh draw for each sparsity, trained by the full schedule.
+        rewind_epochs: the rewind point; 0 is the start.
+        finetune_epochs: how many; with 0 networks are pruned and only evaluated.
+        dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
+            `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
+            back to its own initial weights.
+    """
+
+    sparsities: tuple[float, ...] = option((0.5, 0.8, 0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
+    prune: PruneOptions = PruneOptions()
+    retrain: str = option("rewind", choices=("rewind", "lr_rewind", "full", "finetune", "random"))
+    rewind_epochs: int = option(0, minimum=0, within="epochs")
+    finetune_epochs: int = option(0, minimum=0, within="epochs")
+    dense: str = ""
+
+    def check(self, where: str) -> None:
+        """Refuses epochs that are not used or do not exist."""
+        super().check(where)
+        if self.finetune_epochs and self.retrain != "finetune":
+            raise ConfigError(
+                f"config.finetune_epochs={self.finetune_epochs}: needs retrain='finetune', found {self.retrain!r}"
+            )
+        if self.retrain in ("finetune", "full") and self.rewind_epochs:
+            raise ConfigError(
+                f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
+            )
+        if self.dense:
+            check_loaded(self)
+
+
+def oneshot(lab: "Lab", options: OneshotOptions) -> None:
     """Trains, prunes to each sparsity, and trains each sparse network from where `retrain` says.
 
     With `retrain='random'` that is the rewind point, and every ticket has a control beside it, `rr_omp`: its mask on
     other initial weights.
     """
+    from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+    from jaxticket.lab.network_slimming import check_scales
+    from jaxticket.lab.pretrained import dense_network
+
     check_scales(lab, options.prune)
     per_epoch = lab.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
@@ -44,3 +95,13 @@ def oneshot(lab: Lab, options: OneshotExperiment) -> None:
 
     lab.for_each_seed(one_seed)
     lab.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))
+
+
+EXPERIMENT = Experiment(
+    name="oneshot",
+    title="One-shot pruning",
+    question="how much of a trained network can be removed at once, and how is the rest trained on?",
+    paper="Han et al. (2015), arXiv 1506.02626; Renda et al. (2020), arXiv 2003.02389",
+    options=OneshotOptions,
+    run="jaxticket.experiments.oneshot:oneshot",
+)

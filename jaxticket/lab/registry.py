@@ -1,78 +1,79 @@
-"""The experiments by name: what each is told, and where its function is."""
+"""The experiments: one object for each, which says all that is known of it before it runs."""
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import must_be_one_of
-from jaxticket.experiments.colt.options import ColtExperiment
-from jaxticket.experiments.early_bird.options import EarlyBirdExperiment
-from jaxticket.experiments.sanity.options import SanityExperiment
-from jaxticket.experiments.structured.options import StructuredExperiment
-from jaxticket.experiments.tost.options import TostExperiment
-from jaxticket.experiments.transfer.options import TransferExperiment
-from jaxticket.lab.method_options import (
-    AdmmExperiment,
-    AtInitExperiment,
-    DynamicExperiment,
-    GradualExperiment,
-    OneshotExperiment,
-)
-from jaxticket.lab.options import ExperimentOptions, ImpExperiment, TrainExperiment
+from jaxticket.core.registry import Registry
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.row import Column
 
 if TYPE_CHECKING:
     from jaxticket.lab.lab import Lab
 
+# Where the package's own experiments are: every module, or folder, of this package that has an `EXPERIMENT`.
+_OWN = "jaxticket.experiments"
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """An experiment: its options, and the function that runs it on a lab, loaded when asked for."""
+    """An experiment.
+
+    Functions may be given by name, `package.module:function`: their modules are imported when they are needed, so that
+    options can be read and refused at once.
+
+    Attributes:
+        name: by which a config chooses it, `config.experiment`.
+        title: the heading of its report.
+        question: what it answers, one sentence for tables of experiments.
+        options: its keys and their defaults.
+        run: does it: called with a `Lab` and the options.
+        paper: where it was published first, with the arXiv number; empty for none.
+        recipes: sets the keys of a config for a network on a data set: called with the config, `model`, `dataset` and
+            what else a config file of the experiment takes as arguments.
+        columns: what its rows have beside the columns of every experiment.
+        sections: the sections of its report that other experiments lack, in order.
+    """
 
     name: str
+    title: str
+    question: str
     options: type[ExperimentOptions]
+    run: "str | Callable[[Lab, Any], None]"
+    paper: str = ""
+    recipes: str | Callable[..., None] = "jaxticket.lab.presets:apply_preset"
+    columns: tuple[Column, ...] = ()
+    sections: tuple[str, ...] = ()
 
     def load(self) -> "Callable[[Lab, Any], None]":
-        """The function; it has the experiment's name, in the module of that name."""
-        module = f"jaxticket.experiments.{self.name}"
-        if self.name in _FOLDERS:
-            module += ".experiment"
-        return getattr(importlib.import_module(module), self.name)
+        """The function `run`."""
+        return _function(self.run)
 
 
-_FOLDERS = {"sanity", "structured", "early_bird", "colt", "transfer", "tost"}
-_EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment("train", TrainExperiment),
-        Experiment("imp", ImpExperiment),
-        Experiment("oneshot", OneshotExperiment),
-        Experiment("at_init", AtInitExperiment),
-        Experiment("gradual", GradualExperiment),
-        Experiment("dynamic", DynamicExperiment),
-        Experiment("admm", AdmmExperiment),
-        Experiment("sanity", SanityExperiment),
-        Experiment("structured", StructuredExperiment),
-        Experiment("early_bird", EarlyBirdExperiment),
-        Experiment("colt", ColtExperiment),
-        Experiment("transfer", TransferExperiment),
-        Experiment("tost", TostExperiment),
-    )
-}
+def _function(named: str | Callable[..., Any]) -> Callable[..., Any]:
+    """A function itself, or by name."""
+    if not isinstance(named, str):
+        return named
+    module, _, name = named.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
-def names() -> list[str]:
-    """The names of all experiments."""
-    return list(_EXPERIMENTS)
+def _own() -> Iterator[Experiment]:
+    package = importlib.import_module(_OWN)
+    for module in pkgutil.iter_modules(package.__path__, f"{_OWN}."):
+        yield importlib.import_module(module.name).EXPERIMENT
 
 
-def get_experiment(name: str) -> Experiment:
+experiments: Registry[Experiment] = Registry("experiment", _own)
+register, names = experiments.register, experiments.names
+
+
+def get_experiment(name: object) -> Experiment:
     """The experiment of that name.
 
     Raises:
         ConfigError: there is none.
     """
-    if name not in _EXPERIMENTS:
-        raise ConfigError(f"config.experiment={name!r}: {must_be_one_of(name, names())}")
-    return _EXPERIMENTS[name]
+    return experiments.get(name, "experiment")

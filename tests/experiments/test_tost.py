@@ -9,7 +9,7 @@ from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.experiments.tost.analysis import compare
-from jaxticket.experiments.tost.options import PARTS, SOURCES, TostExperiment, aids_of, parts_of
+from jaxticket.experiments.tost.options import PARTS, SOURCES, TostOptions, aids_of, parts_of
 from jaxticket.experiments.tost.recipes import apply_tost_recipe
 from jaxticket.report.aided import cells
 from jaxticket.report.sections.silence import silence
@@ -62,7 +62,7 @@ def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
     given = tmp_path / "mine.omp"
     shutil.copytree(folder / "tickets" / ticket, given)
     changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "sparsities": (0.5,)}
-    defaults = TostExperiment()  # of what is only read where it acts
+    defaults = TostOptions()  # of what is only read where it acts
     unread = {"analyse": False, "activations": defaults.activations, "looks": defaults.looks, "gmp_every_steps": 10}
     again, found = run_experiment(*options_of(**changes, **unread), tmp_path)
     rows = {(row["branch"], row["aids"]): row for row in found["rows"]}
@@ -155,7 +155,7 @@ def test_the_network_with_an_activation_has_that_one(tmp_path):
         "sources": ("rp",),
         "cells": ("smoothing",),
     }
-    plan = make_plan(*options_of(**own, gmp_every_steps=TostExperiment().gmp_every_steps), tmp_path)
+    plan = make_plan(*options_of(**own, gmp_every_steps=TostOptions().gmp_every_steps), tmp_path)
     dense = {stage.label: stage.id for stage in plan.networks if stage.label.startswith("dense ")}
     assert len(set(dense.values())) == len(dense) == 2
 

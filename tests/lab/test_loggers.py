@@ -7,8 +7,8 @@ import pytest
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import resolve
+from jaxticket.experiments.train import TrainExperimentOptions
 from jaxticket.lab.config import config_hash
-from jaxticket.lab.options import TrainExperiment
 from jaxticket.lab.run import make_plan
 from jaxticket.training import writers
 from jaxticket.training.profiling import Profiler
@@ -45,8 +45,8 @@ def test_an_experiment_that_is_watched_is_the_same_experiment(make_run, small_ru
 
 
 def test_the_hash_does_not_depend_on_who_looks_on():
-    watched = TrainExperiment(writers=("tensorboard", "wandb"), profile_steps=100)
-    assert config_hash("train", watched) == config_hash("train", TrainExperiment())
+    watched = TrainExperimentOptions(writers=("tensorboard", "wandb"), profile_steps=100)
+    assert config_hash("train", watched) == config_hash("train", TrainExperimentOptions())
 
 
 def test_what_cannot_look_on_is_refused_before_anything_is_done(tmp_path, monkeypatch):

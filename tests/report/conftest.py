@@ -106,7 +106,7 @@ def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, g
     Without growth differences are equal for all seeds, so that nothing is settled.
     """
     from jaxticket.experiments.sanity.analysis import decide
-    from jaxticket.experiments.sanity.options import SanityExperiment
+    from jaxticket.experiments.sanity.options import SanityOptions
 
     lrs = tuple(accuracies["dense"])
     rows = [
@@ -125,7 +125,7 @@ def sanity_summary(accuracies, *, seeds=(0, 1, 2), levels=(8,), spread=0.0005, g
         for seed in seeds
     ]
     settings = tuple(branch for branch in accuracies if branch != "dense")
-    options = SanityExperiment(lrs=lrs, levels=levels, settings=settings, instability=("dense",), seeds=seeds)
+    options = SanityOptions(lrs=lrs, levels=levels, settings=settings, instability=("dense",), seeds=seeds)
     return make_summary(rows, experiment="sanity", name="sanity", verdict=decide(rows, options)) | {
         "correlation": [
             {"lr": lr, "seed": seed, "level": level, "mask": mask, "start": start, "correlation": 0.1 + 0.01 / lr}

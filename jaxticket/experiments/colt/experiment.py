@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
-from jaxticket.experiments.colt.options import ColtExperiment
+from jaxticket.experiments.colt.options import ColtOptions
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import (
     Groups,
@@ -54,7 +54,7 @@ class Round:
         return {name: value for name, value in self.agreement.items() if name != "layers"}
 
 
-def colt(lab: Lab, options: ColtExperiment) -> None:
+def colt(lab: Lab, options: ColtOptions) -> None:
     """Finds the tickets of all seeds, trains each on the whole data set, and does the same by LTH at two rates."""
     parts = [
         lab.variant(data=dataclasses.replace(options.data, part=options.part(index)))
@@ -99,7 +99,7 @@ def colt(lab: Lab, options: ColtExperiment) -> None:
     lab.compare(*PAIRS, of=comparable)
 
 
-def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed: int, name: str) -> Iterator[Round]:
+def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: int, name: str) -> Iterator[Round]:
     """Round after round until the target is reached, nothing moves any more, or there were enough."""
     first = parts[0]
     start, mask = first.init(seed), full_mask(first, groups)
@@ -123,7 +123,7 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtExperiment, seed:
         mask, pruned, agreement = smaller, weights, smaller.stage.content.get("agreement", {})
 
 
-def _matched(lab: Lab, groups: Groups, options: ColtExperiment, seed: int, reached: Sequence[MaskRef]) -> None:
+def _matched(lab: Lab, groups: Groups, options: ColtOptions, seed: int, reached: Sequence[MaskRef]) -> None:
     """LTH with as many weights after every round as COLT has, so that both have pruned equally fast."""
     init, mask = lab.init(seed), full_mask(lab, groups)
     trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}")
@@ -146,13 +146,13 @@ def _label(name: str, level: int, seed: int, part: Lab) -> str:
     return f"{name}-{level}-{seed}" if of == "full" else f"{name}-{level}-{seed} part {of}"
 
 
-def _is_reached(mask: MaskRef, options: ColtExperiment) -> bool:
+def _is_reached(mask: MaskRef, options: ColtOptions) -> bool:
     if not options.target or not mask.stage.content:  # a plan does not know
         return False
     return mask.statistics["sparsity" if options.target_on == "prunable" else "sparsity_total"] >= options.target
 
 
-def _record_parts(parts: Sequence[Lab], found: Round, options: ColtExperiment, seed: int) -> None:
+def _record_parts(parts: Sequence[Lab], found: Round, options: ColtOptions, seed: int) -> None:
     pruned = found.pruned or [None] * len(parts)
     label = f"colt_part-{found.level}-{seed} pruned"
     parts[0].together(  # like their training; the rows then find the scores
@@ -177,7 +177,7 @@ def _record_parts(parts: Sequence[Lab], found: Round, options: ColtExperiment, s
         )
 
 
-def _groups(lab: Lab, options: ColtExperiment, key: str) -> Groups:
+def _groups(lab: Lab, options: ColtOptions, key: str) -> Groups:
     """The groups of a series; refuses a target that it need not come to."""
     groups = rate_groups(lab.shapes.params, getattr(options, key), key)
     weights = _weights(lab, groups, options)
@@ -191,12 +191,12 @@ def _groups(lab: Lab, options: ColtExperiment, key: str) -> Groups:
     return groups
 
 
-def _weights(lab: Lab, groups: Groups, options: ColtExperiment) -> int:
+def _weights(lab: Lab, groups: Groups, options: ColtOptions) -> int:
     """The number of weights that the target is a share of."""
     return prunable(groups) if options.target_on == "prunable" else counted_weights(lab.shapes.params, groups)
 
 
-def _most_rounds(lab: Lab, groups: Groups, options: ColtExperiment) -> int:
+def _most_rounds(lab: Lab, groups: Groups, options: ColtOptions) -> int:
     """After how many rounds a series has ended at the latest."""
     needed = rounds_to(groups, options.scope, options.target or 2.0, _weights(lab, groups, options))
     return min(options.rounds, needed or sum(1 for _ in removed_by_round(groups, options.scope)))

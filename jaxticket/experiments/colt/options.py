@@ -10,7 +10,7 @@ from jaxticket.lab.rates import Rates, check_rates
 
 
 @dataclasses.dataclass(frozen=True)
-class ColtExperiment(ExperimentOptions):
+class ColtOptions(ExperimentOptions):
     """Tickets from the overlap of the masks of class partitions (arXiv 2212.12770).
 
     Attributes:

@@ -10,7 +10,7 @@ from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.types import Mask
 from jaxticket.experiments.early_bird.monitors import EmergenceWatch, ScaleWatch, WeightWatch
-from jaxticket.experiments.early_bird.options import EarlyBirdExperiment, distance_by_chance
+from jaxticket.experiments.early_bird.options import EarlyBirdOptions, distance_by_chance
 from jaxticket.lab.channel_tickets import all_channels, channel_costs, draw_channels, random_channels
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.random_masks import random_twin
@@ -22,7 +22,7 @@ from jaxticket.lab.trained import Trained
 _FLOPS_PER_MAC = 3 * 2
 
 
-def early_bird(lab: Lab, options: EarlyBirdExperiment) -> None:
+def early_bird(lab: Lab, options: EarlyBirdOptions) -> None:
     """Trains until tickets emerge, draws them and trains them on, once for every seed.
 
     Raises:
@@ -44,7 +44,7 @@ def early_bird(lab: Lab, options: EarlyBirdExperiment) -> None:
     lab.compare(*_pairs(options))
 
 
-def _pairs(options: EarlyBirdExperiment) -> list[Pair]:
+def _pairs(options: EarlyBirdOptions) -> list[Pair]:
     """The early bird with random channels, every early ticket with the one pruned in the end, and all with dense."""
     early = [*(f"eb_{name}" for name in options.retrain), *(f"draw_{epoch}" for epoch in options.draw_epochs)]
     return [
@@ -76,7 +76,7 @@ def _apart_by_chance(one: float, other: float) -> float:
     return one * (1 - other) + other * (1 - one)
 
 
-def _check_reachable(lab: Lab, options: EarlyBirdExperiment) -> None:
+def _check_reachable(lab: Lab, options: EarlyBirdOptions) -> None:
     """Refuses looks for which training is too short."""
     per_epoch, total = lab.duration.steps_per_epoch, lab.duration.total_steps
     looks = total // (options.every_steps or per_epoch)
@@ -110,7 +110,7 @@ class _Draw:
 class _Replicate:
     """All networks of one seed; what goes into the summary beside the rows is kept in `notes`."""
 
-    def __init__(self, lab: Lab, options: EarlyBirdExperiment, seed: int) -> None:
+    def __init__(self, lab: Lab, options: EarlyBirdOptions, seed: int) -> None:
         self.lab, self.options, self.seed = lab, options, seed
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.emergence: dict[str, float | None] = {}

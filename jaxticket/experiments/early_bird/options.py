@@ -17,7 +17,7 @@ def distance_by_chance(ratio: float) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class EarlyBirdExperiment(ExperimentOptions):
+class EarlyBirdOptions(ExperimentOptions):
     """Tickets drawn early in training, when the mask that pruning would give has settled, and trained on.
 
     Attributes:

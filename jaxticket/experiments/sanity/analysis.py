@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxticket import analysis
-from jaxticket.experiments.sanity.options import TICKETS, SanityExperiment, VerdictOptions
+from jaxticket.experiments.sanity.options import TICKETS, SanityOptions, VerdictOptions
 from jaxticket.experiments.sanity.settled import deciding, margins_of, p_of, settled
 
 # learning rate -> seed -> test accuracy
 _Accuracies = dict[float, dict[int, float]]
 
 
-def decide(rows: Iterable[Mapping[str, Any]], options: SanityExperiment) -> dict[str, Any]:
+def decide(rows: Iterable[Mapping[str, Any]], options: SanityOptions) -> dict[str, Any]:
     """The verdict over every ticket and sparsity of a study, JSON-ready.
 
     Returns:

@@ -11,7 +11,7 @@ from jaxticket.core.schedules import geometric
 from jaxticket.core.types import Mask
 from jaxticket.experiments.sanity.analysis import decide
 from jaxticket.experiments.sanity.barriers import barrier
-from jaxticket.experiments.sanity.options import TICKETS, SanityExperiment
+from jaxticket.experiments.sanity.options import TICKETS, SanityOptions
 from jaxticket.experiments.sanity.small_dense import small_dense
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
@@ -22,7 +22,7 @@ from jaxticket.training.state import Weights
 _Masks = dict[tuple[str, int], MaskRef]
 
 
-def sanity(lab: Lab, options: SanityExperiment) -> None:
+def sanity(lab: Lab, options: SanityOptions) -> None:
     """Trains every setting at every learning rate, sparsity and seed, measures, and decides.
 
     What settings have in common is trained once: a dense network and a chain of rounds for each seed and rate.
@@ -38,7 +38,7 @@ def sanity(lab: Lab, options: SanityExperiment) -> None:
     lab.compare(*_pairs(options), confidence=options.verdict.confidence)
 
 
-def _pairs(options: SanityExperiment) -> list[Pair]:
+def _pairs(options: SanityOptions) -> list[Pair]:
     """Every ticket with its controls, and with the dense network, at each learning rate."""
     pairs = []
     for ticket in TICKETS:
@@ -52,7 +52,7 @@ def _pairs(options: SanityExperiment) -> list[Pair]:
 class _Cell:
     """All networks of one seed at one learning rate."""
 
-    def __init__(self, lab: Lab, options: SanityExperiment, lr: float, seed: int) -> None:
+    def __init__(self, lab: Lab, options: SanityOptions, lr: float, seed: int) -> None:
         self.lab, self.options, self.lr, self.seed = lab, options, lr, seed
         self.train = dataclasses.replace(options.train, lr=lr)
         self.masks: _Masks = {}

@@ -35,7 +35,7 @@ class VerdictOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class SanityExperiment(ExperimentOptions):
+class SanityOptions(ExperimentOptions):
     """The study that asks whether a ticket wins because of its initial weights.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket.analysis import Pair
 from jaxticket.core.schedules import geometric
 from jaxticket.experiments.structured.analysis import extreme_tickets
-from jaxticket.experiments.structured.options import AT_INIT, StructuredExperiment
+from jaxticket.experiments.structured.options import AT_INIT, StructuredOptions
 from jaxticket.experiments.structured.structured_masks import refilled, regrouped, slimmed, structure_of
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rewound_ticket import rewound_ticket
@@ -15,7 +15,7 @@ from jaxticket.lab.structure_costs import costs, heatmaps
 from jaxticket.lab.trained import Trained
 
 
-def structured(lab: Lab, options: StructuredExperiment) -> None:
+def structured(lab: Lab, options: StructuredOptions) -> None:
     """Finds unstructured tickets, makes their masks structured, rewinds and trains again, once for every seed."""
     replicates = {seed: _Replicate(lab, options, seed) for seed in options.all_seeds}
     lab.for_each_seed(lambda seed: replicates[seed].run())
@@ -26,7 +26,7 @@ def structured(lab: Lab, options: StructuredExperiment) -> None:
     lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source, compared))
 
 
-def _pairs(options: StructuredExperiment) -> list[Pair]:
+def _pairs(options: StructuredOptions) -> list[Pair]:
     """Every method with its random tickets, refilling with channel pruning to as many weights, and all with dense."""
     slim = [f"slim_{criterion}" for criterion in options.slim]
     tickets = [options.source, *options.methods, *(["imp_regroup"] if options.group_aware else []), *slim]
@@ -40,7 +40,7 @@ def _pairs(options: StructuredExperiment) -> list[Pair]:
 class _Replicate:
     """All networks of one seed."""
 
-    def __init__(self, lab: Lab, options: StructuredExperiment, seed: int) -> None:
+    def __init__(self, lab: Lab, options: StructuredOptions, seed: int) -> None:
         self.lab, self.options, self.seed = lab, options, seed
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.facts: dict[str, dict[str, Any]] = {}

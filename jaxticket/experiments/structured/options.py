@@ -88,7 +88,7 @@ class RegroupOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class StructuredExperiment(ExperimentOptions):
+class StructuredOptions(ExperimentOptions):
     """Tickets whose scattered weights become whole channels or dense blocks, rewound and trained again.
 
     Attributes:

@@ -1,1 +1,14 @@
 """Any mask trained better: aids of training, one by one."""
+
+from jaxticket.experiments.tost.options import TostOptions
+from jaxticket.lab.registry import Experiment
+
+EXPERIMENT = Experiment(
+    name="tost",
+    title="Sparse training with aids",
+    question="which aids train a given mask better?",
+    paper="Jaiswal et al. (2022), arXiv 2206.12755",
+    options=TostOptions,
+    run="jaxticket.experiments.tost.experiment:tost",
+    recipes="jaxticket.experiments.tost.recipes:apply_tost_recipe",
+)

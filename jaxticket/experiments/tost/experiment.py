@@ -12,7 +12,7 @@ from jaxticket.experiments.tost.options import (
     OF_TRAINED,
     PLAIN,
     SOURCES,
-    TostExperiment,
+    TostOptions,
     aids_of,
     branch_of,
     is_ticket,
@@ -26,7 +26,7 @@ from jaxticket.ticket import DESCRIPTION
 from jaxticket.training.mask_updates import GradualPruning
 
 
-def tost(lab: Lab, options: TostExperiment) -> None:
+def tost(lab: Lab, options: TostOptions) -> None:
     """Finds masks without aids, and trains each of them in every cell, from initial weights; tickets from theirs."""
     plain = lab.variant(aids=AidOptions())
     cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
@@ -81,7 +81,7 @@ def given_ticket(lab: Lab, folder: str) -> tuple[WeightsRef, MaskRef]:
 class _Masks:
     """The masks of one seed."""
 
-    def __init__(self, lab: Lab, options: TostExperiment, seed: int) -> None:
+    def __init__(self, lab: Lab, options: TostOptions, seed: int) -> None:
         self._lab, self._options, self._seed = lab, options, seed
         self.full = lab.full_mask(options.prune.prunable)
         self._rounds: list[tuple[Trained, MaskRef]] = []

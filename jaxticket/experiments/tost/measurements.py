@@ -7,13 +7,13 @@ import numpy as np
 
 from jaxticket.core import masks
 from jaxticket.core.types import Mask
-from jaxticket.experiments.tost.options import TostExperiment
+from jaxticket.experiments.tost.options import TostOptions
 from jaxticket.lab.activation_sparsity import Look, note_filters, note_silence
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef
 
 
-def analyse(lab: Lab, options: TostExperiment) -> None:
+def analyse(lab: Lab, options: TostOptions) -> None:
     """Trains a dense network with each activation, looks at its neurons, prunes it and compares the masks.
 
     The summary gets `silence` (the rates of every layer at every look), `silent_filters` (how empty the filters are at
@@ -40,7 +40,7 @@ def analyse(lab: Lab, options: TostExperiment) -> None:
         lab.note("activation_masks", {"masks": names, "rows": distances})
 
 
-def _with_activation(lab: Lab, options: TostExperiment, kind: str) -> Any:
+def _with_activation(lab: Lab, options: TostOptions, kind: str) -> Any:
     if getattr(lab.model, "activation", kind) == kind:
         return options.model
     return dataclasses.replace(options.model, options={**options.model.options, "activation": kind})

@@ -24,7 +24,7 @@ ACTIVATIONS = ("relu", *(kind for kind in SOFT_ACTIVATIONS if kind != "pswish"))
 
 
 @dataclasses.dataclass(frozen=True)
-class TostExperiment(ExperimentOptions):
+class TostOptions(ExperimentOptions):
     """Sparse networks trained with and without aids, whatever their masks come from.
 
     `aids` says how each aid works; `cells` say which are on.

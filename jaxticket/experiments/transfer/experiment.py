@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.analysis import Pair
 from jaxticket.core import paths
-from jaxticket.experiments.transfer.options import TransferExperiment
+from jaxticket.experiments.transfer.options import TransferOptions
 from jaxticket.experiments.transfer.sources import Source, find_sources, taken_with
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import whole_head
@@ -17,7 +17,7 @@ from jaxticket.ticket import ARRAYS, load_ticket
 from jaxticket.training.state import Weights
 
 
-def transfer(lab: Lab, options: TransferExperiment) -> None:
+def transfer(lab: Lab, options: TransferOptions) -> None:
     """Trains every ticket on the data of `lab`: its initial weights under its mask, all with one new classifier."""
     sources = find_sources(lab, options)
 

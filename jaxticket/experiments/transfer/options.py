@@ -7,7 +7,7 @@ from jaxticket.lab.options import ExperimentOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferExperiment(ExperimentOptions):
+class TransferOptions(ExperimentOptions):
     """Tickets found on one data set, trained on another: `config.data`, whose `part` may be some of the classes.
 
     Attributes:

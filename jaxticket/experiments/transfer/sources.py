@@ -10,8 +10,8 @@ from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TicketError
 from jaxticket.data.options import DataOptions
-from jaxticket.experiments.colt.options import ColtExperiment
-from jaxticket.experiments.transfer.options import TransferExperiment
+from jaxticket.experiments.colt.options import ColtOptions
+from jaxticket.experiments.transfer.options import TransferOptions
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rate_groups import is_head
 from jaxticket.lab.setting import Setting
@@ -38,7 +38,7 @@ class Source:
     keeps_head: bool
 
 
-def find_sources(lab: Lab, options: TransferExperiment) -> list[Source]:
+def find_sources(lab: Lab, options: TransferOptions) -> list[Source]:
     """The tickets in all folders, by series in order of first appearance, then by round and seed, as numbers.
 
     Raises:
@@ -65,7 +65,7 @@ def find_sources(lab: Lab, options: TransferExperiment) -> list[Source]:
     return found
 
 
-def _in_folder(setting: Setting, folder: Path, options: TransferExperiment) -> list[Source]:
+def _in_folder(setting: Setting, folder: Path, options: TransferOptions) -> list[Source]:
     if (folder / DESCRIPTION).is_file():
         return [_source(setting, folder, options.data, alone=True)]
     folders = sorted(file.parent for file in (folder / "tickets").glob(f"*/{DESCRIPTION}"))
@@ -122,7 +122,7 @@ def _found_on(ticket: Ticket) -> tuple[Any, ...]:
     if part is None:
         text = data.get("part", DataOptions.part)
     else:
-        text = f"{part}/{config.get('partitions', ColtExperiment.partitions)}"
+        text = f"{part}/{config.get('partitions', ColtOptions.partitions)}"
     order = data.get("class_order", DataOptions.class_order), data.get("class_seed", DataOptions.class_seed)
     return _classes(meta.get("dataset", ""), text, *order)
 
