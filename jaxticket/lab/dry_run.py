@@ -6,7 +6,7 @@ from rich.table import Table
 from jaxticket.core import paths
 from jaxticket.data.availability import missing
 from jaxticket.data.loading import data_folder
-from jaxticket.lab.options import PruneOptions
+from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.rate_groups import rate_groups
 from jaxticket.lab.run import Plan
 from jaxticket.lab.stages.store import Finished
