@@ -6,7 +6,7 @@ Arguments: `model`, `dataset`, and `preset`: `paper`, or `upstream` for what the
 Beside the unstructured ticket every level has `refill`, `refill_plus` and `regroup`, each from the rewind point and
 from other initial weights (`_random`). `--config.source=omp` takes masks from one shot, `--config.source=ticket
 --config.levels=1 --config.ticket=FOLDER` a saved one; `--config.group_aware=True` and
-`--config.slim="('bn_scale',)"` add baselines.
+`--config.channel_criterion="('bn_scale',)"` add baselines.
 
 As given above, 108 networks take two to three minutes on 2 cores of an AMD EPYC; expect 97.9 % test accuracy dense, and
 after five rounds 94.7 % refilled (11 % of the weights) and 98.6 % regrouped (28 %), the means of three seeds.

@@ -4,10 +4,10 @@
 
 Arguments: `model`, `dataset`, and `preset`: `default`, or `upstream` (as the authors' program: swish and ghost skips
 stay to the end, learned scales come before the mask). `--config.sources='("lt","snip")'` takes other masks, of `rp`,
-`omp`, `gmp`, `tp`, `snip`, `grasp`, `synflow` and `lt`; `--config.cells='("soft+ghost",)'` other combinations of aids;
+`omp`, `gmp`, `tp`, `snip`, `grasp`, `synflow` and `lt`; `--config.treatments='("soft+ghost",)'` other combinations;
 `--config.analyse=True` compares how silent networks with several activations are.
 
-As given above, 111 networks: three masks at two sparsities, six cells, three seeds, and the dense ones.
+As given above, 111 networks: three masks at two sparsities, six treatments, three seeds, and the dense ones.
 """
 
 from jaxticket.experiments import default_config, parse_arguments

@@ -149,14 +149,14 @@ WRONG = [
     ),
     (
         [],
-        ["--config.train.schedule=plateau", "--config.train.plateau_evaluations=38"],
-        ["config.train.plateau_evaluations=38", "evaluations of training"],
+        ["--config.train.schedule=plateau", "--config.train.plateau_patience=38"],
+        ["config.train.plateau_patience=38", "evaluations of training"],
     ),
     ([], ["--config.train.patience=39"], ["config.train.patience=39", "less than the 40 evaluations"]),
     (
         [],
-        ["--config.train.select=best_val", "--config.data.val_fraction=0."],
-        ["config.train.select", "val_fraction"],
+        ["--config.train.select_checkpoint=best_val", "--config.data.val_fraction=0."],
+        ["config.train.select_checkpoint", "val_fraction"],
     ),
     ([], ["--config.seeds=()"], ["config.seeds=()", "at least one"]),
     ([], ["--config.seeds=(1,1)"], ["config.seeds=(1, 1)", "different"]),

@@ -26,8 +26,8 @@ def replicates() -> str:
 
     worst = max(value["auto_over_fastest"]["median"] for value in found.values()) - 1
     return paragraph(
-        f"Several seeds as one program (`replicates=vmap`) take {shares(64)} of the time of one after the other for",
-        f"three and eight networks on digits in batches of 64, {shares(16)} of it in batches of 16; `auto` chooses by",
+        f"Several seeds as one program (`seed_parallelism=vmap`) take {shares(64)} of the time of one after the other",
+        f"for three and eight networks on digits in batches of 64, {shares(16)} of it in batches of 16; `auto` goes by",
         f"size and is within {percent(worst, 0)} % of the better (`benchmarks/replicates.py`, medians of 11).",
     )
 

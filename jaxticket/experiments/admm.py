@@ -76,7 +76,7 @@ def admm(lab: "Lab", options: AdmmOptions) -> None:
         warmup_epochs=0.0,
         warmup_steps=0,
         save_epochs=(),
-        lr_every="step",
+        lr_update="step",
         eval_epochs=min(options.train.eval_epochs, how.epochs),
         patience=0,
     )

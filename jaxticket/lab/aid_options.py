@@ -28,9 +28,9 @@ class AidOptions:
             (`bn_gamma0`).
         permanent: whether soft activation and ghost skips stay as they are at the first step, as in the authors'
             program; the network that comes out is then another one, and no ticket is saved.
-        smoothing: share of the target that is spread over the other classes in training; replaces
+        label_smoothing: share of the target that is spread over the other classes in training; replaces
             `train.label_smoothing`. 0.1 is the authors'.
-        lrsi: whether the initial weights are scaled, layer by layer, before training begins at its first step.
+        rescale_init: whether the initial weights are scaled, layer by layer, before training begins at its first step.
         scales: how.
     """
 
@@ -43,9 +43,9 @@ class AidOptions:
     ghost_layers: str = option("auto", choices=GHOST_LAYERS)
     ghost_start: str = option("constant", choices=GHOST_STARTS)
     permanent: bool = option(False)
-    smoothing: float = option(0.0, minimum=0, below=1)
-    lrsi: bool = option(False)
-    scales: LrsiOptions = LrsiOptions()
+    label_smoothing: float = option(0.0, minimum=0, below=1)
+    rescale_init: bool = option(False)
+    rescale_init_options: LrsiOptions = LrsiOptions()
 
     @property
     def in_network(self) -> "AidOptions | None":
@@ -66,9 +66,9 @@ class AidOptions:
 
     def training(self, train: TrainOptions) -> TrainOptions:
         """How to train, with the smoothing of labels."""
-        if not self.smoothing:
+        if not self.label_smoothing:
             return train
-        return dataclasses.replace(train, label_smoothing=self.smoothing, smoothing="off_target")
+        return dataclasses.replace(train, label_smoothing=self.label_smoothing, label_smoothing_kind="off_target")
 
     def key(self) -> dict[str, Any]:
         """What a training run depends on; empty where nothing acts in the network."""
@@ -81,8 +81,9 @@ def check_aids(aids: AidOptions, train: TrainOptions) -> None:
     Raises:
         ConfigError: they are.
     """
-    if aids.smoothing and train.label_smoothing:
+    if aids.label_smoothing and train.label_smoothing:
         raise ConfigError(
-            f"config.aids.smoothing={aids.smoothing}: config.train.label_smoothing={train.label_smoothing} is set too; "
+            f"config.aids.label_smoothing={aids.label_smoothing}: "
+            f"config.train.label_smoothing={train.label_smoothing} is set too; "
             "set one of them to 0"
         )

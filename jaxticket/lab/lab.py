@@ -89,7 +89,7 @@ class Lab(Setting):
     @functools.cached_property
     def way(self) -> str:
         """How the seeds are trained here: `serial`, `vmap` or `devices`."""
-        return way_of(self.options.replicates, self.shapes.params, self.options.train.batch_size)
+        return way_of(self.options.seed_parallelism, self.shapes.params, self.options.train.batch_size)
 
     def for_each_seed(self, function: Callable[[int], None]) -> None:
         """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
@@ -236,7 +236,7 @@ class Lab(Setting):
             how = PruneOptions(scope=mask_update.scope)
             self.reach.prune(mask.key, how, sparsity=mask_update.final)
         given = start
-        if aids.lrsi and not start_step:
+        if aids.rescale_init and not start_step:
             start = scaled_start(self, start, mask, train, seed=seed)
         steps = duration.total_steps - start_step
         work = f"{steps:,} steps"
@@ -278,7 +278,7 @@ class Lab(Setting):
                 watch=watch,
             )
             (stage,) = ask([job], alone=do_questions)
-        return Trained(stage, WEIGHTS[train.select], None if start is given else start)
+        return Trained(stage, WEIGHTS[train.select_checkpoint], None if start is given else start)
 
     def evaluate(
         self, weights: WeightsRef, mask: MaskRef, *, label: str = "evaluation", train: TrainOptions | None = None

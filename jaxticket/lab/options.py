@@ -22,9 +22,10 @@ class ExperimentOptions:
         name: the first half of the experiment's folder name; says nothing about what is computed.
         seeds: one replicate each; initialisation, data order and augmentation have their own streams within a seed.
         seed: shorthand for a single seed; replaces `seeds`.
-        replicates: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device of its
-            own (`devices`); `auto` takes what should be fastest, in a run of several processes `devices`, where those
-            that do not fill all devices are trained one after the other by all. Results are equal to float tolerance.
+        seed_parallelism: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device
+            of its own (`devices`); `auto` takes what should be fastest, in a run of several processes `devices`, where
+            those that do not fill all devices are trained one after the other by all. Results are equal to float
+            tolerance.
         mesh: the devices that train one network together.
         writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
         ticket_weights: what saved tickets have: the weights that their masks keep (`kept`), zero elsewhere, or `all`,
@@ -47,7 +48,7 @@ class ExperimentOptions:
     name: str = option("", hashed=False)
     seeds: tuple[int, ...] = option((0,), minimum=0, nonempty=True, unique=True)
     seed: int | None = option(None, minimum=0)
-    replicates: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
+    seed_parallelism: str = option("auto", choices=("auto", "serial", "vmap", "devices"), hashed=False)
     mesh: MeshOptions = option(MeshOptions(), hashed=False)
     writers: tuple[str, ...] = option((), choices=("tensorboard", "wandb"), unique=True, hashed=False)
     profile_steps: int = option(0, minimum=0, up_to="steps", hashed=False)
@@ -67,16 +68,17 @@ class ExperimentOptions:
         if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
             raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
         check_spans(self, self.train.length(), where)
-        for key in ("select", "report"):
+        for key in ("select_checkpoint", "report"):
             if getattr(self.train, key) == "best_val" and not self.data.val_fraction:
                 raise ConfigError(f"config.train.{key}='best_val': needs config.data.val_fraction above 0, found 0")
         if self.train.patience and not self.data.val_fraction:
             raise ConfigError(
                 f"config.train.patience={self.train.patience}: needs config.data.val_fraction above 0, found 0"
             )
-        if self.train.patience and self.replicates in ("vmap", "devices"):
+        if self.train.patience and self.seed_parallelism in ("vmap", "devices"):
             raise ConfigError(
-                f"config.replicates={self.replicates!r}: seeds that may end early are trained one after the other; "
+                f"config.seed_parallelism={self.seed_parallelism!r}: seeds that may end early are trained one after "
+                "the other; "
                 f"use 'auto', or set config.train.patience={self.train.patience} to 0"
             )
 

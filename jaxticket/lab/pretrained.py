@@ -127,7 +127,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
 
 def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense:
     lab.cache.asked.setdefault(stage.id, stage)
-    trained = Trained(stage, WEIGHTS[lab.options.train.select])
+    trained = Trained(stage, WEIGHTS[lab.options.train.select_checkpoint])
     weights = trained.weights
     if name:
         saved = sorted(file.stem for file in stage.folder.glob("*.safetensors") if re.search(r"\d$", file.stem))

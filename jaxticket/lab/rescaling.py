@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
-    """`start` with a learned scale for each tensor, by `config.aids.scales`; zero where pruned. A stage.
+    """`start` with a learned scale for each tensor, by `config.aids.rescale_init_options`; zero where pruned. A stage.
 
     Args:
         lab: its options, network and data.
@@ -36,7 +36,7 @@ def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptio
         train: whose batch size is used.
         seed: of the order of the images.
     """
-    scales = lab.options.aids.scales
+    scales = lab.options.aids.rescale_init_options
 
     def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
         lab.interrupts.check()
@@ -98,7 +98,8 @@ def _batches(
     split, size = setting.dataset.train, train.batch_size
     if not isinstance(split, Split):
         raise ConfigError(
-            f"config.aids.lrsi=True: needs images in memory, and {setting.spec.name} is streamed; set it to False"
+            f"config.aids.rescale_init=True: needs images in memory, and {setting.spec.name} is streamed; "
+            "set it to False"
         )
     to_input = setting.trainer_of(train).batches.for_evaluation
     per_epoch, order = split.size // size, None

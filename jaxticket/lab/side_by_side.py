@@ -86,11 +86,13 @@ def way_of(choice: str, params: Any, batch_size: int) -> str:
     """
     if processes.several():
         if choice == "vmap":
-            raise ConfigError("config.replicates='vmap': takes a single process; use 'auto', 'devices' or 'serial'")
+            raise ConfigError(
+                "config.seed_parallelism='vmap': takes a single process; use 'auto', 'devices' or 'serial'"
+            )
         return "serial" if choice == "serial" else "devices"
     devices = jax.local_devices()
     if choice == "devices" and len(devices) == 1:
-        raise ConfigError("config.replicates='devices': found 1 device; use 'auto', 'vmap' or 'serial'")
+        raise ConfigError("config.seed_parallelism='devices': found 1 device; use 'auto', 'vmap' or 'serial'")
     if choice != "auto":
         return choice
     on_cpu = devices[0].platform == "cpu"
@@ -150,9 +152,9 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
     lab = group[0].lab
     way, most = lab.way, len(group)
     if way != "serial" and group[0].trainer.streams:
-        if lab.options.replicates != "auto":
+        if lab.options.seed_parallelism != "auto":
             raise ConfigError(
-                f"config.replicates={way!r}: needs data in memory, and {lab.spec.name} is streamed; use 'auto'"
+                f"config.seed_parallelism={way!r}: needs data in memory, and {lab.spec.name} is streamed; use 'auto'"
             )
         way = "serial"
     devices = jax.devices()

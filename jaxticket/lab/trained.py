@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
 
-# How `train.select` calls weights -> how a stage does.
+# How `train.select_checkpoint` calls weights -> how a stage does.
 WEIGHTS = {"last": "last", "best_val": "best"}
 
 

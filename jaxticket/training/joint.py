@@ -47,7 +47,7 @@ class JointTrainer(Trainer):
         if len(lengths) > 1:
             raise ConfigError(
                 f"config.train.batch_size={options.batch_size}: data sets have {sorted(lengths)} steps in an epoch; "
-                "train them one after the other, with config.replicates='serial'"
+                "train them one after the other, with config.seed_parallelism='serial'"
             )
 
     def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = ALONE) -> Epoch:

@@ -41,22 +41,24 @@ class TrainOptions:
         restart_factor: how many times as long as the one before each further cosine is.
         cycle_up_epochs: epochs in which `cyclic` rises to `lr`.
         cycle_down_epochs: epochs in which it falls again.
-        plateau_evaluations: how many evaluations in a row may bring no loss lower by a ten-thousandth before
+        plateau_patience: how many evaluations in a row may bring no loss lower by a ten-thousandth before
             `plateau` drops at the next.
         min_lr: the learning rate below which `cosine`, `cosine_restarts`, `cyclic` and `plateau` do not go.
         warmup_epochs: length of the linear warm-up from `warmup_lr` to `lr`; milestones stay where they are.
         warmup_steps: the same in steps; at most one of the two is not 0.
         warmup_lr: the learning rate at step 0 of a warm-up.
-        lr_every: whether the learning rate moves with every `step`, or stands still within an `epoch`; a warm-up by
+        lr_update: whether the learning rate moves with every `step`, or stands still within an `epoch`; a warm-up by
             epochs has reached `lr` in its last one.
         label_smoothing: share of the target that is not the label's, in [0, 1).
-        smoothing: how that share is spread: `uniform` over all classes, the label's own too; `off_target` over the
-            others (Jaiswal et al. 2022).
+        label_smoothing_kind: how that share is spread: `uniform` over all classes, the label's own too; `off_target`
+            over the others (Jaiswal et al. 2022).
         smoothing_schedule: whether the share stays, or falls in a straight line to 0 at the end.
         compute_dtype: of activations and gradients; parameters and moments stay float32.
         patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
-        select: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val` accuracy.
-        report: which weights the numbers of a row are of, where that is not `select`: what is pruned stays as it is.
+        select_checkpoint: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val`
+            accuracy.
+        report: which weights the numbers of a row are of, where that is not `select_checkpoint`: what is pruned stays
+            as it is.
         eval_epochs: epochs between evaluations on the validation split; the last epoch always has one.
         save_epochs: epochs, counted from 1, after which the weights of every network are kept, and the best ones by
             validation accuracy until then. A run that ends before one of them, or begins after it, does not have it.
@@ -81,19 +83,19 @@ class TrainOptions:
     restart_factor: float = option(2.0, minimum=1, maximum=1000, only=("schedule", "cosine_restarts"))
     cycle_up_epochs: float = option(5.0, above=0, within="epochs", only=("schedule", "cyclic"))
     cycle_down_epochs: float = option(10.0, above=0, within="epochs", only=("schedule", "cyclic"))
-    plateau_evaluations: int = option(10, minimum=0, only=("schedule", "plateau"))
+    plateau_patience: int = option(10, minimum=0, only=("schedule", "plateau"))
     min_lr: float = option(0.0, minimum=0, only=("schedule", "cosine", "cosine_restarts", "cyclic", "plateau"))
     warmup_epochs: float = option(0.0, minimum=0, within="epochs")
     warmup_steps: int = option(0, minimum=0, within="steps")
     warmup_lr: float = option(0.0, minimum=0)
-    lr_every: str = option("step", choices=("step", "epoch"))
+    lr_update: str = option("step", choices=("step", "epoch"))
     label_smoothing: float = option(0.0, minimum=0, below=1)
-    smoothing: str = option("uniform", choices=SMOOTHINGS)
+    label_smoothing_kind: str = option("uniform", choices=SMOOTHINGS)
     smoothing_schedule: str = option("constant", choices=("constant", "linear"))
     compute_dtype: str = option("float32", choices=("float32", "bfloat16"))
     patience: int = option(0, minimum=0)
-    select: str = option("last", choices=("last", "best_val"))
-    report: str = option("select", choices=("select", "last", "best_val"))
+    select_checkpoint: str = option("last", choices=("last", "best_val"))
+    report: str = option("selected", choices=("selected", "last", "best_val"))
     eval_epochs: int = option(1, minimum=1, every="epochs")
     save_epochs: tuple[int, ...] = option((), minimum=1, up_to="epochs", increasing=True)
     checkpoint_epochs: int = option(0, minimum=0, hashed=False, every="epochs")
@@ -112,7 +114,7 @@ class TrainOptions:
     @property
     def reported(self) -> str:
         """Which weights the numbers of a row are of: `last` or `best_val`."""
-        return self.select if self.report == "select" else self.report
+        return self.select_checkpoint if self.report == "selected" else self.report
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of a run."""
@@ -149,7 +151,7 @@ class TrainOptions:
             # The first evaluation has nothing to be compared with, and after the last one training is over anyway.
             yield Span(f"{where}.patience", self.patience, self.patience + 1, evaluations, "evaluations")
         if self.schedule == "plateau":
-            key, waits = f"{where}.plateau_evaluations", self.plateau_evaluations
+            key, waits = f"{where}.plateau_patience", self.plateau_patience
             yield Span(key, waits, waits + 2, evaluations, "evaluations")
         if self.schedule == "cyclic":
             key, whole = f"{where}.cycle_down_epochs", self.cycle_up_epochs + self.cycle_down_epochs
@@ -170,7 +172,7 @@ class TrainOptions:
         check_spans(self, self.length(steps_per_epoch), where)
         total = self.total_steps(steps_per_epoch)
         drops = self.milestone_steps(steps_per_epoch, total)
-        if self.lr_every == "epoch":
+        if self.lr_update == "epoch":
             drops = tuple(math.ceil(step / steps_per_epoch) * steps_per_epoch for step in drops)
         if sorted({0, *drops, total}) != [0, *drops, total]:
             raise ConfigError(
@@ -202,7 +204,7 @@ class TrainOptions:
             )
         if self.schedule == "milestones" and not self.milestones:
             raise ConfigError(f"config.{where}.milestones=(): schedule='milestones' needs at least one, such as (0.5,)")
-        for key in ("smoothing", "smoothing_schedule"):
+        for key in ("label_smoothing_kind", "smoothing_schedule"):
             if getattr(self, key) != getattr(TrainOptions, key) and not self.label_smoothing:
                 raise ConfigError(
                     f"config.{where}.{key}={getattr(self, key)!r}: needs {where}.label_smoothing above 0, found 0"

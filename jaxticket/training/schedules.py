@@ -19,7 +19,7 @@ def learning_rate(
     first step of its epoch. Cosines and triangles begin at the end of the warm-up; those of `cosine` end with the last
     step. `plateau` is constant here, for what the loss does is not known yet: see `plateau_factor`.
 
-    With `lr_every='epoch'` each epoch has the rate of its first step, during a warm-up that of its last, as in
+    With `lr_update='epoch'` each epoch has the rate of its first step, during a warm-up that of its last, as in
     NVIDIA's recipe for ResNet-50: `lr * (e + 1) / w`, then `lr / 2 * (1 + cos(pi (e - w) / (E - w)))` for epoch `e` of
     `E` and a warm-up of `w`.
 
@@ -38,7 +38,7 @@ def learning_rate(
         # Optax mixes steps with floats; float32 counts steps exactly up to 2**24.
         step = jnp.asarray(step)
         warming = step
-        if options.lr_every == "epoch":
+        if options.lr_update == "epoch":
             step -= step % steps_per_epoch
             warming = step + steps_per_epoch
         step, warming = step.astype(jnp.float32), warming.astype(jnp.float32)
@@ -92,7 +92,7 @@ def _triangles(low: float, high: float, up: int, down: int) -> optax.Schedule:
 def plateau_factor(options: TrainOptions, losses: Sequence[float]) -> float:
     """What `plateau` multiplies `lr` with after evaluations that gave these losses, the newest last.
 
-    A loss counts as lower when it is so by a ten-thousandth of the lowest. After `plateau_evaluations` that were not,
+    A loss counts as lower when it is so by a ten-thousandth of the lowest. After `plateau_patience` that were not,
     the next one that is not multiplies the learning rate by `gamma`, and the count begins anew. This is PyTorch's rule.
     """
     rate, lowest, waited = options.lr, float("inf"), 0
@@ -101,6 +101,6 @@ def plateau_factor(options: TrainOptions, losses: Sequence[float]) -> float:
             lowest, waited = loss, 0
         else:
             waited += 1
-        if waited > options.plateau_evaluations:
+        if waited > options.plateau_patience:
             rate, waited = max(rate * options.gamma, options.min_lr), 0
     return rate / options.lr

@@ -114,7 +114,7 @@ def _make_loss(
             weights = Weights(own, state.aid.model_state)
             aided = aid.apply(weights, params, state.model_state, images, state.step, train=True)
             logits, model_state, own_state = aided
-        loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.smoothing).mean()
+        loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.label_smoothing_kind).mean()
         if options.label_smoothing or targets.others is not None:
             plain = cross_entropy(logits, labels).mean()
         if rule is not None and rule.penalises:

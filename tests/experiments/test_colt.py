@@ -298,7 +298,7 @@ def test_the_target_ends_it_and_again_trains_nothing(run, plain):
         ("colt", 1),
         ("lth", 1),
     ]
-    total, _ = run(target=0.194, target_on="total", rounds=30)
+    total, _ = run(target=0.194, target_counts="total", rounds=30)
     labels = sorted(folder.name for folder in (total / "tickets").iterdir())
     assert labels == ["colt-1-0", "lth-1-0", "lth-2-0"]  # 20 % of the convolutions are less of all weights
 

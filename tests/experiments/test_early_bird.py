@@ -325,7 +325,7 @@ def test_an_empty_layer_keeps_its_largest_channels(workdir):
         ({"draw_epochs": (2, 9)}, "config.draw_epochs=.*at most the 6 epochs"),
         ({"draw_epochs": (2,), "on_emerge": "stop"}, "config.draw_epochs=.*needs on_emerge='continue'"),
         ({"draw_weights": "best"}, "config.draw_weights='best': only draw_epochs"),
-        ({"on_emerge": "stop", "replicates": "vmap"}, "config.replicates='vmap'"),
+        ({"on_emerge": "stop", "seed_parallelism": "vmap"}, "config.seed_parallelism='vmap'"),
         ({"prune.criterion": "snip"}, "config.prune: kind='channel'"),
         ({"kind": "unstructured", "prune.granularity": "channel"}, "config.prune: kind='unstructured'"),
         ({"kind": "unstructured", "min_channels": 2}, "config.min_channels=2"),

@@ -32,7 +32,7 @@ def options_of(**changes):
     config.levels = LEVELS
     config.prune.rate = 0.5
     config.seeds = (0, 1)
-    config.replicates = "serial"
+    config.seed_parallelism = "serial"
     with config.unlocked():
         config.update_from_flattened_dict(changes)
     return resolve(config)
@@ -385,7 +385,7 @@ def test_recipes_are_those_of_the_paper_and_of_the_code():
     assert [recipe("resnet20", name).data.val_fraction for name in ("cifar10", "digits")] == [0, 0.1]
     imagenet = recipe("resnet50", "imagenet2012")
     assert (imagenet.train.compute_dtype, imagenet.train.label_smoothing) == ("bfloat16", 0.1)
-    assert (imagenet.train.lr_every, imagenet.train.warmup_epochs, imagenet.data.augment.mixup) == ("epoch", 8, 0.2)
+    assert (imagenet.train.lr_update, imagenet.train.warmup_epochs, imagenet.data.augment.mixup) == ("epoch", 8, 0.2)
     assert recipe("resnet50", "imagenet2012", "code").train.warmup_epochs == 5
     with pytest.raises(ConfigError, match="did you mean 'paper'"):
         recipe("resnet20", "cifar10", "papers")

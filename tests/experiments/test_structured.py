@@ -64,7 +64,7 @@ UPSTREAM = {
     "regroup.max_density": 1.0,
 }
 ONE = {"levels": 1, "random_tickets": False}
-ALL = {"group_aware": True, "slim": ("bn_scale", "saliency")}
+ALL = {"group_aware": True, "channel_criterion": ("bn_scale", "saliency")}
 RUNS = {
     "imp": ALL,
     "omp": ONE | {"source": "omp", "refill.criterion": "saliency", "methods": ("refill", "regroup")} | UPSTREAM,
@@ -88,7 +88,7 @@ def test_every_branch_has_every_level_and_really_is_structured(run, changes):
     folder, summary = run(**changes)
     source, levels = changes.get("source", "imp"), range(1, changes.get("levels", 2) + 1)
     methods = changes.get("methods", ("refill", "refill_plus", "regroup"))
-    branches = {source, *methods, *(f"slim_{name}" for name in changes.get("slim", ()))}
+    branches = {source, *methods, *(f"slim_{name}" for name in changes.get("channel_criterion", ()))}
     branches |= {"imp_regroup"} if changes.get("group_aware") else set()
     branches |= {f"{method}_random" for method in methods} if changes.get("random_tickets", True) else set()
     rows = {(row["branch"], row["level"]): row for row in summary["rows"]}
@@ -219,9 +219,9 @@ def test_slim_baselines_keep_whole_channels_and_no_more_weights(run):
     folder, summary = run(**ALL)
     rows = {(row["branch"], row["level"]): row for row in summary["rows"]}
     for level in (1, 2):
-        both = [mask_of(folder, rows[f"slim_{name}", level]) for name in ALL["slim"]]
+        both = [mask_of(folder, rows[f"slim_{name}", level]) for name in ALL["channel_criterion"]]
         assert any(not np.array_equal(both[0][path], both[1][path]) for path in SIZES)
-        for name, mask in zip(ALL["slim"], both, strict=True):
+        for name, mask in zip(ALL["channel_criterion"], both, strict=True):
             row = rows[f"slim_{name}", level]
             assert 0.9 * rows["imp", level]["kept"] < row["kept"] <= rows["imp", level]["kept"]
             assert row["structured_share"] == 1
@@ -492,7 +492,7 @@ def test_the_study_compares_seed_by_seed(run):
             r"config.methods\[0\]='refil': must be one of refill, refill_plus, regroup",
         ),
         ({"methods": ()}, r"config.methods=\(\): must be at least one of"),
-        ({"slim": ("l3",)}, r"config.slim\[0\]='l3': must be one of bn_scale"),
+        ({"channel_criterion": ("l3",)}, r"config.channel_criterion\[0\]='l3': must be one of bn_scale"),
         ({"source": "ticket"}, "config.ticket='' with source='ticket'"),
         ({"ticket": "somewhere"}, "config.ticket='somewhere' with source='imp'"),
         ({"source": "ticket", "ticket": "x"}, "config.levels=2: a ticket is one level; set 1"),
@@ -502,7 +502,7 @@ def test_the_study_compares_seed_by_seed(run):
         ({"retrain": "remaining", "rewind_epochs": 0}, "needs rewind_epochs above 0"),
         ({"rewind_epochs": 2}, "config.rewind_epochs=2: must be less than the 2 epochs"),
         ({"refill.rate": 1.5}, "config.refill.rate=1.5: must be at most 1"),
-        ({"regroup.t2": 4}, "config.regroup: t2=4 with rule='row_budget': it needs 'min_count'"),
+        ({"regroup.min_rows_per_column": 4}, "config.regroup: t2=4 with rule='row_budget': it needs 'min_count'"),
         ({"regroup.rule": "rows"}, "config.regroup.rule='rows': must be one of row_budget"),
     ],
 )

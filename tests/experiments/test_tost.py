@@ -20,18 +20,18 @@ SPARSITIES = (0.5, 0.7)
 SMALL = {
     "sources": SOURCES,
     "sparsities": SPARSITIES,
-    "cells": ("all",),
+    "treatments": ("all",),
     "prune.rate": 0.4,
     "prune.rounds": 3,
     "gmp_every_steps": 2,
-    "aids.scales.iterations": 2,
+    "aids.rescale_init_options.iterations": 2,
     "model.options.width": 0.125,
     "train.epochs": 2,
     "train.batch_size": 256,
     "train.lr": 0.05,
     "analyse": True,
     "activations": ("relu", "swish"),
-    "looks": 2,
+    "measurements": 2,
 }
 
 
@@ -61,9 +61,14 @@ def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
     ticket = next(row["ticket"] for row in summary["rows"] if row["branch"] == "omp" and row["aids"] == "plain")
     given = tmp_path / "mine.omp"
     shutil.copytree(folder / "tickets" / ticket, given)
-    changes = {"sources": (str(given), "snip"), "cells": ("smoothing",), "dense": False, "sparsities": (0.5,)}
+    changes = {"sources": (str(given), "snip"), "treatments": ("smoothing",), "dense": False, "sparsities": (0.5,)}
     defaults = TostOptions()  # of what is only read where it acts
-    unread = {"analyse": False, "activations": defaults.activations, "looks": defaults.looks, "gmp_every_steps": 10}
+    unread = {
+        "analyse": False,
+        "activations": defaults.activations,
+        "measurements": defaults.measurements,
+        "gmp_every_steps": 10,
+    }
     again, found = run_experiment(*options_of(**changes, **unread), tmp_path)
     rows = {(row["branch"], row["aids"]): row for row in found["rows"]}
     assert set(rows) == {(branch, cell) for branch in ("mine.omp", "snip") for cell in ("plain", "smoothing")}
@@ -122,7 +127,7 @@ def test_a_second_run_finds_everything(run):
     plan = make_plan(*options_of(), workdir)
     assert plan.folder == folder
     assert all(stage.cached for stage in plan.stages)
-    more = make_plan(*options_of(cells=("soft", "ghost+lrsi")), workdir)
+    more = make_plan(*options_of(treatments=("soft", "ghost+lrsi")), workdir)
     assert len([stage for stage in more.networks if not stage.cached]) == len(SOURCES) * 2 * 2
     assert not [stage for stage in more.stages if stage.kind == "lrsi" and not stage.cached]
 
@@ -153,7 +158,7 @@ def test_the_network_with_an_activation_has_that_one(tmp_path):
         "model.options.activation": "gelu",
         "activations": ("relu", "gelu"),
         "sources": ("rp",),
-        "cells": ("smoothing",),
+        "treatments": ("smoothing",),
     }
     plan = make_plan(*options_of(**own, gmp_every_steps=TostOptions().gmp_every_steps), tmp_path)
     dense = {stage.label: stage.id for stage in plan.networks if stage.label.startswith("dense ")}
@@ -183,12 +188,17 @@ def test_differences_are_paired_by_seed():
 
 
 def test_cells_switch_aids_and_nothing_else():
-    aids = options_of(**{"aids.activation": "mish", "aids.smoothing": 0.2, "aids.ghost_share": 0.3})[1].aids
+    aids = options_of(**{"aids.activation": "mish", "aids.label_smoothing": 0.2, "aids.ghost_share": 0.3})[1].aids
     assert [parts_of(cell) for cell in ("plain", "all", "soft+lrsi")] == [set(), set(PARTS), {"soft", "lrsi"}]
     found = aids_of("soft+lrsi", aids)
-    assert (found.activation, found.ghost_skips, found.smoothing, found.lrsi) == ("mish", False, 0.0, True)
+    assert (found.activation, found.ghost_skips, found.label_smoothing, found.rescale_init) == (
+        "mish",
+        False,
+        0.0,
+        True,
+    )
     found = aids_of("ghost+smoothing", aids)
-    assert (found.activation, found.ghost_skips, found.smoothing, found.lrsi) == ("", True, 0.2, False)
+    assert (found.activation, found.ghost_skips, found.label_smoothing, found.rescale_init) == ("", True, 0.2, False)
     assert found.ghost_share == 0.3
 
 
@@ -197,10 +207,13 @@ def test_cells_switch_aids_and_nothing_else():
     [
         ({"sources": ("magic",)}, r"config.sources=\('magic',\): must be different ones of rp, omp"),
         ({"sparsities": (0.9, 0.5)}, r"config.sparsities=.*: must be increasing"),
-        ({"cells": ("soft+hard",)}, r"config.cells: 'soft\+hard' must be 'plain', 'all' or different ones of soft"),
-        ({"cells": ("soft+ghost", "ghost+soft")}, r"config.cells=.*: must be different from each other"),
-        ({"aids.lrsi": True}, r"config.aids: the cells switch ghost_skips and lrsi"),
-        ({"train.label_smoothing": 0.1}, r"config.train.label_smoothing=0.1: the cells switch smoothing"),
+        (
+            {"treatments": ("soft+hard",)},
+            r"config.treatments: 'soft\+hard' must be 'plain', 'all' or different ones of soft",
+        ),
+        ({"treatments": ("soft+ghost", "ghost+soft")}, r"config.treatments=.*: must be different from each other"),
+        ({"aids.rescale_init": True}, r"config.aids: the treatments switch ghost_skips and rescale_init"),
+        ({"train.label_smoothing": 0.1}, r"config.train.label_smoothing=0.1: the treatments switch smoothing"),
         ({"prune.criterion": "snip"}, r"config.prune.criterion='snip': comes from sources"),
         ({"activations": ()}, r"config.activations=\(\): must be at least one"),
     ],
@@ -220,7 +233,7 @@ def test_the_preset_of_the_authors_program_keeps_its_aids():
     apply_tost_recipe(config, "conv3", "cifar10", "upstream")
     _, options = resolve(config)
     assert options.aids.permanent
-    assert options.aids.scales.order == "scale_first"
+    assert options.aids.rescale_init_options.order == "scale_first"
     assert (options.train.epochs, options.train.milestone_steps(1, 182)) == (182, (90, 135))
     with pytest.raises(ConfigError, match=r"config argument 'preset=paper': must be one of default, upstream"):
         apply_tost_recipe(config, "conv3", "cifar10", "paper")

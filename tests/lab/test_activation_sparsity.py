@@ -81,7 +81,7 @@ def test_rates_are_those_of_the_given_weights_under_their_mask(made, workdir, tm
 
 
 def test_every_seed_that_is_trained_is_looked_at(workdir):
-    how = {"seeds": (0, 1), "replicates": "vmap", "train.select": "best_val", "data.val_fraction": 0.2}
+    how = {"seeds": (0, 1), "seed_parallelism": "vmap", "train.select_checkpoint": "best_val", "data.val_fraction": 0.2}
     folder, summary = run_experiment(*options_of("train", **how, **ANALYSE), workdir)
     rows, found = summary["rows"], summary["silence"]
     assert [(one["seed"], one["epoch"]) for one in found] == [(row["seed"], row["best_epoch"]) for row in rows]

@@ -23,9 +23,9 @@ from jaxticket.training.state import Weights
 ALL = {
     "aids.activation": "swish",
     "aids.ghost_skips": True,
-    "aids.smoothing": 0.1,
-    "aids.lrsi": True,
-    "aids.scales.iterations": 3,
+    "aids.label_smoothing": 0.1,
+    "aids.rescale_init": True,
+    "aids.rescale_init_options.iterations": 3,
 }
 
 
@@ -99,8 +99,8 @@ def test_what_is_off_changes_no_key(workdir):
     assert train_keys(*options_of(**{"aids.ghost_share": 0.3, "aids.betas": (2.0, 9.0)}), workdir) == keys
     soft = train_keys(*options_of(**{"aids.activation": "mish"}), workdir)
     assert not set(soft) & set(keys)
-    smooth = train_keys(*options_of(**{"aids.smoothing": 0.1}), workdir)
-    by_hand = {"train.label_smoothing": 0.1, "train.smoothing": "off_target"}
+    smooth = train_keys(*options_of(**{"aids.label_smoothing": 0.1}), workdir)
+    by_hand = {"train.label_smoothing": 0.1, "train.label_smoothing_kind": "off_target"}
     assert smooth == train_keys(*options_of(**by_hand), workdir)
 
 
@@ -140,9 +140,12 @@ def test_what_cannot_be_is_refused_in_the_plan(workdir):
             **{"aids.activation": "swish", "model.options.activation": "tanh"})  # fmt: skip
     refused(r"aids.ghost_layers='conv': no layer of this LeNet300",
             **{"aids.ghost_skips": True, "aids.ghost_layers": "conv"})  # fmt: skip
-    refused(r"aids.smoothing=0.1: config.train.label_smoothing=0.2 is set too",
-            **{"aids.smoothing": 0.1, "train.label_smoothing": 0.2})  # fmt: skip
-    refused(r"train.smoothing='off_target': needs train.label_smoothing above 0", **{"train.smoothing": "off_target"})
+    refused(r"aids.label_smoothing=0.1: config.train.label_smoothing=0.2 is set too",
+            **{"aids.label_smoothing": 0.1, "train.label_smoothing": 0.2})  # fmt: skip
+    refused(
+        r"train.label_smoothing_kind='off_target': needs train.label_smoothing above 0",
+        **{"train.label_smoothing_kind": "off_target"},
+    )
 
 
 def test_the_kinds_of_soft_activations_are_those_there_are():

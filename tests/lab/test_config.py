@@ -28,7 +28,7 @@ def hash_of(experiment, **changes):
         ("admm", {}, "ddbd097c"),
         ("structured", {}, "4a61484e"),
         ("colt", {}, "25ef6a46"),
-        ("colt", {"partitions": 5, "target": 0.99, "target_on": "total"}, "d18adf55"),
+        ("colt", {"partitions": 5, "target": 0.99, "target_counts": "total"}, "d18adf55"),
         ("transfer", {}, "a041881f"),
         ("early_bird", {}, "667b39fe"),
         ("imp", {"prune.criterion": "lamp", "data.part": "1/2", "data.augment.flip": True}, "6d71611f"),
@@ -44,7 +44,7 @@ def test_golden_hashes(experiment, changes, expected):
 def test_what_is_not_computed_does_not_enter_the_hash():
     plain = hash_of("imp")
     assert hash_of("imp", name="other") == plain
-    assert hash_of("imp", replicates="vmap") == plain
+    assert hash_of("imp", seed_parallelism="vmap") == plain
     assert hash_of("imp", **{"data.download": True, "data.folder": "/somewhere"}) == plain
     assert hash_of("imp", **{"train.checkpoint_epochs": 3, "train.steps_per_dispatch": 7}) == plain
 

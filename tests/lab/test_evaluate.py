@@ -59,7 +59,7 @@ def ticket_mask(workdir, row):
 
 
 def test_a_round_prunes_the_weights_of_the_round_before(run, workdir, digits):
-    rows = run("imp", levels=2, seeds=(0, 1), reinit="random", replicates="vmap")
+    rows = run("imp", levels=2, seeds=(0, 1), reinit="random", seed_parallelism="vmap")
     found = {(row["branch"], row["level"], row["seed"]): row for row in rows}
     for seed in (0, 1):
         assert found["dense", 0, seed]["test_accuracy_pruned"] is None
@@ -73,7 +73,7 @@ def test_a_round_prunes_the_weights_of_the_round_before(run, workdir, digits):
 
 
 def test_nothing_is_compiled_for_it_and_nothing_is_evaluated_again(run, workdir, monkeypatch):
-    how = {"levels": 1, "seeds": (0, 1), "replicates": "vmap", "train.epochs": 1}
+    how = {"levels": 1, "seeds": (0, 1), "seed_parallelism": "vmap", "train.epochs": 1}
     trainers, evaluated = [], []
     begin, evaluate = Trainer.__init__, Trainer.evaluate_each
     monkeypatch.setattr(Trainer, "__init__", lambda self, *a, **k: trainers.append(self) or begin(self, *a, **k))
@@ -94,8 +94,8 @@ def test_nothing_is_compiled_for_it_and_nothing_is_evaluated_again(run, workdir,
 
 
 def test_seeds_one_after_the_other_have_the_same(run, tmp_path):
-    rows = run("imp", levels=2, seeds=(0, 1), reinit="random", replicates="vmap")
-    options = options_of("imp", levels=2, seeds=(0, 1), reinit="random", replicates="serial")
+    rows = run("imp", levels=2, seeds=(0, 1), reinit="random", seed_parallelism="vmap")
+    options = options_of("imp", levels=2, seeds=(0, 1), reinit="random", seed_parallelism="serial")
     alone = run_experiment(*options, tmp_path)[1]["rows"]
     for row, other in zip(rows, alone, strict=True):
         assert row["test_accuracy_pruned"] == other["test_accuracy_pruned"]

@@ -23,7 +23,7 @@ def options_of(**changes):
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("serial")
-    return workdir, *run_experiment(*options_of(replicates="serial", seeds=(3, 1)), workdir)
+    return workdir, *run_experiment(*options_of(seed_parallelism="serial", seeds=(3, 1)), workdir)
 
 
 @pytest.mark.parametrize(("way", "seeds"), [("devices", (3,)), ("vmap", (3,)), ("vmap", (3, 1))])
@@ -39,7 +39,7 @@ def test_parts_side_by_side_are_the_parts_one_after_the_other(serial, tmp_path, 
         ),
     )
     workdir, folder, summary = serial
-    found, same = run_experiment(*options_of(replicates=way, seeds=seeds), tmp_path)
+    found, same = run_experiment(*options_of(seed_parallelism=way, seeds=seeds), tmp_path)
     layout = {"vmap": Vmapped, "devices": OnePerDevice}[way]
     assert groups == [(2 * len(seeds), layout, True)] * 3
     expected = {(row["seed"], row["level"], row["part"]): row for row in summary["rows"]}

@@ -164,7 +164,7 @@ def plan_of(tmp_path, **changes):
     return make_plan(*resolve(config), tmp_path)
 
 
-HALF = {"model.name": "conv3", "data.name": "cifar100", "target_on": "total", "rounds": 100}
+HALF = {"model.name": "conv3", "data.name": "cifar100", "target_counts": "total", "rounds": 100}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ HALF = {"model.name": "conv3", "data.name": "cifar100", "target_on": "total", "r
             r"and can never exceed 0.9655; lower the target",
         ),
         (HALF | {"target": 0.95}, r"config.target=0.95: pruning by lth_rates surely reaches 0.934\d of total sparsity"),
-        (HALF | {"target": 1.0, "target_on": "prunable"}, r"can never exceed 1.0000"),
+        (HALF | {"target": 1.0, "target_counts": "prunable"}, r"can never exceed 1.0000"),
         ({}, r"config.rates: rule 'conv' matches nothing; there are fc1/bias.*, or roles: dense, head, bias"),
         (
             {"partitions": 3},

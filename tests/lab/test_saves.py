@@ -13,7 +13,7 @@ from jaxticket.lab.run import run_experiment
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.training.progress import Quiet
 
-SMALL = {"levels": 1, "seeds": (0, 1), "train.epochs": 4, "data.val_fraction": 0.1, "replicates": "vmap"}
+SMALL = {"levels": 1, "seeds": (0, 1), "train.epochs": 4, "data.val_fraction": 0.1, "seed_parallelism": "vmap"}
 
 
 def curve(run, row):
@@ -39,7 +39,9 @@ def lab_of(workdir, **changes):
 def test_every_network_keeps_its_weights_and_the_best_until_then(tmp_path, make_run):
     run = make_run(tmp_path, **SMALL, **{"train.save_epochs": (1, 3)})
     shorter = {
-        epochs: make_run(tmp_path, **SMALL | {"train.epochs": epochs, "train.select": "best_val", "levels": 1})
+        epochs: make_run(
+            tmp_path, **SMALL | {"train.epochs": epochs, "train.select_checkpoint": "best_val", "levels": 1}
+        )
         for epochs in (1, 3)
     }
     assert {(row["branch"], row["seed"]) for row in run.rows} == {(b, s) for b in ("dense", "imp") for s in (0, 1)}

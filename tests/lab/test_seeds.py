@@ -30,12 +30,12 @@ SMALL = {"seeds": SEEDS, "levels": 2, "train.optimizer": "sgd", "train.lr": 0.1}
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory, make_run):
-    return make_run(tmp_path_factory.mktemp("serial"), replicates="serial", **SMALL)
+    return make_run(tmp_path_factory.mktemp("serial"), seed_parallelism="serial", **SMALL)
 
 
 @pytest.fixture(scope="module", params=["vmap", "devices"])
 def parallel(request, tmp_path_factory, make_run):
-    return make_run(tmp_path_factory.mktemp(request.param), replicates=request.param, **SMALL)
+    return make_run(tmp_path_factory.mktemp(request.param), seed_parallelism=request.param, **SMALL)
 
 
 def without_time(rows):
@@ -81,7 +81,7 @@ def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkey
     monkeypatch.setattr(training_job, "fit_side_by_side", lambda *_, **__: pytest.fail("trained again"))
     for run in (serial, parallel):
         for choice in ("serial", "vmap", "devices"):
-            again = make_run(run.workdir, replicates=choice, **SMALL)
+            again = make_run(run.workdir, seed_parallelism=choice, **SMALL)
             assert all(row["cached"] for row in again.rows)
             assert without_time(again.rows) == without_time(run.rows)
 
@@ -95,10 +95,10 @@ def test_only_the_missing_seeds_are_trained(serial, make_run, monkeypatch, tmp_p
         lambda trainer, starts, *a, **k: groups.append([s.label for s in starts]) or fit(trainer, starts, *a, **k),
     )
     changes = SMALL | {"train.epochs": 1, "levels": 1}
-    make_run(tmp_path, replicates="vmap", **changes | {"seeds": (1,)})
+    make_run(tmp_path, seed_parallelism="vmap", **changes | {"seeds": (1,)})
     assert groups == [["dense-0-1"], ["imp-1-1"]]
     groups.clear()
-    make_run(tmp_path, replicates="vmap", **changes | {"levels": 2})
+    make_run(tmp_path, seed_parallelism="vmap", **changes | {"levels": 2})
     # Seed 1 is a level ahead and trains along with what the others need.
     assert groups == [["dense-0-4", "imp-2-1", "dense-0-2"], ["imp-1-4", "imp-1-2"], ["imp-2-4", "imp-2-2"]]
 
@@ -107,7 +107,7 @@ def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(make_run, tm
     trainers = []
     trainer = setting_module.Trainer
     monkeypatch.setattr(setting_module, "Trainer", lambda *a: trainers.append(trainer(*a)) or trainers[-1])
-    make_run(tmp_path, replicates="vmap", **SMALL | {"train.epochs": 1, "data.val_fraction": 0.1})
+    make_run(tmp_path, seed_parallelism="vmap", **SMALL | {"train.epochs": 1, "data.val_fraction": 0.1})
     assert [made.compilations for made in trainers] == [{"train_step": 1, "evaluate": 2}]
 
 
@@ -126,7 +126,7 @@ class StopAt(Quiet):
 
 
 def test_interrupted_side_by_side_continues_to_the_same_bits(parallel, tmp_path, make_run):
-    changes = {"train.steps_per_dispatch": 3, "replicates": parallel.options.replicates, **SMALL}
+    changes = {"train.steps_per_dispatch": 3, "seed_parallelism": parallel.options.seed_parallelism, **SMALL}
     interrupts = Interrupts()
     options = dataclasses.replace(
         parallel.options, train=dataclasses.replace(parallel.options.train, steps_per_dispatch=3)
@@ -181,7 +181,7 @@ def test_a_seed_that_diverges_is_named_and_no_thread_is_left(make_run, tmp_path,
 
     monkeypatch.setattr(training_job, "_start", spoiled)
     with pytest.raises(TrainingError, match=r"^dense-0-1: the loss is not finite at step 0 "):
-        make_run(tmp_path, replicates="vmap", **SMALL)
+        make_run(tmp_path, seed_parallelism="vmap", **SMALL)
     assert not _seats()
     assert not list(tmp_path.glob("stages/train-*/manifest.json"))
 
@@ -266,7 +266,7 @@ def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, bat
 def jobs(count, *, way, choice, streams=False, may_end_early=False):
     lab = types.SimpleNamespace(
         way=way,
-        options=types.SimpleNamespace(replicates=choice),
+        options=types.SimpleNamespace(seed_parallelism=choice),
         spec=types.SimpleNamespace(name="imagenet2012"),
         layout_of=lambda train: ALONE,
     )
@@ -292,11 +292,13 @@ def test_what_may_end_early_is_trained_alone():
 def test_streamed_data_is_trained_on_alone():
     parts = side_by_side._divided(jobs(3, way="devices", choice="auto", streams=True))
     assert [(len(members), layout) for members, layout in parts] == [(1, ALONE)] * 3
-    with pytest.raises(ConfigError, match=r"config\.replicates='vmap': needs data in memory, and imagenet2012 is str"):
+    with pytest.raises(
+        ConfigError, match=r"config\.seed_parallelism='vmap': needs data in memory, and imagenet2012 is str"
+    ):
         list(side_by_side._divided(jobs(2, way="vmap", choice="vmap", streams=True)))
 
 
 def test_devices_need_more_than_one(monkeypatch):
     monkeypatch.setattr(side_by_side.jax, "local_devices", lambda: [object()])
-    with pytest.raises(ConfigError, match=r"config\.replicates='devices': found 1 device; use 'auto'"):
+    with pytest.raises(ConfigError, match=r"config\.seed_parallelism='devices': found 1 device; use 'auto'"):
         way_of("devices", {}, 64)

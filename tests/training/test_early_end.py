@@ -187,7 +187,7 @@ def test_saves_hold_the_epochs_that_their_names_say(trainer, start, mask, keys):
 
 
 def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start, mask, keys, tmp_path):
-    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_evaluations=0, lr=1.5, epochs=12, min_lr=0.01)
+    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_patience=0, lr=1.5, epochs=12, min_lr=0.01)
     trainer = Trainer(network, dataset, options)
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
@@ -201,4 +201,4 @@ def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start,
         assert rates[epoch] == pytest.approx(rates[epoch - 1] if fell else max(rates[epoch - 1] * 0.1, 0.01))
     # The rate is not only reported: the weights move less.
     assert bits(trained.last) != bits(fit(Trainer(network, dataset, dataclasses.replace(
-        options, schedule="constant", min_lr=0.0, plateau_evaluations=10)), start, mask, keys).last)  # fmt: skip
+        options, schedule="constant", min_lr=0.0, plateau_patience=10)), start, mask, keys).last)  # fmt: skip

@@ -229,6 +229,6 @@ def test_loss_is_the_cross_entropy_whatever_is_trained_on(dataset, network, star
 
 def test_plateau_goes_by_what_is_trained_on(trainer):
     falling = [{"train_loss": 1.0, "train_objective": loss, "val_loss": None} for loss in (3.0, 2.0, 1.0)]
-    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_evaluations=0)
+    options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_patience=0)
     assert learning_rate_factor(options, falling) == 1
     assert learning_rate_factor(options, [{**line, "train_objective": 3.0} for line in falling]) < 1

@@ -58,7 +58,7 @@ def test_rate_is_a_float32_scalar_for_traced_and_plain_steps(schedule):
 
 
 def test_sanity_check_13_cosine_by_epochs():
-    options = TrainOptions(epochs=90, lr=2.048, schedule="cosine", warmup_epochs=5.0, lr_every="epoch")
+    options = TrainOptions(epochs=90, lr=2.048, schedule="cosine", warmup_epochs=5.0, lr_update="epoch")
     expected = [0.4096, 0.8192, 2.048, 2.048, 2.0473, 0.000699]
     for within in (0, 9):  # the first and the last step of the epoch
         got = rates(options, [10 * epoch + within for epoch in (0, 1, 4, 5, 6, 89)], total_steps=900)
@@ -66,11 +66,11 @@ def test_sanity_check_13_cosine_by_epochs():
 
 
 def test_rates_by_epoch_stand_still_within_one():
-    options = TrainOptions(epochs=4, lr=1.0, schedule="milestones", milestones=(1.5,), lr_every="epoch")
+    options = TrainOptions(epochs=4, lr=1.0, schedule="milestones", milestones=(1.5,), lr_update="epoch")
     np.testing.assert_allclose(rates(options, [0, 14, 15, 19, 20], total_steps=40), [1, 1, 1, 1, 0.1], rtol=1e-6)
 
 
-BY_EPOCH = TrainOptions(epochs=160, lr=0.1, lr_every="epoch")
+BY_EPOCH = TrainOptions(epochs=160, lr=0.1, lr_update="epoch")
 
 
 def by_epoch(epochs, **changes):
@@ -123,7 +123,7 @@ def test_early_bird_check_15_plateau():
 
 
 def test_plateau_waits_while_the_loss_falls_by_a_ten_thousandth():
-    options = TrainOptions(lr=0.1, schedule="plateau", plateau_evaluations=2)
+    options = TrainOptions(lr=0.1, schedule="plateau", plateau_patience=2)
     assert plateau_factor(options, [0.999**k for k in range(100)]) == 1
     assert plateau_factor(options, [1 - 1e-6 * k for k in range(4)]) == pytest.approx(0.1)
     assert plateau_factor(options, [1.0, 1.0, 1.0, 0.5, 0.6, 0.6]) == 1
@@ -144,7 +144,7 @@ def test_colt_check_14_warm_up_of_no_one_and_three_epochs():
     [
         ({"min_lr": 0.01}, "config.train.min_lr=0.01: only read with schedule 'cosine' or"),
         ({"step_epochs": 2.0}, "config.train.step_epochs=2.0: only read with schedule 'step', found 'constant'"),
-        ({"schedule": "cosine", "plateau_evaluations": 3}, "only read with schedule 'plateau'"),
+        ({"schedule": "cosine", "plateau_patience": 3}, "only read with schedule 'plateau'"),
         ({"schedule": "cyclic", "min_lr": 0.2}, "config.train.min_lr=0.2: must be less than lr=0.1"),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_run_cut_short_in_its_first_epoch_is_evaluated_once():
         ({"milestones": (0.001,)}, "come to the steps 0 of 40"),
         ({"milestones": (0.5, 0.51)}, "come to the steps 20, 20 of 40"),
         ({"milestones": (0.99,)}, "come to the steps 40 of 40"),
-        ({"milestones": (0.95,), "lr_every": "epoch"}, "come to the steps 40 of 40"),
+        ({"milestones": (0.95,), "lr_update": "epoch"}, "come to the steps 40 of 40"),
         ({"milestones": (0.5,), "warmup_steps": 21}, "warmup_steps=21: 21 steps, must have ended at the first"),
         ({"milestones": (0.5,), "warmup_epochs": 6.0}, "warmup_epochs=6.0: 24 steps, must have ended"),
         ({"schedule": "cosine", "warmup_epochs": 10.0}, "warmup_epochs=10.0: must be less than the 10 epochs"),

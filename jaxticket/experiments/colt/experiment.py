@@ -149,7 +149,7 @@ def _label(name: str, level: int, seed: int, part: Lab) -> str:
 def _is_reached(mask: MaskRef, options: ColtOptions) -> bool:
     if not options.target or not mask.stage.content:  # a plan does not know
         return False
-    return mask.statistics["sparsity" if options.target_on == "prunable" else "sparsity_total"] >= options.target
+    return mask.statistics["sparsity" if options.target_counts == "prunable" else "sparsity_total"] >= options.target
 
 
 def _record_parts(parts: Sequence[Lab], found: Round, options: ColtOptions, seed: int) -> None:
@@ -184,7 +184,7 @@ def _groups(lab: Lab, options: ColtOptions, key: str) -> Groups:
     if options.target and rounds_to(groups, options.scope, options.target, weights) is None:
         surely = max(removed_by_round(groups, options.scope), default=0) / weights
         raise ConfigError(
-            f"config.target={options.target}: pruning by {key} surely reaches {surely:.4f} of {options.target_on} "
+            f"config.target={options.target}: pruning by {key} surely reaches {surely:.4f} of {options.target_counts} "
             f"sparsity in {options.model.name} with {lab.options.data.num_classes} classes, and can never exceed "
             f"{prunable(groups) / weights:.4f}; lower the target, or add groups to {key}"
         )
@@ -193,7 +193,7 @@ def _groups(lab: Lab, options: ColtOptions, key: str) -> Groups:
 
 def _weights(lab: Lab, groups: Groups, options: ColtOptions) -> int:
     """The number of weights that the target is a share of."""
-    return prunable(groups) if options.target_on == "prunable" else counted_weights(lab.shapes.params, groups)
+    return prunable(groups) if options.target_counts == "prunable" else counted_weights(lab.shapes.params, groups)
 
 
 def _most_rounds(lab: Lab, groups: Groups, options: ColtOptions) -> int:

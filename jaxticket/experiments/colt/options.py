@@ -18,7 +18,7 @@ class ColtOptions(ExperimentOptions):
             `data.class_seed` say in what order.
         rounds: of pruning, at most; the same for COLT and LTH.
         target: the sparsity at which pruning stops; 0 stops after `rounds`, or when a round removes nothing.
-        target_on: of what: the `prunable` weights, or the `total` of kernels and normalisation scales.
+        target_counts: of what: the `prunable` weights, or the `total` of kernels and normalisation scales.
         rates: ordered (regular expression, rate) pairs. Each is a group of leaves that is ranked apart and loses that
             share of its survivors in a round. An expression matches a leaf's whole path, or its role: `conv`, `dense`,
             `head`, `scale`, `bias`. What none matches is never pruned.
@@ -36,7 +36,7 @@ class ColtOptions(ExperimentOptions):
     partitions: int = option(2, minimum=1)
     rounds: int = option(16, minimum=1)
     target: float = option(0.0, minimum=0, maximum=1)
-    target_on: str = option("prunable", choices=("prunable", "total"))
+    target_counts: str = option("prunable", choices=("prunable", "total"))
     rates: Rates = (("conv", 0.15),)
     scope: str = option("global", choices=("global", "layer"))
     evaluate: bool = option(True)

@@ -76,9 +76,10 @@ class EarlyBirdOptions(ExperimentOptions):
         if self.schedule == "full" and "inherit" not in self.retrain:
             raise ConfigError("config.schedule='full': only retrain=('inherit',) can have another; leave it")
         self._check_draws()
-        if self.on_emerge == "stop" and self.replicates in ("vmap", "devices"):
+        if self.on_emerge == "stop" and self.seed_parallelism in ("vmap", "devices"):
             raise ConfigError(
-                f"config.replicates={self.replicates!r}: with on_emerge='stop' seeds are trained one after the other; "
+                f"config.seed_parallelism={self.seed_parallelism!r}: with on_emerge='stop' seeds are trained one after "
+                "the other; "
                 "use 'auto'"
             )
         if self.kind == "channel" and self.prune != PruneOptions(rules=self.prune.rules):

@@ -25,7 +25,7 @@ _IMAGENET: dict[str, Any] = {
     "weight_decay": 2.0**-15,
     "schedule": "cosine",
     "milestones": (),
-    "lr_every": "epoch",
+    "lr_update": "epoch",
     "label_smoothing": 0.1,
     "compute_dtype": "bfloat16",
 }

@@ -28,7 +28,7 @@ def structured(lab: Lab, options: StructuredOptions) -> None:
 
 def _pairs(options: StructuredOptions) -> list[Pair]:
     """Every method with its random tickets, refilling with channel pruning to as many weights, and all with dense."""
-    slim = [f"slim_{criterion}" for criterion in options.slim]
+    slim = [f"slim_{criterion}" for criterion in options.channel_criterion]
     tickets = [options.source, *options.methods, *(["imp_regroup"] if options.group_aware else []), *slim]
     return [
         *(Pair(method, f"{method}_random") for method in options.methods),
@@ -72,9 +72,9 @@ class _Replicate:
                 self._network(method, level, start, structured_mask, trained.weights)
                 if options.random_tickets:
                     self._network(f"{method}_random", level, other, structured_mask, other)
-            for criterion in options.slim:
+            for criterion in options.channel_criterion:
                 slim = slimmed(
-                    lab, dense.weights, full, mask, criterion, options.refill, seed=seed, floor=options.slim_floor
+                    lab, dense.weights, full, mask, criterion, options.refill, seed=seed, floor=options.channel_floor
                 )
                 self._network(f"slim_{criterion}", level, rewound, slim, dense.weights)
         if options.group_aware:

@@ -49,8 +49,8 @@ class RegroupOptions:
         rule: how the columns of a group are chosen.
         ratio: of the rules `row_budget`, `residual`, `upstream` and `profile`.
         min_rows: the fewest rows of a block.
-        t2: of `min_count`, how many rows must keep a column; 0 is a quarter of them.
-        b2: of `min_count`, the fewest columns of a block; 0 is 1.
+        min_rows_per_column: of `min_count`, how many rows must keep a column; 0 is a quarter of them.
+        min_columns: of `min_count`, the fewest columns of a block; 0 is 1.
         area_ratio: of `budget`, the blocks' area over the number of kept weights.
         until_empty: with `min_count`, group again what is left until no block is found.
         on_dense_group: a group too dense for `upstream` and `profile` is kept whole, or dropped.
@@ -63,8 +63,8 @@ class RegroupOptions:
     rule: str = option("row_budget", choices=RULES)
     ratio: float = option(1.5, above=0)
     min_rows: int = option(16, minimum=1)
-    t2: int = option(0, minimum=0)
-    b2: int = option(0, minimum=0)
+    min_rows_per_column: int = option(0, minimum=0)
+    min_columns: int = option(0, minimum=0)
     area_ratio: float = option(1.0, above=0)
     until_empty: bool = option(False)
     on_dense_group: str = option("keep", choices=("keep", "drop"))
@@ -75,7 +75,11 @@ class RegroupOptions:
     def arguments(self, seed: int) -> RegroupArguments:
         """What `jt.regroup` is called with, the mask aside."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields |= {"groups": self.groups or "auto", "t2": self.t2 or None, "b2": self.b2 or None}
+        fields |= {
+            "groups": self.groups or "auto",
+            "t2": self.min_rows_per_column or None,
+            "b2": self.min_columns or None,
+        }
         passes = "until_empty" if fields.pop("until_empty") else 1
         return RegroupArguments(**fields, seed=seed, passes=passes, partitioner="numpy")
 
@@ -112,10 +116,10 @@ class StructuredOptions(ExperimentOptions):
             `imp_regroup`, with the source `imp`.
         group_aware_rule: how the columns of these masks are chosen, instead of `regroup.rule`: `budget` keeps what a
             round has left, where `row_budget` fills up about as much as a round removes.
-        slim: channel pruning of the dense network as a baseline, by the mean over a channel of |scale of the
-            normalisation| (`bn_scale`), |w| (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`), to the
+        channel_criterion: channel pruning of the dense network as a baseline, by the mean over a channel of |scale of
+            the normalisation| (`bn_scale`), |w| (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`), to the
             number of weights of the unstructured ticket; `slim_<criterion>`.
-        slim_floor: the share of its channels that channel pruning leaves every layer at least.
+        channel_floor: the share of its channels that channel pruning leaves every layer at least.
     """
 
     source: str = option("imp", choices=SOURCES)
@@ -131,15 +135,15 @@ class StructuredOptions(ExperimentOptions):
     train_levels: tuple[int, ...] = option((), minimum=1)
     group_aware: bool = option(False)
     group_aware_rule: str = option("budget", choices=RULES)
-    slim: tuple[str, ...] = option((), choices=SLIM, unique=True)
-    slim_floor: float = option(0.1, minimum=0, maximum=1)
+    channel_criterion: tuple[str, ...] = option((), choices=SLIM, unique=True)
+    channel_floor: float = option(0.1, minimum=0, maximum=1)
 
     @property
     def regroup_of_rounds(self) -> RegroupOptions:
         """How group-aware rounds regroup."""
         how = dataclasses.replace(self.regroup, rule=self.group_aware_rule)
         if self.group_aware_rule != "min_count":  # which alone uses these
-            how = dataclasses.replace(how, t2=0, b2=0, until_empty=False)
+            how = dataclasses.replace(how, min_rows_per_column=0, min_columns=0, until_empty=False)
         return how
 
     def is_trained(self, level: int) -> bool:
@@ -149,7 +153,7 @@ class StructuredOptions(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses what does not exist, does not go together or would not be used."""
         super().check(where)
-        if not (self.methods or self.group_aware or self.slim):
+        if not (self.methods or self.group_aware or self.channel_criterion):
             raise ConfigError(f"config.methods=(): must be at least one of {', '.join(METHODS)}")
         if (self.source == "ticket") != bool(self.ticket):
             raise ConfigError(

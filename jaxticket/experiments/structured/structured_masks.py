@@ -212,7 +212,8 @@ def _feature_scores(
     split = lab.dataset.train
     if not isinstance(split, Split):
         raise ConfigError(
-            f"{kind!r} in config.refill.criterion or config.slim: needs images in memory, and {lab.spec.name} is "
+            f"{kind!r} in config.refill.criterion or config.channel_criterion: needs images in memory, and "
+            f"{lab.spec.name} is "
             "streamed; use magnitude"
         )
     rows = scoring_images(split, per_class, lab.options.data.num_classes, seed)[:_ONE_BATCH]

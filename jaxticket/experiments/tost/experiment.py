@@ -29,7 +29,7 @@ from jaxticket.training.mask_updates import GradualPruning
 def tost(lab: Lab, options: TostOptions) -> None:
     """Finds masks without aids, and trains each of them in every cell, from initial weights; tickets from theirs."""
     plain = lab.variant(aids=AidOptions())
-    cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_cells}
+    cells = {cell: lab.variant(aids=aids_of(cell, options.aids)) for cell in options.all_treatments}
 
     def one_seed(seed: int) -> None:
         init, masks = plain.init(seed), _Masks(plain, options, seed)
@@ -54,7 +54,7 @@ def tost(lab: Lab, options: TostOptions) -> None:
         *(
             Pair(f"{source} {cell}", f"{source} {PLAIN}")
             for source in map(branch_of, options.sources)
-            for cell in options.all_cells
+            for cell in options.all_treatments
             if cell != PLAIN
         )
     )

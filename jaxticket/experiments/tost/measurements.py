@@ -20,7 +20,7 @@ def analyse(lab: Lab, options: TostOptions) -> None:
     every sparsity) and `activation_masks` (the distances of all masks); the rates of single channels are arrays.
     """
     seed = options.all_seeds[0]
-    epochs = tuple(sorted({round(at) for at in np.linspace(1, options.train.epochs, options.looks)}))
+    epochs = tuple(sorted({round(at) for at in np.linspace(1, options.train.epochs, options.measurements)}))
     found: dict[tuple[str, float], MaskRef] = {}
     for kind in options.activations:
         own = lab.variant(model=_with_activation(lab, options, kind))

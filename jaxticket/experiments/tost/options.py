@@ -27,7 +27,7 @@ ACTIVATIONS = ("relu", *(kind for kind in SOFT_ACTIVATIONS if kind != "pswish"))
 class TostOptions(ExperimentOptions):
     """Sparse networks trained with and without aids, whatever their masks come from.
 
-    `aids` says how each aid works; `cells` say which are on.
+    `aids` says how each aid works; `treatments` say which are on.
 
     Attributes:
         sources: of masks, each a branch of the rows: random (`rp`), magnitudes of the trained dense network (`omp`),
@@ -36,8 +36,8 @@ class TostOptions(ExperimentOptions):
             `runs/imp-1a2b3c4d/tickets/imp-4-0`, whose own mask and weights are trained: the branch is the folder's
             name, its level 1.
         sparsities: increasing; level k of the rows is the k-th.
-        cells: which aids are on: `plain`, `all`, or some of soft, ghost, smoothing, lrsi, such as `soft+ghost`. The
-            plain network is always trained, to compare with.
+        treatments: which aids are on: `plain`, `all`, or some of soft, ghost, smoothing, lrsi, such as `soft+ghost`.
+            The plain network is always trained, to compare with.
         prune: scope, rules, images and rounds of the criteria; its rate is that of the rounds of `lt`.
         gmp_end: share of all steps at which gradual pruning, which begins at once, has reached the sparsity.
         gmp_every_steps: steps between two of its prunings.
@@ -45,13 +45,13 @@ class TostOptions(ExperimentOptions):
         analyse: whether dense networks with several activations are trained too, to compare how silent their neurons
             are while they train, their masks, and the filters that the masks empty; of the first seed.
         activations: of these networks.
-        looks: at how many epochs, evenly spaced, their neurons are looked at.
+        measurements: at how many epochs, evenly spaced, their neurons are looked at.
         near_zero: up to which size an activation counts as near zero.
     """
 
     sources: tuple[str, ...] = ("omp", "snip", "rp")
     sparsities: tuple[float, ...] = option((0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)
-    cells: tuple[str, ...] = (PLAIN, *PARTS, "all")
+    treatments: tuple[str, ...] = (PLAIN, *PARTS, "all")
     prune: PruneOptions = PruneOptions()
     gmp_end: float = option(0.75, above=0, maximum=1)
     gmp_every_steps: int = option(10, minimum=1)
@@ -60,7 +60,7 @@ class TostOptions(ExperimentOptions):
     activations: tuple[str, ...] = option(
         ("relu", "swish", "mish"), choices=ACTIVATIONS, nonempty=True, unique=True, only=("analyse", True)
     )
-    looks: int = option(5, minimum=1, up_to="epochs", only=("analyse", True))
+    measurements: int = option(5, minimum=1, up_to="epochs", only=("analyse", True))
     near_zero: float = option(0.01, minimum=0, only=("analyse", True))
 
     def check(self, where: str) -> None:
@@ -73,15 +73,17 @@ class TostOptions(ExperimentOptions):
                 f"config.sources={self.sources}: must be different ones of {', '.join(SOURCES)}, or folders of tickets "
                 "of different names"
             )
-        parts = [parts_of(cell) for cell in self.cells]
+        parts = [parts_of(cell) for cell in self.treatments]
         if len(set(parts)) < len(parts):
-            raise ConfigError(f"config.cells={self.cells}: must be different from each other")
-        if self.aids.ghost_skips or self.aids.lrsi:
-            raise ConfigError("config.aids: the cells switch ghost_skips and lrsi; leave them False and set cells")
+            raise ConfigError(f"config.treatments={self.treatments}: must be different from each other")
+        if self.aids.ghost_skips or self.aids.rescale_init:
+            raise ConfigError(
+                "config.aids: the treatments switch ghost_skips and rescale_init; leave them False and set treatments"
+            )
         if self.train.label_smoothing and any("smoothing" in found for found in parts):
             raise ConfigError(
-                f"config.train.label_smoothing={self.train.label_smoothing}: the cells switch smoothing; set "
-                "aids.smoothing instead, or leave it out of cells"
+                f"config.train.label_smoothing={self.train.label_smoothing}: the treatments switch smoothing; set "
+                "aids.label_smoothing instead, or leave it out of treatments"
             )
         if self.prune.criterion != "magnitude":
             raise ConfigError(f"config.prune.criterion={self.prune.criterion!r}: comes from sources; leave it")
@@ -95,9 +97,9 @@ class TostOptions(ExperimentOptions):
             yield Span("gmp_every_steps", self.gmp_every_steps, self.gmp_every_steps, pruning, "steps", UP_TO, of)
 
     @property
-    def all_cells(self) -> tuple[str, ...]:
-        """The cells to train, the plain one first."""
-        return (PLAIN, *(cell for cell in self.cells if parts_of(cell)))
+    def all_treatments(self) -> tuple[str, ...]:
+        """The treatments to train, the plain one first."""
+        return (PLAIN, *(cell for cell in self.treatments if parts_of(cell)))
 
 
 def is_ticket(source: str) -> bool:
@@ -121,7 +123,7 @@ def parts_of(cell: str) -> frozenset[str]:
     parts = cell.split("+")
     if set(parts) - set(PARTS) or len(set(parts)) < len(parts):
         raise ConfigError(
-            f"config.cells: {cell!r} must be 'plain', 'all' or different ones of {', '.join(PARTS)}, such as "
+            f"config.treatments: {cell!r} must be 'plain', 'all' or different ones of {', '.join(PARTS)}, such as "
             "'soft+ghost'"
         )
     return frozenset(parts)
@@ -134,6 +136,6 @@ def aids_of(cell: str, aids: AidOptions) -> AidOptions:
         aids,
         activation=(aids.activation or "swish") if "soft" in parts else "",
         ghost_skips="ghost" in parts,
-        smoothing=(aids.smoothing or 0.1) if "smoothing" in parts else 0.0,
-        lrsi="lrsi" in parts,
+        label_smoothing=(aids.label_smoothing or 0.1) if "smoothing" in parts else 0.0,
+        rescale_init="lrsi" in parts,
     )

@@ -44,4 +44,4 @@ def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "defa
     if preset == "upstream":
         config.aids.activation = "swish"
         config.aids.permanent = True
-        config.aids.scales.order = "scale_first"
+        config.aids.rescale_init_options.order = "scale_first"
