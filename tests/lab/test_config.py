@@ -28,7 +28,7 @@ def hash_of(experiment, **changes):
         ("admm", {}, "ddbd097c"),
         ("structured", {}, "4a61484e"),
         ("colt", {}, "25ef6a46"),
-        ("colt", {"partitions": 5, "target": 0.99, "target_counts": "total"}, "d18adf55"),
+        ("colt", {"partitions": 5, "target": 0.99, "target_counts": "total"}, "10f8e28c"),
         ("transfer", {}, "a041881f"),
         ("early_bird", {}, "667b39fe"),
         ("imp", {"prune.criterion": "lamp", "data.part": "1/2", "data.augment.flip": True}, "6d71611f"),

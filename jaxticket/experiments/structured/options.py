@@ -75,11 +75,8 @@ class RegroupOptions:
     def arguments(self, seed: int) -> RegroupArguments:
         """What `jt.regroup` is called with, the mask aside."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields |= {
-            "groups": self.groups or "auto",
-            "t2": self.min_rows_per_column or None,
-            "b2": self.min_columns or None,
-        }
+        fields["groups"] = self.groups or "auto"
+        fields["t2"], fields["b2"] = fields.pop("min_rows_per_column") or None, fields.pop("min_columns") or None
         passes = "until_empty" if fields.pop("until_empty") else 1
         return RegroupArguments(**fields, seed=seed, passes=passes, partitioner="numpy")
 
