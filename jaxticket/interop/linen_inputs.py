@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
+from jaxticket.tracing.linen import ModuleCall, listen
 
 
 def input_norms(
@@ -36,14 +36,13 @@ def input_norms(
     def squares(params: Any, x: Any) -> dict[Path, jax.Array]:
         found: dict[Path, jax.Array] = {}
 
-        def listen(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-            if isinstance(context.module, nn.Dense | nn.Conv) and context.method_name == "__call__":
-                inputs = (args[0] if args else kwargs["inputs"]).astype(jnp.float32)
-                path = "/".join((*context.module.path, "kernel"))
+        def add_squares(call: ModuleCall) -> Any:
+            if call.is_layer:
+                inputs, path = call.inputs.astype(jnp.float32), call.path("kernel")
                 found[path] = found.get(path, 0.0) + jnp.square(inputs).sum(tuple(range(inputs.ndim - 1)))
-            return call(*args, **kwargs)
+            return call.proceed()
 
-        with nn.intercept_methods(listen):
+        with listen(add_squares):
             apply_fn(params, x)
         return found
 

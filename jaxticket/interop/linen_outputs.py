@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
+from jaxticket.tracing.linen import ModuleCall, listen
 
 
 def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, paths: Iterable[Path]) -> dict[Path, Any]:
@@ -70,18 +70,16 @@ def _listen(
 ) -> tuple[dict[Path, Any], Any]:
     found: dict[Path, Any] = {}
 
-    def listen(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        outputs = call(*args, **kwargs)
-        is_layer = isinstance(context.module, nn.Dense | nn.Conv) and context.method_name == "__call__"
-        path = "/".join((*context.module.path, "kernel"))
-        if not is_layer or path not in wanted:
+    def keep(call: ModuleCall) -> Any:
+        path, outputs = call.path("kernel") if call.is_layer else "", call.proceed()
+        if path not in wanted:
             return outputs
         if path in found:
             raise MaskError(f"the layer of {path!r} is called more than once, so it has no one output; leave it out")
         found[path] = outputs + added[path] if path in added else outputs
         return found[path]
 
-    with nn.intercept_methods(listen):
+    with listen(keep):
         result = apply_fn(params, x)
     missing = sorted(wanted - set(found))
     if missing:

@@ -18,6 +18,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import must_be_one_of
 from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS
+from jaxticket.tracing.linen import ModuleCall, listen
 
 _TINY = 1e-4
 _EPSILON, _MOMENTUM = 1e-5, 0.9
@@ -53,16 +54,16 @@ def listening(forward: Callable[[Activation], Any], on_activation: OnActivation)
     """
     waiting: list[tuple[nn.Module, jax.Array]] = []
 
-    def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        if context.method_name == "__call__" and isinstance(context.module, nn.Conv | nn.Dense):
-            waiting.append((context.module, args[0]))
-        return call(*args, **kwargs)
+    def wait(call: ModuleCall) -> Any:
+        if call.is_layer:
+            waiting.append((call.module, call.inputs))
+        return call.proceed()
 
     def activation(x: jax.Array) -> jax.Array:
         since, waiting[:] = list(waiting), []
         return on_activation(since, x)
 
-    with nn.intercept_methods(intercept):
+    with listen(wait):
         return forward(activation)
 
 

@@ -7,9 +7,7 @@ fixed list of indices (Liu et al., "Learning Efficient Convolutional Networks th
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -26,6 +24,7 @@ from jaxticket.structure.shrink.constant_propagation import Partial, evaluate, k
 from jaxticket.structure.shrink.program import Operation, Program, program_of
 from jaxticket.structure.shrink.report import parameter_count
 from jaxticket.structure.shrink.shrink import shrink
+from jaxticket.tracing.linen import ModuleCall, listen
 
 _PARAMS = "params/"
 
@@ -165,20 +164,15 @@ def dead_kernels(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any) 
 
 def _selecting(apply: Callable[..., Any], selected: Mapping[Path, np.ndarray]) -> Callable[..., Any]:
     """`apply` with the inputs of some layers taken by index."""
-    by_module = {tuple(path.removeprefix(_PARAMS).split("/"))[:-1]: index for path, index in selected.items()}
+    by_module = {path.removeprefix(_PARAMS): index for path, index in selected.items()}
 
-    def intercept(method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        module, linen = context.module, sys.modules["flax.linen"]
-        if isinstance(module, linen.Conv | linen.Dense) and context.method_name == "__call__":
-            index = by_module.get(tuple(module.path))
-            if index is not None:
-                args = (jnp.take(args[0], index, axis=-1), *args[1:])
-        return method(*args, **kwargs)
+    def select(call: ModuleCall) -> Any:
+        index = by_module.get(call.path("kernel")) if call.is_layer else None
+        return call.proceed() if index is None else call.run(jnp.take(call.inputs, index, axis=-1))
 
     @functools.wraps(apply)
     def run(*args: Any, **kwargs: Any) -> Any:
-        linen = sys.modules.get("flax.linen")
-        with linen.intercept_methods(intercept) if linen else nullcontext():
+        with listen(select):
             return apply(*args, **kwargs)
 
     return run

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.extend.core import Jaxpr, JaxprEqn
 
 from jaxticket.core.checks import check_function
-from jaxticket.structure.channel_groups.subprograms import called
+from jaxticket.tracing.jaxpr import called, operand_shapes, result_shapes
 
 
 def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:
@@ -28,20 +29,20 @@ def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:
     return _total(jax.make_jaxpr(fn)(params, *inputs).jaxpr)
 
 
-def _total(jaxpr: Any) -> int:
+def _total(jaxpr: Jaxpr) -> int:
     return sum(_of(equation) for equation in jaxpr.eqns)
 
 
-def _of(equation: Any) -> int:
+def _of(equation: JaxprEqn) -> int:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         (summed, _), _ = params["dimension_numbers"]
-        shape = equation.invars[0].aval.shape
-        return math.prod(equation.outvars[0].aval.shape) * math.prod(shape[axis] for axis in summed)
+        shape = operand_shapes(equation)[0]
+        return math.prod(result_shapes(equation)[0]) * math.prod(shape[axis] for axis in summed)
     if name == "conv_general_dilated":
-        kernel, features = equation.invars[1].aval.shape, params["dimension_numbers"].rhs_spec[0]
+        kernel, features = operand_shapes(equation)[1], params["dimension_numbers"].rhs_spec[0]
         per_output = math.prod(size for axis, size in enumerate(kernel) if axis != features)
-        return math.prod(equation.outvars[0].aval.shape) * per_output // math.prod(params["lhs_dilation"])
+        return math.prod(result_shapes(equation)[0]) * per_output // math.prod(params["lhs_dilation"])
     if name == "scan":
         return params["length"] * _total(params["jaxpr"].jaxpr)
     if name == "while":
@@ -49,4 +50,4 @@ def _of(equation: Any) -> int:
     if name == "cond":
         return max(_total(branch.jaxpr) for branch in params["branches"])
     inner = called(equation)
-    return _total(inner[0]) if inner else 0
+    return 0 if inner is None else _total(inner.jaxpr)

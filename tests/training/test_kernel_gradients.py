@@ -62,10 +62,10 @@ def test_it_is_the_gradient_that_jax_gives(window, strides, padding, bytes_at_on
 
 def test_products_by_hand():
     images, kernel = arrays((2, 5, 5, 1), (2, 2, 1, 1))
-    slopes = jnp.arange(32.0).reshape(2, 4, 4, 1)
-    found = kernel_gradient(images, slopes, (2, 2), (1, 1), ((0, 0), (0, 0)))
+    gradients = jnp.arange(32.0).reshape(2, 4, 4, 1)
+    found = kernel_gradient(images, gradients, (2, 2), (1, 1), ((0, 0), (0, 0)))
     for row, column in itertools.product(range(2), range(2)):
-        expected = (np.asarray(images)[:, row : row + 4, column : column + 4] * np.asarray(slopes)).sum()
+        expected = (np.asarray(images)[:, row : row + 4, column : column + 4] * np.asarray(gradients)).sum()
         np.testing.assert_allclose(found[row, column, 0, 0], expected, rtol=1e-5)
     assert found.shape == kernel.shape
 
@@ -77,8 +77,8 @@ def test_whatever_else_a_function_does_stays():
 
     def function(params, images):
         hidden = jax.nn.relu(inner(images, params["kernel"])) + np.float32(2)
-        value, slopes = jax.value_and_grad(lambda p: (inner(hidden, p["other"]) ** 2).mean())(params)
-        return {"value": value, "slopes": slopes, "hidden": hidden}
+        value, gradients = jax.value_and_grad(lambda p: (inner(hidden, p["other"]) ** 2).mean())(params)
+        return {"value": value, "gradients": gradients, "hidden": hidden}
 
     params = {"kernel": kernel, "other": jnp.ones((3, 3, 4, 2))}
     expected, found = jax.jit(function)(params, images), jax.jit(with_fast_kernel_gradients(function))(params, images)
@@ -92,6 +92,22 @@ def test_whatever_else_a_function_does_stays():
 
         program = str(jax.make_jaxpr(with_fast_kernel_gradients(gradient))(grouped))
         assert "dot_general" not in program
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("prevent_cse", [True, False])
+def test_kernels_under_remat_are_fast_too(prevent_cse):
+    images, kernel = arrays()
+
+    def gradient(kernel, images):
+        return jax.grad(jax.checkpoint(loss, prevent_cse=prevent_cse))(kernel, images)
+
+    program = str(jax.make_jaxpr(with_fast_kernel_gradients(gradient))(kernel, images))
+    assert "dot_general" in program
+    # What is computed again is kept separate from what was computed before, as JAX does it.
+    assert ("optimization_barrier" in program) == prevent_cse
+    found = jax.jit(with_fast_kernel_gradients(gradient))(kernel, images)
+    assert_same_sums(found, jax.jit(gradient)(kernel, images))
 
 
 @pytest.mark.usefixtures("of_any_size")

@@ -13,7 +13,7 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import apply_mask, check_fit, is_traced
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.prune import prune
-from jaxticket.core.scaled_float import evaluate
+from jaxticket.core.scaled_float import evaluate_scaled
 from jaxticket.core.schedules import exponential
 from jaxticket.core.types import ApplyFn, Mask, Params, Scores
 
@@ -105,7 +105,7 @@ def _score(apply_fn: ApplyFn, input_shape: tuple[int, ...], params: Params, mask
         def output(params: Params, x: jax.Array) -> jax.Array:
             return apply_fn(params, x).sum()
 
-        return evaluate(output, replace(positive, weights), ones)[0].astype(jnp.float32)
+        return evaluate_scaled(output, replace(positive, weights), ones)[0].astype(jnp.float32)
 
     gradients = jax.grad(flow)(weights)
     scores = {path: jnp.abs(weights[path] * gradients[path]) for path in mask}

@@ -14,6 +14,7 @@ from jaxticket.kernels.convert.layer_shape import Call, call_of, sparse_call
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.dense_groups import DenseGroups
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
+from jaxticket.tracing.linen import ModuleCall, listen
 
 Calls = dict[Path, list[Call | str]]
 
@@ -31,14 +32,14 @@ def linen_calls(apply: Callable[[Any, Any], Any], variables: Any, x: Any) -> Cal
     """
     found: Calls = {}
 
-    def listen(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        if _is_layer(context):
-            kernel = nn.meta.unbox(context.module.get_variable("params", "kernel"))
-            path = "/".join(("params", *context.module.path, "kernel"))
-            found.setdefault(path, []).append(call_of(context.module, _input(args, kwargs), kernel))
-        return call(*args, **kwargs)
+    def note(call: ModuleCall) -> Any:
+        if _is_layer(call):
+            kernel = nn.meta.unbox(call.module.get_variable("params", "kernel"))
+            path = f"params/{call.path('kernel')}"
+            found.setdefault(path, []).append(call_of(call.module, call.inputs, kernel))
+        return call.proceed()
 
-    with nn.intercept_methods(listen):
+    with listen(note):
         # A function of its own: JAX remembers traces by function, and would not call one that it has traced before.
         jax.eval_shape(lambda variables, x: apply(variables, x), variables, x)
     return found
@@ -47,16 +48,16 @@ def linen_calls(apply: Callable[[Any, Any], Any], variables: Any, x: Any) -> Cal
 def linen_watched(apply: Callable[..., Any], on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
     """`apply` with something in between at dense and convolutional layers and batch normalisations."""
 
-    def watch(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        if _is_layer(context):
-            return on_layer("/".join(("params", *context.module.path, "kernel")), call(*args, **kwargs))
+    def watch(call: ModuleCall) -> Any:
+        if _is_layer(call):
+            return on_layer(f"params/{call.path('kernel')}", call.proceed())
         # One with a mask, or with statistics that the call decides about, is left to itself.
-        if _is_norm(context) and len(args) == 1 and not kwargs:
-            return on_norm("/".join(context.module.path), context.module, args[0], call)
-        return call(*args, **kwargs)
+        if _is_norm(call) and len(call.args) == 1 and not call.kwargs:
+            return on_norm(call.path(), call.module, call.args[0], call.run)
+        return call.proceed()
 
     def watched_apply(variables: Any, x: Any) -> Any:
-        with nn.intercept_methods(watch):
+        with listen(watch):
             return apply(variables, x)
 
     return watched_apply
@@ -71,22 +72,21 @@ def linen_sparse(apply: Callable[..., Any], folded: Collection[Path] = ()) -> Ca
     """
 
     def sparse_apply(variables: Any, *args: Any, **kwargs: Any) -> Any:
-        with nn.intercept_methods(functools.partial(_intercept, frozenset(folded))):
+        with listen(functools.partial(_sparse, frozenset(folded))):
             return apply(variables, *args, **kwargs)
 
     return sparse_apply
 
 
-def _intercept(folded: frozenset[Path], call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-    if _is_norm(context) and "/".join(context.module.path) in folded:
-        return args[0]
-    if not _is_layer(context):
-        return call(*args, **kwargs)
-    module = context.module
-    kernel = module.get_variable("params", "kernel")
+def _sparse(folded: frozenset[Path], call: ModuleCall) -> Any:
+    if _is_norm(call) and call.path() in folded:
+        return call.inputs
+    if not _is_layer(call):
+        return call.proceed()
+    kernel = call.module.get_variable("params", "kernel")
     if not isinstance(kernel, BlockSparse | DenseGroups):
-        return call(*args, **kwargs)
-    return run_layer(module, _input(args, kwargs), kernel, module.get_variable("params", "bias"))
+        return call.proceed()
+    return run_layer(call.module, call.inputs, kernel, call.module.get_variable("params", "bias"))
 
 
 def run_layer(module: Any, x: Any, kernel: SparseWeight, bias: Any) -> jax.Array:
@@ -101,13 +101,10 @@ def run_layer(module: Any, x: Any, kernel: SparseWeight, bias: Any) -> jax.Array
     return sparse_call(found, x, kernel, bias)
 
 
-def _is_layer(context: Any) -> bool:
-    return type(context.module) in (nn.Dense, nn.Conv) and context.method_name == "__call__"
+def _is_layer(call: ModuleCall) -> bool:
+    """Subclasses may compute something else, so they are no layers here."""
+    return type(call.module) in (nn.Dense, nn.Conv) and call.method == "__call__"
 
 
-def _is_norm(context: Any) -> bool:
-    return type(context.module) is nn.BatchNorm and context.method_name == "__call__"
-
-
-def _input(args: Any, kwargs: Any) -> Any:
-    return args[0] if args else kwargs["inputs"]
+def _is_norm(call: ModuleCall) -> bool:
+    return type(call.module) is nn.BatchNorm and call.method == "__call__"

@@ -13,10 +13,10 @@ from jaxticket.structure.channel_groups.traced import (
     Value,
     comes_from_size,
     made,
-    out_shapes,
     unknown,
 )
 from jaxticket.structure.channel_groups.union_find import Labels
+from jaxticket.tracing.jaxpr import result_shapes
 
 _NAMES = (
     "abs acos acosh add add_any and asin asinh atan atan2 atanh bitcast_convert_type cbrt ceil clamp clz complex conj "
@@ -53,7 +53,7 @@ def elements(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Val
     """Axes of operands of one rank are the same, but for those of size 1; a scalar has none."""
     if equation.primitive.name == "optimization_barrier":
         return list(operands)
-    (shape,) = out_shapes(equation)
+    (shape,) = result_shapes(equation)
     if any(operand.shape and len(operand.shape) != len(shape) for operand in operands):
         return unknown(trace, equation, operands)  # bits of a number become an axis
     whole = [operand for operand in operands if len(operand.shape) == len(shape)]
@@ -107,13 +107,13 @@ def _scalar(equation: Any, operands: Sequence[Value]) -> float | None:
 def source(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Values that are there in any size."""
     del trace
-    return [made(shape, [None] * len(shape), [NOWHERE] * len(shape), operands) for shape in out_shapes(equation)]
+    return [made(shape, [None] * len(shape), [NOWHERE] * len(shape), operands) for shape in result_shapes(equation)]
 
 
 def iota(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Numbered positions: what is compared with them, such as one-hot targets, depends on its place."""
     del operands
-    (shape,) = out_shapes(equation)
+    (shape,) = result_shapes(equation)
     dimension = equation.params["dimension"]
     axes: list[Labels] = [None] * len(shape)
     axes[dimension] = trace.ids.fixed(shape[dimension], "their positions are numbered (iota)")

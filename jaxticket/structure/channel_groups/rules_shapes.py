@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.structure.channel_groups.traced import NOWHERE, Origin, Rule, Trace, Value, made, moved, out_shapes
+from jaxticket.structure.channel_groups.traced import NOWHERE, Origin, Rule, Trace, Value, made, moved
 from jaxticket.structure.channel_groups.union_find import Labels, is_tracked
+from jaxticket.tracing.jaxpr import result_shapes
 
 _FACTOR = "a reshape splits them by a factor that the function fixes"
 _JOINED = "a reshape joins them with another axis of channels"
@@ -18,7 +19,7 @@ _CONSTANT = "a constant is joined to them"
 def broadcast(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Axes that are repeated are of any size."""
     del trace
-    (shape,) = out_shapes(equation)
+    (shape,) = result_shapes(equation)
     operand = operands[0]
     axes: list[Labels] = [None] * len(shape)
     origins: list[Origin] = [NOWHERE] * len(shape)
@@ -58,7 +59,7 @@ def reverse(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Valu
 
 def reshape(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Axes are joined and split; see `_join` and `_split` for which of them have the channels."""
-    (shape,), operand = out_shapes(equation), operands[0]
+    (shape,), operand = result_shapes(equation), operands[0]
     axes: list[Labels] = [None] * len(shape)
     origins: list[Origin] = [NOWHERE] * len(shape)
     for before, after in _blocks(operand.shape, shape):
@@ -126,7 +127,7 @@ def concatenate(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
 
     Zeros (or one other number) that are joined to channels pad them, and pin them as `pad` does.
     """
-    (shape,), along = out_shapes(equation), equation.params["dimension"]
+    (shape,), along = result_shapes(equation), equation.params["dimension"]
     parts = [operand.axes[along] for operand in operands]
     axes: list[Labels] = [None] * len(shape)
     for axis in range(len(shape)):
@@ -161,7 +162,7 @@ def split(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]
 
 def cut(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """A slice with static bounds: see `_cut`."""
-    (shape,), operand = out_shapes(equation), operands[0]
+    (shape,), operand = result_shapes(equation), operands[0]
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
     strides = equation.params["strides"] or (1,) * len(shape)
     axes = [_cut(trace, *bounds) for bounds in zip(operand.axes, starts, ends, strides, strict=True)]
@@ -189,7 +190,7 @@ def _cut(trace: Trace, labels: Labels, start: int, end: int, stride: int) -> Lab
 
 def pad(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Channels that are padded are pinned: how many are put beside them depends on their number."""
-    (shape,), operand = out_shapes(equation), operands[0]
+    (shape,), operand = result_shapes(equation), operands[0]
     axes = []
     for labels, size, widths in zip(operand.axes, shape, equation.params["padding_config"], strict=True):
         if labels is not None and any(widths):

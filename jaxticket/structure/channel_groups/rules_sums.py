@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxticket.structure.channel_groups.rules_elements import pin_scaled
-from jaxticket.structure.channel_groups.traced import NOWHERE, Rule, Trace, Value, made, moved, out_shapes, unknown
+from jaxticket.structure.channel_groups.traced import NOWHERE, Rule, Trace, Value, made, moved, unknown
 from jaxticket.structure.channel_groups.union_find import Labels
+from jaxticket.tracing.jaxpr import result_shapes
 
 _REDUCTIONS = (
     "argmax argmin reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reduce_xor cumlogsumexp cummax "
@@ -37,7 +38,7 @@ def dot_general(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
     axes = [*batch, *(left.axes[axis] for axis in left_free), *(right.axes[axis] for axis in right_free)]
     origins = [left.origins[i] | right.origins[j] for i, j in zip(left_batch, right_batch, strict=True)]
     origins += [left.origins[axis] for axis in left_free] + [right.origins[axis] for axis in right_free]
-    value = made(out_shapes(equation)[0], axes, origins, operands)
+    value = made(result_shapes(equation)[0], axes, origins, operands)
     if left.from_input and right.from_input:
         contracted = tuple(labels for labels in summed if labels is not None)
         pin_scaled(trace, contracted, sorted(left.scales | right.scales))
@@ -61,7 +62,7 @@ def convolution(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
     """
     image, kernel = operands
     numbers, groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
-    (shape,) = out_shapes(equation)
+    (shape,) = result_shapes(equation)
     if equation.params["batch_group_count"] != 1:
         return unknown(trace, equation, operands)
     lhs, rhs, out = (tuple(spec) for spec in (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec))
@@ -107,7 +108,7 @@ def reduction(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     reduced = {axis % rank for axis in (along if isinstance(along, tuple | list) else (along,))} if rank else set()
     reason = f"{name} runs over them, as in a normalisation or softmax"
     values = []
-    for shape in out_shapes(equation):
+    for shape in result_shapes(equation):
         kept = [axis for axis in range(rank) if axis not in reduced or len(shape) == rank]
         axes = [reduce(trace.ids.merge, (operand.axes[axis] for operand in operands)) for axis in kept]
         for place, axis in enumerate(kept):
@@ -122,7 +123,7 @@ def reduction(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
 
 def window(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Pooling: channels along which there is no window stay."""
-    (shape,), operand, params = out_shapes(equation), operands[0], equation.params
+    (shape,), operand, params = result_shapes(equation), operands[0], equation.params
     axes = list(operand.axes)
     for axis, labels in enumerate(axes):
         settings = (params[name][axis] for name in ("window_dimensions", "window_strides", "base_dilation"))
@@ -134,7 +135,7 @@ def window(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
 
 def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Axes that are taken whole keep their channels, others are pinned."""
-    (shape,), operand = out_shapes(equation), operands[0]
+    (shape,), operand = result_shapes(equation), operands[0]
     axes = list(operand.axes)
     for axis, labels in enumerate(axes):
         if shape[axis] != operand.shape[axis] and labels is not None:
@@ -144,7 +145,7 @@ def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> lis
 
 def gather(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """A look-up, such as that of an embedding: axes that are taken whole keep their channels, others are pinned."""
-    (shape,), (operand, indices) = out_shapes(equation), operands
+    (shape,), (operand, indices) = result_shapes(equation), operands
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
     axes: list[Labels] = [None] * len(shape)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend import core as jaxprs
+from jax.extend.core import JaxprEqn
 
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function
@@ -19,8 +19,8 @@ from jaxticket.structure.channel_groups import rules_elements, rules_shapes, rul
 from jaxticket.structure.channel_groups.channels import ChannelGroups
 from jaxticket.structure.channel_groups.equal_parts import balance
 from jaxticket.structure.channel_groups.grouping import groups_of
-from jaxticket.structure.channel_groups.subprograms import called
 from jaxticket.structure.channel_groups.traced import Rule, Trace, Value, made, unknown
+from jaxticket.tracing.jaxpr import interpret
 
 _RULES: dict[str, Rule] = {**rules_elements.RULES, **rules_shapes.RULES, **rules_sums.RULES}
 
@@ -68,8 +68,15 @@ def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> Channel
         trace.fixed_value(variable.aval.shape, "they are an axis of an input")
         for variable in traced.jaxpr.invars[len(leaves) :]
     ]
-    constants = [_constant(trace, constant) for constant in traced.consts]
-    values = _follow(trace, traced.jaxpr, constants, [*leaves.values(), *arguments])
+
+    def rule(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+        return _RULES.get(equation.primitive.name, unknown)(trace, equation, operands)
+
+    def constant(array: Any, kind: Any) -> Value:
+        del kind
+        return _constant(trace, array)
+
+    values = interpret(traced, [*leaves.values(), *arguments], rule, constant=constant)
     for (key_path, _), value in zip(jax.tree_util.tree_flatten_with_path(results)[0], values, strict=True):
         _leave(trace, paths.path_string(key_path), value, leaves)
     for parts in trace.parts:
@@ -89,23 +96,6 @@ def _constant(trace: Trace, array: Any) -> Value:
     dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
     is_real = jax.numpy.issubdtype(dtype, np.integer) or jax.numpy.issubdtype(dtype, np.floating)
     return Value((), (), (), scalar=float(array) if is_real else None)
-
-
-def _follow(trace: Trace, jaxpr: Any, constants: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
-
-    def read(variable: Any) -> Value:
-        return _constant(trace, variable.val) if isinstance(variable, jaxprs.Literal) else values[variable]
-
-    for equation in jaxpr.eqns:
-        operands = [read(variable) for variable in equation.invars]
-        inner = called(equation)
-        if inner is not None:
-            results = _follow(trace, inner[0], [_constant(trace, constant) for constant in inner[1]], operands)
-        else:
-            results = _RULES.get(equation.primitive.name, unknown)(trace, equation, operands)
-        values.update(zip(equation.outvars, results, strict=True))
-    return [read(variable) for variable in jaxpr.outvars]
 
 
 def _leave(trace: Trace, path: Path, value: Value, leaves: dict[Path, Value]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Role
 from jaxticket.structure.channel_groups.union_find import Identities, Labels
+from jaxticket.tracing.jaxpr import result_shapes
 
 Origin = frozenset[tuple[Path, int]]
 NOWHERE: Origin = frozenset()
@@ -102,16 +103,11 @@ def moved(operand: Value, shape: Sequence[int], axes: Sequence[Labels], origins:
     return dataclasses.replace(value, scalar=operand.scalar, scales=operand.scales, contracted=operand.contracted)
 
 
-def out_shapes(equation: Any) -> list[tuple[int, ...]]:
-    """Shapes of the results of an operation."""
-    return [tuple(getattr(variable.aval, "shape", ())) for variable in equation.outvars]
-
-
 def unknown(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Whatever it does, the channels that it touches cannot go."""
     reason = f"they go through {equation.primitive.name}, for which there is no rule"
     trace.pin_all(operands, reason)
-    return [trace.fixed_value(shape, reason) for shape in out_shapes(equation)]
+    return [trace.fixed_value(shape, reason) for shape in result_shapes(equation)]
 
 
 def comes_from_size(scale: float, size: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from jax import dtypes
 
 from jaxticket.structure.shrink.channel_marks import Marked, Marks
-from jaxticket.structure.shrink.constant_rules import ARRANGEMENTS, ELEMENTWISE, NUMPY, arranged, bind
+from jaxticket.structure.shrink.constant_rules import ARRANGEMENTS, ELEMENTWISE, NUMPY, arranged, computed
 from jaxticket.structure.shrink.contractions import windows
 from jaxticket.structure.shrink.program import Operation
 
@@ -120,7 +120,7 @@ def _elementwise(operation: Operation, operands: Sequence[Partial], kind: Any, m
         if name in NUMPY:
             value = NUMPY[name](operation.params, *(operand.value for operand in operands))
         else:
-            value = bind(operation, [operand.value for operand in operands])[0]
+            value = computed(operation, [operand.value for operand in operands])[0]
     value = np.broadcast_to(np.asarray(value, kind.dtype), shape)
     nothing = lost if zero is None else lost | zero
     return Partial(np.where(nothing, np.zeros((), value.dtype), value) if nothing.any() else value, lost, marked)
@@ -192,7 +192,7 @@ def _taken(operation: Operation, operands: Sequence[Partial], kind: Any) -> Part
     starts = [np.where(place.unknown, np.zeros((), place.value.dtype), place.value) for place in places]
 
     def take(array: np.ndarray) -> np.ndarray:
-        return bind(operation, [array, *starts])[0]
+        return computed(operation, [array, *starts])[0]
 
     lost = take(x.unknown.astype(np.int32)) != 0
     marked = None if x.marked is None else np.maximum(take(x.marked.astype(np.int32)), 0)
@@ -220,6 +220,6 @@ def _other(operation: Operation, operands: Sequence[Partial], types: Sequence[An
         marks.block(operand.marked, f"its values enter `{operation.name}`")
     plain = not any(jnp.issubdtype(kind.dtype, dtypes.extended) for kind in types)
     if plain and not any(operand.unknown.any() for operand in operands):
-        results = bind(operation, [operand.value for operand in operands])
+        results = computed(operation, [operand.value for operand in operands])
         return [known(np.asarray(result)) for result in results]
     return [unknown(kind.shape, kind.dtype) for kind in types]

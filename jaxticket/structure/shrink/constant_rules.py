@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxticket.structure.shrink.contractions import padded
 from jaxticket.structure.shrink.program import Operation
+from jaxticket.tracing.jaxpr import bind
 
 
 def _of_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,8 +87,6 @@ def arranged(operation: Operation, *arrays: np.ndarray) -> np.ndarray:
     return arrays[0]
 
 
-def bind(operation: Operation, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+def computed(operation: Operation, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What JAX computes of arrays, by the operation alone."""
-    equation = operation.equation
-    found = equation.primitive.bind(*map(jnp.asarray, arrays), **equation.primitive.get_bind_params(equation.params))
-    return [np.asarray(result) for result in (found if equation.primitive.multiple_results else [found])]
+    return [np.asarray(result) for result in bind(operation.equation, [jnp.asarray(array) for array in arrays])]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.extend import core as jaxprs
+from jax.extend.core import JaxprEqn
 
 from jaxticket.core.paths import path_string
 from jaxticket.core.types import Path
-from jaxticket.structure.channel_groups.subprograms import called
+from jaxticket.tracing.jaxpr import interpret
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Operation:
         results: numbers of the values that it makes.
     """
 
-    equation: Any
+    equation: JaxprEqn
     operands: tuple[int, ...]
     results: tuple[int, ...]
 
@@ -62,45 +62,27 @@ def program_of(fn: Callable[..., Any], params: Any, inputs: Sequence[Any]) -> Pr
     """The operations of `fn(params, *inputs)`; both may be abstract."""
     traced, returned = jax.make_jaxpr(fn, return_shape=True)(params, *inputs)
     program = Program([], {}, {}, [], [], set())
-    arguments = [_number(program, variable) for variable in traced.jaxpr.invars]
+
+    def number_of(kind: Any) -> int:
+        program.types.append(kind)
+        return len(program.types) - 1
+
+    def constant(array: Any, kind: Any) -> int:
+        number = number_of(kind)
+        program.constants[number] = array
+        return number
+
+    def note(equation: JaxprEqn, operands: Sequence[int]) -> Sequence[int]:
+        results = tuple(number_of(variable.aval) for variable in equation.outvars)
+        program.operations.append(Operation(equation, tuple(operands), results))
+        return results
+
+    arguments = [number_of(variable.aval) for variable in traced.jaxpr.invars]
     keyed = jax.tree_util.tree_flatten_with_path(params)[0]
     program.leaves.update({path_string(keys): number for (keys, _), number in zip(keyed, arguments, strict=False)})
-    program.results.extend(_open(program, traced.jaxpr, traced.consts, arguments))
+    program.results.extend(interpret(traced, arguments, note, constant=constant))
     for (keys, kind), number in zip(jax.tree_util.tree_flatten_with_path(returned)[0], program.results, strict=True):
         for path, leaf in program.leaves.items():
             if f"/{path_string(keys)}".endswith(f"/{path}") and program.types[leaf].shape == kind.shape:
                 program.updates.add(number)
     return program
-
-
-def _open(program: Program, jaxpr: Any, constants: Sequence[Any], arguments: Sequence[int]) -> list[int]:
-    numbers = dict(zip(jaxpr.invars, arguments, strict=True))
-    for variable, constant in zip(jaxpr.constvars, constants, strict=True):
-        numbers[variable] = _constant(program, variable, constant)
-
-    def read(variable: Any) -> int:
-        if isinstance(variable, jaxprs.Literal):
-            return _constant(program, variable, variable.val)
-        return numbers[variable]
-
-    for equation in jaxpr.eqns:
-        operands = tuple(read(variable) for variable in equation.invars)
-        inner = called(equation)
-        if inner is not None:
-            results = _open(program, *inner, operands)
-        else:
-            results = tuple(_number(program, variable) for variable in equation.outvars)
-            program.operations.append(Operation(equation, operands, results))
-        numbers.update(zip(equation.outvars, results, strict=True))
-    return [read(variable) for variable in jaxpr.outvars]
-
-
-def _number(program: Program, variable: Any) -> int:
-    program.types.append(variable.aval)
-    return len(program.types) - 1
-
-
-def _constant(program: Program, variable: Any, constant: Any) -> int:
-    number = _number(program, variable)
-    program.constants[number] = constant
-    return number

@@ -4,8 +4,9 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
+
+from jaxticket.tracing.linen import ModuleCall, listen
 
 
 def resized(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,27 +25,26 @@ def resized(fn: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def apply(*args: Any, **kwargs: Any) -> Any:
-        linen = sys.modules.get("flax.linen")  # no module can be of Linen if nobody has imported it
-        with linen.intercept_methods(functools.partial(_intercept, linen)) if linen else nullcontext():
+        with listen(_with_stored_sizes):
             return fn(*args, **kwargs)
 
     return apply
 
 
-def _intercept(linen: Any, method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+def _with_stored_sizes(call: ModuleCall) -> Any:
     """Runs a method of a Linen module with the stored sizes in place of those declared."""
-    module = context.module
+    module = call.module
     if module.scope is None:
-        return method(*args, **kwargs)
+        return call.proceed()
     if "param" not in vars(module.scope):
         module.scope.param = functools.partial(_stored, module.scope, module.scope.param)
-    inputs = [*args, *kwargs.values()]
-    fields = _fields(linen, module, inputs[0].shape if inputs and hasattr(inputs[0], "shape") else ())
+    inputs = [*call.args, *call.kwargs.values()]
+    fields = _fields(module, inputs[0].shape if inputs and hasattr(inputs[0], "shape") else ())
     declared = {name: getattr(module, name) for name in fields}
     try:
         for name, value in fields.items():
             object.__setattr__(module, name, value)  # the module forbids it otherwise
-        return method(*args, **kwargs)
+        return call.proceed()
     finally:
         for name, value in declared.items():
             object.__setattr__(module, name, value)
@@ -59,8 +59,9 @@ def _stored(scope: Any, param: Callable[..., Any], name: str, init: Callable[...
     return param(name, lambda _: stored, **unbox)
 
 
-def _fields(linen: Any, module: Any, x: tuple[int, ...]) -> dict[str, Any]:
+def _fields(module: Any, x: tuple[int, ...]) -> dict[str, Any]:
     """Fields of a layer, as they follow from its stored parameters and the shape of its input."""
+    linen = sys.modules["flax.linen"]
 
     def shape(*names: str) -> tuple[int, ...]:
         found = module.scope.get_variable("params", names[0])

@@ -11,7 +11,7 @@ from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.masks import count, full_mask, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
-from jaxticket.core.scaled_float import evaluate
+from jaxticket.core.scaled_float import evaluate_scaled
 
 EVERY_KERNEL = [(r"(.*/)?kernel", True), (".*", False)]
 
@@ -93,12 +93,12 @@ def test_tost_8_resnets_of_any_depth_have_finite_scores(depth) -> None:
     # Operation by operation a deep network compiles nothing that a shallow one has not compiled.
     with jax.disable_jit():
         scores = synflow(apply_fn, params, full_mask(params, EVERY_KERNEL), (1, 32, 32, 3))
-        digits, power = evaluate(apply_fn, jax.tree.map(jnp.abs, params), jnp.ones((1, 32, 32, 3)))
+        mantissa, exponent = evaluate_scaled(apply_fn, jax.tree.map(jnp.abs, params), jnp.ones((1, 32, 32, 3)))
     for path, score in scores.items():
         assert np.isfinite(score).all(), path
         assert (np.asarray(score) > 0).all(), path
         assert len(np.unique(score)) > score.size // 4, path
-    size = np.log10(float(digits.sum())) + float(power) * np.log10(2)
+    size = np.log10(float(mantissa.sum())) + float(exponent) * np.log10(2)
     assert abs(size - np.log10(RESNETS[depth])) < 2
 
 
