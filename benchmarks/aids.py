@@ -27,7 +27,7 @@ from jaxticket import models, recipes  # noqa: E402
 from jaxticket.data import Dataset  # noqa: E402
 from jaxticket.lab.aid_options import AidOptions  # noqa: E402
 from jaxticket.lab.aids import NetworkAid  # noqa: E402
-from jaxticket.parallel import ALONE  # noqa: E402
+from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.recipes.rescale_adam import initial_state  # noqa: E402
 from jaxticket.recipes.scaling import scaled_leaves, scaling_step  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
@@ -58,7 +58,7 @@ class Run:
 
     def steps(self) -> Any:
         """Ten steps."""
-        sums = self.trainer.zero_sums(1, ALONE)
+        sums = self.trainer.zero_sums(1, SINGLE)
         epoch, chunk = self.trainer.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
         for first in range(0, STEPS, chunk):
             self.state, sums = self.trainer.run(self.state, sums, epoch, min(chunk, STEPS - first))

@@ -22,33 +22,33 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.experiments.early_bird.monitors import EmergenceWatch, ScaleWatch, WeightWatch  # noqa: E402
-from jaxticket.parallel import ALONE  # noqa: E402
+from jaxticket.experiments.early_bird.monitors import EmergenceMonitor, ScaleMonitor, WeightMonitor  # noqa: E402
+from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.state import Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 LOOKS = 160
 CASES = {"conv3 on digits": ("conv3", 8, {}), "preresnet20 on 512 images": ("preresnet", 32, {"depth": 20})}
-WATCHES: dict[str, EmergenceWatch] = {"scales": ScaleWatch(), "weights": WeightWatch()}
+MONITORS: dict[str, EmergenceMonitor] = {"scales": ScaleMonitor(), "weights": WeightMonitor()}
 
 
 class Run:
     """A network in training, and what can be done with it."""
 
-    def __init__(self, name: str, side: int, options: dict[str, Any], watch: EmergenceWatch) -> None:
+    def __init__(self, name: str, side: int, options: dict[str, Any], monitor: EmergenceMonitor) -> None:
         model = models.create_model(name, num_classes=10, **options)
         dataset = digits_or_random(side, channels=3, train=512, rest=128)
         how = TrainOptions(epochs=LOOKS, batch_size=128, lr=0.05, bn_l1=1e-4)
         self.trainer = Trainer(functools.partial(models.apply_model, model), dataset, how)
         weights = Weights(*models.init_variables(model, jax.random.key(0), (side, side, 1 if side == 8 else 3)))
         mask = jt.full_mask(weights.params)
-        self.watch, self.key, self.looks = watch, jax.random.key(1), 0
-        self.state = self.trainer.begin(weights, mask, self.key, watch=watch)
+        self.monitor, self.key, self.measurements = monitor, jax.random.key(1), 0
+        self.state = self.trainer.begin(weights, mask, self.key, monitor=monitor)
 
     def epoch(self) -> Any:
         """The steps of an epoch."""
-        sums, steps = self.trainer.zero_sums(1, ALONE), self.trainer.duration.steps_per_epoch
+        sums, steps = self.trainer.zero_sums(1, SINGLE), self.trainer.duration.steps_per_epoch
         epoch, chunk = self.trainer.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
         for first in range(0, steps, chunk):
             self.state, sums = self.trainer.run(self.state, sums, epoch, min(chunk, steps - first))
@@ -56,10 +56,10 @@ class Run:
 
     def look(self) -> Any:
         """A look, and the decision on the host."""
-        number = self.looks % LOOKS
-        self.state = self.trainer.look(self.state, self.watch, number)
-        self.looks += 1
-        return self.watch.stop(self.state.watched, number + 1)
+        number = self.measurements % LOOKS
+        self.state = self.trainer.update_monitor(self.state, self.monitor, number)
+        self.measurements += 1
+        return self.monitor.stop(self.state.monitor_state, number + 1)
 
 
 def main() -> None:
@@ -68,8 +68,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     results: dict[str, Any] = {}
     for case, (name, side, options) in CASES.items():
-        for kind, watch in WATCHES.items():
-            run = Run(name, side, options, watch)
+        for kind, monitor in MONITORS.items():
+            run = Run(name, side, options, monitor)
             calls: dict[str, Callable[[], Any]] = {"epoch": run.epoch, "look": run.look}
             seconds = interleaved(calls, rounds)
             results[f"{case}, {kind}"] = {

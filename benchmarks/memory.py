@@ -27,10 +27,10 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._measure import write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.data import Dataset, Split  # noqa: E402
-from jaxticket.parallel import ALONE  # noqa: E402
+from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.training.batches import Batch  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Sums, TrainState, Weights  # noqa: E402
+from jaxticket.training.state import MetricSums, TrainState, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 # Network, side of the images, classes, batch, dtype of the computation.
@@ -105,10 +105,10 @@ def case(name: str, side: int, classes: int, batch: int, dtype: str, *, device: 
             jax.ShapeDtypeStruct((batch, *shape), jnp.uint8),
             jax.ShapeDtypeStruct((batch,), jnp.int32),
         ]
-        arguments = (state, jax.eval_shape(Sums.zero), Batch(*shapes))
+        arguments = (state, jax.eval_shape(MetricSums.zero), Batch(*shapes))
         there = SingleDeviceSharding(device)
         arguments = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there), arguments)
-        compiled = trainer._compiled.step(ALONE, None).lower(*arguments).compile()
+        compiled = trainer._compiled.step(SINGLE, None).lower(*arguments).compile()
         memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
         peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
         found |= {"compiled_peak": peak, "peak_over_counted": round(peak / found["counted_sum"], 3)}

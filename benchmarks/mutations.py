@@ -130,7 +130,10 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
             Mutation("training/checkpointing.py", RESTORED, forgetting("opt_state"), "the moments forgotten"),
             Mutation("training/checkpointing.py", RESTORED, forgetting("mask"), "the mask forgotten"),
             Mutation(
-                "training/checkpointing.py", RESTORED, forgetting("memory"), "what the mask's rule knows forgotten"
+                "training/checkpointing.py",
+                RESTORED,
+                forgetting("mask_state"),
+                "the mask update forgotten",
             ),
             Mutation(
                 "training/checkpointing.py",

@@ -32,8 +32,8 @@ from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import RESULTS, ratio, summary, write  # noqa: E402
 from jaxticket import data, models  # noqa: E402
 from jaxticket.data import Split  # noqa: E402
-from jaxticket.lab.side_by_side import way_of  # noqa: E402
-from jaxticket.parallel import ALONE, Vmapped  # noqa: E402
+from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
+from jaxticket.parallel import SINGLE, Vmapped  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.state import Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
@@ -79,10 +79,10 @@ def ours(case: Mapping[str, Any]) -> Callable[[], Any]:
     full = jt.full_mask(start.params, ((r"(.*/)?kernel", True), (r".*", False)))
     mask = jt.prune(full, jt.random_scores(start.params, full, jax.random.key(1)), sparsity=0.9)
     seeds = case.get("seeds", 1)
-    layout = Vmapped() if seeds > 1 and way_of("auto", start.params, case["batch"]) == "vmap" else ALONE
-    groups = [seeds] if layout is not ALONE else [1] * seeds
+    layout = Vmapped() if seeds > 1 and choose_replication("auto", start.params, case["batch"]) == "vmap" else SINGLE
+    groups = [seeds] if layout is not SINGLE else [1] * seeds
     states = [
-        layout.join([trainer.begin(start, mask, jax.random.key(seed)) for seed in range(count)]) for count in groups
+        layout.stack([trainer.begin(start, mask, jax.random.key(seed)) for seed in range(count)]) for count in groups
     ]
     if case["work"] == "evaluate":
         return lambda: trainer.evaluate(start, "val")
@@ -91,7 +91,7 @@ def ours(case: Mapping[str, Any]) -> Callable[[], Any]:
 
     def run() -> Any:
         for number, count in enumerate(groups):
-            epoch = trainer.epoch(layout.join([jax.random.key(seed) for seed in range(count)]), 0, layout=layout)
+            epoch = trainer.epoch(layout.stack([jax.random.key(seed) for seed in range(count)]), 0, layout=layout)
             for first in range(0, steps, chunk):
                 zero = trainer.zero_sums(count, layout)
                 states[number], _ = trainer.run(states[number], zero, epoch, min(chunk, steps - first), layout=layout)

@@ -25,7 +25,7 @@ from jaxticket.data import Dataset, Split  # noqa: E402
 from jaxticket.data.options import AugmentOptions  # noqa: E402
 from jaxticket.training.batches import Batches  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Sums, Weights  # noqa: E402
+from jaxticket.training.state import MetricSums, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 BATCH_SIZE = 128
@@ -58,7 +58,7 @@ def step(dataset: Dataset) -> Callable[[], Any]:
     epoch = trainer.epoch(jax.random.key(2), 0)
 
     def run() -> Any:
-        state[0], _ = trainer.run(state[0], Sums.zero(), epoch, 1)
+        state[0], _ = trainer.run(state[0], MetricSums.zero(), epoch, 1)
         return state[0].params
 
     return run

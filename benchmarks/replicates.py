@@ -22,8 +22,8 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.lab.side_by_side import way_of  # noqa: E402
-from jaxticket.parallel import ALONE, OnePerDevice, Vmapped  # noqa: E402
+from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
+from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped  # noqa: E402
 from jaxticket.training.loop import fit_side_by_side  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.run_spec import Start  # noqa: E402
@@ -41,7 +41,7 @@ SEEDS = (3, 8)
 
 def contenders(trainer: Trainer, starts: list[Start], auto: str) -> dict[str, Callable[[], Any]]:
     def serial() -> Any:
-        return [fit_side_by_side(trainer, [start], ALONE)[0].last for start in starts]
+        return [fit_side_by_side(trainer, [start], SINGLE)[0].last for start in starts]
 
     def vmap() -> Any:
         return [fit.last for fit in fit_side_by_side(trainer, starts, Vmapped())]
@@ -81,7 +81,7 @@ def main() -> None:
             weights = Weights(*models.init_variables(model, key, (side, side, 1)))
             keys = Keys(jax.random.fold_in(key, 1), jax.random.fold_in(key, 2))
             starts.append(Start(weights, jt.full_mask(weights.params), keys))
-        auto = way_of("auto", starts[0].weights.params, batch_size)
+        auto = choose_replication("auto", starts[0].weights.params, batch_size)
         seconds = interleaved(contenders(trainer, starts, auto), rounds)
         ways = [way for way in seconds if way != "auto"]
         fastest = min(ways, key=lambda way: summary(seconds[way])["median"])

@@ -23,7 +23,7 @@ from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.data import Dataset, Split  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Sums, Weights  # noqa: E402
+from jaxticket.training.state import MetricSums, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 EVERY_KERNEL = ((r"(.*/)?kernel", True), (r".*", False))
@@ -57,7 +57,7 @@ def contenders(name: str, dataset: Dataset) -> dict[str, Callable[[], Any]]:
 
     def run(kind: str) -> Any:
         for _ in range(steps // chunk):
-            states[kind], _ = trainer.run(states[kind], Sums.zero(), epoch, chunk)
+            states[kind], _ = trainer.run(states[kind], MetricSums.zero(), epoch, chunk)
         return states[kind].params
 
     return {kind: functools.partial(run, kind) for kind in masks}

@@ -103,7 +103,7 @@ def until_stopped(work: Callable[[Any], None]) -> int:
 
     launch.start()
     try:
-        with peers.ending_together(InterruptedRun), processes.one_voice(), Interrupts() as interrupts:
+        with peers.ending_together(InterruptedRun), processes.silence_non_writers(), Interrupts() as interrupts:
             work(interrupts)
     except InterruptedRun:
         signals.ignore_further_stops()

@@ -81,7 +81,7 @@ def note_silence(lab: Lab, own: Lab, looks: Sequence[Look], near_zero: float) ->
         shown = [{name: value for name, value in layer.items() if name != "channels"} for layer in layers]
         lab.note("silence", {"activation": kind, **look.facts, "layers": shown})
     if lab.cache.execute:
-        lab.keep_array(f"near_zero_{kind}", np.array(channels, np.float32))
+        lab.save_array(f"near_zero_{kind}", np.array(channels, np.float32))
 
 
 def note_filters(lab: Lab, own: Lab, look: Look) -> None:

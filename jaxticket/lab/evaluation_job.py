@@ -35,7 +35,7 @@ class EvaluationJob(Job):
         trainer = self.lab.joint_trainer([job.lab for job in jobs], self.train)
         for job in jobs:
             self.lab.cache.workplace(job.stage)
-        networks = layout.join([job.masked() for job in jobs])
+        networks = layout.stack([job.masked() for job in jobs])
         found: list[dict[str, Any]] = [{} for _ in jobs]
         for split in ("val", "test"):
             for scores, one in zip(trainer.evaluate_each(networks, split, len(jobs), layout), found, strict=True):

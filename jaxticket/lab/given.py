@@ -156,7 +156,7 @@ def _of_ticket(lab: "Lab", folder: Path) -> Given:
 
 
 def _of_stage(folder: Path, name: str, key: str) -> Given:
-    there = sorted(file.stem for file in folder.glob("*.safetensors") if file.stem not in ("mask", "watch"))
+    there = sorted(file.stem for file in folder.glob("*.safetensors") if file.stem not in ("mask", "monitor"))
     if name and name not in there:
         raise ConfigError(f"config.{key}={f'{folder}:{name}'!r}: the stage has {', '.join(there) or 'no weights'}")
     name = name or next((usual for usual in _USUAL_WEIGHTS if usual in there), "")

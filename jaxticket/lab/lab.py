@@ -26,7 +26,7 @@ from jaxticket.lab.reach import Reach
 from jaxticket.lab.rescaling import scaled_start
 from jaxticket.lab.scoring import pruned
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.side_by_side import do_questions, pass_on, way_of
+from jaxticket.lab.side_by_side import choose_replication, do_questions, pass_on
 from jaxticket.lab.stages.memo import Cache
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
@@ -39,7 +39,7 @@ from jaxticket.ticket import load_ticket
 from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.mask_updates import GradualPruning, MaskUpdate
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.state import Weights
@@ -87,9 +87,9 @@ class Lab(Setting):
         self._variants: dict[str, Lab] = {}
 
     @functools.cached_property
-    def way(self) -> str:
+    def replication(self) -> str:
         """How the seeds are trained here: `serial`, `vmap` or `devices`."""
-        return way_of(self.options.seed_parallelism, self.shapes.params, self.options.train.batch_size)
+        return choose_replication(self.options.seed_parallelism, self.shapes.params, self.options.train.batch_size)
 
     def for_each_seed(self, function: Callable[[int], None]) -> None:
         """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
@@ -98,14 +98,14 @@ class Lab(Setting):
         and equal to float tolerance.
         """
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
-        if self.cache.execute and len(calls) > 1 and self.way != "serial":
+        if self.cache.execute and len(calls) > 1 and self.replication != "serial":
             with self._record.sorted_by(self.options.all_seeds) if self._record else contextlib.nullcontext():
                 in_lockstep(calls, answer=do_questions)
         else:
             for call in calls:
                 call()
 
-    def together(self, runs: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    def train_batch(self, runs: Sequence[Callable[[], _Result]]) -> list[_Result]:
         """The results of calls of `train`, or of `evaluate`, of this lab or of variants: side by side where that pays.
 
         Which way is as for seeds; within `for_each_seed` the runs of all seeds are trained together.
@@ -116,7 +116,7 @@ class Lab(Setting):
             found[number] = runs[number]()
 
         calls = [functools.partial(run, number) for number in range(len(runs))]
-        if self.cache.execute and len(calls) > 1 and self.way != "serial":
+        if self.cache.execute and len(calls) > 1 and self.replication != "serial":
             in_lockstep(calls, answer=pass_on)
         else:
             for call in calls:
@@ -201,7 +201,7 @@ class Lab(Setting):
         snapshot_step: int = 0,
         save_epochs: tuple[int, ...] = (),
         mask_update: MaskUpdate | None = None,
-        watch: Watch | None = None,
+        monitor: Monitor | None = None,
         train: TrainOptions | None = None,
         noise: str = "",
     ) -> Trained:
@@ -220,7 +220,7 @@ class Lab(Setting):
             save_epochs: keep the weights after these epochs too, and the best ones until then, beside those of
                 `train.save_epochs`.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
-            watch: what looks at the network on the way, may have weights kept, and may end the training.
+            monitor: what looks at the network on the way, may have weights kept, and may end the training.
             train: how, where that is not `config.train`.
             noise: names another draw of the order and the augmentation of the same seed.
         """
@@ -256,8 +256,8 @@ class Lab(Setting):
             config["save_epochs"] = list(save_epochs)
         if aids.key():
             config["aids"] = aids.key()
-        if watch:
-            config["watch"] = _named(watch)
+        if monitor:
+            config["monitor"] = _named(monitor)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.cache.execute else self._cost(train, steps, kept)
@@ -275,7 +275,7 @@ class Lab(Setting):
                 snapshot_step=snapshot_step,
                 save_epochs=save_epochs,
                 mask_update=mask_update,
-                watch=watch,
+                monitor=monitor,
             )
             (stage,) = ask([job], alone=do_questions)
         return Trained(stage, WEIGHTS[train.select_checkpoint], None if start is given else start)
@@ -494,10 +494,10 @@ class Lab(Setting):
         )
         return found or []
 
-    def keep_array(self, name: str, array: Any) -> None:
+    def save_array(self, name: str, array: Any) -> None:
         """Stores an array in the experiment's own folder, as `<name>.npy`; does nothing in a plan."""
         if self._record is not None:
-            self._record.keep_array(name, array)
+            self._record.save_array(name, array)
 
     def _cost(self, train: TrainOptions, steps: int, kept: int) -> TrainingCost:
         """Of a training with `kept` files of weights."""

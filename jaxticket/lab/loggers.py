@@ -9,7 +9,7 @@ from jaxticket.training.progress import Progress
 from jaxticket.training.writers import Curves, open_writers
 
 
-def onlookers(options: ExperimentOptions, folder: Path) -> list[Progress]:
+def make_loggers(options: ExperimentOptions, folder: Path) -> list[Progress]:
     """What the options ask for; nothing if they do not.
 
     Args:

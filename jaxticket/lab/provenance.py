@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from jaxticket.parallel import ALONE, Layout, Sharded
+from jaxticket.parallel import SINGLE, Layout, Sharded
 
 
-def device(layout: Layout = ALONE) -> dict[str, Any]:
+def device(layout: Layout = SINGLE) -> dict[str, Any]:
     """The kind and number of JAX's devices and processes, how a network lies on them, the processor and its cores."""
     machine = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")

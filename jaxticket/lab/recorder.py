@@ -21,7 +21,7 @@ from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.row import Row
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.lab.trained import WEIGHTS
-from jaxticket.parallel import ALONE, Layout
+from jaxticket.parallel import SINGLE, Layout
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 from jaxticket.training.scores import named
 
@@ -50,7 +50,7 @@ class Record:
         options: ExperimentOptions,
         config_hash: str,
         command: str,
-        layout: Layout = ALONE,
+        layout: Layout = SINGLE,
         stages: Sequence[str] = (),
     ) -> None:
         self.folder = folder
@@ -167,7 +167,7 @@ class Record:
         self.summary[section] = found = conclusion(self.summary["rows"])
         return found
 
-    def keep_array(self, name: str, array: np.ndarray) -> None:
+    def save_array(self, name: str, array: np.ndarray) -> None:
         """Stores an array as `<name>.npy`."""
         written = io.BytesIO()
         np.save(written, array, allow_pickle=False)

@@ -12,7 +12,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.lab.checks import check_setting
 from jaxticket.lab.config import config_hash
 from jaxticket.lab.lab import Lab
-from jaxticket.lab.loggers import onlookers
+from jaxticket.lab.loggers import make_loggers
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.recorder import Record
 from jaxticket.lab.registry import Experiment
@@ -22,8 +22,7 @@ from jaxticket.lab.stages.rerun import Rerun, forget
 from jaxticket.parallel import processes
 from jaxticket.training.background import quiet_background
 from jaxticket.training.interrupts import Interrupts
-from jaxticket.training.progress import Progress, Quiet
-from jaxticket.training.several import Several
+from jaxticket.training.progress import MultiProgress, Progress, Quiet
 from jaxticket.training.writers import check_writers
 
 
@@ -122,8 +121,8 @@ def run_experiment(
         processes.wait_until_seen(plan.folder / "config.json")
         told: list[Progress] = []
         if processes.is_writer():
-            told = [progress(len(plan.networks)) if progress else Quiet(), *onlookers(options, folder)]
-        shown = Several(told)
+            told = [progress(len(plan.networks)) if progress else Quiet(), *make_loggers(options, folder)]
+        shown = MultiProgress(told)
         try:
             if rerun and processes.is_writer():
                 rerun.begin(folder)

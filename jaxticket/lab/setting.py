@@ -19,7 +19,7 @@ from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.aids import NetworkAid
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.stages.own_sources import own_sources
-from jaxticket.parallel import Layout, layout_of
+from jaxticket.parallel import Layout, choose_layout
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.options import TrainOptions
@@ -98,7 +98,7 @@ class Setting:
         Raises:
             ConfigError: the devices are not what `config.mesh` asks for, or do not divide the batch.
         """
-        return layout_of(self.options.mesh, train.batch_size)
+        return choose_layout(self.options.mesh, train.batch_size)
 
     @functools.cached_property
     def dataset(self) -> Dataset:

@@ -71,7 +71,7 @@ class Job(abc.ABC):
         return network, self.train, trainer.batches
 
 
-def way_of(choice: str, params: Any, batch_size: int) -> str:
+def choose_replication(choice: str, params: Any, batch_size: int) -> str:
     """How replicates are trained on this machine: `serial`, `vmap` or `devices`.
 
     The answer depends on nothing that is measured at run time, so that a run is repeated exactly.
@@ -84,7 +84,7 @@ def way_of(choice: str, params: Any, batch_size: int) -> str:
     Raises:
         ConfigError: `devices` where there is only one, or `vmap`, which takes one, in a run of several processes.
     """
-    if processes.several():
+    if processes.is_multiprocess():
         if choice == "vmap":
             raise ConfigError(
                 "config.seed_parallelism='vmap': takes a single process; use 'auto', 'devices' or 'serial'"
@@ -150,7 +150,7 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
             yield group, _single_layout(group[0])
         return
     lab = group[0].lab
-    way, most = lab.way, len(group)
+    way, most = lab.replication, len(group)
     if way != "serial" and group[0].trainer.streams:
         if lab.options.seed_parallelism != "auto":
             raise ConfigError(
@@ -164,7 +164,7 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
         most = len(devices)
     for first in range(0, len(group), most):
         members = group[first : first + most]
-        if processes.several() and len(members) < len(devices):  # a process without a replicate would have no part
+        if processes.is_multiprocess() and len(members) < len(devices):  # else one has no part
             yield from (([job], _single_layout(job)) for job in members)
         elif len(members) == 1:
             yield members, _single_layout(members[0])

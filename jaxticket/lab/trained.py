@@ -64,9 +64,9 @@ class Trained:
         return WeightsRef(self.stage, f"best{epoch}")
 
     def kept(self, name: str) -> WeightsRef:
-        """The weights that the watch kept under a name."""
+        """The weights that the monitor kept under a name."""
         return WeightsRef(self.stage, f"kept_{name}")
 
-    def watched(self) -> dict[str, Any]:
-        """What the watch kept: name -> NumPy array."""
-        return self.stage.load("watch")
+    def monitored(self) -> dict[str, Any]:
+        """What the monitor kept: name -> NumPy array."""
+        return self.stage.load("monitor")

@@ -14,7 +14,7 @@ from jaxticket.lab.stages.references import CHECKPOINTS, MaskRef, Stage, Weights
 from jaxticket.parallel import Layout
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import MaskUpdate
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.run_spec import Fit, Start
 from jaxticket.training.scores import Scores, named
 from jaxticket.training.state import Keys, Weights
@@ -33,18 +33,18 @@ class TrainingJob(Job):
     snapshot_step: int
     save_epochs: tuple[int, ...]
     mask_update: MaskUpdate | None
-    watch: Watch | None
+    monitor: Monitor | None
 
     @property
     def alike(self) -> tuple[Any, ...]:
         """In what runs that train together are equal."""
-        own = (self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.watch)
+        own = (self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.monitor)
         return ("train", self.compiled, *own)
 
     @property
     def may_end_early(self) -> bool:
         """Whether the number of its steps is known only when it has been trained."""
-        return bool(self.train.patience) or (self.watch is not None and self.watch.may_stop)
+        return bool(self.train.patience) or (self.monitor is not None and self.monitor.may_stop)
 
     def do(self, jobs: "Sequence[TrainingJob]", layout: Layout) -> list[Stage]:
         """Trains the networks in lockstep."""
@@ -65,7 +65,7 @@ def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
         snapshot_steps=(one.snapshot_step,) if one.snapshot_step else (),
         save_epochs=one.save_epochs,
         mask_update=one.mask_update,
-        watch=one.watch,
+        monitor=one.monitor,
         folder=one.stage.folder / f"{CHECKPOINTS}{together}",
         progress=lab.progress,
         interrupts=lab.interrupts,
@@ -95,10 +95,10 @@ def _start(job: TrainingJob) -> Start:
 
 def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict[str, Scores | None]]:
     """For every network the test scores of its `last` and `best` weights."""
-    last = trainer.evaluate_each(layout.join([fit.last for fit in fits]), "test", len(fits), layout)
+    last = trainer.evaluate_each(layout.stack([fit.last for fit in fits]), "test", len(fits), layout)
     best = last
     if any(fit.best_epoch != fit.history[-1]["epoch"] for fit in fits):
-        best = trainer.evaluate_each(layout.join([fit.best for fit in fits]), "test", len(fits), layout)
+        best = trainer.evaluate_each(layout.stack([fit.best for fit in fits]), "test", len(fits), layout)
     return [{"last": one, "best": other} for one, other in zip(last, best, strict=True)]
 
 
@@ -130,11 +130,11 @@ def _store(job: TrainingJob, fit: Fit, on_test: dict[str, Scores | None]) -> tup
         if missed:
             ended = fit.history[-1]["epoch"]
             job.lab.progress.note(f"{job.stage.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}")
-    if fit.watched and job.watch:
-        record, looks = fit.watched
-        arrays, content["watch"] = job.watch.result(jax.device_get(record), looks)
-        storage.save_arrays(folder / "watch.safetensors", arrays)
-        files += ["watch.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
+    if fit.monitored and job.monitor:
+        record, looks = fit.monitored
+        arrays, content["monitor"] = job.monitor.result(jax.device_get(record), looks)
+        storage.save_arrays(folder / "monitor.safetensors", arrays)
+        files += ["monitor.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
     if job.mask_update:
         stored, statistics = job.lab.store_mask(folder, fit.mask)
         return [*files, *stored], content | statistics

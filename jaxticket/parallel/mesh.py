@@ -10,7 +10,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,11 +18,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.parallel import processes
-from jaxticket.parallel.arrays import gathered, placed
-from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.parallel.arrays import gather_arrays, put_array
+from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.parallel.options import MeshOptions
 
 _DATA, _FSDP = "data", "fsdp"
+_Tree = TypeVar("_Tree")
 # Leaves of fewer numbers stay whole: dividing them saves nothing.
 _SMALL = 2**14
 
@@ -40,7 +41,7 @@ class Sharded(Layout):
     rules: tuple[tuple[str, int], ...] = ()
 
     axes = 0
-    divides_batches = True
+    shards_batches = True
 
     @classmethod
     def of(cls, devices: Sequence[Any], fsdp: int = 1, rules: tuple[tuple[str, int], ...] = ()) -> "Sharded":
@@ -48,44 +49,44 @@ class Sharded(Layout):
         shape = (len(devices) // fsdp, fsdp)
         return cls(jax.make_mesh(shape, (_DATA, _FSDP), devices=devices, axis_types=(AxisType.Auto,) * 2), rules)
 
-    def join(self, parts: Sequence[Any]) -> Any:
-        """The only part, placed by `sharding`; every process gives the same."""
-        (part,) = parts
-        return self._by_leaf(lambda leaf, sharding: placed(leaf, sharding), part)
+    def stack(self, trees: Sequence[_Tree]) -> _Tree:
+        """The only tree, laid out by `sharding`; every process gives the same."""
+        (tree,) = trees
+        return self._by_leaf(put_array, tree)
 
-    def part(self, tree: Any) -> list[Any]:
-        """The tree itself, as it lies."""
+    def unstack(self, tree: _Tree) -> list[_Tree]:
+        """The tree itself, where it is."""
         return [tree]
 
-    def fetch(self, tree: Any) -> list[Any]:
+    def fetch(self, tree: _Tree) -> list[_Tree]:
         """The whole arrays; what is divided among processes is gathered."""
-        return [gathered(tree)]
+        return [gather_arrays(tree)]
 
-    def give(self, tree: Any) -> list[Any]:
+    def gather(self, tree: _Tree) -> list[_Tree]:
         """The same."""
         return self.fetch(tree)
 
-    def share(self, tree: Any) -> Any:
+    def share(self, tree: _Tree) -> _Tree:
         """A copy on every device."""
-        return jax.tree.map(lambda leaf: placed(leaf, self._over()), tree)
+        return jax.tree.map(lambda leaf: put_array(leaf, self._over()), tree)
 
     def map(self, function: Callable[..., Any], in_axes: Any) -> Callable[..., Any]:
-        """The function itself, whose results lie as `sharding` says: as those it was called with."""
+        """The function itself, whose results are laid out by `sharding`, as what it was called with."""
         del in_axes
         return lambda *arguments: self._by_leaf(jax.lax.with_sharding_constraint, function(*arguments))
 
-    def spread(self, batch: Any) -> Any:
+    def shard_batch(self, batch: _Tree) -> _Tree:
         """Divides the examples among all devices; traced."""
         return jax.lax.with_sharding_constraint(batch, self._over((_DATA, _FSDP)))
 
-    def whole(self, params: Any) -> Any:
+    def gather_params(self, params: _Tree) -> _Tree:
         """Gathers divided parameters, or the compiler might as well exchange what they are multiplied with; traced."""
         return params if self.mesh.shape[_FSDP] == 1 else jax.lax.with_sharding_constraint(params, self._over())
 
     @property
-    def place(self) -> tuple[int, int]:
+    def batch_part(self) -> tuple[int, int]:
         """The number of this process, and how many there are."""
-        return processes.place()
+        return processes.index_and_count()
 
     def assemble(self, batch: Any) -> Any:
         """A batch on all devices, of the parts [B / processes, ...] that the processes have of it."""
@@ -117,7 +118,7 @@ class Sharded(Layout):
     def _over(self, *axes: Any) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
-    def _by_leaf(self, function: Callable[[Any, NamedSharding], Any], tree: Any) -> Any:
+    def _by_leaf(self, function: Callable[[Any, NamedSharding], Any], tree: _Tree) -> _Tree:
         def on_one(path: Any, leaf: Any) -> Any:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             return function(leaf, self.sharding(name, np.shape(leaf)))
@@ -130,31 +131,31 @@ def names_parameter(rule: str, path: str) -> bool:
     return bool(re.search(rf"(^|/)({rule})$", path))
 
 
-def layout_of(options: MeshOptions, batch_size: int) -> Layout:
+def choose_layout(options: MeshOptions, batch_size: int) -> Layout:
     """Where a single network is trained: on one device, or on those that the run has.
 
     Raises:
         ConfigError: there are not as many devices, or they do not divide the batch.
     """
     devices, count = jax.devices(), jax.device_count()
-    if devices[0].platform == "cpu" and not processes.several() and options == MeshOptions():
-        return ALONE
+    if devices[0].platform == "cpu" and not processes.is_multiprocess() and options == MeshOptions():
+        return SINGLE
     groups = options.data or count // options.fsdp
     if not 0 < groups * options.fsdp <= count:
         raise ConfigError(
             f"config.mesh.fsdp={options.fsdp} with config.mesh.data={options.data}: must be at most the {count} "
             "devices there are, multiplied with each other"
         )
-    if not options.data and not processes.several():
+    if not options.data and not processes.is_multiprocess():
         groups = next((few for few in range(groups, 0, -1) if batch_size % (few * options.fsdp) == 0), groups)
     used = groups * options.fsdp
-    if processes.several() and used < count:
+    if processes.is_multiprocess() and used < count:
         raise ConfigError(
             f"config.mesh.data={options.data} with config.mesh.fsdp={options.fsdp}: a run of several processes uses "
             f"all {count} devices; leave data at 0 and let fsdp divide them"
         )
     if used == 1:
-        return ALONE
+        return SINGLE
     if batch_size % used:
         raise ConfigError(
             f"config.train.batch_size={batch_size}: must be a multiple of the {used} devices among which a batch is "

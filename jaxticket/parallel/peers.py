@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxticket.core.errors import JaxticketError, one_line
-from jaxticket.parallel.processes import is_writer, scratch, several
+from jaxticket.parallel.processes import is_multiprocess, is_writer, scratch
 
 # How long an error, which says more, may take to follow the end of a process of this machine; and a process, whose
 # connections close first, to end after them.
@@ -53,7 +53,7 @@ def ending_together(expected: type[Exception]) -> Iterator[None]:
     except expected:
         raise
     except BaseException as error:
-        if not several() or isinstance(error, SystemExit):
+        if not is_multiprocess() or isinstance(error, SystemExit):
             raise
         _leave(error)
 

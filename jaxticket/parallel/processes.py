@@ -1,7 +1,7 @@
 """One run in many processes: what they agree on, how they wait for each other, and when they stop.
 
 Every process runs the same program on the same work folder. What depends on a disk or a clock is decided by process 0,
-the only one that writes, and told to the others by `agree`. In a single process all of this does nothing.
+the only one that writes, and told to the others by `broadcast`. In a single process all of this does nothing.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ _SHORTEST_MESSAGE = 4096
 _calls = itertools.count(1)
 
 
-def several() -> bool:
+def is_multiprocess() -> bool:
     """Whether this run has more than one process."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_writer() -> bool:
     """Whether this process is the one that writes and speaks: process 0."""
-    return not several() or jax.process_index() == 0
+    return not is_multiprocess() or jax.process_index() == 0
 
 
-def place() -> tuple[int, int]:
+def index_and_count() -> tuple[int, int]:
     """The number of this process, from 0, and how many there are."""
-    return (jax.process_index(), jax.process_count()) if several() else (0, 1)
+    return (jax.process_index(), jax.process_count()) if is_multiprocess() else (0, 1)
 
 
 @functools.cache
@@ -50,18 +50,18 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 def barrier(name: str) -> None:
     """Waits until all processes have come here."""
-    if several():
+    if is_multiprocess():
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
 
 
-def agree(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """The value of process 0, JSON-ready, in every process; returns when all have come here.
 
     In a single process the value itself; in several it has been JSON on the way, in process 0 too.
     """
-    if not several():
+    if not is_multiprocess():
         return value
     from jax.experimental import multihost_utils
 
@@ -100,7 +100,7 @@ def stop_is_due() -> bool:
 
 
 @contextlib.contextmanager
-def one_voice() -> Iterator[None]:
+def silence_non_writers() -> Iterator[None]:
     """Within this context all processes but the first print nothing, except errors."""
     if is_writer():
         yield

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxticket.training.interrupts import Interrupts as Interrupts
     from jaxticket.training.loop import fit as fit
     from jaxticket.training.means import weighted_mean as weighted_mean
-    from jaxticket.training.monitors import Watch as Watch
+    from jaxticket.training.monitors import Monitor as Monitor
     from jaxticket.training.options import TrainOptions as TrainOptions
     from jaxticket.training.run_spec import Fit as Fit
     from jaxticket.training.saves import epoch_saves as epoch_saves
@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "loop": ("fit",),
         "means": ("weighted_mean",),
         "saves": ("epoch_saves",),
-        "monitors": ("Watch",),
+        "monitors": ("Monitor",),
         "interrupts": ("InterruptedRun", "Interrupts"),
         "options": ("TrainOptions",),
         "state": ("Keys", "TrainState", "Weights"),

@@ -10,7 +10,7 @@ from jaxticket.core.keys import named_key
 from jaxticket.data import augmentation
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import normalise, take_batch
-from jaxticket.parallel.layouts import ALONE
+from jaxticket.parallel.layouts import SINGLE
 
 
 class DeviceSplit(NamedTuple):
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     def take(self, step: jax.Array, batches: "Batches") -> tuple[jax.Array, jax.Array]:
         """The batch itself, whatever the step."""
         del step
-        return batches.spread((self.images, self.labels))
+        return batches.shard((self.images, self.labels))
 
 
 class Epoch(NamedTuple):
@@ -51,7 +51,7 @@ class Epoch(NamedTuple):
         """The images and labels of the optimizer step `step`, counted from the start of training."""
         position = (step % batches.steps_per_epoch) * batches.batch_size
         batch = take_batch(self.split.images, self.split.labels, self.order, position, batches.batch_size)
-        return batches.spread(batch)
+        return batches.shard(batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Batches:
         std: likewise.
         dtype: of the network's input.
         augment: random changes of training images.
-        spread: divides the examples of a batch among devices, see `Layout.spread`.
+        shard: divides the examples of a batch among devices, see `Layout.shard_batch`.
     """
 
     batch_size: int
@@ -74,7 +74,7 @@ class Batches:
     std: tuple[float, ...]
     dtype: str
     augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
-    spread: Callable[[Any], Any] = dataclasses.field(default=ALONE.spread, compare=False)
+    shard: Callable[[Any], Any] = dataclasses.field(default=SINGLE.shard_batch, compare=False)
 
     def for_training(self, key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Targets]:
         """The network's input and targets from uint8 [B, H, W, C] and int32 [B].

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.parallel import processes
-from jaxticket.training.state import Sums, TrainState, Weights
+from jaxticket.training.state import MetricSums, TrainState, Weights
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -51,8 +51,8 @@ class Saver:
         return -1 if step is None else step
 
     def restore(
-        self, state: TrainState, sums: Sums, best: Weights, infos: Sequence[RunInfo]
-    ) -> tuple[TrainState, Sums, Weights, list[RunInfo]]:
+        self, state: TrainState, sums: MetricSums, best: Weights, infos: Sequence[RunInfo]
+    ) -> tuple[TrainState, MetricSums, Weights, list[RunInfo]]:
         """What was saved last; the given where nothing is."""
         if not self._begun():
             return state, sums, best, list(infos)
@@ -68,10 +68,10 @@ class Saver:
             return False
         if every:
             return epoch % every == 0
-        return processes.agree(time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS)
+        return processes.broadcast(time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS)
 
     def save(
-        self, step: int, state: TrainState, sums: Sums, best: Weights, infos: Sequence[RunInfo], *, wait: bool
+        self, step: int, state: TrainState, sums: MetricSums, best: Weights, infos: Sequence[RunInfo], *, wait: bool
     ) -> None:
         """Saves in the background, or before returning."""
         if self._folder is None:
@@ -88,7 +88,7 @@ class Saver:
             self._checkpoints = None
 
     def _begun(self) -> bool:
-        return self._folder is not None and processes.agree(self._folder.exists())
+        return self._folder is not None and processes.broadcast(self._folder.exists())
 
     def _open(self) -> Any:
         # Orbax takes a second to import, which a run of a second need not spend.

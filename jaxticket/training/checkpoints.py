@@ -87,7 +87,7 @@ class Checkpoints:
             TicketError: the operating system refuses to read one.
         """
         if not self._checked:
-            latest, damaged, text = processes.agree(self._look() if processes.is_writer() else None)
+            latest, damaged, text = processes.broadcast(self._look() if processes.is_writer() else None)
             for step in damaged:
                 self._manager.delete(step)
             if text:

@@ -13,7 +13,7 @@ from jaxticket.parallel.layouts import Layout
 from jaxticket.training.aids import AT_THE_END, Aid, split_off
 from jaxticket.training.batches import Batches, Epoch
 from jaxticket.training.mask_updates import MaskUpdate
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 from jaxticket.training.step import ApplyFn, Step, make_evaluation, make_gradients, make_step, repeat, with_mask
@@ -93,12 +93,12 @@ class Compiled:
         return self._once(("gradients", layout), make)
 
     def with_mask(self, layout: Layout) -> Any:
-        """(state, mask, memory) -> state."""
+        """(state, mask, mask_state) -> state."""
         return self._once(("with_mask", layout), lambda: jax.jit(layout.map(with_mask, (0, 0, 0)), donate_argnums=0))
 
-    def look(self, layout: Layout, watch: Watch) -> Any:
+    def monitor(self, layout: Layout, monitor: Monitor) -> Any:
         """(record, params, mask, number of the look) -> record."""
-        return self._once(("look", layout, watch), lambda: jax.jit(layout.map(watch.look, (0, 0, 0, None))))
+        return self._once(("monitor", layout, monitor), lambda: jax.jit(layout.map(monitor.update, (0, 0, 0, None))))
 
     def order(self, layout: Layout) -> Any:
         """(key, number of the epoch) -> the order of its images."""
@@ -121,11 +121,11 @@ class Compiled:
         return make_step(self._applied(layout), *parts, rule, self._aid, on_one_cpu=_on_one_cpu(layout))
 
     def _batches_on(self, layout: Layout) -> Batches:
-        return dataclasses.replace(self._batches, spread=layout.spread)
+        return dataclasses.replace(self._batches, shard=layout.shard_batch)
 
     def _applied(self, layout: Layout) -> ApplyFn:
         def apply(params: Any, model_state: Any, images: jax.Array, *, train: bool) -> tuple[jax.Array, Any]:
-            return self._apply(layout.whole(params), model_state, images, train=train)
+            return self._apply(layout.gather_params(params), model_state, images, train=train)
 
         return apply
 
@@ -157,4 +157,4 @@ class Compiled:
 
 
 def _on_one_cpu(layout: Layout) -> bool:
-    return jax.default_backend() == "cpu" and not layout.divides_batches
+    return jax.default_backend() == "cpu" and not layout.shards_batches

@@ -9,16 +9,16 @@ import numpy as np
 
 from jaxticket.parallel.layouts import Layout
 from jaxticket.training.checkpointing import RunInfo
-from jaxticket.training.feedback import learning_rate_factor
+from jaxticket.training.schedules import learning_rate_factor
 from jaxticket.training.scores import named
-from jaxticket.training.state import Sums, TrainState, Weights
+from jaxticket.training.state import MetricSums, TrainState, Weights
 from jaxticket.training.trainer import Trainer
 
 
 def end_of_epoch(
     trainer: Trainer,
     state: TrainState,
-    sums: Sums,
+    sums: MetricSums,
     best: Weights,
     infos: Sequence[RunInfo],
     epoch: int,
@@ -70,7 +70,7 @@ def with_factors(trainer: Trainer, state: TrainState, infos: Sequence[RunInfo], 
     if state.lr_factor is None:
         return state
     factors = [learning_rate_factor(trainer.options, info.history) for info in infos]
-    return dataclasses.replace(state, lr_factor=layout.join([jnp.asarray(one, jnp.float32) for one in factors]))
+    return dataclasses.replace(state, lr_factor=layout.stack([jnp.asarray(one, jnp.float32) for one in factors]))
 
 
 def mean_record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Interrupts:
     @property
     def requested(self) -> bool:
         """Whether to stop; of several processes all must ask at the same points, and get the same answers."""
-        if processes.several() and not self._asked:
+        if processes.is_multiprocess() and not self._asked:
             self._asked = processes.stop_is_due()
         return self._asked
 
@@ -53,7 +53,7 @@ class Interrupts:
             self._context.enter_context(signals.heard_by(self._hear))
         # Signal handlers belong to the main thread; elsewhere (a notebook's worker) signals keep their meaning.
         elif threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT,) if processes.several() else (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGINT,) if processes.is_multiprocess() else (signal.SIGTERM, signal.SIGINT):
                 self._context.callback(signal.signal, number, signal.signal(number, self._handle))
         return self
 
@@ -82,7 +82,7 @@ class Interrupts:
         if self._noted and number == signal.SIGINT:
             return False
         self._noted = True
-        if processes.several():
+        if processes.is_multiprocess():
             os.kill(os.getpid(), signal.SIGTERM)  # for the preemption service
         else:
             self._asked = True
@@ -90,5 +90,5 @@ class Interrupts:
 
     def _insist(self) -> None:
         while not self._left.wait(_PATIENCE_SECONDS):
-            if not self.holding and not processes.several():
+            if not self.holding and not processes.is_multiprocess():
                 signals.end("stopped, everything up to here is saved; the same command goes on")

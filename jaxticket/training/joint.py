@@ -9,7 +9,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import epoch_order
 from jaxticket.data.splits import Dataset
-from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import DeviceSplit, Epoch
 from jaxticket.training.options import TrainOptions
@@ -50,20 +50,20 @@ class JointTrainer(Trainer):
                 "train them one after the other, with config.seed_parallelism='serial'"
             )
 
-    def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = ALONE) -> Epoch:
+    def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = SINGLE) -> Epoch:
         """The training data of one epoch of every replicate; see `Trainer.epoch`."""
         del position
         used = self.duration.steps_per_epoch * self.batches.batch_size
         sizes = [dataset.train.size for dataset in self._datasets]
-        orders = [epoch_order(own, number, size)[:used] for own, size in zip(layout.part(key), sizes, strict=True)]
-        return Epoch(self.split("train", layout), layout.join(orders))
+        orders = [epoch_order(own, number, size)[:used] for own, size in zip(layout.unstack(key), sizes, strict=True)]
+        return Epoch(self.split("train", layout), layout.stack(orders))
 
-    def split(self, name: str, layout: Layout = ALONE) -> DeviceSplit:
+    def split(self, name: str, layout: Layout = SINGLE) -> DeviceSplit:
         """The split of every replicate; shorter ones are filled up with what no order and no weight lets count."""
         if (name, layout) not in self._splits:
             own = [self._on_device(dataset, name) for dataset in self._datasets]
             longest = max(len(split.labels) for split in own)
-            self._splits[name, layout] = layout.join([_filled_up(split, longest) for split in own])
+            self._splits[name, layout] = layout.stack([_filled_up(split, longest) for split in own])
         return self._splits[name, layout]
 
 

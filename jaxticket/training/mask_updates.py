@@ -41,7 +41,7 @@ class MaskUpdate(abc.ABC):
 
     @abc.abstractmethod
     def update(
-        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
     ) -> tuple[Mask, Any]:
         """The new mask, and what the rule remembers.
 
@@ -49,19 +49,19 @@ class MaskUpdate(abc.ABC):
             step: the number of finished optimizer steps.
             params: the parameters, zero where pruned.
             mask: path -> bool array.
-            memory: what the rule remembers.
+            state: what the rule remembers.
             gradients: of the loss, a tree like the parameters, or None.
             key: for what is random.
         """
 
-    def remember(self, params: Any, mask: Mask) -> Any:
+    def init_state(self, params: Any, mask: Mask) -> Any:
         """What the rule remembers at first, a pytree of arrays or None."""
         del params, mask
         return None
 
-    def penalty(self, params: Any, mask: Mask, memory: Any) -> jax.Array:
+    def penalty(self, params: Any, mask: Mask, state: Any) -> jax.Array:
         """What is added to the loss, float32 scalar; traced, and called only where `penalises`."""
-        del params, mask, memory
+        del params, mask, state
         return jnp.zeros((), jnp.float32)
 
 
@@ -90,12 +90,12 @@ class GradualPruning(MaskUpdate):
         return range(self.start, min(self.end, total_steps) + 1, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
     ) -> tuple[Mask, Any]:
         """The smallest weights go."""
         del gradients, key
         sparsity = cubic(self.start, self.end, self.initial, self.final, self.every)(step)
-        return prune(mask, magnitude(params, mask), sparsity=float(sparsity), scope=self.scope), memory
+        return prune(mask, magnitude(params, mask), sparsity=float(sparsity), scope=self.scope), state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +126,12 @@ class Regrowth(MaskUpdate):
         return range(self.every, min(self.end, total_steps), self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
     ) -> tuple[Mask, Any]:
         """Every layer keeps its number of weights."""
         rate = self.rate / 2 * (1 + math.cos(math.pi * step / self.end))
         grow = magnitude(gradients, mask) if self.needs_gradients else random_order(mask, key)
-        return regrow(mask, magnitude(params, mask), grow, rate), memory
+        return regrow(mask, magnitude(params, mask), grow, rate), state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +160,12 @@ class Mutation(MaskUpdate):
         return range(self.every, total_steps, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
     ) -> tuple[Mask, Any]:
         """Prunes and grows."""
         del gradients
         lower, upper = self.bounds(step)
-        return mutate(mask, params, key, lower=lower, upper=upper), memory
+        return mutate(mask, params, key, lower=lower, upper=upper), state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,21 +189,21 @@ class Admm(MaskUpdate):
         """The distance to the copy is part of the loss."""
         return True
 
-    def remember(self, params: Any, mask: Mask) -> Multipliers:
+    def init_state(self, params: Any, mask: Mask) -> Multipliers:
         """The pruned weights, and multipliers of zero."""
         return start_admm(params, mask, sparsity=self.sparsity, scope=self.scope)
 
-    def penalty(self, params: Any, mask: Mask, memory: Multipliers) -> jax.Array:
+    def penalty(self, params: Any, mask: Mask, state: Multipliers) -> jax.Array:
         """`rho / 2 * |W - Z + U|^2`."""
-        return admm_penalty(params, mask, memory, self.rho)
+        return admm_penalty(params, mask, state, self.rho)
 
     def steps(self, total_steps: int) -> range:
         """Multiples of `every`, the end not among them."""
         return range(self.every, total_steps, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, memory: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
     ) -> tuple[Mask, Multipliers]:
         """The copy and the multipliers follow the weights."""
         del step, gradients, key
-        return mask, update_admm(params, mask, memory, sparsity=self.sparsity, scope=self.scope)
+        return mask, update_admm(params, mask, state, sparsity=self.sparsity, scope=self.scope)

@@ -1,4 +1,4 @@
-"""What is watched in a network while it trains, and may end the training."""
+"""Monitors: what is measured in a network while it trains, and may end the training."""
 
 import abc
 import dataclasses
@@ -7,15 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxticket.core.types import Mask
+from jaxticket.core.types import Mask, Params, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
-class Watch(abc.ABC):
-    """Looks at a network at some steps of its training; the fields are part of the key of a training run.
+class Monitor(abc.ABC):
+    """Measures a network after some steps of its training; the fields are part of the key of a training run.
 
-    What it has seen is a record on the device: saved and restored with the training state, and one for each replicate
-    where several train side by side.
+    Its state is a pytree of arrays on the device: saved and restored with the training state, and one for each
+    replicate where several train side by side.
     """
 
     @property
@@ -24,27 +24,27 @@ class Watch(abc.ABC):
         return False
 
     @abc.abstractmethod
-    def times(self, steps_per_epoch: int, total_steps: int) -> range:
-        """The numbers of finished optimizer steps after which there is a look."""
+    def steps(self, steps_per_epoch: int, total_steps: int) -> range:
+        """The numbers of finished optimizer steps after which there is a measurement."""
 
     @abc.abstractmethod
-    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
-        """The record before the first of `looks` looks: a pytree of arrays that keep their shapes."""
+    def init_state(self, params: Params, mask: Mask, measurements: int) -> PyTree:
+        """The state before the first of so many measurements: arrays that keep their shapes."""
 
     @abc.abstractmethod
-    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
-        """The record after look `number` (int32, from 0); traced."""
+    def update(self, state: PyTree, params: Params, mask: Mask, number: jax.Array) -> PyTree:
+        """The state after measurement `number` (int32, from 0); traced."""
 
-    def stop(self, record: Any, looks: int) -> bool:
-        """Whether training ends now, after `looks` looks."""
-        del record, looks
+    def stop(self, state: PyTree, measurements: int) -> bool:
+        """Whether training ends now, after so many measurements; `state` has NumPy arrays."""
+        del state, measurements
         return False
 
-    def keep(self, record: Any, looks: int) -> tuple[str, ...]:
-        """Names under which the weights of this moment are kept, after `looks` looks; letters, digits, `_`, `.`."""
-        del record, looks
+    def keep(self, state: PyTree, measurements: int) -> tuple[str, ...]:
+        """Names under which the weights of this moment are stored; letters, digits, `_`, `.`."""
+        del state, measurements
         return ()
 
     @abc.abstractmethod
-    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What is kept when training has ended: arrays by their names, and findings, JSON-ready."""
+    def result(self, state: PyTree, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What is stored when training has ended: arrays by their names, and findings, JSON-ready."""

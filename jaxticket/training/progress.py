@@ -1,6 +1,7 @@
-"""What is shown while training: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""What is shown while training: a bar on a terminal, plain lines elsewhere, nothing when quiet, or several at once."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -108,6 +109,37 @@ class Bar(Quiet):
 
     def close(self) -> None:
         self._bars.stop()
+
+
+class MultiProgress:
+    """Forwards everything to each of `parts`, in their order."""
+
+    def __init__(self, parts: Sequence[Progress]) -> None:
+        self._parts = parts
+
+    def start(self, label: str, *, steps: int, done: int) -> None:
+        for part in self._parts:
+            part.start(label, steps=steps, done=done)
+
+    def advance(self, step: int, *, images_per_second: float) -> None:
+        for part in self._parts:
+            part.advance(step, images_per_second=images_per_second)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        for part in self._parts:
+            part.epoch(record)
+
+    def finish(self, text: str) -> None:
+        for part in self._parts:
+            part.finish(text)
+
+    def note(self, text: str) -> None:
+        for part in self._parts:
+            part.note(text)
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ class Start:
         on_snapshot: called with (step, weights) after the steps of snapshots; must have stored the weights when it
             returns, and after a crash may be called again, with equals.
         on_save: called with (epoch, weights, the best so far) after the epochs of saves, in the same way.
-        on_keep: called with (name, weights) when the watch wants weights kept, in the same way.
+        on_keep: called with (name, weights) when the monitor wants weights kept, in the same way.
         label: what the network is called while it trains.
     """
 
@@ -42,7 +42,7 @@ class Fit:
         history: one record per epoch, JSON-ready.
         seconds: training time in all, interruptions left out; side by side, the network's share of it.
         mask: path -> bool array, as it was in the end.
-        watched: what the watch recorded, and in how many looks; None where there was none.
+        monitored: the state of the monitor, and its number of measurements; None where there was none.
     """
 
     last: Weights
@@ -51,4 +51,4 @@ class Fit:
     history: list[dict[str, Any]]
     seconds: float
     mask: dict[str, Any]
-    watched: tuple[Any, int] | None = None
+    monitored: tuple[Any, int] | None = None

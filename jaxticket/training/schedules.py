@@ -1,6 +1,6 @@
 """Learning rate as a function of the step, with milestones and warm-up given in shares of the run or in epochs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -104,3 +104,19 @@ def plateau_factor(options: TrainOptions, losses: Sequence[float]) -> float:
         if waited > options.plateau_patience:
             rate, waited = max(rate * options.gamma, options.min_lr), 0
     return rate / options.lr
+
+
+def learning_rate_factor(options: TrainOptions, history: Sequence[Mapping[str, Any]]) -> float:
+    """The factor of the learning rate from now on, beyond its schedule: below 1 after a plateau, else 1.
+
+    Args:
+        options: of the training.
+        history: a record per epoch; the validation loss counts, without one the training objective.
+    """
+    if options.schedule != "plateau":
+        return 1.0
+    for name in ("val_loss", "train_objective", "train_loss"):
+        losses = [record[name] for record in history if record.get(name) is not None]
+        if losses:
+            return plateau_factor(options, losses)
+    return 1.0

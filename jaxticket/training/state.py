@@ -36,7 +36,7 @@ class AidState:
 class TrainState:
     """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False.
 
-    `memory` is what a rule that acts on the mask remembers, `watched` what a watch has recorded, `lr_factor` what the
+    `mask_state` is the state of the mask update, `monitor_state` that of the monitor, `lr_factor` what the
     learning rate is multiplied with beyond its schedule, `aid` the aid of training until it ends; each is None where
     there is no such thing.
     """
@@ -47,15 +47,15 @@ class TrainState:
     opt_state: Any
     mask: dict[str, jax.Array]
     key: jax.Array
-    memory: Any = None
-    watched: Any = None
+    mask_state: Any = None
+    monitor_state: Any = None
     lr_factor: jax.Array | None = None
     aid: AidState | None = None
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Sums:
+class MetricSums:
     """Running totals over the examples of an epoch.
 
     Attributes:
@@ -73,7 +73,7 @@ class Sums:
     objective: jax.Array | None = None
 
     @classmethod
-    def zero(cls, *, objective: bool = False) -> "Sums":
+    def zero(cls, *, objective: bool = False) -> "MetricSums":
         """Totals over no examples; with `objective`, what is trained on is summed apart."""
         return cls(
             loss=jnp.zeros((), jnp.float32),

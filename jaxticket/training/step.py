@@ -18,11 +18,11 @@ from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smooth
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.scores import Tally
-from jaxticket.training.state import AidState, Sums, TrainState, Weights
+from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
 ApplyFn = Callable[..., tuple[jax.Array, Any]]
-Step = Callable[[TrainState, Sums, Epoch | Batch], tuple[TrainState, Sums]]
+Step = Callable[[TrainState, MetricSums, Epoch | Batch], tuple[TrainState, MetricSums]]
 
 
 def make_step(
@@ -48,7 +48,7 @@ def make_step(
     """
     loss_of = _make_loss(apply, batches, options, rule, aid)
 
-    def step(state: TrainState, sums: Sums, data: Epoch | Batch) -> tuple[TrainState, Sums]:
+    def step(state: TrainState, sums: MetricSums, data: Epoch | Batch) -> tuple[TrainState, MetricSums]:
         own = None if state.aid is None else state.aid.params
         value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
         value = with_fast_kernel_gradients(value) if on_one_cpu else value
@@ -71,7 +71,7 @@ def make_step(
             own_updates, own_opt = optimizer.update(own_grads, state.aid.opt_state, own)
             state = dataclasses.replace(state, aid=AidState(stepped(own, own_updates), own_state, own_opt))
         correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
-        sums = Sums(
+        sums = MetricSums(
             loss=sums.loss + plain * batches.batch_size,
             correct=sums.correct + correct,
             count=sums.count + batches.batch_size,
@@ -118,7 +118,7 @@ def _make_loss(
         if options.label_smoothing or targets.others is not None:
             plain = cross_entropy(logits, labels).mean()
         if rule is not None and rule.penalises:
-            loss += rule.penalty(params, state.mask, state.memory)
+            loss += rule.penalty(params, state.mask, state.mask_state)
         return loss, (labels, logits, plain, model_state, own_state)
 
     return loss_of
@@ -139,29 +139,29 @@ def make_gradients(
     return gradients
 
 
-def with_mask(state: TrainState, mask: dict[str, jax.Array], memory: Any) -> TrainState:
+def with_mask(state: TrainState, mask: dict[str, jax.Array], mask_state: Any) -> TrainState:
     """The state under another mask: what it prunes becomes zero, in the weights and in the optimizer's moments."""
     return dataclasses.replace(
         state,
         params=apply_mask(state.params, mask),
         opt_state=zero_pruned(state.opt_state, state.params, mask),
         mask=mask,
-        memory=memory,
+        mask_state=mask_state,
     )
 
 
-def repeat(step: Step) -> Callable[[TrainState, Sums, Epoch, jax.Array], tuple[TrainState, Sums]]:
+def repeat(step: Step) -> Callable[[TrainState, MetricSums, Epoch, jax.Array], tuple[TrainState, MetricSums]]:
     """`count` steps in one call; `count` is traced, so that one compilation serves every number of steps.
 
     The loop ends early after a loss that was not finite, of whichever replicate where the step acts on several.
     """
 
-    def steps(state: TrainState, sums: Sums, epoch: Epoch, count: jax.Array) -> tuple[TrainState, Sums]:
-        def go_on(carry: tuple[jax.Array, TrainState, Sums]) -> jax.Array:
+    def steps(state: TrainState, sums: MetricSums, epoch: Epoch, count: jax.Array) -> tuple[TrainState, MetricSums]:
+        def go_on(carry: tuple[jax.Array, TrainState, MetricSums]) -> jax.Array:
             done, _, sums = carry
             return (done < count) & (sums.bad_step < 0).all()
 
-        def body(carry: tuple[jax.Array, TrainState, Sums]) -> tuple[jax.Array, TrainState, Sums]:
+        def body(carry: tuple[jax.Array, TrainState, MetricSums]) -> tuple[jax.Array, TrainState, MetricSums]:
             done, state, sums = carry
             state, sums = step(state, sums, epoch)
             return done + 1, state, sums
@@ -185,7 +185,7 @@ def make_evaluation(
         params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, tally: Tally
     ) -> Tally:
         def body(index: jax.Array, tally: Tally) -> Tally:
-            images, labels, weights = batches.spread(
+            images, labels, weights = batches.shard(
                 tuple(
                     jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
                 )

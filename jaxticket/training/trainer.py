@@ -16,17 +16,17 @@ from jaxticket.data.options import AugmentOptions
 from jaxticket.data.pipeline import pad_to_multiple
 from jaxticket.data.splits import Dataset, Split
 from jaxticket.data.streaming import Stream
-from jaxticket.parallel.layouts import ALONE, Layout
+from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.training.aids import Aid, split_off, with_own
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.compiled import Compiled
 from jaxticket.training.mask_updates import MaskUpdate
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from jaxticket.training.scores import Scores, Tally
-from jaxticket.training.state import AidState, Sums, TrainState, Weights
+from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 from jaxticket.training.step import ApplyFn
 
 _STEPS_PER_DISPATCH = 100
@@ -123,7 +123,7 @@ class Trainer:
         key: jax.Array,
         step: int = 0,
         rule: MaskUpdate | None = None,
-        watch: Watch | None = None,
+        monitor: Monitor | None = None,
     ) -> TrainState:
         """A state at `step` with the pruned weights of `start` at zero, a fresh optimizer and, until it ends, the aid.
 
@@ -133,7 +133,7 @@ class Trainer:
             key: for what is random within a step.
             step: where in the schedule and in the order of the data to start.
             rule: what will act on the mask.
-            watch: what will look at the network.
+            monitor: what will look at the network.
         """
         mask = {path: jnp.array(kept) for path, kept in mask.items()}
         start, carried = split_off(start)
@@ -145,8 +145,10 @@ class Trainer:
             opt_state=self._optimizer.init(params),
             mask=mask,
             key=jnp.copy(key),
-            memory=None if rule is None else rule.remember(params, mask),
-            watched=None if watch is None else watch.begin(params, mask, len(self.looks(watch, step))),
+            mask_state=None if rule is None else rule.init_state(params, mask),
+            monitor_state=None
+            if monitor is None
+            else monitor.init_state(params, mask, len(self.measurements(monitor, step))),
             lr_factor=jnp.ones((), jnp.float32) if self.options.schedule == "plateau" else None,
             aid=self._begin_aid(start, carried, key, step),
         )
@@ -165,11 +167,11 @@ class Trainer:
             return weights
         return with_own(weights, Weights(state.aid.params, state.aid.model_state))
 
-    def looks(self, watch: Watch | None, start_step: int = 0) -> list[int]:
-        """The numbers of finished steps after which `watch` looks at a run that begins at `start_step`."""
-        if watch is None:
+    def measurements(self, monitor: Monitor | None, start_step: int = 0) -> list[int]:
+        """The numbers of finished steps after which `monitor` looks at a run that begins at `start_step`."""
+        if monitor is None:
             return []
-        times = watch.times(self.duration.steps_per_epoch, self.duration.total_steps)
+        times = monitor.steps(self.duration.steps_per_epoch, self.duration.total_steps)
         return [step for step in times if start_step < step <= self.duration.total_steps]
 
     @property
@@ -177,18 +179,20 @@ class Trainer:
         """Function name -> how often it was compiled, `train_step` and `evaluate`."""
         return self._compiled.counts
 
-    def zero_sums(self, count: int, layout: Layout, rule: MaskUpdate | None = None) -> Sums:
+    def zero_sums(self, count: int, layout: Layout, rule: MaskUpdate | None = None) -> MetricSums:
         """Totals over no examples, for `count` replicates whose masks `rule` changes; not donated, so made once."""
         smooths = self.options.label_smoothing or self.batches.augment.mixup
         objective = bool(smooths) or (rule is not None and rule.penalises)
-        return self._zero((count, layout, objective), lambda: layout.join([Sums.zero(objective=objective)] * count))
+        return self._zero(
+            (count, layout, objective), lambda: layout.stack([MetricSums.zero(objective=objective)] * count)
+        )
 
     @property
     def streams(self) -> bool:
         """Whether the training images come from a stream, which only a single run can follow."""
         return isinstance(self._dataset.train, Stream)
 
-    def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = ALONE) -> Epoch | Iterator[Batch]:
+    def epoch(self, key: jax.Array, number: int, position: int = 0, layout: Layout = SINGLE) -> Epoch | Iterator[Batch]:
         """The training data of one epoch.
 
         Args:
@@ -200,19 +204,19 @@ class Trainer:
         train = self._dataset.train
         if isinstance(train, Stream):
             seed = int(jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32))
-            parts = train.epoch(self.batches.batch_size, seed=seed, first=position, process=layout.place)
+            parts = train.epoch(self.batches.batch_size, seed=seed, first=position, process=layout.batch_part)
             return (Batch(*layout.assemble((images, labels))) for images, labels in parts)
         return Epoch(self.split("train", layout), self._compiled.order(layout)(key, number))
 
     def run(
         self,
         state: TrainState,
-        sums: Sums,
+        sums: MetricSums,
         epoch: Epoch | Iterator[Batch],
         count: int,
         rule: MaskUpdate | None = None,
-        layout: Layout = ALONE,
-    ) -> tuple[TrainState, Sums]:
+        layout: Layout = SINGLE,
+    ) -> tuple[TrainState, MetricSums]:
         """`count` steps; `state` is donated. Returns before the device is done."""
         rule = rule if rule is not None and rule.penalises else None  # all without a penalty share a compiled step
         if not isinstance(epoch, Epoch):
@@ -223,14 +227,14 @@ class Trainer:
             return self._compiled.step(layout, rule)(state, sums, epoch)
         return self._compiled.steps(layout, rule)(state, sums, epoch, jnp.asarray(count, jnp.int32))
 
-    def look(self, state: TrainState, watch: Watch, number: int, layout: Layout = ALONE) -> TrainState:
-        """The state after look `number` of `watch`, from 0."""
-        look = self._compiled.look(layout, watch)
-        record = look(state.watched, state.params, state.mask, jnp.asarray(number, jnp.int32))
-        return dataclasses.replace(state, watched=record)
+    def update_monitor(self, state: TrainState, monitor: Monitor, number: int, layout: Layout = SINGLE) -> TrainState:
+        """The state after look `number` of `monitor`, from 0."""
+        update = self._compiled.monitor(layout, monitor)
+        record = update(state.monitor_state, state.params, state.mask, jnp.asarray(number, jnp.int32))
+        return dataclasses.replace(state, monitor_state=record)
 
     def update_mask(
-        self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch], layout: Layout = ALONE
+        self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch], layout: Layout = SINGLE
     ) -> TrainState:
         """The state, which is donated, under the mask that `update` gives it.
 
@@ -243,16 +247,16 @@ class Trainer:
                 raise ConfigError(
                     "config.grow='gradient': needs data in memory, and this data set is streamed; use 'random'"
                 )
-            gradients = layout.part(self._gradients(state, epoch, layout))
+            gradients = layout.unstack(self._gradients(state, epoch, layout))
         updated = []
-        for number, one in enumerate(layout.part(state)):
+        for number, one in enumerate(layout.unstack(state)):
             step = int(one.step)
             key = named_key(jax.random.fold_in(one.key, step), "mask")
             given = None if gradients is None else gradients[number]
-            updated.append(update.update(step, one.params, one.mask, one.memory, given, key))
-        return self._compiled.with_mask(layout)(state, *layout.join(updated))
+            updated.append(update.update(step, one.params, one.mask, one.mask_state, given, key))
+        return self._compiled.with_mask(layout)(state, *layout.stack(updated))
 
-    def steps_per_dispatch(self, params: Any, layout: Layout = ALONE) -> int:
+    def steps_per_dispatch(self, params: Any, layout: Layout = SINGLE) -> int:
         """Steps per call of the compiled loop.
 
         One for streamed data, and for convolutions on the CPU, where XLA runs a convolution inside a loop about eight
@@ -264,7 +268,7 @@ class Trainer:
 
     def evaluate(self, weights: Weights, split: str) -> Scores | None:
         """The scores over a whole split, `train`, `val` or `test`; None where it holds nothing."""
-        return self.evaluate_each(weights, split, 1, ALONE)[0]
+        return self.evaluate_each(weights, split, 1, SINGLE)[0]
 
     def evaluate_each(self, weights: Weights, split: str, count: int, layout: Layout) -> list[Scores | None]:
         """`evaluate` for each of `count` replicates."""
@@ -272,11 +276,11 @@ class Trainer:
         if not held.size:
             return [None] * count
         classes = self._dataset.num_classes
-        tally = self._zero((count, layout), lambda: layout.join([Tally.zero(classes)] * count))
+        tally = self._zero((count, layout), lambda: layout.stack([Tally.zero(classes)] * count))
         evaluate = self._compiled.evaluate(layout)
         if isinstance(held, Stream):
-            for part in held.in_order(self.batches.batch_size, process=layout.place):
-                batch = layout.assemble(_filled_up(part, self.batches.batch_size // layout.place[1]))
+            for part in held.in_order(self.batches.batch_size, process=layout.batch_part):
+                batch = layout.assemble(_filled_up(part, self.batches.batch_size // layout.batch_part[1]))
                 tally = evaluate(*weights, batch, jnp.int32(0), jnp.int32(1), tally)
         else:
             data = self.split(split, layout)
@@ -293,10 +297,10 @@ class Trainer:
             return self.copy(state)
         if not any(better):
             return best
-        chosen = layout.join([jnp.asarray(one) for one in better])
+        chosen = layout.stack([jnp.asarray(one) for one in better])
         return self._compiled.choose(layout)(chosen, self.weights(state), best)
 
-    def split(self, name: str, layout: Layout = ALONE) -> DeviceSplit:
+    def split(self, name: str, layout: Layout = SINGLE) -> DeviceSplit:
         """A split in memory, moved to the device on first use; those for evaluation are padded to whole batches."""
         if (name, layout) not in self._splits:
             self._splits[name, layout] = layout.share(self._on_device(self._dataset, name))
@@ -320,7 +324,7 @@ class Trainer:
         own = jax.tree.map(jnp.array, carried)
         return AidState(own.params, own.model_state, self._optimizer.init(own.params))
 
-    def _gradients(self, state: TrainState, epoch: Epoch, layout: Layout = ALONE) -> Any:
+    def _gradients(self, state: TrainState, epoch: Epoch, layout: Layout = SINGLE) -> Any:
         return self._compiled.gradients(layout)(state, epoch)
 
     def _on_device(self, dataset: Dataset, name: str) -> DeviceSplit:

@@ -10,7 +10,7 @@ from jaxticket import analysis, storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.early_bird.monitors import ScaleWatch
+from jaxticket.experiments.early_bird.monitors import ScaleMonitor
 from jaxticket.lab.channel_tickets import all_channels, channel_ticket
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
@@ -137,17 +137,17 @@ def test_the_early_mask_is_compared_with_the_final_one_beside_chance(run):
 def test_epsilon_in_units_of_chance(run, workdir):
     _, summary = run(**WHOLE)
     stage = by_key(summary)["dense", 0]["stage"]
-    scales = storage.load_arrays(workdir / "stages" / stage / "watch.safetensors")["scales"]
+    scales = storage.load_arrays(workdir / "stages" / stage / "monitor.safetensors")["scales"]
     options = options_of(epsilon=0.25, epsilon_scale="chance")[1]
     assert options.epsilons == pytest.approx((0.25 * 0.42, 0.25 * 0.48))
-    watch = ScaleWatch(RATIOS, window=3, epsilon=options.epsilons)
+    monitor = ScaleMonitor(RATIOS, window=3, epsilon=options.epsilons)
     distances = np.stack([analysis.mask_distances(analysis.channel_mask(scales, ratio)) for ratio in RATIOS])
     bands = {
         "distances": np.stack(
             [[[m[i, i - 1 - k] if i > k else 0 for k in range(EPOCHS)] for i in range(EPOCHS)] for m in distances]
         )
     }
-    _, found = watch.result({**bands, "scales": scales}, EPOCHS)
+    _, found = monitor.result({**bands, "scales": scales}, EPOCHS)
     for ratio, epsilon in zip(RATIOS, options.epsilons, strict=True):
         history = analysis.channel_mask(scales, ratio)
         assert found["emergence"][str(ratio)] == analysis.emergence(history, window=3, epsilon=epsilon)
@@ -158,7 +158,7 @@ def test_emergence_is_that_of_the_stored_history(run, workdir):
     folder, summary = run(**WHOLE)
     dense = by_key(summary)["dense", 0]
     stored = np.load(folder / "mask_distance_p0.3.npy")
-    scales = storage.load_arrays(workdir / "stages" / dense["stage"] / "watch.safetensors")["scales"]
+    scales = storage.load_arrays(workdir / "stages" / dense["stage"] / "monitor.safetensors")["scales"]
     assert scales.shape == (EPOCHS, sum(CHANNELS.values()))
     trained = paths.leaves(weights_of(workdir, dense).params)
     last = np.concatenate([np.abs(trained[f"{name}/scale"]) for name in sorted(CHANNELS)])
@@ -247,8 +247,8 @@ def test_tickets_start_from_the_weights_at_their_emergence(run, workdir):
     _, summary = run(**WHOLE)
     lab = Lab(options_of(**WHOLE)[1], workdir / "stages")
     init, full = lab.init(0), all_channels(lab)
-    watch = ScaleWatch(RATIOS, window=3, epsilon=0.08)
-    whole = lab.train(init, full, seed=0, label="whole", watch=watch, save_epochs=(2,))
+    monitor = ScaleMonitor(RATIOS, window=3, epsilon=0.08)
+    whole = lab.train(init, full, seed=0, label="whole", monitor=monitor, save_epochs=(2,))
     assert whole.stage.cached
     for ratio in RATIOS:
         epoch = summary["emergence"][str(ratio)]

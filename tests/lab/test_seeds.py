@@ -16,11 +16,11 @@ from jaxticket.experiments import run_experiment
 from jaxticket.lab import setting as setting_module
 from jaxticket.lab import side_by_side, training_job
 from jaxticket.lab.lockstep import ask, in_lockstep
-from jaxticket.lab.side_by_side import way_of
+from jaxticket.lab.side_by_side import choose_replication
 from jaxticket.lab.stages.journal import write_journal
 from jaxticket.lab.stages.memo import Cache
 from jaxticket.lab.stages.references import read_weights
-from jaxticket.parallel import ALONE
+from jaxticket.parallel import SINGLE
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.progress import Quiet
 
@@ -259,16 +259,16 @@ def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, bat
     """Small dense nets in one program; convolutions apart; a device each where there are several accelerators."""
     found = [types.SimpleNamespace(platform=platform)] * devices
     monkeypatch.setattr(side_by_side.jax, "local_devices", lambda: found)
-    assert way_of("auto", params, batch_size) == expected
-    assert [way_of(choice, params, batch_size) for choice in ("serial", "vmap")] == ["serial", "vmap"]
+    assert choose_replication("auto", params, batch_size) == expected
+    assert [choose_replication(choice, params, batch_size) for choice in ("serial", "vmap")] == ["serial", "vmap"]
 
 
 def jobs(count, *, way, choice, streams=False, may_end_early=False):
     lab = types.SimpleNamespace(
-        way=way,
+        replication=way,
         options=types.SimpleNamespace(seed_parallelism=choice),
         spec=types.SimpleNamespace(name="imagenet2012"),
-        layout_of=lambda train: ALONE,
+        layout_of=lambda train: SINGLE,
     )
     trainer = types.SimpleNamespace(streams=streams)
     job = types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early, train=None)
@@ -286,12 +286,12 @@ def test_groups_are_divided_among_the_devices():
 
 def test_what_may_end_early_is_trained_alone():
     parts = side_by_side._divided(jobs(3, way="devices", choice="auto", may_end_early=True))
-    assert [(len(members), layout) for members, layout in parts] == [(1, ALONE)] * 3
+    assert [(len(members), layout) for members, layout in parts] == [(1, SINGLE)] * 3
 
 
 def test_streamed_data_is_trained_on_alone():
     parts = side_by_side._divided(jobs(3, way="devices", choice="auto", streams=True))
-    assert [(len(members), layout) for members, layout in parts] == [(1, ALONE)] * 3
+    assert [(len(members), layout) for members, layout in parts] == [(1, SINGLE)] * 3
     with pytest.raises(
         ConfigError, match=r"config\.seed_parallelism='vmap': needs data in memory, and imagenet2012 is str"
     ):
@@ -301,4 +301,4 @@ def test_streamed_data_is_trained_on_alone():
 def test_devices_need_more_than_one(monkeypatch):
     monkeypatch.setattr(side_by_side.jax, "local_devices", lambda: [object()])
     with pytest.raises(ConfigError, match=r"config\.seed_parallelism='devices': found 1 device; use 'auto'"):
-        way_of("devices", {}, 64)
+        choose_replication("devices", {}, 64)

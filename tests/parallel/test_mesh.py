@@ -15,7 +15,7 @@ from jaxticket import data, models
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
-from jaxticket.parallel import ALONE, MeshOptions, OnePerDevice, Sharded, layout_of, mesh
+from jaxticket.parallel import SINGLE, MeshOptions, OnePerDevice, Sharded, choose_layout, mesh
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.run_spec import Start
@@ -87,7 +87,7 @@ def networks(digits):
 
 @pytest.fixture(scope="module")
 def alone(networks):
-    return {name: fit_side_by_side(trainer, [start], ALONE)[0] for name, (trainer, start) in networks.items()}
+    return {name: fit_side_by_side(trainer, [start], SINGLE)[0] for name, (trainer, start) in networks.items()}
 
 
 def collectives(compiled):
@@ -102,8 +102,8 @@ def numbers(shapes):
 
 def step_on(layout, trainer, start):
     """The compiled step as it is dispatched: one of a convolution, a loop of the others."""
-    state = layout.join([trainer.begin(start.weights, start.mask, start.keys.augment)])
-    epoch = trainer.epoch(layout.join([start.keys.order]), 0, 0, layout)
+    state = layout.stack([trainer.begin(start.weights, start.mask, start.keys.augment)])
+    epoch = trainer.epoch(layout.stack([start.keys.order]), 0, 0, layout)
     arguments = (state, trainer.zero_sums(1, layout), epoch)
     if trainer.steps_per_dispatch(state.params, layout) == 1:
         return trainer._compiled.step(layout, None).lower(*arguments).compile()
@@ -134,9 +134,9 @@ def test_compiled_once_for_all_masks_and_the_state_stays_in_place(networks):
     layout = sharded(2, 4)
     fit_side_by_side(trainer, [start], layout)
     before = dict(trainer.compilations)
-    state = layout.join([trainer.begin(start.weights, jt.full_mask(start.weights.params), start.keys.augment)])
+    state = layout.stack([trainer.begin(start.weights, jt.full_mask(start.weights.params), start.keys.augment)])
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    epoch = trainer.epoch(layout.join([start.keys.order]), 0, 0, layout)
+    epoch = trainer.epoch(layout.stack([start.keys.order]), 0, 0, layout)
     state, _ = trainer.run(state, trainer.zero_sums(1, layout), epoch, 5, None, layout)
     assert trainer.compilations == before
     same = jax.tree.map(lambda leaf, place: leaf.sharding.is_equivalent_to(place, leaf.ndim), state, places)
@@ -171,8 +171,8 @@ def test_divided_parameters_are_gathered_and_activations_are_not(networks):
 def test_eight_replicates_of_lenet300_do_not_communicate(networks):
     trainer, start = networks["lenet300"]
     layout = OnePerDevice.of(jax.devices())
-    state = layout.join([trainer.begin(start.weights, start.mask, start.keys.augment)] * 8)
-    epoch = trainer.epoch(layout.join([start.keys.order] * 8), 0, 0, layout)
+    state = layout.stack([trainer.begin(start.weights, start.mask, start.keys.augment)] * 8)
+    epoch = trainer.epoch(layout.stack([start.keys.order] * 8), 0, 0, layout)
     compiled = trainer._compiled.step(layout, None).lower(state, trainer.zero_sums(8, layout), epoch).compile()
     assert "num_partitions=8" in compiled.as_text()
     assert not collectives(compiled)
@@ -193,7 +193,7 @@ def large():
 def test_pruning_of_divided_leaves_sends_counts_and_gives_the_same_bits(large):
     _, mask, scores = large
     layout = sharded(2, 4)
-    own_mask, own_scores = layout.join([mask]), layout.join([scores])
+    own_mask, own_scores = layout.stack([mask]), layout.stack([scores])
     assert all(leaf.sharding.spec != jax.P() for leaf in own_scores.values())
     prune = jax.jit(functools.partial(jt.prune, rate=0.3))
     compiled = prune.lower(own_mask, own_scores).compile()
@@ -209,7 +209,7 @@ def test_pruning_of_divided_leaves_sends_counts_and_gives_the_same_bits(large):
 def test_magnitude_and_refill_of_divided_leaves_stay_in_place(large):
     params, mask, _ = large
     layout = sharded(2, 4)
-    own_params, own_mask = layout.join([params]), layout.join([mask])
+    own_params, own_mask = layout.stack([params]), layout.stack([mask])
     own_scores = jt.magnitude(own_params, own_mask)
     scores = jt.magnitude(params, mask)
     found, wanted = jt.refill(own_mask, own_scores, rate=0.3), jt.refill(mask, scores, rate=0.3)
@@ -238,7 +238,7 @@ def test_scores_of_divided_parameters_and_batches(networks, criterion):
             return jt.synflow(apply, params, mask, (1, 8, 8, 1))
         return getattr(jt, criterion)(apply, params, mask, [batch])
 
-    found = scores(*layout.join([(start.weights.params, start.mask)]), layout.assemble((images, labels)))
+    found = scores(*layout.stack([(start.weights.params, start.mask)]), layout.assemble((images, labels)))
     wanted = scores(start.weights.params, start.mask, (images, labels))
     for path, leaf in wanted.items():
         np.testing.assert_allclose(found[path], leaf, rtol=1e-4, atol=1e-5 * float(np.abs(leaf).max()))
@@ -272,18 +272,18 @@ def test_where_leaves_lie():
 )
 def test_devices_that_do_not_fit_are_refused(options, batch_size, message):
     with pytest.raises(ConfigError, match=message):
-        layout_of(options, batch_size)
+        choose_layout(options, batch_size)
 
 
 def test_the_devices_of_a_run(monkeypatch):
-    assert layout_of(MeshOptions(), 100) is ALONE
-    assert layout_of(MeshOptions(data=1), 100) is ALONE
-    assert dict(layout_of(MeshOptions(fsdp=2), 64).mesh.shape) == {"data": 4, "fsdp": 2}
-    assert dict(layout_of(MeshOptions(fsdp=2), 6).mesh.shape) == {"data": 3, "fsdp": 2}
-    assert layout_of(MeshOptions(data=2), 64).mesh.size == 2
-    monkeypatch.setattr(mesh.processes, "several", lambda: True)
-    assert layout_of(MeshOptions(), 64).mesh.size == 8
+    assert choose_layout(MeshOptions(), 100) is SINGLE
+    assert choose_layout(MeshOptions(data=1), 100) is SINGLE
+    assert dict(choose_layout(MeshOptions(fsdp=2), 64).mesh.shape) == {"data": 4, "fsdp": 2}
+    assert dict(choose_layout(MeshOptions(fsdp=2), 6).mesh.shape) == {"data": 3, "fsdp": 2}
+    assert choose_layout(MeshOptions(data=2), 64).mesh.size == 2
+    monkeypatch.setattr(mesh.processes, "is_multiprocess", lambda: True)
+    assert choose_layout(MeshOptions(), 64).mesh.size == 8
     with pytest.raises(ConfigError, match=r"config\.mesh\.data=4 .*: a run of several processes uses all 8 devices"):
-        layout_of(MeshOptions(data=4), 64)
+        choose_layout(MeshOptions(data=4), 64)
     with pytest.raises(ConfigError, match=r"config\.train\.batch_size=60: "):
-        layout_of(MeshOptions(), 60)
+        choose_layout(MeshOptions(), 60)

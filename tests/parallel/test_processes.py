@@ -261,7 +261,7 @@ def test_half_an_environment_is_refused(environment, message):
 
 def test_a_single_process_agrees_with_itself(tmp_path):
     value = object()
-    assert processes.agree(value) is value
+    assert processes.broadcast(value) is value
     assert processes.is_writer()
     processes.barrier("nobody else")
     processes.wait_until_seen(tmp_path / "missing")

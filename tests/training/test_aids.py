@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxticket.core import paths
-from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
+from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
 from jaxticket.training.aids import Aid
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
@@ -16,7 +16,7 @@ from jaxticket.training.mask_updates import Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.run_spec import Start
-from jaxticket.training.state import Keys, Sums, Weights
+from jaxticket.training.state import Keys, MetricSums, Weights
 from jaxticket.training.trainer import Trainer
 
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)  # 4 steps in an epoch
@@ -63,7 +63,7 @@ def test_an_aid_trains_beside_the_network_with_an_optimizer_of_its_own(trainer, 
     def after_a_step(trainer):
         state = trainer.begin(start, mask, keys.augment)
         begun = None if state.aid is None else np.asarray(state.aid.params["kernel"])
-        return begun, trainer.run(state, Sums.zero(), trainer.epoch(keys.order, 0), 1)[0]
+        return begun, trainer.run(state, MetricSums.zero(), trainer.epoch(keys.order, 0), 1)[0]
 
     begun, aided = after_a_step(trainer)
     _, alone = after_a_step(plain)
@@ -128,7 +128,7 @@ def stopped_and_continued(trainer, starts, layout, folder, at):
 @pytest.mark.parametrize("at", [2, END, END + 4], ids=["before", "at", "after"])
 def test_stopped_and_continued_on_either_side_of_the_end_is_bit_equal(trainer, start, mask, keys, at, tmp_path):
     starts = [Start(start, mask, keys)]
-    (again,) = stopped_and_continued(trainer, starts, ALONE, tmp_path / "run", at)
+    (again,) = stopped_and_continued(trainer, starts, SINGLE, tmp_path / "run", at)
     whole = fit(trainer, start, mask, keys)
     assert bits((again.last, again.best)) == bits((whole.last, whole.best))
     assert [line["val_accuracy"] for line in again.history] == [line["val_accuracy"] for line in whole.history]
@@ -150,7 +150,7 @@ def starts(start, mask):
 def test_side_by_side_is_one_after_the_other(trainer, starts, layout, tmp_path):
     together = stopped_and_continued(trainer, starts, layout, tmp_path / "pair", 2)
     for one, found in zip(starts, together, strict=True):
-        (alone,) = fit_side_by_side(trainer, [one], ALONE)
+        (alone,) = fit_side_by_side(trainer, [one], SINGLE)
         assert found.best_epoch == alone.best_epoch
         for path, leaf in paths.leaves((alone.last, alone.best)).items():
             np.testing.assert_allclose(np.float64(paths.leaves((found.last, found.best))[path]), leaf, atol=1e-5)

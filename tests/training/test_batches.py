@@ -11,7 +11,7 @@ import pytest
 from jaxticket.data import Dataset, Split
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.streaming import Stream
-from jaxticket.parallel import ALONE, Sharded
+from jaxticket.parallel import SINGLE, Sharded
 from jaxticket.training.batches import Batches, Targets
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
@@ -149,7 +149,7 @@ def test_streamed_training_learns_and_evaluates_every_image_once(trainer, colour
 def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
     layout = Sharded.of(jax.devices())
     start = Start(colour_start, colour_mask, keys)
-    (found,), (wanted,) = (fit_side_by_side(trainer, [start], where) for where in (layout, ALONE))
+    (found,), (wanted,) = (fit_side_by_side(trainer, [start], where) for where in (layout, SINGLE))
     for line, same in zip(found.history, wanted.history, strict=True):
         assert line["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
         for name in ("val_accuracy", "val_accuracy_balanced"):

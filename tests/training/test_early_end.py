@@ -13,7 +13,7 @@ from jaxticket.core import paths
 from jaxticket.parallel.layouts import Vmapped
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit, fit_side_by_side
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.run_spec import Start
@@ -28,7 +28,7 @@ def bits(tree):
 
 
 @dataclasses.dataclass(frozen=True)
-class Norms(Watch):
+class Norms(Monitor):
     """Records the norm of the head's kernel; ends the training at the look that `until` counts."""
 
     every: int = 3
@@ -38,23 +38,23 @@ class Norms(Watch):
     def may_stop(self):
         return bool(self.until)
 
-    def times(self, steps_per_epoch, total_steps):
+    def steps(self, steps_per_epoch, total_steps):
         return range(self.every, total_steps + 1, self.every)
 
-    def begin(self, params, mask, looks):
-        return {"norms": jnp.zeros(looks, jnp.float32)}
+    def init_state(self, params, mask, measurements):
+        return {"norms": jnp.zeros(measurements, jnp.float32)}
 
-    def look(self, record: Any, params, mask, number):
-        return {"norms": record["norms"].at[number].set(jnp.linalg.norm(params["head"]["kernel"]))}
+    def update(self, state: Any, params, mask, number):
+        return {"norms": state["norms"].at[number].set(jnp.linalg.norm(params["head"]["kernel"]))}
 
-    def stop(self, record, looks):
-        return looks == self.until
+    def stop(self, state, measurements):
+        return measurements == self.until
 
-    def keep(self, record, looks):
-        return (f"look{looks}",) if looks in (1, 3) else ()
+    def keep(self, state, measurements):
+        return (f"look{measurements}",) if measurements in (1, 3) else ()
 
-    def result(self, record, looks):
-        return {"norms": np.asarray(record["norms"][:looks])}, {"looks": looks}
+    def result(self, state, measurements):
+        return {"norms": np.asarray(state["norms"][:measurements])}, {"measurements": measurements}
 
 
 class StopAt(Quiet):
@@ -76,18 +76,18 @@ def impatient(dataset, network):
     return Trainer(network, dataset, dataclasses.replace(OPTIONS, patience=1, lr=1.5, epochs=40))
 
 
-def test_a_watch_sees_the_weights_of_its_steps(trainer, start, mask, keys):
+def test_a_monitor_sees_the_weights_of_its_steps(trainer, start, mask, keys):
     seen = {}
     watched = fit(
         trainer,
         start,
         mask,
         keys,
-        watch=Norms(),
+        monitor=Norms(),
         snapshot_steps=(3, 9, 24),
         on_snapshot=lambda s, w: seen.update({s: w}),
     )
-    record, looks = watched.watched
+    record, looks = watched.monitored
     assert looks == 8
     for number, step in ((0, 3), (2, 9), (7, 24)):
         np.testing.assert_allclose(
@@ -96,51 +96,51 @@ def test_a_watch_sees_the_weights_of_its_steps(trainer, start, mask, keys):
     assert bits(watched.last) == bits(fit(trainer, start, mask, keys).last)
 
 
-def test_a_watch_has_weights_kept_when_it_wants(trainer, start, mask, keys):
+def test_a_monitor_has_weights_kept_when_it_wants(trainer, start, mask, keys):
     kept, seen = {}, {}
     fit(
-        trainer, start, mask, keys, watch=Norms(), on_keep=kept.__setitem__,
+        trainer, start, mask, keys, monitor=Norms(), on_keep=kept.__setitem__,
         snapshot_steps=(3, 9), on_snapshot=seen.__setitem__,
     )  # fmt: skip
     assert {name: bits(weights) for name, weights in kept.items()} == {"look1": bits(seen[3]), "look3": bits(seen[9])}
 
 
-def test_a_watch_survives_an_interruption(trainer, start, mask, keys, tmp_path):
-    whole = fit(trainer, start, mask, keys, watch=Norms())
+def test_a_monitor_survives_an_interruption(trainer, start, mask, keys, tmp_path):
+    whole = fit(trainer, start, mask, keys, monitor=Norms())
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit(trainer, start, mask, keys, watch=Norms(), folder=tmp_path, interrupts=interrupts,
+        fit(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path, interrupts=interrupts,
             progress=StopAt(interrupts, 6))  # fmt: skip
-    again = fit(trainer, start, mask, keys, watch=Norms(), folder=tmp_path)
-    np.testing.assert_array_equal(again.watched[0]["norms"], whole.watched[0]["norms"])
+    again = fit(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path)
+    np.testing.assert_array_equal(again.monitored[0]["norms"], whole.monitored[0]["norms"])
     assert bits(again.last) == bits(whole.last)
 
 
-def test_a_watch_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, keys):
-    ended = fit(trainer, start, mask, keys, watch=Norms(until=2))
+def test_a_monitor_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, keys):
+    ended = fit(trainer, start, mask, keys, monitor=Norms(until=2))
     kept = {}
     fit(trainer, start, mask, keys, snapshot_steps=(6,), on_snapshot=lambda _, weights: kept.update(at=weights))
     assert bits(ended.last) == bits(kept["at"])
     assert [line["step"] for line in ended.history] == [4, 6]
     assert ended.history[-1]["val_accuracy"] is not None
-    assert ended.watched[1] == 2
+    assert ended.monitored[1] == 2
 
 
 def test_a_run_that_begins_late_looks_from_there_on(trainer, start, mask, keys):
-    late = fit(trainer, start, mask, keys, start_step=13, watch=Norms())
-    assert late.watched[1] == len(late.watched[0]["norms"]) == 4
-    assert (np.asarray(late.watched[0]["norms"]) > 0).all()
+    late = fit(trainer, start, mask, keys, start_step=13, monitor=Norms())
+    assert late.monitored[1] == len(late.monitored[0]["norms"]) == 4
+    assert (np.asarray(late.monitored[0]["norms"]) > 0).all()
 
 
 def test_seeds_side_by_side_have_a_record_each(trainer, start, mask, keys):
     other = keys._replace(order=jax.random.key(99))
     starts = [Start(start, mask, one) for one in (keys, other)]
-    fits = fit_side_by_side(trainer, starts, Vmapped(), watch=Norms())
+    fits = fit_side_by_side(trainer, starts, Vmapped(), monitor=Norms())
     for one, its_keys in zip(fits, (keys, other), strict=True):
-        alone = fit(trainer, start, mask, its_keys, watch=Norms())
-        np.testing.assert_allclose(one.watched[0]["norms"], alone.watched[0]["norms"], rtol=1e-5)
+        alone = fit(trainer, start, mask, its_keys, monitor=Norms())
+        np.testing.assert_allclose(one.monitored[0]["norms"], alone.monitored[0]["norms"], rtol=1e-5)
     with pytest.raises(ValueError, match="trained alone"):
-        fit_side_by_side(trainer, starts, Vmapped(), watch=Norms(until=1))
+        fit_side_by_side(trainer, starts, Vmapped(), monitor=Norms(until=1))
 
 
 def test_patience_ends_a_run_after_its_evaluations(impatient, start, mask, keys):

@@ -10,7 +10,7 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.splits import Split
-from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
+from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.options import TrainOptions
@@ -50,11 +50,11 @@ def test_each_trains_as_on_its_data_alone(datasets, network, starts, way):
     layout = Vmapped() if way == "vmap" else OnePerDevice.of(jax.devices()[:2])
     joint = JointTrainer(network, datasets, OPTIONS, AUGMENT)
     found = fit_side_by_side(joint, starts, layout)
-    scores = joint.evaluate_each(layout.join([fit.last for fit in found]), "test", 2, layout)
+    scores = joint.evaluate_each(layout.stack([fit.last for fit in found]), "test", 2, layout)
     losses = []
     for dataset, start, fit, score in zip(datasets, starts, found, scores, strict=True):
         trainer = Trainer(network, dataset, OPTIONS, AUGMENT)
-        (expected,) = fit_side_by_side(trainer, [start], ALONE)
+        (expected,) = fit_side_by_side(trainer, [start], SINGLE)
         losses.append(expected.history[-1]["train_loss"])
         for path, leaf in paths.leaves(expected.last).items():
             np.testing.assert_allclose(paths.leaves(fit.last)[path], leaf, atol=0 if way == "devices" else 1e-5)
@@ -70,8 +70,8 @@ def test_devices_do_not_communicate(datasets, network, starts, name):
     """Partitions side by side: a program without collectives, each device with its own images."""
     layout = OnePerDevice.of(jax.devices()[:2])
     trainer = JointTrainer(network, datasets, OPTIONS, AUGMENT)
-    state = layout.join([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
-    data = trainer.epoch(layout.join([one.keys.order for one in starts]), 0, 0, layout)
+    state = layout.stack([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
+    data = trainer.epoch(layout.stack([one.keys.order for one in starts]), 0, 0, layout)
     assert {leaf.sharding.spec for leaf in jax.tree.leaves((state, data))} == {jax.P("replicate")}
     arguments = (state, trainer.zero_sums(2, layout), data, *((jax.numpy.int32(5),) if name == "steps" else ()))
     text = getattr(trainer._compiled, name)(layout, None).lower(*arguments).compile().as_text()

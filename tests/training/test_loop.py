@@ -7,13 +7,13 @@ import pytest
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TrainingError
 from jaxticket.data.options import AugmentOptions
-from jaxticket.training.feedback import learning_rate_factor
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit
 from jaxticket.training.mask_updates import Admm
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.state import Sums, Weights
+from jaxticket.training.schedules import learning_rate_factor
+from jaxticket.training.state import MetricSums, Weights
 from jaxticket.training.trainer import Duration, Trainer
 
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)
@@ -41,7 +41,9 @@ def test_pruned_weights_and_moments_are_zero_after_50_steps(dataset, network, st
     """Early-bird check 16, gradient mask."""
     options = dataclasses.replace(OPTIONS, optimizer=optimizer, nesterov=nesterov, weight_decay=0.01)
     trainer = Trainer(network, dataset, options)
-    state, _ = trainer.run(trainer.begin(start, mask, keys.augment), Sums.zero(), trainer.epoch(keys.order, 0), 50)
+    state, _ = trainer.run(
+        trainer.begin(start, mask, keys.augment), MetricSums.zero(), trainer.epoch(keys.order, 0), 50
+    )
     assert int(state.step) == 50
     for path, kept in mask.items():
         trained = np.asarray(paths.leaves(state.params)[path])

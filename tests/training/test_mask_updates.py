@@ -16,7 +16,7 @@ from jaxticket.training.loop import fit
 from jaxticket.training.mask_updates import Admm, GradualPruning, MaskUpdate, Mutation, Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.state import Sums
+from jaxticket.training.state import MetricSums
 from jaxticket.training.trainer import Trainer
 
 # 4 steps per epoch, 20 in all.
@@ -40,10 +40,10 @@ class Watched(MaskUpdate):
     def steps(self, total_steps):
         return self.rule.steps(total_steps)
 
-    def update(self, step, params, mask, memory, gradients, key):
-        new, memory = self.rule.update(step, params, mask, memory, gradients, key)
+    def update(self, step, params, mask, state, gradients, key):
+        new, state = self.rule.update(step, params, mask, state, gradients, key)
         self.seen.append((step, jax.device_get(mask), jax.device_get(new)))
-        return new, memory
+        return new, state
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_rigl_grows_where_the_dense_gradient_is_largest(trainer, start, mask, ke
     state, data = trainer.begin(start, mask, keys.augment), trainer.epoch(keys.order, 0)
     gradient = np.abs(np.asarray(paths.leaves(trainer._gradients(state, data))["fc1/kernel"]))
     assert gradient[~mask["fc1/kernel"]].any()
-    state, _ = trainer.run(state, Sums.zero(), data, 3)
+    state, _ = trainer.run(state, MetricSums.zero(), data, 3)
     gradient = np.abs(np.asarray(paths.leaves(trainer._gradients(state, data))["fc1/kernel"]))
     before, weights = mask["fc1/kernel"], np.abs(np.asarray(state.params["fc1"]["kernel"]))
     after = np.asarray(trainer.update_mask(state, Regrowth("gradient", 3, 15), data).mask["fc1/kernel"])
@@ -107,7 +107,7 @@ def test_rigl_grows_where_the_dense_gradient_is_largest(trainer, start, mask, ke
 @rules
 def test_what_is_pruned_is_zero_and_what_comes_back_starts_from_zero(trainer, start, mask, keys, rule):
     state, data = trainer.begin(start, mask, keys.augment, rule=rule), trainer.epoch(keys.order, 0)
-    state, _ = trainer.run(state, Sums.zero(), data, 3, rule)
+    state, _ = trainer.run(state, MetricSums.zero(), data, 3, rule)
     before = jax.device_get(state.mask)
     state = trainer.update_mask(state, rule, data)
     for path, kept in jax.device_get(state.mask).items():
@@ -117,7 +117,7 @@ def test_what_is_pruned_is_zero_and_what_comes_back_starts_from_zero(trainer, st
         for moment in moments(state):
             if moment.shape == kept.shape:
                 assert not np.asarray(moment)[~kept].any()
-    later, _ = trainer.run(state, Sums.zero(), data, 2, rule)
+    later, _ = trainer.run(state, MetricSums.zero(), data, 2, rule)
     for path, kept in jax.device_get(later.mask).items():
         leaf = np.asarray(paths.leaves(later.params)[path])
         assert not leaf[~kept].any()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxticket.data import Dataset, Split
-from jaxticket.parallel import ALONE, OnePerDevice, Sharded, Vmapped
+from jaxticket.parallel import SINGLE, OnePerDevice, Sharded, Vmapped
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.scores import Tally
 from jaxticket.training.state import Weights
@@ -19,7 +19,7 @@ LAYOUTS = {
     "vmap": (2, Vmapped),
     "devices": (2, lambda: OnePerDevice.of(jax.devices()[:2])),
     "mesh": (1, lambda: Sharded.of(jax.devices()[:4])),
-    "alone": (1, lambda: ALONE),
+    "alone": (1, lambda: SINGLE),
 }
 
 
@@ -64,7 +64,7 @@ def test_scores_are_those_of_numpy(imbalanced, name):
     count, make = LAYOUTS[name]
     layout, trainer = make(), Trainer(linear, imbalanced, TrainOptions(epochs=1, batch_size=BATCH))
     networks = [weights(seed) for seed in range(count)]
-    found = trainer.evaluate_each(layout.join(networks), "test", count, layout)
+    found = trainer.evaluate_each(layout.stack(networks), "test", count, layout)
     assert trainer.compilations["evaluate"] == 1
     for scores, network in zip(found, networks, strict=True):
         loss, accuracy, top5, balanced = by_numpy(imbalanced, network.params)

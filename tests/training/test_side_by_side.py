@@ -10,7 +10,7 @@ import pytest
 from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
 from jaxticket.data.options import AugmentOptions
-from jaxticket.parallel import ALONE, OnePerDevice, Vmapped
+from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import fit_side_by_side
 from jaxticket.training.mask_updates import Admm, Regrowth
@@ -76,7 +76,7 @@ def assert_close(fits, others):
 
 
 def serially(trainer, starts, **how):
-    return [fit_side_by_side(trainer, [start], ALONE, **how)[0] for start in starts]
+    return [fit_side_by_side(trainer, [start], SINGLE, **how)[0] for start in starts]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_one_per_device_is_the_program_of_one(trainer, starts):
 def test_devices_do_not_communicate(dataset, network, starts, name):
     layout = OnePerDevice.of(jax.devices()[:COUNT])
     trainer = Trainer(network, dataset, OPTIONS)
-    state = layout.join([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
-    data = trainer.epoch(layout.join([one.keys.order for one in starts]), 0, 0, layout)
+    state = layout.stack([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
+    data = trainer.epoch(layout.stack([one.keys.order for one in starts]), 0, 0, layout)
     assert {leaf.sharding.spec for leaf in jax.tree.leaves(state)} == {jax.P("replicate")}
     arguments = (state, trainer.zero_sums(COUNT, layout), data, *((jnp.int32(5),) if name == "steps" else ()))
     text = getattr(trainer._compiled, name)(layout, None).lower(*arguments).compile().as_text()

@@ -111,7 +111,7 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: in
             functools.partial(part.train, start, mask, seed=seed, label=_label(name, level, seed, part))
             for part in parts
         ]
-        trained = first.together(runs)
+        trained = first.train_batch(runs)
         yield Round(level, mask, start, trained, pruned, agreement)
         if level == most or _is_reached(mask, options):
             return
@@ -155,7 +155,7 @@ def _is_reached(mask: MaskRef, options: ColtOptions) -> bool:
 def _record_parts(parts: Sequence[Lab], found: Round, options: ColtOptions, seed: int) -> None:
     pruned = found.pruned or [None] * len(parts)
     label = f"colt_part-{found.level}-{seed} pruned"
-    parts[0].together(  # like their training; the rows then find the scores
+    parts[0].train_batch(  # like their training; the rows then find the scores
         [
             functools.partial(part.evaluate, weights, found.mask, label=label)
             for part, weights in zip(parts, pruned, strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.types import Mask
-from jaxticket.experiments.early_bird.monitors import EmergenceWatch, ScaleWatch, WeightWatch
+from jaxticket.experiments.early_bird.monitors import EmergenceMonitor, ScaleMonitor, WeightMonitor
 from jaxticket.experiments.early_bird.options import EarlyBirdOptions, distance_by_chance
 from jaxticket.lab.channel_tickets import all_channels, channel_costs, draw_channels, random_channels
 from jaxticket.lab.lab import Lab
@@ -37,7 +37,7 @@ def early_bird(lab: Lab, options: EarlyBirdOptions) -> None:
         for section, entry in replicate.notes:
             lab.note(section, entry)
         for ratio, matrix in replicate.distances().items():
-            lab.keep_array(f"mask_distance_p{ratio}" + (f"_seed{replicate.seed}" if number else ""), matrix)
+            lab.save_array(f"mask_distance_p{ratio}" + (f"_seed{replicate.seed}" if number else ""), matrix)
     first = replicates[options.all_seeds[0]]
     lab.conclude("emergence", lambda rows: first.emergence)
     lab.note("mask_distance", first.distance_rows())
@@ -128,7 +128,7 @@ class _Replicate:
         stops = options.on_emerge == "stop"
         label = f"{'search' if stops else 'dense'}-0-{seed}"
         self.search = lab.train(
-            self.init, self.full, seed=seed, label=label, watch=self._watch(), save_epochs=options.draw_epochs
+            self.init, self.full, seed=seed, label=label, monitor=self._monitor(), save_epochs=options.draw_epochs
         )
         dense = self.search
         if stops and (options.dense or options.late):
@@ -141,7 +141,7 @@ class _Replicate:
 
     def distances(self) -> dict[str, Any]:
         """Ratio -> the distances of all masks, float32 [looks, looks]."""
-        found = self.search.watched()
+        found = self.search.monitored()
         return {str(ratio): found[f"distance_p{ratio}"] for ratio in self.options.ratios}
 
     def distance_rows(self) -> dict[str, Any]:
@@ -154,13 +154,13 @@ class _Replicate:
         how["by_chance"] = {str(ratio): distance_by_chance(ratio) for ratio in self.options.ratios}
         return {"seed": self.seed, **how, "epochs_per_look": self._epochs(self.every), "rows": rows}
 
-    def _watch(self) -> EmergenceWatch:
+    def _monitor(self) -> EmergenceMonitor:
         o = self.options
         how = {"rule": o.rule, "window": o.window, "epsilon": o.epsilons, "every_steps": o.every_steps}
         stops = o.on_emerge == "stop"
         if o.kind == "channel":
-            return ScaleWatch(o.ratios, **how, stops=stops)
-        return WeightWatch(o.ratios, **how, stops=stops, scope=o.prune.scope)
+            return ScaleMonitor(o.ratios, **how, stops=stops)
+        return WeightMonitor(o.ratios, **how, stops=stops, scope=o.prune.scope)
 
     def _ratio(self, level: int, ratio: float, dense: Trained) -> None:
         """The networks of one ratio: the early bird's, those drawn at given epochs, the one pruned after training."""
@@ -187,7 +187,7 @@ class _Replicate:
     def _early_draw(self, ratio: float) -> _Draw:
         """Where the ticket of a ratio emerged; the end of training where it did not."""
         found = self.search.stage.content
-        look = found.get("watch", {}).get("emergence", {}).get(str(ratio))
+        look = found.get("monitor", {}).get("emergence", {}).get(str(ratio))
         end = self._steps(self.search)
         step = end if look is None else look * self.every
         epoch = None if look is None else self._epochs(step)

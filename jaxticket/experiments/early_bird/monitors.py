@@ -1,4 +1,4 @@
-"""Watches that see a ticket emerge: the masks that would be drawn during training, and how far they are apart."""
+"""Monitors that see a ticket emerge: the masks that would be drawn during training, and how far they are apart."""
 
 import abc
 import dataclasses
@@ -14,19 +14,19 @@ from jaxticket.core.criteria import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.core.types import Mask
 from jaxticket.lab.channel_tickets import scale_paths
-from jaxticket.training.monitors import Watch
+from jaxticket.training.monitors import Monitor
 
 
 @dataclasses.dataclass(frozen=True)
-class EmergenceWatch(Watch):
-    """What both kinds have in common: when they look, when they end training, and what they say in the end.
+class EmergenceMonitor(Monitor):
+    """What both kinds have in common: when they measure, when they end training, and what they return in the end.
 
     Attributes:
-        ratios: shares of the channels, or of the weights, that would go; one mask each.
+        ratios: shares of the channels, or of the weights, that would be pruned; one mask each.
         rule: see `jaxticket.analysis.emergence`.
         window: likewise.
         epsilon: likewise; a tuple has one for each ratio.
-        every_steps: optimizer steps between two looks; 0 looks after every epoch.
+        every_steps: optimizer steps between two measurements; 0 measures after every epoch.
         stops: whether training ends when the tickets of all ratios have emerged.
     """
 
@@ -42,49 +42,55 @@ class EmergenceWatch(Watch):
         """Whether it ends training."""
         return self.stops
 
-    def times(self, steps_per_epoch: int, total_steps: int) -> range:
+    def steps(self, steps_per_epoch: int, total_steps: int) -> range:
         """The end of every epoch, or every so many steps."""
         every = self.every_steps or steps_per_epoch
         return range(every, total_steps + 1, every)
 
-    def stop(self, record: Any, looks: int) -> bool:
-        """After the look at which the last of the tickets emerges."""
-        return self.stops and None not in self._emerged(record, looks)
+    def stop(self, state: Any, measurements: int) -> bool:
+        """True after the measurement at which the last of the tickets emerges."""
+        return self.stops and None not in self._emerged(state, measurements)
 
-    def keep(self, record: Any, looks: int) -> tuple[str, ...]:
-        """`p<ratio>` of the tickets that emerge at this very look."""
-        emerged = zip(self.ratios, self._emerged(record, looks), strict=True)
-        return tuple(f"p{ratio}" for ratio, look in emerged if look == looks)
+    def keep(self, state: Any, measurements: int) -> tuple[str, ...]:
+        """`p<ratio>` of the tickets that emerge at this very measurement."""
+        emerged = zip(self.ratios, self._emerged(state, measurements), strict=True)
+        return tuple(f"p{ratio}" for ratio, number in emerged if number == measurements)
 
-    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays `distance_p<ratio>` [looks, looks]; `emergence`, ratio -> number of the look, from 1, or None."""
-        distances = np.asarray(record["distances"])[:, :looks]
+    def result(self, state: Any, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and findings.
+
+        Returns:
+            Arrays `distance_p<ratio>` float32 [measurements, measurements]; `emergence`, ratio -> the number of the
+            measurement at which its ticket emerged, from 1, or None.
+        """
+        distances = np.asarray(state["distances"])[:, :measurements]
         arrays = {
             f"distance_p{ratio}": band_matrix(band).astype(np.float32)
             for ratio, band in zip(self.ratios, distances, strict=True)
         }
-        emerged = self._emerged(record, looks)
-        return arrays, {"looks": looks, "emergence": {str(p): t for p, t in zip(self.ratios, emerged, strict=True)}}
+        emerged = self._emerged(state, measurements)
+        found = {str(ratio): number for ratio, number in zip(self.ratios, emerged, strict=True)}
+        return arrays, {"measurements": measurements, "emergence": found}
 
-    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
-        """No masks, and no distances: `bits` uint8 [ratios, masks, bytes], `distances` [ratios, looks, masks]."""
-        size, kept = self._bytes(params, mask), self._masks(looks)
+    def init_state(self, params: Any, mask: Mask, measurements: int) -> Any:
+        """No masks and no distances: `bits` uint8 [ratios, masks, bytes], `distances` [ratios, measurements, masks]."""
+        size, kept = self._bytes(params, mask), self._masks(measurements)
         return {
             "bits": jnp.zeros((len(self.ratios), kept, size), jnp.uint8),
-            "distances": jnp.zeros((len(self.ratios), looks, kept), jnp.float32),
+            "distances": jnp.zeros((len(self.ratios), measurements, kept), jnp.float32),
         }
 
-    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+    def update(self, state: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
         """With the masks of this moment in place of the oldest, and how far they are from those before them."""
         drawn, size = self._draw(params, mask)
-        kept = record["bits"].shape[1]
-        bits = jnp.bitwise_xor(record["bits"], drawn[:, None])
+        kept = state["bits"].shape[1]
+        bits = jnp.bitwise_xor(state["bits"], drawn[:, None])
         apart = jax.lax.population_count(bits).sum(axis=2, dtype=jnp.uint32).astype(jnp.float32) / size
         before = jnp.mod(number - 1 - jnp.arange(kept, dtype=number.dtype), kept)
         return {
-            **record,
-            "bits": record["bits"].at[:, jnp.mod(number, kept)].set(drawn),
-            "distances": record["distances"].at[:, number].set(apart[:, before]),
+            **state,
+            "bits": state["bits"].at[:, jnp.mod(number, kept)].set(drawn),
+            "distances": state["distances"].at[:, number].set(apart[:, before]),
         }
 
     @abc.abstractmethod
@@ -96,11 +102,11 @@ class EmergenceWatch(Watch):
         """The size of a mask."""
 
     @abc.abstractmethod
-    def _masks(self, looks: int) -> int:
+    def _masks(self, measurements: int) -> int:
         """How many masks of each ratio are remembered."""
 
-    def _emerged(self, record: Any, looks: int) -> list[int | None]:
-        distances = np.asarray(record["distances"])[:, :looks]
+    def _emerged(self, state: Any, measurements: int) -> list[int | None]:
+        distances = np.asarray(state["distances"])[:, :measurements]
         each = self.epsilon if isinstance(self.epsilon, tuple) else (self.epsilon,) * len(self.ratios)
         return [
             emergence(band_matrix(band), self.rule, self.window, epsilon)
@@ -109,27 +115,27 @@ class EmergenceWatch(Watch):
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaleWatch(EmergenceWatch):
-    """Remembers the scales of all normalisations, float32 [looks, N], from which the masks of any ratio follow.
+class ScaleMonitor(EmergenceMonitor):
+    """Remembers the scales of all normalisations, float32 [measurements, N], from which the masks of any ratio follow.
 
-    The channels of all layers are ranked together; exactly `round(ratio * N)` go, of equal ones the first. For VGG-16's
-    4,224 channels the history of 160 looks takes 2.7 MB, and each mask 528 bytes.
+    The channels of all layers are ranked together; exactly `round(ratio * N)` are pruned, of equal ones the first.
+    For VGG-16's 4,224 channels the history of 160 measurements takes 2.7 MB, and each mask 528 bytes.
     """
 
-    def begin(self, params: Any, mask: Mask, looks: int) -> Any:
+    def init_state(self, params: Any, mask: Mask, measurements: int) -> Any:
         """An empty history, and all masks."""
-        history = jnp.zeros((looks, sum(leaf.size for leaf in _scales(params))), jnp.float32)
-        return {**super().begin(params, mask, looks), "scales": history}
+        history = jnp.zeros((measurements, sum(leaf.size for leaf in _scales(params))), jnp.float32)
+        return {**super().init_state(params, mask, measurements), "scales": history}
 
-    def look(self, record: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+    def update(self, state: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
         """With the scales of this moment too."""
-        record = super().look(record, params, mask, number)
-        return {**record, "scales": record["scales"].at[number].set(_joined(params))}
+        state = super().update(state, params, mask, number)
+        return {**state, "scales": state["scales"].at[number].set(_joined(params))}
 
-    def result(self, record: Any, looks: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The distances and findings of every watch, and `scales` [looks, N], in the order of sorted paths."""
-        arrays, findings = super().result(record, looks)
-        return {"scales": np.asarray(record["scales"])[:looks], **arrays}, findings
+    def result(self, state: Any, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The distances and findings of every monitor, and `scales` [measurements, N], in the order of sorted paths."""
+        arrays, findings = super().result(state, measurements)
+        return {"scales": np.asarray(state["scales"])[:measurements], **arrays}, findings
 
     def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
         del mask
@@ -143,12 +149,12 @@ class ScaleWatch(EmergenceWatch):
         del mask
         return (sum(leaf.size for leaf in _scales(params)) + 7) // 8
 
-    def _masks(self, looks: int) -> int:
-        return looks
+    def _masks(self, measurements: int) -> int:
+        return measurements
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightWatch(EmergenceWatch):
+class WeightMonitor(EmergenceMonitor):
     """Remembers the last few magnitude masks of single weights, a bit for each weight.
 
     Distances further back than the rule looks are not known.
@@ -171,8 +177,8 @@ class WeightWatch(EmergenceWatch):
         del params
         return sum((leaf.size + 7) // 8 for leaf in mask.values())
 
-    def _masks(self, looks: int) -> int:
-        return min(looks, self.window - 1 if self.rule == "latest_vs_window" else 1)
+    def _masks(self, measurements: int) -> int:
+        return min(measurements, self.window - 1 if self.rule == "latest_vs_window" else 1)
 
 
 def _scales(params: Any) -> list[jax.Array]:

@@ -157,7 +157,7 @@ class Cache:
 
     def _wait(self, lock: storage.Lock, stage: Stage) -> None:
         said = ""
-        while holder := processes.agree(lock.take() if processes.is_writer() else None):
+        while holder := processes.broadcast(lock.take() if processes.is_writer() else None):
             if holder != said:
                 self._note(f"waiting for stage {stage.id} ({stage.label}), computed by {holder}")
                 said = holder
@@ -260,7 +260,7 @@ class Cache:
 
     def _told(self, found: Sequence[Found | None]) -> "list[Any]":
         """What process 0 found, in every process."""
-        told = processes.agree([one and dataclasses.asdict(one) for one in found])
+        told = processes.broadcast([one and dataclasses.asdict(one) for one in found])
         return [one and Found(**one) for one in told]
 
     def _read(self, stage: Stage) -> Found | None:

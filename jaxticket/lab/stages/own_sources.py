@@ -1,4 +1,4 @@
-"""Digests of the code that is not the package's: a user's network, reader of data, measure or watch.
+"""Digests of the code that is not the package's: a user's network, reader of data, measure or monitor.
 
 Stages whose results follow from such code have its digest in their keys, so that edited code means another stage. Code
 of the package itself enters no key; see `fingerprint`.
