@@ -27,7 +27,7 @@ def get_config(argument=None):
     config.ratios = (0.1, 0.3, 0.5)
     config.retrain = ("inherit", "rewind", "reinit")
     with config.unlocked():
-        if "norm_scale" in models.registry.options(arguments["model"]):
+        if "norm_scale" in models.option_names(arguments["model"]):
             config.train.bn_l1 = 1e-4
             config.model.options["norm_scale"] = 0.5
         else:

@@ -13,7 +13,7 @@ import optax
 
 import jaxticket as jt
 from jaxticket import data
-from jaxticket.models.vit import VisionTransformer
+from jaxticket.models.networks.vit import VisionTransformer
 
 digits = data.load("digits")
 images, labels = jnp.asarray(digits.train.images / 255.0, jnp.float32), jnp.asarray(digits.train.labels)
@@ -44,7 +44,7 @@ def accuracy(apply, variables):
     return float((jax.jit(apply)(variables, test_images).argmax(-1) == test_labels).mean())
 
 
-model = VisionTransformer(num_classes=10, features=64, heads=4, depth=2, patch_size=4)
+model = VisionTransformer(features=64, heads=4, depth=2, patch_size=4).module(num_classes=10)
 variables = jax.jit(model.init)(jax.random.key(0), images[:1])
 variables = train(model.apply, variables, steps=300, seed=1)
 dense_accuracy = accuracy(model.apply, variables)

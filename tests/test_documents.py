@@ -56,7 +56,7 @@ def test_linked_files_exist(document):
 
 def test_the_networks_with_optional_batch_norm_are_those_that_early_bird_names():
     said = re.search(r"It is an option of (.*?), with which", (ROOT / "configs/early_bird.py").read_text(), re.DOTALL)
-    having = [name for name in models.names() if "batch_norm" in models.registry.options(name)]
+    having = [name for name in models.names() if "batch_norm" in models.option_names(name)]
     assert re.findall(r"`(\w+)`", said[1]) == having
 
 
@@ -67,5 +67,5 @@ def test_every_network_and_every_data_set_is_documented():
     for name in models.names():
         row = next(line for line in networks.splitlines() if f"`{name}`" in line)
         known = {"activation", "dtype", "init", "head_init", "norm_scale"}
-        own = set(models.registry.options(name)) - known
+        own = set(models.option_names(name)) - known
         assert own <= set(re.findall(r"`(\w+)`", row.split("|")[3])), name

@@ -130,7 +130,7 @@ def silence_of(setting: Setting, near_zero: float) -> Callable[[Weights], list[t
             return x
 
         def forward(act: Callable[[jax.Array], jax.Array]) -> Any:
-            return models.apply_model(setting.model.clone(activation=act), *weights, images, train=False)
+            return models.apply_model(models.with_activation(setting.model, act), *weights, images, train=False)
 
         names.clear()
         listening(forward, listen)

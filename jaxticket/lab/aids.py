@@ -71,7 +71,9 @@ class NetworkAid(Aid):
             act = functools.partial(soft_activation, kind=self._options.activation, beta=beta, blend=blend)
 
         def forward(act: Any) -> tuple[jax.Array, Any]:
-            return models.apply_model(self._model.clone(activation=act), params, model_state, images, train=train)
+            return models.apply_model(
+                models.with_activation(self._model, act), params, model_state, images, train=train
+            )
 
         if not self.plan:
             return *forward(act), own.model_state
@@ -84,7 +86,7 @@ class NetworkAid(Aid):
         images = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
 
         def forward(act: Any, params: Any, model_state: Any, x: jax.Array) -> Any:
-            return models.apply_model(self._model.clone(activation=act), params, model_state, x, train=True)
+            return models.apply_model(models.with_activation(self._model, act), params, model_state, x, train=True)
 
         plan = ghost_plan(forward, (*shapes, images), self._plain, self._options.ghost_layers)
         if not plan:

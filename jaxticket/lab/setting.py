@@ -69,6 +69,7 @@ class Setting:
         return models.create_model(
             self.options.model.name,
             num_classes=self.options.data.num_classes,
+            image_shape=self.image_shape,
             dtype=self.options.train.compute_dtype,
             **self.options.model.options,
         )
@@ -192,7 +193,7 @@ class Setting:
 
         A network that is not the package's has a digest of its sources in it.
         """
-        version, source = models.version(self.options.model.name), self._network_source
+        version, source = models.network(self.options.model.name).version, self._network_source
         return {
             "model": chosen(self.options.model),
             "image_shape": list(self.image_shape),
@@ -203,7 +204,7 @@ class Setting:
 
     @functools.cached_property
     def _network_source(self) -> str:
-        return own_sources(type(self.model))
+        return own_sources(models.network(self.options.model.name).factory)
 
     def data_key(self) -> dict[str, Any]:
         """What the images depend on.

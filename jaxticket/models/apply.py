@@ -20,7 +20,7 @@ def apply_model(
     """Logits, and the model state after this batch.
 
     Args:
-        model: a network that takes (x, train).
+        model: a network that takes (x, train), or x alone.
         params: nested dict of arrays.
         model_state: collection -> nested dict, such as `{'batch_stats': ...}`, or empty.
         x: float [batch, height, width, channels].
@@ -30,11 +30,14 @@ def apply_model(
     Returns:
         float32 logits [batch, classes], and the model state with the collections of `model_state`.
     """
+    from jaxticket.models.linen import takes_train
+
     variables = {"params": params, **model_state}
     streams = dict(rngs or {})
+    how = {"train": train} if takes_train(type(model)) else {}
     if not train or not model_state:
-        logits: Any = model.apply(variables, x, train=train, rngs=streams)
+        logits: Any = model.apply(variables, x, **how, rngs=streams)
         return logits, dict(model_state)
-    outcome: Any = model.apply(variables, x, train=train, rngs=streams, mutable=list(model_state))
+    outcome: Any = model.apply(variables, x, **how, rngs=streams, mutable=list(model_state))
     logits, changed = outcome
     return logits, {**model_state, **changed}

@@ -1,4 +1,7 @@
-"""What networks are built of: named layers that share one set of options, and activations by name."""
+"""What networks are built of: named layers that share one set of options, and activations by name.
+
+A `Layers` belongs to no module: what it makes goes to the Linen module whose compact method is running.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.models.initializers import SCHEMES, fans
+from jaxticket.models.architecture import Architecture, Normalised
+from jaxticket.models.initializers import SCHEMES, fans, normal
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -31,72 +35,9 @@ def activation(kind: str | Activation) -> Activation:
     return _ACTIVATIONS[kind] if isinstance(kind, str) else kind
 
 
-def check_images(network: str, x: jax.Array, least: int = 1, remedy: str = "") -> None:
-    """Refuses an input that is not float images, or is smaller than the network can take.
-
-    Args:
-        network: its name, for the message.
-        x: the input.
-        least: the smallest height and width.
-        remedy: what else could be done about images that are too small, for the message.
-
-    Raises:
-        JaxticketError: x is not float [batch, height, width, channels], or height or width are below `least`.
-    """
-    if x.ndim != 4 or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise JaxticketError(
-            f"{network} takes float images [batch, height, width, channels], got {x.dtype.name}{list(x.shape)}"
-        )
-    if min(x.shape[1:3]) < least:
-        raise JaxticketError(
-            f"{network} takes images of {least}x{least} or more, got {x.shape[1]}x{x.shape[2]}"
-            + (f"; {remedy}" if remedy else "; choose another network or larger images")
-        )
-
-
-def is_large(x: jax.Array) -> bool:
-    """Whether images [B, H, W, C] are of ImageNet's kind, 112 pixels or more: what the choice `auto` goes by."""
-    return min(x.shape[1:3]) >= 112
-
-
-def variant_for(variant: str, x: jax.Array) -> str:
-    """The variant itself, and for `auto` the one for images of this size, `imagenet` or `cifar`."""
-    if variant != "auto":
-        return variant
-    return "imagenet" if is_large(x) else "cifar"
-
-
-def scaled(features: int, width: float, multiple_of: int = 1) -> int:
-    """A number of channels times a width factor.
-
-    With `multiple_of` 8 it is the rule of MobileNets: the nearest multiple, at least 8 and at least 90 % of the
-    product (Sandler et al. 2018, in the authors' code).
-    """
-    product = features * width
-    rounded = max(multiple_of, int(product + multiple_of / 2) // multiple_of * multiple_of)
-    return rounded + multiple_of if rounded < 0.9 * product else rounded
-
-
-def max_pool(x: jax.Array, window: int = 2, stride: int = 2, padding: int = 0) -> jax.Array:
-    """The greatest of each window; what is left of the image at its end and fills no window is dropped."""
-    sides: Any = ((padding, padding),) * 2  # Flax says `str` where it means this too
-    return nn.max_pool(x, (window, window), (stride, stride), sides)
-
-
-def average_pool(x: jax.Array) -> jax.Array:
-    """The mean of each 2x2 window, stride 2; an odd last row or column is dropped."""
-    # Flax's avg_pool divides by an integer, which strict dtype promotion refuses.
-    return 0.25 * nn.pool(x, 0.0, jax.lax.add, (2, 2), (2, 2), "VALID")
-
-
-def global_average(x: jax.Array) -> jax.Array:
-    """The mean over the image: [B, H, W, C] -> [B, C]."""
-    return x.mean(axis=(1, 2))
-
-
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Makes and applies the layers of a network, inside its compact `__call__` or that of its blocks.
+    """Builds and applies the layers of a network, within the compact method of a Linen module.
 
     Attributes:
         init: name of the scheme of initial weights.
@@ -106,6 +47,8 @@ class Layers:
         train: whether a normalisation uses and updates the statistics of the batch.
         head_init: scheme of the classifier; `same` is that of the other layers.
         norm_scale: initial scale of the normalisations.
+        num_classes: what the classifier distinguishes.
+        param: `param` of the network's module, for parameters that belong to no layer; None within blocks.
     """
 
     init: str
@@ -115,6 +58,19 @@ class Layers:
     train: bool = False
     head_init: str = "same"
     norm_scale: float = 1.0
+    num_classes: int = 0
+    param: Callable[..., Any] | None = None
+
+    @classmethod
+    def of(cls, network: Architecture, **others: Any) -> "Layers":
+        """The layers of a network with the options that it has, and other attributes."""
+        shared = {field.name: getattr(network, field.name, field.default) for field in dataclasses.fields(cls)}
+        shared["batch_norm"] = isinstance(network, Normalised) or shared["batch_norm"]
+        return cls(**{**shared, **others})
+
+    def block(self, name: str, function: Callable[..., jax.Array], x: jax.Array, *arguments: Any) -> jax.Array:
+        """`function(layers, x, *arguments)`, its layers below `name`."""
+        return _Block(function, dataclasses.replace(self, param=None), arguments, name=name)(x)
 
     def act(self, x: jax.Array) -> jax.Array:
         """The nonlinearity."""
@@ -168,6 +124,16 @@ class Layers:
         )(x.astype(jnp.float32))
         return normalised.astype(self.dtype)
 
+    def layer_norm(self, x: jax.Array, name: str) -> jax.Array:
+        """Layer normalisation over the last axis, eps 1e-6; the arithmetic is float32 whatever the compute dtype."""
+        return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(self.dtype)
+
+    def weight(self, name: str, stddev: float, shape: tuple[int, ...]) -> jax.Array:
+        """A parameter of the network itself, outside of its blocks: float32, at first N(0, stddev^2)."""
+        if self.param is None:
+            raise JaxticketError(f"{name}: a block has no parameters but those of its layers; make it in the network")
+        return self.param(name, normal(stddev), shape)
+
     def norm_act(self, x: jax.Array, name: str) -> jax.Array:
         """Batch normalisation, nonlinearity."""
         return self.act(self.norm(x, name))
@@ -185,9 +151,45 @@ class Layers:
         """Dense layer, nonlinearity."""
         return self.act(self.dense(x, features, name))
 
-    def head(self, x: jax.Array, num_classes: int) -> jax.Array:
-        """The classifier, named `head`: float32 logits."""
-        return self.dense(x, num_classes, "head", self.head_init).astype(jnp.float32)
+    def head(self, x: jax.Array) -> jax.Array:
+        """The classifier, named `head`: float32 logits [..., num_classes]."""
+        return self.dense(x, self.num_classes, "head", self.head_init).astype(jnp.float32)
+
+    def max_pool(self, x: jax.Array, window: int = 2, stride: int = 2, padding: int = 0) -> jax.Array:
+        """The greatest of each window; what is left of the image at its end and fills no window is dropped."""
+        sides: Any = ((padding, padding),) * 2  # Flax says `str` where it means this too
+        return nn.max_pool(x, (window, window), (stride, stride), sides)
+
+    def average_pool(self, x: jax.Array) -> jax.Array:
+        """The mean of each 2x2 window, stride 2; an odd last row or column is dropped."""
+        # Flax's avg_pool divides by an integer, which strict dtype promotion refuses.
+        return 0.25 * nn.pool(x, 0.0, jax.lax.add, (2, 2), (2, 2), "VALID")
+
+    def global_average(self, x: jax.Array) -> jax.Array:
+        """The mean over the image: [B, H, W, C] -> [B, C]."""
+        return x.mean(axis=(1, 2))
+
+    def check_images(self, network: str, x: jax.Array, least: int = 1, remedy: str = "") -> None:
+        """Refuses an input that is not float images, or is smaller than the network can take.
+
+        Args:
+            network: its name, for the message.
+            x: the input.
+            least: the smallest height and width.
+            remedy: what else could be done about images that are too small, for the message.
+
+        Raises:
+            JaxticketError: x is not float [batch, height, width, channels], or height or width are below `least`.
+        """
+        if x.ndim != 4 or not jnp.issubdtype(x.dtype, jnp.floating):
+            raise JaxticketError(
+                f"{network} takes float images [batch, height, width, channels], got {x.dtype.name}{list(x.shape)}"
+            )
+        if min(x.shape[1:3]) < least:
+            raise JaxticketError(
+                f"{network} takes images of {least}x{least} or more, got {x.shape[1]}x{x.shape[2]}"
+                f"; {remedy or 'choose another network or larger images'}"
+            )
 
     def _common(self, kernel_shape: tuple[int, ...], init: str = "same") -> dict[str, Any]:
         scheme = SCHEMES[self.init if init == "same" else init]
@@ -197,3 +199,16 @@ class Layers:
             "kernel_init": scheme.kernel,
             "bias_init": scheme.bias(fans(kernel_shape)[0]),
         }
+
+
+class _Block(nn.Module):
+    """A function of layers that has a scope of its own."""
+
+    function: Callable[..., jax.Array]
+    layers: Layers
+    arguments: tuple[Any, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """What the function returns."""
+        return self.function(self.layers, x, *self.arguments)

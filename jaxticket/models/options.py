@@ -13,9 +13,9 @@ class ModelOptions:
     """Which network.
 
     Attributes:
-        name: of a network, see `registry.names()`; an alias becomes the name proper and its options at once.
-        options: what the network is told, see `architectures`; all have defaults. The compute dtype is not
-            among them, for it belongs to training.
+        name: of a network, see `models.names()`; an alias becomes the name proper and its options at once.
+        options: those of the network; all have defaults. The compute dtype is not among them, for it belongs to
+            training.
     """
 
     name: str = option("lenet300")

@@ -39,7 +39,7 @@ _SHAPES = {}
 def shapes(model, classes=10):
     """The abstract parameters of a network for 32x32 colour images, with a head of any size."""
     if model not in _SHAPES:
-        variant = {"variant": "colt"} if "variant" in models.registry.options(model) and model != "resnet18" else {}
+        variant = {"variant": "colt"} if "variant" in models.option_names(model) and model != "resnet18" else {}
         _SHAPES[model] = models.abstract_variables(models.create_model(model, num_classes=10, **variant), (32, 32, 3))[
             0
         ]

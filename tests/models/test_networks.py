@@ -10,7 +10,7 @@ from jaxticket.core import paths
 from jaxticket.core.errors import JaxticketError
 from jaxticket.models import abstract_variables, apply_model, create_model, init_variables
 from jaxticket.models.layers import activation
-from jaxticket.models.vit import attention
+from jaxticket.models.networks.vit import attention
 
 DIGITS, MNIST, CIFAR = (8, 8, 1), (28, 28, 1), (32, 32, 3)
 SMALL = {"lenet5": {"padding": "same"}}

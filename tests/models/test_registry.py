@@ -1,19 +1,22 @@
 """Networks by name: what exists, what is refused, and that asking costs no import of JAX."""
 
 import dataclasses
+import inspect
 import subprocess
 import sys
 
 import jax
 import pytest
+from flax import linen as nn
 
+from jaxticket import models
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import chosen, parse
+from jaxticket.core.options import chosen, option, parse
+from jaxticket.core.registry import Registry
 from jaxticket.models import ModelOptions, create_model, names, registry
-from jaxticket.models.architectures import ARCHITECTURES
+from jaxticket.models.architecture import ACTIVATIONS, DTYPES, INITS
 from jaxticket.models.initializers import SCHEMES
 from jaxticket.models.layers import activation
-from jaxticket.models.network_options import ACTIVATIONS, DTYPES, INITS
 
 
 def test_names_are_sorted_and_aliases_mean_the_same_network():
@@ -50,16 +53,53 @@ def test_names_of_the_originals(alias, name, options):
 
 def test_what_is_given_goes_before_what_an_alias_stands_for():
     assert ModelOptions("wrn32", {"width": 1.0}).options == {"width": 1.0, "head_init": "gaussian_0.01"}
-    assert create_model("wrn32", 10, width=1.0).width == 1.0
+    assert create_model("wrn32", 10, width=1.0).network.width == 1.0
 
 
 @pytest.mark.parametrize("name", names())
-def test_options_are_the_fields_of_the_class_with_the_same_defaults(name):
-    model = create_model(name, num_classes=7)
-    fixed = ARCHITECTURES[name].fixed
-    assert type(model)(num_classes=7, **fixed) == model
-    fields = {field.name for field in dataclasses.fields(model)} - {"num_classes", "parent", "name", *fixed}
-    assert {"init" if field == "weight_init" else field for field in fields} == set(registry.options(name))
+def test_options_are_fields_of_the_class(name):
+    row = models.network(name)
+    fields = {field.name for field in dataclasses.fields(row.factory)}
+    assert set(models.option_names(name)) == fields - set(row.fixed)
+    assert set(row.fixed) <= fields
+    assert create_model(name, num_classes=7) == row.factory(**row.fixed).module(7)
+    assert all(f"    {option}: " in inspect.getdoc(kind) for option, kind in declared(row))
+
+
+def declared(row):
+    """Every option with the class that declares it first, whose docstring says what it is."""
+    bases = [kind for kind in reversed(row.factory.__mro__) if dataclasses.is_dataclass(kind)]
+    first = {}
+    for kind in bases:
+        for field in dataclasses.fields(kind):
+            first.setdefault(field.name, kind)
+    return [(name, first[name]) for name in models.option_names(row.name)]
+
+
+class Mine(nn.Module):
+    num_classes: int
+    depth: int
+    width: float = option(1.0, above=0)
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.num_classes, name="head")(x.reshape(x.shape[0], -1))
+
+
+def test_networks_of_users(monkeypatch):
+    monkeypatch.setattr(registry, "REGISTRY", mine := Registry("network"))
+    models.register(models.Network("mine", Mine, fixed={"depth": 2}, aliases={"wide": {"width": 2.0}}))
+    assert models.names() == mine.names() == ["mine"]
+    assert models.option_names("wide") == ["width"]
+    assert create_model("wide", 3, dtype="float32") == Mine(3, 2, 2.0)
+    with pytest.raises(ConfigError, match="width=-1: must be more than 0"):
+        create_model("mine", 3, width=-1)
+    with pytest.raises(ConfigError, match=r"config.model.options.depth: no such key"):
+        create_model("mine", 3, depth=3)
+    with pytest.raises(ConfigError, match=r"config.model.options.dtype: no such key"):
+        create_model("mine", 3, dtype="bfloat16")
+    with pytest.raises(ConfigError, match="its option 'depth' has no default"):
+        models.register(models.Network("other", Mine))
 
 
 def test_every_activation_dtype_and_scheme_of_the_table_exists():

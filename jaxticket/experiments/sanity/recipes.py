@@ -6,7 +6,7 @@ from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.lab.presets import apply_preset
-from jaxticket.models.architectures import WIDE_RESNET32
+from jaxticket.models.networks.resnet import WIDE_RESNET32
 
 RECIPES = ("paper", "code")
 _CIFAR: dict[str, Any] = {
@@ -108,7 +108,7 @@ def _small(config: Any, dataset: str) -> None:
 def _has_any_width(model: str) -> bool:
     """Whether the network can be made narrower as one likes, as small dense networks are."""
     try:
-        models.registry.check_model(model, {"width": 1} if model.startswith("conv") else {"width": 0.123})
+        models.check_model(model, {"width": 1} if model.startswith("conv") else {"width": 0.123})
     except ConfigError:
         return False
     return True

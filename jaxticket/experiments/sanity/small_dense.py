@@ -64,7 +64,7 @@ def _parameters(setting: Setting, model: ModelOptions) -> int:
 # A study asks for every sparsity, seed and learning rate, and tracing a deep network takes a second.
 @functools.lru_cache(maxsize=4096)
 def _counted(name: str, classes: int, options: tuple[tuple[str, Any], ...], image_shape: tuple[int, int, int]) -> int:
-    network = models.create_model(name, num_classes=classes, **dict(options))
+    network = models.create_model(name, num_classes=classes, image_shape=image_shape, **dict(options))
     return sum(leaf.size for leaf in jax.tree.leaves(models.abstract_variables(network, image_shape)[0]))
 
 

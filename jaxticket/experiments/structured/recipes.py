@@ -5,7 +5,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.lab.presets import apply_preset, set_milestones
-from jaxticket.models.architectures import WIDE_RESNET32
+from jaxticket.models.networks.resnet import WIDE_RESNET32
 
 PRESETS = ("paper", "upstream")
 

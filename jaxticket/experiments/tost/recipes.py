@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.lab.presets import apply_preset
-from jaxticket.models.registry import check_model
 
 PRESETS = ("default", "upstream")
 _CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90 / 182, 135 / 182), "weight_decay": 2e-4}
@@ -31,7 +31,7 @@ def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "defa
         raise ConfigError(f"config argument 'preset={preset}': {must_be_one_of(preset, PRESETS)}")
     apply_preset(config, model, dataset)
     model = config.model.name
-    if check_model(model, config.model.options.to_dict()).activation != "relu":
+    if models.check_model(model, config.model.options.to_dict()).get("activation") != "relu":
         with config.unlocked():
             config.model.options["activation"] = "relu"
     if dataset in ("cifar10", "cifar100") and config.train.schedule == "milestones":

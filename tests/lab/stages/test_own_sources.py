@@ -3,12 +3,11 @@
 import importlib
 import sys
 import textwrap
-import types
 
 import numpy as np
 import pytest
 
-from jaxticket import data
+from jaxticket import data, models
 from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry
 from jaxticket.data.sources import find
@@ -18,9 +17,7 @@ from jaxticket.experiments import default_config, make_plan, resolve, run_experi
 from jaxticket.lab.dry_run import print_plan
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.own_sources import own_sources
-from jaxticket.models.architectures import ARCHITECTURES, Architecture
-from jaxticket.models.lenet import LeNet300
-from jaxticket.models.network_options import NetworkOptions
+from jaxticket.models.networks.lenet import LeNet300
 from tests.small_runs import imp_options
 
 NETWORK = """
@@ -29,10 +26,6 @@ NETWORK = """
 
     class MyNet(nn.Module):
         num_classes: int
-        activation: str = "relu"
-        dtype: str = "float32"
-        weight_init: str = "he_normal"
-        head_init: str = "same"
 
         @nn.compact
         def __call__(self, x, train=False):
@@ -100,12 +93,11 @@ def ids_of(options):
     return {stage.kind: stage.id for stage in reversed(plan.stages)}
 
 
-def test_an_edited_network_is_another_stage(own, monkeypatch, tmp_path):
-    monkeypatch.setitem(ARCHITECTURES, "my_net", Architecture("my_net", "MyNet", NetworkOptions))
+def test_an_edited_network_is_another_stage(own, tmp_path):
     found = []
     for content in (NETWORK, NETWORK, NETWORK.replace("relu(x)", "tanh(x)")):
         module = own(widths="HIDDEN = 8", my_net=content)["my_net"]
-        monkeypatch.setitem(sys.modules, "jaxticket.models.my_net", types.SimpleNamespace(MyNet=module.MyNet))
+        models.register(models.Network("my_net", module.MyNet))
         found.append(ids_of((*imp_options(**{"model.name": "my_net"}), tmp_path)))
     assert found[0] == found[1]
     assert all(found[0][kind] != found[2][kind] for kind in ("init", "mask", "train", "prune"))

@@ -1,0 +1,1 @@
+"""The package's own networks: a new file here registers what it defines, and is found."""
