@@ -1,5 +1,6 @@
 """Registries: what can be chosen by name, one kind in each; the package's own rows and a user's use the same call."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -31,17 +32,19 @@ class Registry(Generic[R]):
         """
         self._kind, self._own = kind, own
         self._rows: dict[str, R] = {}
+        self._files: dict[str, str] = {}
         self._complete = False
 
     def register(self, row: R) -> R:
-        """Adds a row and returns it; the same row again is nothing new.
+        """Adds a row and returns it; a file that is executed again replaces its own rows.
 
         Raises:
             ConfigError: another row has that name.
         """
-        present = self._all().setdefault(row.name, row)
-        if present != row:
+        rows, file = self._all(), _registering_file()
+        if rows.get(row.name, row) != row and self._files.get(row.name) != file:
             raise ConfigError(f"{self._kind} {row.name!r}: there is one of that name; choose another")
+        rows[row.name], self._files[row.name] = row, file
         return row
 
     def get(self, name: object, key: str = "") -> R:
@@ -76,3 +79,11 @@ class Registry(Generic[R]):
             for row in self._own():
                 self._rows.setdefault(row.name, row)
         return self._rows
+
+
+def _registering_file() -> str:
+    """The file that calls `register`, of this module or of a room."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name == "register":
+        frame = frame.f_back
+    return frame.f_code.co_filename

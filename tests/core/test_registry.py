@@ -45,3 +45,12 @@ def test_an_unknown_name_is_told_the_nearest(key, start):
     fruits = Registry("fruit", lambda: [Fruit("pear")])
     with pytest.raises(ConfigError, match=f"{start}: must be one of pear; did you mean 'pear'"):
         fruits.get("paer", key)
+
+
+def test_a_file_executed_again_replaces_its_rows():
+    fruits = Registry("fruit")
+    fruits.register(Fruit("pear"))
+    fruits.register(Fruit("pear", weight=2))
+    assert [row.weight for row in fruits] == [2]
+    with pytest.raises(ConfigError, match="fruit 'pear': there is one of that name"):
+        exec(compile("fruits.register(fruit)", "another.py", "exec"), {"fruits": fruits, "fruit": Fruit("pear")})

@@ -52,7 +52,7 @@ def preact_block(
 def stages_and_head(
     layers: "Layers", x: "jax.Array", blocks: int, width: float, bottleneck: bool, shortcut_input: str
 ) -> "jax.Array":
-    """Logits of the stem's maps: three stages of blocks `stage<i>_block<j>`, `final_bn`, mean over the image, `head`."""
+    """Logits of the stem's maps: three stages of `stage<i>_block<j>`, `final_bn`, mean over the image, `head`."""
     stem = x.shape[-1]
     for i in range(3):
         features = scaled(16 * 2**i, width)

@@ -52,6 +52,7 @@ class VisionTransformer(Architecture):
     """Patches by a convolution `stem`, a class token, learned positions, `block<i>`, `final_norm`, `head`.
 
     Attributes:
+        head_init: scheme of the classifier's weights; `same` is `init`.
         features: of a token, a multiple of `heads`.
         heads: of each self-attention.
         depth: number of blocks.
