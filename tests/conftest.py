@@ -1,5 +1,6 @@
 """One strict session: warnings are errors, no silent promotion, eight CPU devices, a warm compile cache."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxticket.models.registry import REGISTRY as NETWORKS  # noqa: E402
+
+REGISTRIES = [NETWORKS]
 pytest_plugins = ["tests.small_runs"]
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.
@@ -26,6 +30,15 @@ hypothesis.settings.load_profile("patient")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def registries():
+    """What a test registers is known to no other test."""
+    with contextlib.ExitStack() as stack:
+        for registry in REGISTRIES:
+            stack.enter_context(registry.restored())
+        yield
 
 
 # Of the same code as a smaller sibling that is tested, and slower to compile. Tests of theirs that are marked `deep` or

@@ -1,5 +1,6 @@
 """Registries: what can be chosen by name, one kind in each; the package's own rows and a user's use the same call."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
@@ -66,6 +67,15 @@ class Registry(Generic[R]):
     def names(self) -> list[str]:
         """All names, in order of registration."""
         return list(self._all())
+
+    @contextlib.contextmanager
+    def restored(self) -> Iterator[None]:
+        """Within this context rows are registered for a while only."""
+        before = dict(self._all()), dict(self._files)
+        try:
+            yield
+        finally:
+            self._rows, self._files = before
 
     def __iter__(self) -> Iterator[R]:
         return iter(list(self._all().values()))

@@ -90,10 +90,10 @@ class NetworkAid(Aid):
 
         plan = ghost_plan(forward, (*shapes, images), self._plain, self._options.ghost_layers)
         if not plan:
+            network = type(getattr(self._model, "network", self._model)).__name__
             raise ConfigError(
-                f"config.aids.ghost_layers={self._options.ghost_layers!r}: no layer of this "
-                f"{type(self._model).__name__} qualifies for a ghost skip; choose others, such as 'conv' or 'dense', "
-                "or set config.aids.ghost_skips to False"
+                f"config.aids.ghost_layers={self._options.ghost_layers!r}: no layer of this {network} qualifies for a "
+                "ghost skip; choose others, such as 'conv' or 'dense', or set config.aids.ghost_skips to False"
             )
         return plan
 

@@ -12,7 +12,6 @@ from flax import linen as nn
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, option, parse
-from jaxticket.core.registry import Registry
 from jaxticket.models import ModelOptions, create_model, names, registry
 from jaxticket.models.architecture import ACTIVATIONS, DTYPES, INITS
 from jaxticket.models.initializers import SCHEMES
@@ -86,13 +85,12 @@ class Mine(nn.Module):
         return nn.Dense(self.num_classes, name="head")(x.reshape(x.shape[0], -1))
 
 
-def test_networks_of_users(monkeypatch):
-    monkeypatch.setattr(registry, "REGISTRY", mine := Registry("network"))
+def test_networks_of_users():
     models.register(models.Network("mine", Mine, fixed={"depth": 2}, aliases={"wide": {"width": 2.0}}))
-    assert models.names() == mine.names() == ["mine"]
+    assert "mine" in models.names()
     assert models.option_names("wide") == ["width"]
     assert create_model("wide", 3, dtype="float32") == Mine(3, 2, 2.0)
-    with pytest.raises(ConfigError, match="width=-1: must be more than 0"):
+    with pytest.raises(ConfigError, match=r"width=-1\.0: must be more than 0"):
         create_model("mine", 3, width=-1)
     with pytest.raises(ConfigError, match=r"config.model.options.depth: no such key"):
         create_model("mine", 3, depth=3)

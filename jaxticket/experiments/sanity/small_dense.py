@@ -25,12 +25,12 @@ def small_dense(setting: Setting, parameters: int) -> tuple[ModelOptions, int]:
         ConfigError: the network has no width to choose.
     """
     model = setting.options.model
-    network = setting.model
-    if not hasattr(network, "width"):
+    width = models.check_model(model.name, model.options).get("width")
+    if width is None:
         raise ConfigError(
             f"config.settings: 'sdt' needs a network with an option width, and {model.name} has none; leave it out"
         )
-    width, channels = network.width, _first_channels(setting.shapes.params)
+    channels = _first_channels(setting.shapes.params)
 
     def narrower(k: int) -> ModelOptions:
         scaled = k * width / channels
