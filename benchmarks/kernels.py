@@ -46,7 +46,8 @@ import numpy as np  # noqa: E402
 import jaxticket as jt  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.kernels.convert.layer_shape import Call, Window, dense_call, sparse_call  # noqa: E402
+from jaxticket.kernels.convert.layers import run_dense, run_sparse  # noqa: E402
+from jaxticket.kernels.layer_shape import LayerShape, Window  # noqa: E402
 
 DENSITIES = (0.05, 0.1, 0.25, 0.5, 0.75)
 BLOCKS = ((16, 128), (64, 128), (128, 128))
@@ -96,12 +97,12 @@ def random_weight(shape: tuple[int, ...], block: tuple[int, int], density: float
     return jt.BlockSparse.from_dense(random.standard_normal(shape).astype(np.float32), mask, block)
 
 
-def layer(call: Call, block: tuple[int, int], rounds: int) -> dict[str, Any]:
+def layer(call: LayerShape, block: tuple[int, int], rounds: int) -> dict[str, Any]:
     """Dense and sparse seconds of one layer, and the density at which they meet."""
     random = np.random.default_rng(1)
     x, kernel = (jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in (call.x, call.kernel))
     weights = {density: random_weight(call.kernel, block, density) for density in DENSITIES}
-    dense, sparse = jax.jit(functools.partial(dense_call, call)), jax.jit(functools.partial(sparse_call, call))
+    dense, sparse = jax.jit(functools.partial(run_dense, call)), jax.jit(functools.partial(run_sparse, call))
     contenders = {"dense": functools.partial(dense, x, kernel)}
     contenders |= {str(density): functools.partial(sparse, x, weight) for density, weight in weights.items()}
     for density, weight in weights.items():
@@ -190,13 +191,13 @@ def main() -> None:
     results: dict[str, Any] = {"threads": len(os.sched_getaffinity(0))}
     if "products" in parts:
         shapes = PRODUCTS[1:2] if quick else PRODUCTS
-        calls = [Call((rows, inputs), (inputs, outputs), "float32") for rows, inputs, outputs in shapes]
+        calls = [LayerShape((rows, inputs), (inputs, outputs), "float32") for rows, inputs, outputs in shapes]
         results["products"] = [layer(call, block, rounds) for call in calls for block in BLOCKS[: 1 if quick else None]]
     if "convolutions" in parts:
         results["convolutions"] = []
         for images, side, inputs, outputs, stride in CONVOLUTIONS[1:2] if quick else CONVOLUTIONS:
             window = Window((stride, stride), ((1, 1), (1, 1)), (1, 1))
-            call = Call((images, side, side, inputs), (3, 3, inputs, outputs), "float32", window)
+            call = LayerShape((images, side, side, inputs), (3, 3, inputs, outputs), "float32", window)
             results["convolutions"].append(layer(call, BLOCKS[0], rounds))
     if "models" in parts:
         listed = MODELS[:1] if quick else MODELS

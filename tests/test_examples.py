@@ -51,7 +51,7 @@ def test_a_flax_loop_is_pruned_gradually_by_one_line(run):
 def test_a_ticket_pruned_in_blocks_runs_sparse(run, monkeypatch):
     # Whether it is faster here, on cores that other tests use, is not what this tests.
     monkeypatch.setattr(
-        "jaxticket.kernels.convert.sparsify.least_seconds", lambda models, rounds: [2.0, 1.0, 2.0][: len(models)]
+        "jaxticket.kernels.convert.time_model.least_seconds", lambda models, rounds: [2.0, 1.0, 2.0][: len(models)]
     )
     found, out = run("fast_ticket_on_cpu")
     assert found["accuracy"] > 0.9

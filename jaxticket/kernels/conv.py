@@ -6,41 +6,42 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.kernels.backends import dispatch
+from jaxticket.kernels.backends.dispatch import dispatch
 from jaxticket.kernels.epilogue import Activation
-from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry, Pair
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
-from jaxticket.kernels.matmul import block_matmul, finisher
+from jaxticket.kernels.matmul import block_matmul, make_epilogue
 
-Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
+Padding = str | int | Sequence[int] | Sequence[Pair]
 
 
 def block_conv(
-    x: Any,
+    x: jax.Array,
     w: SparseWeight,
     *,
-    strides: int | tuple[int, int] = 1,
+    strides: int | Pair = 1,
     padding: Padding = "SAME",
-    dilation: int | tuple[int, int] = 1,
-    bias: Any = None,
+    dilation: int | Pair = 1,
+    bias: ArrayLike | None = None,
     activation: Activation = None,
     backend: str | None = None,
 ) -> jax.Array:
     """`activation(conv(x, w) + bias)` of images with a sparse kernel; only what is stored is computed.
 
-    A window of 1x1 is a product of matrices. It differentiates like `block_matmul`.
+    A window of 1x1 is a matmul. It differentiates like `block_matmul`.
 
     Args:
         x: float array [batch, height, width, inputs].
         w: `BlockSparse` or `DenseGroups` of a kernel [height, width, inputs, outputs].
         strides: of the window, one number or (height, width).
         padding: 'SAME', 'VALID', or zeros on each side: a number, one for each axis, or a (low, high) pair for each.
-        dilation: distance of the window's positions, one number or (height, width).
+        dilation: distance between the window's positions, one number or (height, width).
         bias: float array [outputs], or None.
-        activation: 'relu', a function that works on every element by itself, or None.
+        activation: 'relu', an elementwise function, or None.
         backend: as for `block_matmul`.
 
     Returns:
@@ -49,31 +50,37 @@ def block_conv(
     Raises:
         MaskError: shapes that do not fit together.
         ConfigError: an unknown activation, or a backend that is not available.
+
+    Example:
+        >>> kernel = jnp.zeros((3, 3, 1, 2)).at[1, 1, 0, 1].set(2.0)
+        >>> sparse = jt.BlockSparse.from_dense(kernel, block=(1, 2))  # stores one block of nine
+        >>> jt.block_conv(jnp.ones((1, 5, 5, 1)), sparse, strides=2).shape
+        (1, 3, 3, 2)
     """
-    finish = finisher(x, w, bias, activation)
+    epilogue = make_epilogue(x, w, bias, activation)
     if len(w.shape) != 4 or jnp.ndim(x) != 4 or jnp.shape(x)[-1] != w.shape[2]:
         raise MaskError(
             f"x has shape {jnp.shape(x)}, the kernel {w.shape}; "
             "give images [batch, height, width, inputs] and a kernel [height, width, inputs, outputs]"
         )
-    dtype = finish.dtype
-    window, moves = w.shape[:2], Moves(_pair("strides", strides), _pair("dilation", dilation))
+    dtype = epilogue.dtype
+    window, geometry = w.shape[:2], ConvGeometry(_pair("strides", strides), _pair("dilation", dilation))
     x = jnp.asarray(x, dtype)
-    x = jnp.pad(x, ((0, 0), *sides_of(padding, x.shape[1:3], window, moves), (0, 0)))
+    x = jnp.pad(x, ((0, 0), *sides_of(padding, x.shape[1:3], window, geometry), (0, 0)))
     if window == (1, 1):
-        down, right = moves.strides
+        down, right = geometry.strides
         return block_matmul(x[:, ::down, ::right], w, bias=bias, activation=activation, backend=backend)
-    return dispatch.product(x, jax.tree.map(lambda values: values.astype(dtype), w), finish, backend, moves)
+    return dispatch(x, jax.tree.map(lambda values: values.astype(dtype), w), epilogue, backend, geometry)
 
 
-def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], moves: Moves) -> list[tuple[int, int]]:
-    """Zeros before and behind each of the two axes of an image.
+def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], geometry: ConvGeometry) -> list[Pair]:
+    """Zeros before and after each of the two axes of an image.
 
     Raises:
         MaskError: a padding of another kind.
     """
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
-        return list(lax.padtype_to_pads(image, moves.span(window), moves.strides, padding))
+        return list(lax.padtype_to_pads(image, geometry.span(window), geometry.strides, padding))
     try:
         if isinstance(padding, str):
             raise TypeError
@@ -88,7 +95,7 @@ def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], move
     return pairs
 
 
-def _pair(name: str, value: Any) -> tuple[int, int]:
+def _pair(name: str, value: Any) -> Pair:
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
         raise MaskError(f"{name}={value!r}: must be a whole number of at least 1, or two of them")

@@ -1,27 +1,27 @@
-"""What is done with a product before it is rounded: bias and activation."""
+"""Epilogue of a sparse matmul: bias and activation, applied before the result is rounded to its dtype."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
 Activation = str | Callable[[jax.Array], jax.Array] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Finish:
-    """The function [rows, outputs] -> [rows, outputs] that ends a product, in parts for kernels that do it themselves.
+class Epilogue:
+    """The function [rows, outputs] -> [rows, outputs] that ends a matmul, in parts for kernels that fuse it.
 
     Attributes:
         bias: [outputs] in the dtype of accumulation, or None.
-        activation: 'relu', a function that works on every element by itself, or None.
+        activation: 'relu', an elementwise function, or None.
         dtype: of the result.
     """
 
     bias: jax.Array | None
     activation: Activation
-    dtype: Any
+    dtype: DTypeLike
 
     def __call__(self, product: jax.Array) -> jax.Array:
         """Adds the bias to a product in its dtype of accumulation, applies the activation, and rounds."""

@@ -1,19 +1,26 @@
 """Dense times sparse, with bias and activation."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxticket.core.errors import ConfigError, MaskError
-from jaxticket.kernels.backends import dispatch
-from jaxticket.kernels.backends.xla import matmul as xla_matmul
-from jaxticket.kernels.epilogue import Activation, Finish
+from jaxticket.kernels.backends.dispatch import dispatch
+from jaxticket.kernels.backends.xla.matmul import accumulation_dtype
+from jaxticket.kernels.epilogue import Activation, Epilogue
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 
 def block_matmul(
-    x: Any, w: SparseWeight, *, bias: Any = None, activation: Activation = None, backend: str | None = None
+    x: ArrayLike,
+    w: SparseWeight,
+    *,
+    bias: ArrayLike | None = None,
+    activation: Activation = None,
+    backend: str | None = None,
 ) -> jax.Array:
     """`activation(x @ w + bias)` with a sparse weight; only what is stored is computed.
 
@@ -24,8 +31,8 @@ def block_matmul(
         x: float array [..., inputs].
         w: `BlockSparse` or `DenseGroups` of a weight [..., outputs], whose other axes together are the inputs.
         bias: float array [outputs], or None.
-        activation: 'relu', a function that works on every element by itself, or None.
-        backend: 'xla', 'gpu', 'tpu', or None for the best that is available.
+        activation: 'relu', an elementwise function, or None.
+        backend: 'xla', 'gpu', 'tpu', one of `jaxticket.kernels.register_backend`, or None for the best available.
 
     Returns:
         [..., outputs], of the dtype to which `x` and `w` promote.
@@ -33,31 +40,28 @@ def block_matmul(
     Raises:
         MaskError: `x` or `bias` do not fit the weight.
         ConfigError: an unknown activation, or a backend that is not available.
+
+    Example:
+        >>> weight = jnp.zeros((4, 4)).at[:2, 2:].set(1.0)
+        >>> sparse = jt.BlockSparse.from_dense(weight, block=(2, 2))  # stores one block of four
+        >>> jt.block_matmul(jnp.arange(4.0), sparse, bias=jnp.ones(4))
+        Array([1., 1., 2., 2.], dtype=float32)
     """
-    finish = finisher(x, w, bias, activation)
-    dtype = finish.dtype
-    inputs, outputs = matrix_of(w)
+    epilogue = make_epilogue(x, w, bias, activation)
+    dtype = epilogue.dtype
+    inputs, outputs = math.prod(w.shape[:-1]), w.shape[-1]
     if not jnp.ndim(x) or jnp.shape(x)[-1] != inputs:
         raise MaskError(f"x has shape {jnp.shape(x)}, the weight has {inputs} inputs; give x [..., {inputs}]")
     rows = jnp.asarray(x, dtype).reshape(-1, inputs)
-    product = dispatch.product(rows, jax.tree.map(lambda v: v.astype(dtype), w), finish, backend)
+    product = dispatch(rows, jax.tree.map(lambda values: values.astype(dtype), w), epilogue, backend)
     return product.reshape(*jnp.shape(x)[:-1], outputs)
 
 
-def matrix_of(w: SparseWeight) -> tuple[int, int]:
-    """(inputs, outputs) of a weight."""
-    *others, outputs = w.shape
-    inputs = 1
-    for size in others:
-        inputs *= size
-    return inputs, outputs
-
-
-def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> Finish:
-    """What is done with a product [rows, outputs] in its dtype of accumulation.
+def make_epilogue(x: Any, w: SparseWeight, bias: ArrayLike | None, activation: Activation) -> Epilogue:
+    """The epilogue of a matmul or convolution, after checks of its arguments.
 
     Raises:
-        MaskError: `x` is no float array, or `bias` does not fit the weight.
+        MaskError: `w` is no sparse weight, `x` no float array, or `bias` does not fit the weight.
         ConfigError: an unknown activation.
     """
     if not isinstance(w, SparseWeight):
@@ -74,4 +78,4 @@ def finisher(x: Any, w: SparseWeight, bias: Any, activation: Activation) -> Fini
         raise MaskError(f"bias has shape {jnp.shape(bias)}, the weight has {w.shape[-1]} outputs; give one for each")
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(jnp.result_type(x), w.dtype)
-    return Finish(None if bias is None else jnp.asarray(bias, xla_matmul.accumulation(dtype)), activation, dtype)
+    return Epilogue(None if bias is None else jnp.asarray(bias, accumulation_dtype(dtype)), activation, dtype)

@@ -20,10 +20,11 @@ from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import SingleDeviceSharding
 
-from jaxticket.kernels.backends.gpu import conv as gpu_conv
-from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
-from jaxticket.kernels.backends.tpu import matmul as tpu_matmul
-from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.backends.gpu.conv import gpu_conv
+from jaxticket.kernels.backends.gpu.matmul import gpu_matmul
+from jaxticket.kernels.backends.tpu.matmul import tpu_matmul, tpu_unsupported
+from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 
 # What the compiler has to know of an H200.
@@ -86,8 +87,9 @@ def test_the_tpu_kernel_compiles(chip, monkeypatch):
         (256, 10_000, 256, (32, 128), "float32"),
         (256, 8192, 8192, (16, 128), "bfloat16"),
     ]:
-        assert tpu_matmul.why_not(BlockStructure.of(np.ones((1, 1), bool), shape[1:3], shape[3]), shape[4]) is None
-        compiled(tpu_matmul.product, device, *shape)
+        structure = BlockStructure.of(np.ones((1, 1), bool), shape[1:3], shape[3])
+        assert tpu_unsupported(BlockSparse(None, structure), shape[4]) is None
+        compiled(tpu_matmul, device, *shape)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_the_gpu_kernel_compiles_without_spills(rows, block, dtype, h200):
     """All registers hold, and the products are those of the matrix units, as wide as a block."""
     device, folder = h200
     before = set(folder.iterdir())
-    compiled(gpu_matmul.product, device, rows, 1024, 1024, block, dtype)
+    compiled(gpu_matmul, device, rows, 1024, 1024, block, dtype)
     check(set(folder.iterdir()) - before, block)
 
 
@@ -145,7 +147,7 @@ def test_the_gpu_kernel_of_convolutions_compiles_without_spills(block, dtype, h2
         for size, kind in [((200, 17, 17, 256), dtype), ((structure.count, *block), dtype), ((256,), "float32")]
     ]
     run = functools.partial(
-        gpu_conv.product, structure=structure, relu=True, dtype=jnp.dtype(dtype), moves=Moves((2, 2), (1, 1))
+        gpu_conv, structure=structure, relu=True, dtype=jnp.dtype(dtype), geometry=ConvGeometry((2, 2), (1, 1))
     )
     jax.jit(run).lower(*arrays).compile()
     check(set(folder.iterdir()) - before, block)

@@ -9,11 +9,11 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import BlockSparse, DenseGroups, Timings, autodiff, block_conv, block_matmul
-from jaxticket.kernels.backends import dispatch
-from jaxticket.kernels.convert.choose_format import decide
-from jaxticket.kernels.convert.layer_shape import Call, Window
-from jaxticket.kernels.epilogue import Finish
+from jaxticket.kernels import BlockSparse, DenseGroups, Timings, block_conv, block_matmul, differentiable
+from jaxticket.kernels.backends.dispatch import choose_backend
+from jaxticket.kernels.convert.choose_format import choose_format
+from jaxticket.kernels.epilogue import Epilogue
+from jaxticket.kernels.layer_shape import LayerShape, Window
 
 CUSTOM_CALLS = {"tpu": ("tpu", "@tpu_custom_call"), "gpu": ("cuda", "@mosaic_gpu")}
 
@@ -73,18 +73,18 @@ def test_what_a_kernel_cannot_do_is_done_by_xla_and_the_reason_is_given(device):
     dense = np.asarray(weight.to_dense(), np.float32)
     groups = DenseGroups.from_dense(dense)
     if device == "cpu":
-        assert dispatch.choose(None, weight, "bfloat16") == ("xla", "there is none for cpu")
+        assert choose_backend(None, weight, "bfloat16") == ("xla", "there is none for cpu")
         return
-    assert dispatch.choose(None, weight, "bfloat16") == (device, "it has a kernel for this")
-    assert dispatch.choose("xla", weight, "bfloat16") == ("xla", "it was asked for")
-    assert dispatch.choose(None, groups, "float32") == ("xla", "groups are dense products, which XLA does")
+    assert choose_backend(None, weight, "bfloat16") == (device, "it has a kernel for this")
+    assert choose_backend("xla", weight, "bfloat16") == ("xla", "it was asked for")
+    assert choose_backend(None, groups, "float32") == ("xla", "groups are dense products, which XLA does")
     wide = {"gpu": "blocks are 16x32, neither", "tpu": "blocks are 32 outputs wide"}[device]
-    assert dispatch.choose(None, small, "bfloat16").reason.startswith(wide)
-    assert dispatch.choose(None, weight, "float32").backend == {"gpu": "xla", "tpu": "tpu"}[device]
+    assert choose_backend(None, small, "bfloat16").reason.startswith(wide)
+    assert choose_backend(None, weight, "float32").backend == {"gpu": "xla", "tpu": "tpu"}[device]
     with pytest.raises(ConfigError, match=f"backend='{device}': no kernel for this product, for blocks are"):
-        dispatch.choose(device, small, "bfloat16")
+        choose_backend(device, small, "bfloat16")
     with pytest.raises(ConfigError, match=f"not available here; available: {device}, xla on {device}"):
-        dispatch.choose("tpu" if device == "gpu" else "gpu", weight, "bfloat16")
+        choose_backend("tpu" if device == "gpu" else "gpu", weight, "bfloat16")
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu"], indirect=True)
@@ -110,13 +110,13 @@ def test_the_report_of_a_layer_says_what_runs_it(device):
     kernel = np.asarray(case()[1].to_dense(), np.float32)
     how = {"min_speedup": 0, "timings": Timings("some", {}), "measure": False}
     window = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
-    convolution = Call((1, 8, 8, 16), (2, 2, 16, 256), "float32", window)
+    convolution = LayerShape((1, 8, 8, 16), (2, 2, 16, 256), "float32", window)
     for call, block, end in [
-        (Call((8, 64), (64, 256), "float32"), (16, 128), ", by the tpu kernel"),
-        (Call((8, 64), (64, 256), "float32"), (16, 32), ", by XLA, for blocks are 32 outputs wide"),
+        (LayerShape((8, 64), (64, 256), "float32"), (16, 128), ", by the tpu kernel"),
+        (LayerShape((8, 64), (64, 256), "float32"), (16, 32), ", by XLA, for blocks are 32 outputs wide"),
         (convolution, (16, 128), ", by XLA, for there is none for convolutions on tpu"),
     ]:
-        reason = decide("fc/kernel", kernel.reshape(call.kernel), [call], block=block, **how)[1].reason
+        reason = choose_format("fc/kernel", kernel.reshape(call.kernel), [call], block=block, **how)[1].reason
         assert reason.startswith("asked for, whatever it costs" + (end if device == "tpu" else ""))
         assert (", by" in reason) == (device == "tpu")
 
@@ -127,7 +127,7 @@ def test_another_generation_of_gpus_has_no_kernel(monkeypatch):
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "devices", lambda: [Blackwell()])
-    assert dispatch.choose(None, case()[1], "bfloat16") == ("xla", "this GPU has compute capability 10.0, not 9")
+    assert choose_backend(None, case()[1], "bfloat16") == ("xla", "this GPU has compute capability 10.0, not 9")
 
 
 SHAPES = []
@@ -141,11 +141,11 @@ def counted(x, values, bias, *, structure, relu, dtype):
 
 
 def by_kernel(x, weight, bias, activation="relu"):
-    return autodiff.product(x, weight, Finish(bias, activation, jnp.dtype("float32")), counted)
+    return differentiable(counted)(x, weight, Epilogue(bias, activation, jnp.dtype("float32")))
 
 
 def plain(x, weight, bias, activation="relu"):
-    return Finish(bias, activation, jnp.dtype("float32"))(jnp.dot(x, weight.to_dense()))
+    return Epilogue(bias, activation, jnp.dtype("float32"))(jnp.dot(x, weight.to_dense()))
 
 
 def losses(activation):

@@ -13,7 +13,7 @@ import jaxticket as jt
 from jaxticket import storage
 from jaxticket.core.errors import MaskError, TicketError
 from jaxticket.kernels import Timings
-from jaxticket.kernels.convert.cost_model import Rates
+from jaxticket.kernels.backends.cost_model import Rates
 from jaxticket.kernels.export import export_stablehlo, load_sparse, save_sparse
 
 # A device on which nothing but multiply-accumulates costs anything, so that what stores least is chosen.

@@ -9,7 +9,7 @@ from flax import nnx
 
 import jaxticket as jt
 from jaxticket.kernels import BlockSparse, DenseGroups, Timings
-from jaxticket.kernels.convert.cost_model import Rates
+from jaxticket.kernels.backends.cost_model import Rates
 
 IDEAL = Timings("ideal", {"float32": Rates((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))})
 

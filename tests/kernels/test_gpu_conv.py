@@ -11,10 +11,12 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.kernels import BlockSparse, block_conv
-from jaxticket.kernels.backends import dispatch
-from jaxticket.kernels.backends.gpu import conv as gpu_conv
-from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
-from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.backends.dispatch import choose_backend
+from jaxticket.kernels.backends.gpu import conv as gpu_conv_module
+from jaxticket.kernels.backends.gpu.conv import gpu_conv
+from jaxticket.kernels.backends.gpu.matmul import gpu_tiling
+from jaxticket.kernels.backends.gpu.support import gpu_unsupported
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 from tests.kernels.test_gpu_matmul import simulation
 
@@ -31,34 +33,34 @@ def case(images, sides, window, channels, outputs, block, dtype):
     return x, BlockSparse.from_dense(weight, mask, block), bias
 
 
-def exact(x, weight, bias, moves):
+def exact(x, weight, bias, geometry):
     with jax.enable_x64():
         found = lax.conv_general_dilated(
             np.asarray(x, np.float64),
             np.asarray(weight.to_dense(), np.float64),
-            moves.strides,
+            geometry.strides,
             "VALID",
-            rhs_dilation=moves.dilation,
+            rhs_dilation=geometry.dilation,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         return np.asarray(found) + np.asarray(bias, np.float64)
 
 
-def simulated(x, weight, bias, moves):
-    plan = gpu_matmul.plan_of(weight.structure, 1)._replace(slots=2, processors=2)
+def simulated(x, weight, bias, geometry):
+    tiling = gpu_tiling(weight.structure, 1)._replace(stages=2, sms=2)
     how = plgpu.InterpretGPUParams(detect_races=True, on_race="raise")
-    found = gpu_conv.product(
+    found = gpu_conv(
         x, weight.values, bias, structure=weight.structure, relu=True, dtype="float32",
-        moves=moves, plan=plan, interpret=how,
+        geometry=geometry, tiling=tiling, interpret=how,
     )  # fmt: skip
     return np.asarray(found, np.float64)
 
 
 CASES = {
-    "3x3 by stride 2, gathered": ((70, (5, 3), (3, 3), 32, 150, (16, 128), "bfloat16"), Moves((2, 2), (1, 1))),
+    "3x3 by stride 2, gathered": ((70, (5, 3), (3, 3), 32, 150, (16, 128), "bfloat16"), ConvGeometry((2, 2), (1, 1))),
     "2x3 dilated, whole slices, two groups": (
         (130, (3, 5), (2, 3), 64, 64, (64, 64), "float16"),
-        Moves((1, 1), (1, 2)),
+        ConvGeometry((1, 1), (1, 2)),
     ),
 }
 
@@ -67,25 +69,25 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_simulated_convolutions_equal_float64(name):
     """Positions of the window, channels, groups of images that are cut off."""
-    what, moves = CASES[name]
+    what, geometry = CASES[name]
     x, weight, bias = case(*what)
-    expected = np.maximum(exact(x, weight, bias, moves), 0)
-    np.testing.assert_allclose(simulated(x, weight, bias, moves), expected, atol=1e-3)
+    expected = np.maximum(exact(x, weight, bias, geometry), 0)
+    np.testing.assert_allclose(simulated(x, weight, bias, geometry), expected, atol=1e-3)
 
 
 @simulation
 def test_a_wrong_position_is_found(monkeypatch):
-    (what, moves), divided = CASES["3x3 by stride 2, gathered"], gpu_conv._divided
+    (what, geometry), divided = CASES["3x3 by stride 2, gathered"], gpu_conv_module._divided
     x, weight, bias = case(*what)
-    monkeypatch.setattr(gpu_conv, "_divided", lambda value, by: divided(value, by)[:: -1 if by == 3 else 1])
-    assert np.abs(simulated(x, weight, bias, moves) - np.maximum(exact(x, weight, bias, moves), 0)).max() > 0.1
+    monkeypatch.setattr(gpu_conv_module, "_divided", lambda value, by: divided(value, by)[:: -1 if by == 3 else 1])
+    assert np.abs(simulated(x, weight, bias, geometry) - np.maximum(exact(x, weight, bias, geometry), 0)).max() > 0.1
 
 
 @pytest.mark.parametrize(("block", "dtype"), [((16, 128), "bfloat16"), ((64, 64), "float16")])
 def test_every_kind_of_shape_is_lowered_for_cuda(block, dtype):
     x, weight, bias = case(200, (9, 9), (3, 3), 64, 256, block, dtype)
     run = functools.partial(
-        gpu_conv.product, structure=weight.structure, relu=True, dtype=jnp.dtype(dtype), moves=Moves((2, 2), (1, 1))
+        gpu_conv, structure=weight.structure, relu=True, dtype=jnp.dtype(dtype), geometry=ConvGeometry((2, 2), (1, 1))
     )
     program = jax.jit(run).trace(x, weight.values, bias).lower(lowering_platforms=("cuda",)).as_text()
     assert program.count("@mosaic_gpu") == 1
@@ -116,12 +118,15 @@ def test_a_gpu_gets_the_kernel_and_derivatives_are_plain(activation, monkeypatch
 def test_what_it_cannot_do_is_said(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     structure = BlockStructure.of(np.ones((27, 2), bool), (3, 3, 48, 256), (16, 128))
-    assert gpu_conv.why_not(structure, "bfloat16", 64) is None
-    assert gpu_conv.why_not(structure, "bfloat16", 63) == "63 images are fewer than 64"
-    assert gpu_conv.why_not(structure, "float32", 64) == "float32 is neither bfloat16 nor float16"
+    assert gpu_unsupported(BlockSparse(None, structure), "bfloat16", 64) is None
+    assert gpu_unsupported(BlockSparse(None, structure), "bfloat16", 63) == "63 images are fewer than 64"
+    assert gpu_unsupported(BlockSparse(None, structure), "float32", 64) == "float32 is neither bfloat16 nor float16"
     crossing = BlockStructure.of(np.ones((14, 2), bool), (3, 3, 48, 256), (32, 128))
-    assert gpu_conv.why_not(crossing, "bfloat16", 64) == "its 48 input channels are not whole blocks of 32"
+    assert (
+        gpu_unsupported(BlockSparse(None, crossing), "bfloat16", 64)
+        == "its 48 input channels are not whole blocks of 32"
+    )
     x, weight, _ = case(8, (4, 4), (3, 3), 16, 64, (16, 64), "bfloat16")
-    assert dispatch.choose(None, weight, "bfloat16", x, images=8) == ("xla", "8 images are fewer than 64")
+    assert choose_backend(None, weight, "bfloat16", x, images=8) == ("xla", "8 images are fewer than 64")
     with pytest.raises(ConfigError, match="8 images are fewer than 64; give 'xla' or None"):
         block_conv(x, weight, backend="gpu")

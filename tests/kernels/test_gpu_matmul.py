@@ -9,7 +9,9 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jaxticket.kernels import BlockSparse
-from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
+from jaxticket.kernels.backends.gpu import matmul as gpu_module
+from jaxticket.kernels.backends.gpu.matmul import gpu_matmul, gpu_tiling
+from jaxticket.kernels.backends.gpu.support import gpu_unsupported
 from jaxticket.kernels.formats.structure import BlockStructure
 
 simulation = pytest.mark.skipif(
@@ -31,10 +33,10 @@ def case(rows, inputs, outputs, block, dtype):
 
 def simulated(x, weight, bias, relu, dtype):
     """Two processors with two slots each, so that slots are used again and again."""
-    plan = gpu_matmul.plan_of(weight.structure, 1)._replace(slots=2, processors=2)
+    tiling = gpu_tiling(weight.structure, 1)._replace(stages=2, sms=2)
     how = plgpu.InterpretGPUParams(detect_races=True, on_race="raise")
-    found = gpu_matmul.product(
-        x, weight.values, bias, structure=weight.structure, relu=relu, dtype=dtype, plan=plan, interpret=how
+    found = gpu_matmul(
+        x, weight.values, bias, structure=weight.structure, relu=relu, dtype=dtype, tiling=tiling, interpret=how
     )
     return np.asarray(found, np.float64)
 
@@ -81,8 +83,8 @@ def test_a_missing_wait_is_found(missing, monkeypatch):
 @simulation
 def test_a_wrong_index_is_found(monkeypatch):
     x, weight, bias = case(100, 100, 128, (32, 64), "float16")
-    tables = gpu_matmul._tables
-    monkeypatch.setattr(gpu_matmul, "_tables", lambda steps: (tables(steps)[0] * 0, *tables(steps)[1:]))
+    tables = gpu_module._tables
+    monkeypatch.setattr(gpu_module, "_tables", lambda steps: (tables(steps)[0] * 0, *tables(steps)[1:]))
     assert np.abs(simulated(x, weight, bias, False, "float16") - exact(x, weight, bias)).max() > 0.1
 
 
@@ -99,8 +101,8 @@ def test_a_wrong_index_is_found(monkeypatch):
 )
 def test_every_kind_of_shape_is_lowered_for_cuda(block, dtype, result):
     x, weight, bias = case(700, 1000, 600, block, dtype)
-    assert gpu_matmul.why_not(weight.structure, dtype) is None
-    run = functools.partial(gpu_matmul.product, structure=weight.structure, relu=True, dtype=jnp.dtype(result))
+    assert gpu_unsupported(weight, dtype) is None
+    run = functools.partial(gpu_matmul, structure=weight.structure, relu=True, dtype=jnp.dtype(result))
     program = jax.jit(run).trace(x, weight.values, bias).lower(lowering_platforms=("cuda",)).as_text()
     assert program.count("@mosaic_gpu") == 1
 
@@ -108,9 +110,9 @@ def test_every_kind_of_shape_is_lowered_for_cuda(block, dtype, result):
 def test_plans_and_reasons():
     """Two tiles of 256 rows for each column of blocks; no more processors than tiles."""
     structure = BlockStructure.of(np.ones((64, 8), bool), (1024, 1024), (16, 128))
-    assert gpu_matmul.plan_of(structure, 512) == (256, 4, 4, True, 16)
-    assert gpu_matmul.plan_of(structure, 100) == (128, 4, 4, True, 8)
-    assert gpu_matmul.plan_of(structure, 100_000).processors == 132
-    assert gpu_matmul.why_not(structure, "float32") == "float32 is neither bfloat16 nor float16"
+    assert gpu_tiling(structure, 512) == (256, 4, 4, True, 16)
+    assert gpu_tiling(structure, 100) == (128, 4, 4, True, 8)
+    assert gpu_tiling(structure, 100_000).sms == 132
+    assert gpu_unsupported(BlockSparse(None, structure), "float32") == "float32 is neither bfloat16 nor float16"
     wide = BlockStructure.of(np.ones((64, 4), bool), (1024, 1024), (16, 256))
-    assert "blocks are 16x256" in gpu_matmul.why_not(wide, "bfloat16")
+    assert "blocks are 16x256" in gpu_unsupported(BlockSparse(None, wide), "bfloat16")

@@ -13,7 +13,7 @@ import jaxticket as jt
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups, Timings
-from jaxticket.kernels.convert.cost_model import Rates
+from jaxticket.kernels.backends.cost_model import Rates
 
 BLOCK = (4, 8)
 # A device on which nothing but multiply-accumulates costs anything: sparse is faster by the density.
@@ -212,12 +212,12 @@ def test_what_is_measured_decides(monkeypatch):
     model, variables = linen_net()
     mask = {"fc1/kernel": block_mask(variables["params"])["fc1/kernel"]}
     how = {"block": BLOCK, "timings": IDEAL, "measure": True, "shrink": False}
-    monkeypatch.setattr("jaxticket.kernels.convert.choose_format.measure_call", lambda *_: [1.0, 0.99])
+    monkeypatch.setattr("jaxticket.kernels.convert.choose_format.measure_layer", lambda *_: [1.0, 0.99])
     slower = jt.sparsify(model, variables, mask, images(), **how)
     assert slower.report.layers[0].form == "dense"
     assert "1.01 times as fast by blocks 4x8 is measured, 1.05 is needed" in slower.report.layers[0].reason
-    monkeypatch.setattr("jaxticket.kernels.convert.choose_format.measure_call", lambda *_: [1.0, 0.5])
-    monkeypatch.setattr("jaxticket.kernels.convert.sparsify.least_seconds", lambda *_: [1.0, 2.0])
+    monkeypatch.setattr("jaxticket.kernels.convert.choose_format.measure_layer", lambda *_: [1.0, 0.5])
+    monkeypatch.setattr("jaxticket.kernels.convert.time_model.least_seconds", lambda *_: [1.0, 2.0])
     undone = jt.sparsify(model, variables, mask, images(), **how)
     assert undone.report.layers[0].reason.endswith("but the whole model was slower")
     assert undone.report.measured == (1.0, 1.0)
@@ -234,7 +234,7 @@ def test_a_model_that_is_slower_with_its_sparse_layers_is_left_dense(monkeypatch
         timed.append(len(contenders))
         return [*speeds][: len(contenders)]
 
-    monkeypatch.setattr("jaxticket.kernels.convert.sparsify.least_seconds", seconds)
+    monkeypatch.setattr("jaxticket.kernels.convert.time_model.least_seconds", seconds)
     for mask, speeds, how, form, measured in (
         (blocks, (4.0, 2.0), {}, "blocks 4x8", (4.0, 2.0)),
         (blocks, (1.0, 2.0), {}, "dense", (1.0, 1.0)),

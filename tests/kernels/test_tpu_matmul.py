@@ -10,7 +10,8 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 
 from jaxticket.kernels import BlockSparse
-from jaxticket.kernels.backends.tpu import matmul as tpu_matmul
+from jaxticket.kernels.backends.tpu import matmul as tpu_module
+from jaxticket.kernels.backends.tpu.matmul import tpu_matmul, tpu_tiling, tpu_unsupported
 from jaxticket.kernels.formats.block_sparse import BlockStructure
 
 # Rows, inputs, outputs, block, dtype: gathered slices, whole registers, and edges that are cut off.
@@ -39,13 +40,13 @@ def exact(x, weight, bias):
 
 def simulated(x, weight, bias, relu=False, dtype=jnp.float32):
     how = pltpu.InterpretParams(detect_races=True, num_cores_or_threads=2, random_seed=0)
-    return tpu_matmul.product(x, weight.values, bias, structure=weight.structure, relu=relu, dtype=dtype, interpret=how)
+    return tpu_matmul(x, weight.values, bias, structure=weight.structure, relu=relu, dtype=dtype, interpret=how)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_simulated_products_equal_float64(shape, monkeypatch, capfd):
     """Of every layout of `x`, with one tile of rows and with two; a result in 16 bits is rounded once."""
-    monkeypatch.setattr(tpu_matmul, "_TILE_ROWS", (128,))
+    monkeypatch.setattr(tpu_module, "_TILE_ROWS", (128,))
     x, weight, bias = case(*SHAPES[shape])
     relu = shape == "128x128"
     found = simulated(x, weight, bias, relu=relu, dtype=x.dtype)
@@ -59,9 +60,9 @@ def test_simulated_products_equal_float64(shape, monkeypatch, capfd):
 
 def faulty(monkeypatch, **changes):
     """Work lists of which one table is another."""
-    made = tpu_matmul.work_list
+    made = tpu_module.work_list
     monkeypatch.setattr(
-        tpu_matmul,
+        tpu_module,
         "work_list",
         lambda *how: dataclasses.replace(list_ := made(*how), **{k: f(getattr(list_, k)) for k, f in changes.items()}),
     )
@@ -75,13 +76,13 @@ def test_a_wrong_index_is_found(monkeypatch):
 
 def test_a_sum_that_is_not_begun_is_found(monkeypatch):
     x, weight, bias = case(*SMALL)
-    monkeypatch.setattr(tpu_matmul, "_FIRST", 0)
+    monkeypatch.setattr(tpu_module, "_FIRST", 0)
     assert np.isnan(simulated(x, weight, bias)).any()
 
 
 def test_steps_on_two_cores_are_found_to_race(monkeypatch, capfd):
     x, weight, bias = case(*SMALL)
-    monkeypatch.setattr(tpu_matmul, "_SEMANTICS", ("parallel", "parallel"))
+    monkeypatch.setattr(tpu_module, "_SEMANTICS", ("parallel", "parallel"))
     try:
         simulated(x, weight, bias).block_until_ready()
     except Exception as error:  # later versions of JAX raise, earlier ones print
@@ -107,8 +108,8 @@ def test_steps_on_two_cores_are_found_to_race(monkeypatch, capfd):
 )
 def test_every_kind_of_shape_is_lowered_for_tpus(block, dtype):
     x, weight, bias = case(700, 1000, 600, block, dtype)
-    assert tpu_matmul.why_not(weight.structure, dtype) is None
-    run = functools.partial(tpu_matmul.product, structure=weight.structure, relu=True, dtype=jnp.dtype(dtype))
+    assert tpu_unsupported(weight, dtype) is None
+    run = functools.partial(tpu_matmul, structure=weight.structure, relu=True, dtype=jnp.dtype(dtype))
     program = jax.jit(run).trace(x, weight.values, bias).lower(lowering_platforms=("tpu",)).as_text()
     assert program.count("@tpu_custom_call") == 1
 
@@ -118,15 +119,19 @@ def structure(inputs, outputs, block, density=0.3):
     return BlockStructure.of(grid, (inputs, outputs), block)
 
 
+def packed(inputs, outputs, block):
+    return BlockSparse(None, structure(inputs, outputs, block))
+
+
 def test_plans_fit_and_waste_little():
     """Tiles are as high as the memory allows; steps as deep as they can be with few zeros."""
-    assert tpu_matmul.plan_of(structure(1024, 1024, (16, 128), 1.0), "bfloat16", 4096) == (512, 32, 8, True)
-    assert tpu_matmul.plan_of(structure(1024, 1024, (16, 128), 0.1), "bfloat16", 4096).group == 8
-    assert tpu_matmul.plan_of(structure(1024, 1024, (128, 128), 1.0), "float32", 100) == (128, 4, 1, False)
-    assert tpu_matmul.plan_of(structure(8192, 1024, (16, 128)), "float32", 4096).rows == 128
-    assert "32768 inputs of 128 rows do not fit" in tpu_matmul.why_not(structure(32768, 128, (16, 128)), "float32")
-    assert "8 inputs deep, which is no multiple of 16 in bfloat16" in tpu_matmul.why_not(
-        structure(256, 256, (8, 128)), "bfloat16"
+    assert tpu_tiling(structure(1024, 1024, (16, 128), 1.0), "bfloat16", 4096) == (512, 32, 8, True)
+    assert tpu_tiling(structure(1024, 1024, (16, 128), 0.1), "bfloat16", 4096).group == 8
+    assert tpu_tiling(structure(1024, 1024, (128, 128), 1.0), "float32", 100) == (128, 4, 1, False)
+    assert tpu_tiling(structure(8192, 1024, (16, 128)), "float32", 4096).rows == 128
+    assert "32768 inputs of 128 rows do not fit" in tpu_unsupported(packed(32768, 128, (16, 128)), "float32")
+    assert "8 inputs deep, which is no multiple of 16 in bfloat16" in tpu_unsupported(
+        packed(256, 256, (8, 128)), "bfloat16"
     )
-    assert "no multiple of 128" in tpu_matmul.why_not(structure(256, 256, (64, 64)), "float32")
-    assert "float16 is neither" in tpu_matmul.why_not(structure(256, 256, (16, 128)), "float16")
+    assert "no multiple of 128" in tpu_unsupported(packed(256, 256, (64, 64)), "float32")
+    assert "float16 is neither" in tpu_unsupported(packed(256, 256, (16, 128)), "float16")

@@ -1,173 +1,150 @@
-"""Where a sparse product runs: the implementations there are, and the one that is taken."""
+"""Which backend computes a sparse matmul, and the call of it."""
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
 from jax.sharding import AxisType
+from jax.typing import DTypeLike
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels import autodiff
-from jaxticket.kernels.backends.gpu import conv as gpu_conv
-from jaxticket.kernels.backends.gpu import matmul as gpu_matmul
-from jaxticket.kernels.backends.tpu import matmul as tpu_matmul
-from jaxticket.kernels.backends.xla import conv as xla_conv
-from jaxticket.kernels.epilogue import Finish
-from jaxticket.kernels.formats.block_sparse import BlockSparse
-from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.backends.backend import BACKENDS, Backend
+from jaxticket.kernels.epilogue import Epilogue
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
-
-Backend = Literal["xla", "gpu", "tpu"]
-
-
-class Kernel(NamedTuple):
-    """A kernel for one kind of device.
-
-    Attributes:
-        platform: the name by which JAX lowers programs for it.
-        why_not: (structure, dtype) -> why it cannot take a weight, or None.
-        run: the kernel.
-        why_not_conv: (structure, dtype, images) -> why it cannot take a weight for a convolution, or None.
-        run_conv: the kernel for convolutions; None where there is none.
-    """
-
-    platform: str
-    why_not: Callable[[Any, Any], str | None]
-    run: autodiff.Run
-    why_not_conv: Callable[[Any, Any, int], str | None] | None = None
-    run_conv: autodiff.Run | None = None
 
 
 class Choice(NamedTuple):
-    """The backend that runs a product, and why it is that one."""
+    """The name of the backend that computes a matmul, and why it is that one."""
 
     backend: str
     reason: str
 
 
-KERNELS = {
-    "gpu": Kernel("cuda", gpu_matmul.why_not, gpu_matmul.product, gpu_conv.why_not, gpu_conv.product),
-    "tpu": Kernel("tpu", tpu_matmul.why_not, tpu_matmul.product),
-}
-"""Backend, as `jax.default_backend` names it -> its kernel."""
-
-# Whose matrix units the GPU kernel is written for; the first number of the compute capability.
-_HOPPER = "9"
-
-
-def checked(backend: str | None) -> None:
-    """Refuses a backend that is not here.
+def available_backend(name: str) -> Backend:
+    """The backend of that name.
 
     Raises:
-        ConfigError: an unknown backend, or the kernel of another device.
+        ConfigError: an unknown one, or one of another device.
     """
     own = jax.default_backend()
-    available = sorted({"xla", own} & {"xla", *KERNELS})
-    if backend is not None and backend not in available:
+    names = sorted(backend.name for backend in BACKENDS if backend.device in (None, own))
+    if name not in names:
         raise ConfigError(
-            f"backend={backend!r}: not available here; available: {', '.join(available)} on {own}, or None for the best"
+            f"backend={name!r}: not available here; available: {', '.join(names)} on {own}, or None for the best"
         )
+    return BACKENDS.get(name)
 
 
-def choose(backend: str | None, weight: SparseWeight, dtype: Any, x: Any = None, images: int | None = None) -> Choice:
-    """The backend that runs: the one asked for, or where that is None the device's own kernel if it can, or XLA.
+def choose_backend(
+    name: str | None, weight: SparseWeight, dtype: DTypeLike, x: Any = None, images: int | None = None
+) -> Choice:
+    """The backend that runs: the one asked for, or where that is None one of the device's own that can, or XLA.
 
     Args:
-        backend: 'xla', 'gpu', 'tpu' or None.
+        name: of a backend, or None.
         weight: the sparse weight.
         dtype: in which it computes.
-        x: what it is multiplied by, of which it matters where it lies; None is anything on one device.
-        images: how many a convolution of more than single pixels acts on; None for a product of matrices.
+        x: what it is multiplied by, for its sharding; None is anything on one device.
+        images: how many a convolution of more than single pixels takes; None for a matmul.
 
     Raises:
-        ConfigError: a backend that is not available, or a kernel asked for that cannot take the weight.
+        ConfigError: a backend that is not available, or one asked for that cannot do it.
     """
-    checked(backend)
-    own = jax.default_backend()
-    if backend == "xla":
-        return Choice("xla", "it was asked for")
-    reason = _why_not(own, weight, dtype, images) or _spread((x, weight))
-    if reason is None:
-        return Choice(own, "it has a kernel for this")
-    if backend is not None:
-        raise ConfigError(f"backend={backend!r}: no kernel for this product, for {reason}; give 'xla' or None")
-    return Choice("xla", reason)
+    if name is not None:
+        reason = _unsupported(available_backend(name), weight, dtype, x, images)
+        if reason is not None:
+            raise ConfigError(f"backend={name!r}: no kernel for this product, for {reason}; give 'xla' or None")
+        return Choice(name, "it was asked for")
+    reasons = []
+    for backend in _of_this_device():
+        reason = _unsupported(backend, weight, dtype, x, images)
+        if reason is None:
+            return Choice(backend.name, "it has a kernel for this")
+        reasons.append(reason)
+    return Choice("xla", "; ".join(reasons) or f"there is none for {jax.default_backend()}")
 
 
-def runs_by(weight: SparseWeight, dtype: Any, images: int | None) -> str:
-    """What computes a layer on this device, and why, as the end of a sentence; nothing where there is only XLA.
+def explain_backend(name: str | None, weight: SparseWeight, dtype: DTypeLike, images: int | None) -> str:
+    """What computes a layer, and why, as the end of a sentence; empty where there is only XLA.
 
     Args:
+        name: of the backend that is asked for, or None.
         weight: of the layer.
         dtype: in which it computes.
-        images: as for `choose`.
+        images: as for `choose_backend`.
     """
-    if jax.default_backend() not in KERNELS:
+    if name is None and not _of_this_device():
         return ""
-    backend, reason = choose(None, weight, dtype, images=images)
-    return f", by XLA, for {reason}" if backend == "xla" else f", by the {backend} kernel"
+    backend, reason = choose_backend(name, weight, dtype, images=images)
+    if backend != "xla":
+        return f", by the {backend} kernel"
+    return f", by XLA, for {reason}" if name is None else ", by XLA"
 
 
-def product(
-    x: jax.Array, weight: SparseWeight, finish: Finish, backend: str | None, moves: Moves | None = None
+def dispatch(
+    x: jax.Array,
+    weight: SparseWeight,
+    epilogue: Epilogue,
+    name: str | None,
+    geometry: ConvGeometry | None = None,
 ) -> jax.Array:
-    """`finish(x @ weight)` or `finish(conv(x, weight))` by the backend that `choose` names.
+    """`epilogue(x @ weight)` or `epilogue(conv(x, weight))` by the backend that `choose_backend` names.
 
     Where none was asked for, a program that is lowered for another device than the default one uses XLA there.
 
     Args:
         x: [rows, inputs], or [images, height, width, inputs] and padded; of the dtype of the weight.
         weight: [inputs, outputs], or [height, width, inputs, outputs].
-        finish: what is done with the product.
-        backend: 'xla', 'gpu', 'tpu' or None.
-        moves: of the window of a convolution; None for a product of matrices.
+        epilogue: bias, activation and dtype of the result.
+        name: of the backend, or None.
+        geometry: of a convolution; None for a matmul.
 
     Returns:
         [rows, outputs], or [images, height', width', outputs].
 
     Raises:
-        ConfigError: as for `choose`.
+        ConfigError: as for `choose_backend`.
     """
-    name = choose(backend, weight, x.dtype, x, images=None if moves is None else x.shape[0]).backend
-
-    def plain(x: jax.Array, weight: SparseWeight) -> jax.Array:
-        return xla_conv.product(x, weight, finish, moves)
-
-    if name == "xla" or not isinstance(weight, BlockSparse):
-        return plain(x, weight)
-    kernel = KERNELS[name]
-    run = kernel.run if moves is None else kernel.run_conv
-    assert run is not None  # else XLA would have been chosen
-
-    def by_kernel(x: jax.Array, weight: BlockSparse) -> jax.Array:
-        return autodiff.product(x, weight, finish, run, moves)
-
-    if backend is not None:
-        return by_kernel(x, weight)
-    return lax.platform_dependent(x, weight, **{kernel.platform: by_kernel}, default=plain)
+    images = None if geometry is None else x.shape[0]
+    backend = BACKENDS.get(choose_backend(name, weight, x.dtype, x, images).backend)
+    run = functools.partial(_run, backend, epilogue=epilogue, geometry=geometry)
+    if name is not None or backend.platform is None:
+        return run(x, weight)
+    by_xla = functools.partial(_run, BACKENDS.get("xla"), epilogue=epilogue, geometry=geometry)
+    return lax.platform_dependent(x, weight, **{backend.platform: run}, default=by_xla)
 
 
-def _why_not(own: str, weight: SparseWeight, dtype: Any, images: int | None) -> str | None:
-    """Why the kernel of this device cannot be used; None where it can."""
-    if own not in KERNELS:
-        return f"there is none for {own}"
-    if not isinstance(weight, BlockSparse):
-        return "groups are dense products, which XLA does"
-    capability = str(getattr(jax.devices()[0], "compute_capability", _HOPPER))
-    if own == "gpu" and capability.partition(".")[0] != _HOPPER:
-        return f"this GPU has compute capability {capability}, not {_HOPPER}"
-    kernel = KERNELS[own]
-    if images is None:
-        return kernel.why_not(weight.structure, dtype)
-    if kernel.why_not_conv is None:
-        return f"there is none for convolutions on {own}"
-    return kernel.why_not_conv(weight.structure, dtype, images)
+def _run(
+    backend: Backend, x: jax.Array, weight: SparseWeight, epilogue: Epilogue, geometry: ConvGeometry | None
+) -> jax.Array:
+    if geometry is None:
+        return backend.matmul(x, weight, epilogue)
+    assert backend.conv is not None  # else it would not have been chosen
+    return backend.conv(x, weight, epilogue, geometry)
 
 
-def _spread(arrays: Any) -> str | None:
-    """Why no kernel can take arrays that lie where they do; None where one can."""
-    for array in jax.tree.leaves(arrays):
+def _of_this_device() -> list[Backend]:
+    """The backends that are taken before XLA here, the one registered last first."""
+    own = jax.default_backend()
+    return [backend for backend in BACKENDS if backend.device == own][::-1]
+
+
+def _unsupported(backend: Backend, weight: SparseWeight, dtype: DTypeLike, x: Any, images: int | None) -> str | None:
+    """Why a backend cannot be used, or None."""
+    reason = backend.unsupported_reason(weight, dtype, images)
+    if reason is None and images is not None and backend.conv is None:
+        return "it has none for convolutions"
+    if reason is None and backend.platform is not None:
+        return _sharding_reason(jax.tree.leaves((x, weight)))
+    return reason
+
+
+def _sharding_reason(arrays: Iterable[jax.Array]) -> str | None:
+    """Why the sharding of arrays rules out a kernel, or None."""
+    for array in arrays:
         kind = jax.typeof(array)
         if any(axis != AxisType.Manual for axis in kind.sharding.mesh.axis_types):
             return "it is spread over devices, and only inside of jax.shard_map each of them has a kernel"

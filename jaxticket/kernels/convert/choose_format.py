@@ -1,106 +1,108 @@
 """Whether a layer runs sparse, and in which form: the fastest, if it is faster than dense by enough."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
-from jaxticket.kernels.backends import dispatch
-from jaxticket.kernels.convert.cost_model import has_window
-from jaxticket.kernels.convert.device_rates import Timings, measure_call
-from jaxticket.kernels.convert.layer_shape import Call
+from jaxticket.kernels.backends.dispatch import explain_backend
+from jaxticket.kernels.convert.device_rates import Timings, measure_layer
+from jaxticket.kernels.convert.model import SparseModel
 from jaxticket.kernels.convert.report import LayerReport
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.dense_groups import DenseGroups
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
+from jaxticket.kernels.layer_shape import LayerShape
 
-# More groups of outputs than this, or groups of fewer outputs on average, are not worth a product each.
+# More groups of outputs than this, or groups of fewer outputs on average, are not worth a matmul each.
 _MOST_GROUPS, _FEWEST_OUTPUTS = 32, 8
 _WIDE_BLOCK = (16, 128)
 _ROUNDS = 7
 
+Seconds = tuple[float, float]
+"""Of a layer, dense and sparse."""
 
-def decide(
+
+def choose_formats(model: SparseModel, **options: Any) -> SparseModel:
+    """The pass that gives each masked kernel its sparse form, or leaves it dense; `options` of `choose_format`."""
+    layers, leaves = model.layer_shapes, paths.leaves(model.variables)
+    chosen = {path: choose_format(path, leaves[path], layers.get(path, []), **options) for path in sorted(model.mask)}
+    weights = {path: weight for path, (weight, _) in chosen.items() if weight is not None}
+    report = dataclasses.replace(model.report, layers=tuple(report for _, report in chosen.values()))
+    return dataclasses.replace(model, weights=weights, report=report)
+
+
+def choose_format(
     path: Path,
-    kernel: Any,
-    calls: Sequence[Call | str],
+    kernel: np.ndarray | jax.Array,
+    calls: Sequence[LayerShape | str],
     *,
     block: tuple[int, int],
     min_speedup: float,
     timings: Timings,
     measure: bool,
+    backend: str | None = None,
 ) -> tuple[SparseWeight | None, LayerReport]:
     """The sparse weight that a layer runs with, None where it stays dense, and the reasons.
 
     Args:
         path: of the kernel.
-        kernel: masked, on the host.
-        calls: of the layer, or why it cannot run sparse.
-        block: (inputs, outputs) of the pruner's blocks; 16x128 are tried besides.
+        kernel: masked.
+        calls: shapes of the calls of the layer, or why it cannot run sparse.
+        block: (inputs, outputs) of the pruner's blocks; 16x128 are tried as well.
         min_speedup: by how much sparse must be faster than dense; 0 takes the best sparse form in any case.
         timings: of the device.
         measure: whether the best form is measured, and must be faster by that too.
+        backend: that runs it; None is the best one.
     """
     array = np.asarray(kernel)
-    density = np.count_nonzero(array) / max(array.size, 1)
+    density = int(np.count_nonzero(array)) / max(array.size, 1)
 
-    def stays(reason: str, **seconds: Any) -> tuple[None, LayerReport]:
+    def dense(reason: str, **seconds: Seconds | None) -> tuple[None, LayerReport]:
         return None, LayerReport(path, "dense", reason, density, (array.nbytes, array.nbytes), **seconds)
 
     reasons = [call for call in calls if isinstance(call, str)]
     if not calls or reasons:
-        return stays(reasons[0] if reasons else "no dense or convolutional layer that the model calls itself")
-    known = [call for call in calls if isinstance(call, Call)]
+        return dense(reasons[0] if reasons else "no dense or convolutional layer that the model calls itself")
+    layers = [call for call in calls if isinstance(call, LayerShape)]
     if density == 1:
-        return stays("nothing is masked")
-    forms = _forms(array, block)
-    rates = [timings.rates.get(call.dtype) for call in known]
-    if None in rates and not measure and min_speedup > 0:
-        return stays(f"no timings of {known[0].dtype} on {timings.device}; call jaxticket.kernels.tune or measure=True")
-    predicted: dict[str, tuple[float, float]] = {}
-    if None not in rates:
-        pairs = [(call, found) for call, found in zip(known, rates, strict=True) if found]
-        dense = sum(found.dense_seconds(call) for call, found in pairs)
-        for form, weight in forms.items():
-            sparse = sum(found.sparse_seconds(call, weight) for call, found in pairs)
-            # No more can be won than what is not stored, whatever the rates say of another way to compute the same.
-            predicted[form] = dense, max(sparse, dense * weight.nbytes / array.nbytes)
-    best = min(predicted, key=lambda form: predicted[form][1]) if predicted else _fewest_bytes(forms)
-    seconds: dict[str, Any] = {"predicted": predicted.get(best)}
+        return dense("nothing is masked")
+    forms = sparse_forms(array, block)
+    known = all(layer.dtype in timings.rates for layer in layers)
+    if not known and not measure and min_speedup > 0:
+        return dense(
+            f"no timings of {layers[0].dtype} on {timings.device}; call jaxticket.kernels.tune or measure=True"
+        )
+    form, predicted = fastest_form(forms, layers, array.nbytes, timings)
     # A prediction is trusted to say no where it is nowhere near; where measuring decides, it says no to little else.
     needed = min_speedup / 2 if measure else min_speedup
-    if predicted and _speedup(predicted[best]) < needed:
-        return stays(f"{form_speed(best, predicted[best])} is predicted, {min_speedup:.2f} is needed", **seconds)
-    reason = f"{form_speed(best, predicted[best])} is predicted" if predicted else "asked for, whatever it costs"
+    if predicted and _speedup(predicted) < needed:
+        return dense(f"{_faster(form, predicted)} is predicted, {min_speedup:.2f} is needed", predicted=predicted)
+    reason = f"{_faster(form, predicted)} is predicted" if predicted else "asked for, whatever it costs"
+    measured = None
     if measure:
-        found = [measure_call(call, [forms[best]], _ROUNDS) for call in known]
-        seconds["measured"] = sum(pair[0] for pair in found), sum(pair[1] for pair in found)
-        reason = f"{form_speed(best, seconds['measured'])} is measured"
-        if _speedup(seconds["measured"]) < min_speedup:
-            return stays(f"{reason}, {min_speedup:.2f} is needed", **seconds)
-    images = known[0].x[0] if has_window(known[0]) else None
-    reason += dispatch.runs_by(forms[best], known[0].dtype, images)
-    return forms[best], LayerReport(path, best, reason, density, (array.nbytes, forms[best].nbytes), **seconds)
+        found = [measure_layer(layer, [forms[form]], _ROUNDS, backend) for layer in layers]
+        measured = sum(pair[0] for pair in found), sum(pair[1] for pair in found)
+        reason = f"{_faster(form, measured)} is measured"
+        if _speedup(measured) < min_speedup:
+            return dense(f"{reason}, {min_speedup:.2f} is needed", predicted=predicted, measured=measured)
+    images = layers[0].x[0] if layers[0].has_window else None
+    reason += explain_backend(backend, forms[form], layers[0].dtype, images)
+    size = array.nbytes, forms[form].nbytes
+    return forms[form], LayerReport(path, form, reason, density, size, predicted, measured)
 
 
-def form_speed(form: str, seconds: tuple[float, float]) -> str:
-    """A sparse form and how many times it is as fast as dense."""
-    return f"{_speedup(seconds):.2f} times as fast by {form}"
+def sparse_forms(array: np.ndarray, block: tuple[int, int]) -> dict[str, SparseWeight]:
+    """The sparse forms that a masked kernel could take: blocks of both sizes, and groups if they are few.
 
-
-def _speedup(seconds: tuple[float, float]) -> float:
-    dense, sparse = seconds
-    if sparse > 0:
-        return dense / sparse
-    return math.inf if dense > 0 else 1.0
-
-
-def _forms(array: np.ndarray, block: tuple[int, int]) -> Mapping[str, SparseWeight]:
-    """The sparse forms that a masked kernel could take."""
-    # Those of the pruner store least; if they are small, larger ones that hold some zeros may be faster.
+    The pruner's blocks store least; if they are small, larger ones that hold some zeros may be faster.
+    """
     found: dict[str, SparseWeight] = {
         f"blocks {height}x{width}": BlockSparse.from_dense(array, None, (height, width))
         for height, width in dict.fromkeys((block, _WIDE_BLOCK))
@@ -113,5 +115,40 @@ def _forms(array: np.ndarray, block: tuple[int, int]) -> Mapping[str, SparseWeig
     return found
 
 
-def _fewest_bytes(forms: Mapping[str, SparseWeight]) -> str:
-    return min(forms, key=lambda form: forms[form].nbytes)
+def fastest_form(
+    forms: Mapping[str, SparseWeight], layers: Sequence[LayerShape], dense_bytes: int, timings: Timings
+) -> tuple[str, Seconds | None]:
+    """The form of least predicted time, and that of dense and of it; where nothing is predicted, that of least bytes.
+
+    Args:
+        forms: name -> weight.
+        layers: the calls of the layer, whose times add up.
+        dense_bytes: of the dense kernel.
+        timings: of the device.
+    """
+    rates = [timings.rates[layer.dtype] for layer in layers if layer.dtype in timings.rates]
+    if len(rates) < len(layers):
+        return min(forms, key=lambda form: forms[form].nbytes), None
+    pairs = list(zip(layers, rates, strict=True))
+    dense = sum(rate.dense_seconds(layer) for layer, rate in pairs)
+    # No more can be won than what is not stored, whatever the rates say of another way to compute the same.
+    sparse = {
+        form: max(
+            sum(rate.sparse_seconds(layer, weight, timings.sparse_work) for layer, rate in pairs),
+            dense * weight.nbytes / dense_bytes,
+        )
+        for form, weight in forms.items()
+    }
+    best = min(sparse, key=lambda form: sparse[form])
+    return best, (dense, sparse[best])
+
+
+def _faster(form: str, seconds: Seconds) -> str:
+    return f"{_speedup(seconds):.2f} times as fast by {form}"
+
+
+def _speedup(seconds: Seconds) -> float:
+    dense, sparse = seconds
+    if sparse > 0:
+        return dense / sparse
+    return math.inf if dense > 0 else 1.0

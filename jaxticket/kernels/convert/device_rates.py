@@ -13,9 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.kernels.convert.cost_model import Rates, as_rates, dense_work, fit, has_window, sparse_work
-from jaxticket.kernels.convert.layer_shape import Call, Window, dense_call, sparse_call
+from jaxticket.kernels.backends.backend import BACKENDS
+from jaxticket.kernels.backends.cost_model import Rates, SparseWork, Work, as_rates, dense_work, fit_rates
+from jaxticket.kernels.backends.dispatch import available_backend
+from jaxticket.kernels.convert.layers import run_dense, run_sparse
 from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.kernels.formats.sparse_weight import SparseWeight
+from jaxticket.kernels.layer_shape import LayerShape, Window
 from jaxticket.storage import PathLike, read_json, write_json
 
 FOLDER_VARIABLE = "JAXTICKET_TIMINGS"
@@ -23,21 +27,11 @@ FOLDER_VARIABLE = "JAXTICKET_TIMINGS"
 
 _FORMAT = {"format": "jaxticket-timings", "version": 1}
 _SAME = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
-# Products of matrices (rows, inputs, outputs) and convolutions (images, side, channels) whose costs span those in use.
-_PRODUCTS = ((256, 512, 512), (1024, 1024, 1024), (2048, 256, 1024), (4096, 128, 128))
+# Matmuls (rows, inputs, outputs) and convolutions (images, side, channels) whose costs span those in use.
+_MATMULS = ((256, 512, 512), (1024, 1024, 1024), (2048, 256, 1024), (4096, 128, 128))
 _CONVOLUTIONS = ((8, 32, 16), (8, 32, 64), (16, 16, 32), (16, 16, 128), (16, 8, 256))
 _BLOCKS = ((16, 128), (64, 64))
 _DENSITIES = (0.1, 0.3, 0.7)
-
-# Two cores of an AMD EPYC with AVX2, `tune()` with jax 0.10.2 while nothing else ran, and five microseconds for each
-# product, which only small layers feel. Other processors are faster or slower at all of it; the ratios decide.
-_CPU = {
-    "float32": Rates(
-        dense=(1.1e-11, 0.0, 0.0),
-        conv=(1.5e-11, 6.2e-10, 0.0),
-        sparse=(1.9e-11, 0.0, 4.7e-10, 6.2e-10, 5e-6),
-    )
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,47 +41,73 @@ class Timings:
     Attributes:
         device: what it is.
         rates: name of a dtype -> rates. A layer in another dtype has no prediction, and stays dense.
-        points: what was measured: the call, the density and the seconds, for whoever wants to look.
+        points: what was measured: the layer, the density and the seconds, for whoever wants to look.
+        backend: whose rates they are; None is whatever `block_matmul` takes by default.
     """
 
     device: str
     rates: Mapping[str, Rates]
     points: Sequence[Mapping[str, Any]] = ()
+    backend: str | None = None
+
+    @property
+    def sparse_work(self) -> SparseWork:
+        """What the sparse rates are multiplied by."""
+        return BACKENDS.get(self.backend or "xla").sparse_work
 
 
-def known_timings() -> Timings:
+def known_timings(backend: str | None = None) -> Timings:
     """The timings of this device: those in the folder that `JAXTICKET_TIMINGS` names, or those shipped.
 
     The latter know CPUs and float32 alone; on another device nothing is predicted until `tune` has measured it.
 
+    Args:
+        backend: whose; None is whatever `block_matmul` takes by default.
+
     Raises:
         ConfigError: the folder's file for this device is not one that `tune` has written.
+
+    Example:
+        >>> from jaxticket import kernels
+        >>> sorted(kernels.known_timings("xla").rates)
+        ['float32']
     """
     folder, device = os.environ.get(FOLDER_VARIABLE), device_name()
-    if folder and _file(folder, device).exists():
-        return load_timings(folder)
-    return Timings(device, _CPU if jax.default_backend() == "cpu" else {})
+    if folder and _file(folder, device, backend).exists():
+        return load_timings(folder, backend)
+    shipped = BACKENDS.get(backend or "xla").rates
+    return Timings(device, shipped.get(jax.default_backend(), {}), backend=backend)
 
 
-def load_timings(folder: PathLike) -> Timings:
+def load_timings(folder: PathLike, backend: str | None = None) -> Timings:
     """The timings of this device that `tune` has written into a folder.
+
+    Args:
+        folder: as for `tune`, like `backend`.
+        backend: likewise.
 
     Raises:
         ConfigError: the file is not one that `tune` has written.
         TicketError: there is no file, or it is not JSON.
     """
-    path = _file(folder, device_name())
+    path = _file(folder, device_name(), backend)
     content = read_json(path)
     try:
         if {key: content[key] for key in _FORMAT} != _FORMAT:
             raise ValueError
         rates = {dtype: as_rates(found) for dtype, found in content["rates"].items()}
-        return Timings(content["device"], rates, content["points"])
+        return Timings(content["device"], rates, content["points"], backend)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} holds no timings of this version; delete it and call tune again") from error
 
 
-def tune(folder: PathLike | None = None, *, dtypes: Sequence[str] = ("float32",), rounds: int = 5) -> Timings:
+def tune(
+    folder: PathLike | None = None,
+    *,
+    dtypes: Sequence[str] = ("float32",),
+    rounds: int = 5,
+    backend: str | None = None,
+) -> Timings:
     """Measures what dense and sparse layers cost on this device; about a minute for each dtype.
 
     Args:
@@ -95,49 +115,56 @@ def tune(folder: PathLike | None = None, *, dtypes: Sequence[str] = ("float32",)
             `JAXTICKET_TIMINGS`. None writes nothing.
         dtypes: names of the dtypes to measure.
         rounds: timed calls of each.
+        backend: by which sparse layers run; None is the best one.
 
     Returns:
         The timings, for `sparsify(..., timings=...)`.
 
     Raises:
-        ConfigError: a dtype that is not a float.
+        ConfigError: a dtype that is not a float, or a backend that is not available.
     """
     for dtype in dtypes:
         if dtype not in ("float32", "bfloat16", "float16", "float64"):
             raise ConfigError(f"dtypes={dtype!r}: must be names of floats, such as 'float32' or 'bfloat16'")
+    if backend is not None:
+        available_backend(backend)
+    sparse_work = Timings("", {}, backend=backend).sparse_work
     rates, points = {}, []
     for dtype in dtypes:
-        works: dict[str, list[tuple[tuple[float, ...], float]]] = {"dense": [], "conv": [], "sparse": []}
-        for call in _calls(dtype):
-            weights = [_random_weight(call, block, density) for block in _BLOCKS for density in _DENSITIES]
-            seconds = measure_call(call, weights, rounds)
-            works["conv" if has_window(call) else "dense"].append((dense_work(call), seconds[0]))
-            works["sparse"] += [(sparse_work(call, w), s) for w, s in zip(weights, seconds[1:], strict=True)]
+        works: dict[str, list[tuple[Work, float]]] = {"dense": [], "conv": [], "sparse": []}
+        for layer in _layers(dtype):
+            weights = [_random_weight(layer, block, density) for block in _BLOCKS for density in _DENSITIES]
+            seconds = measure_layer(layer, weights, rounds, backend)
+            works["conv" if layer.has_window else "dense"].append((dense_work(layer), seconds[0]))
+            works["sparse"] += [(sparse_work(layer, w), s) for w, s in zip(weights, seconds[1:], strict=True)]
             points += [
-                {"x": call.x, "kernel": call.kernel, "dtype": dtype, "density": density, "seconds": found}
+                {"x": layer.x, "kernel": layer.kernel, "dtype": dtype, "density": density, "seconds": found}
                 for density, found in zip([None, *(w.density for w in weights)], seconds, strict=True)
             ]
-        rates[dtype] = Rates(**{name: fit(*zip(*found, strict=True)) for name, found in works.items()})
-    timings = Timings(device_name(), rates, points)
+        rates[dtype] = Rates(**{name: fit_rates(*zip(*found, strict=True)) for name, found in works.items()})
+    timings = Timings(device_name(), rates, points, backend)
     if folder is not None:
-        path = _file(folder, timings.device)
+        path = _file(folder, timings.device, backend)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {**_FORMAT, **dataclasses.asdict(timings)})
     return timings
 
 
-def measure_call(call: Call, weights: Sequence[Any], rounds: int) -> list[float]:
-    """Least seconds of a call with a dense kernel, then with each sparse weight; all take turns.
+def measure_layer(
+    layer: LayerShape, weights: Sequence[SparseWeight], rounds: int, backend: str | None = None
+) -> list[float]:
+    """Least seconds of a layer with a dense kernel, then with each sparse weight; all take turns.
 
     Args:
-        call: the layer and its input, which is drawn at random.
+        layer: the layer and its input, which is drawn at random.
         weights: sparse weights of the kernel's shape.
         rounds: timed calls of each.
+        backend: by which sparse weights run.
     """
     random = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(random.standard_normal(shape), call.dtype) for shape in (call.x, call.kernel))
-    dense = jax.jit(lambda x, w: dense_call(call, x, w))
-    sparse = jax.jit(lambda x, w: sparse_call(call, x, w))
+    x, kernel = (jnp.asarray(random.standard_normal(shape), layer.dtype) for shape in (layer.x, layer.kernel))
+    dense = jax.jit(lambda x, w: run_dense(layer, x, w))
+    sparse = jax.jit(lambda x, w: run_sparse(layer, x, w, backend=backend))
     contenders = [lambda: dense(x, kernel), *((lambda w=w: sparse(x, w)) for w in weights)]
     return least_seconds(contenders, rounds)
 
@@ -168,25 +195,26 @@ def device_name() -> str:
     return f"{kind} with {cores} cores"
 
 
-def _file(folder: PathLike, device: str) -> Path:
-    return Path(folder).expanduser() / f"{re.sub(r'[^a-z0-9]+', '-', device.lower())}.json"
+def _file(folder: PathLike, device: str, backend: str | None) -> Path:
+    name = device if backend is None else f"{device} {backend}"
+    return Path(folder).expanduser() / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
 
 
-def _calls(dtype: str) -> list[Call]:
-    products = [Call((rows, inputs), (inputs, outputs), dtype) for rows, inputs, outputs in _PRODUCTS]
-    return products + [
-        Call((images, side, side, channels), (3, 3, channels, channels), dtype, _SAME)
+def _layers(dtype: str) -> list[LayerShape]:
+    matmuls = [LayerShape((rows, inputs), (inputs, outputs), dtype) for rows, inputs, outputs in _MATMULS]
+    return matmuls + [
+        LayerShape((images, side, side, channels), (3, 3, channels, channels), dtype, _SAME)
         for images, side, channels in _CONVOLUTIONS
     ]
 
 
-def _random_weight(call: Call, block: tuple[int, int], density: float) -> BlockSparse:
+def _random_weight(layer: LayerShape, block: tuple[int, int], density: float) -> BlockSparse:
     """A weight of which a share of the blocks is kept, at random."""
     random = np.random.default_rng(1)
-    weight = random.standard_normal(call.kernel).astype(np.float32).reshape(-1, call.kernel[-1])
+    weight = random.standard_normal(layer.kernel).astype(np.float32).reshape(-1, layer.kernel[-1])
     rows, cols = block
     grid = np.zeros((-(-weight.shape[0] // rows), -(-weight.shape[1] // cols)), bool)
     grid.flat[random.permutation(grid.size)[: max(1, round(density * grid.size))]] = True
     mask = np.kron(grid, np.ones(block, bool)).astype(bool)[: weight.shape[0], : weight.shape[1]]
-    packed = BlockSparse.from_dense(weight.reshape(call.kernel), mask.reshape(call.kernel), block)
-    return jax.tree.map(lambda values: values.astype(call.dtype), packed)
+    packed = BlockSparse.from_dense(weight.reshape(layer.kernel), mask.reshape(layer.kernel), block)
+    return jax.tree.map(lambda values: values.astype(layer.dtype), packed)

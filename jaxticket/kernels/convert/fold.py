@@ -1,8 +1,9 @@
 """Batch normalisations that become part of the sparse layers before them, for inference."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,36 +11,35 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.types import Path
+from jaxticket.kernels.convert.model import Fold, SparseModel, Watched
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
-OnLayer = Callable[[Path, Any], Any]
-"""(path of the kernel, what the layer returned) -> what it returns instead."""
-OnNorm = Callable[[Path, Any, Any, Callable[[Any], Any]], Any]
-"""(path of the batch normalisation, the module, its input, the module as a function) -> what it returns."""
-Watched = Callable[[OnLayer, OnNorm], Callable[[Any, Any], Any]]
-"""Makes a function (variables, x) -> outputs that runs the model with these two in between."""
 
-
-class Fold(NamedTuple):
-    """What is folded into one layer.
-
-    Attributes:
-        norm: path of the batch normalisation, whose input becomes its output.
-        bias: of the layer from then on, [outputs].
-    """
-
-    norm: Path
-    bias: jax.Array
+def fold_batch_norms(model: SparseModel) -> SparseModel:
+    """The pass that folds batch normalisations into the sparse layers before them."""
+    if not model.weights:
+        return model
+    pairs = foldable(model.adapter.watched, model.variables, model.sample, model.weights)
+    weights, folds = fold(model.variables, model.weights, pairs)
+    layers = tuple(
+        dataclasses.replace(layer, reason=f"{layer.reason}, with {folds[layer.path].norm} folded in")
+        if layer.path in folds
+        else layer
+        for layer in model.report.layers
+    )
+    return dataclasses.replace(
+        model, weights=weights, folds=folds, report=dataclasses.replace(model.report, layers=layers)
+    )
 
 
 def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[Path]) -> dict[Path, tuple[Path, float]]:
     """The layers whose outputs go to a batch normalisation with fixed statistics and nowhere else.
 
-    That nothing else reads them is tried, for each in turn: with numbers for the normalisation and none for whatever
-    else reads the layer, the outputs of the model have to be numbers.
+    That nothing else reads them is tried, for each in turn: the normalisation gets what the layer returns and whatever
+    else reads it gets NaN; the outputs of the model have to stay finite.
 
     Args:
-        watched: of the model.
+        watched: runs the model with something in between.
         variables: of the model.
         sample: an input.
         layers: paths of kernels.
@@ -47,20 +47,20 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
     Returns:
         Path of a kernel -> path of the batch normalisation and its epsilon.
     """
-    made: list[tuple[Path, Any]] = []
+    outputs_of: list[tuple[Path, Any]] = []
     found: dict[Path, tuple[Path, float]] = {}
     calls: Counter[Path] = Counter()
 
     def note_layer(path: Path, result: Any) -> Any:
         calls[path] += 1
         if path in layers:
-            made.append((path, result))
+            outputs_of.append((path, result))
         return result
 
     def note_norm(path: Path, module: Any, x: Any, call: Callable[[Any], Any]) -> Any:
         result = call(x)
         calls[path] += 1
-        source = [layer for layer, output in made if output is x]
+        source = [layer for layer, output in outputs_of if output is x]
         fixed = module.use_running_average is True and module.axis == -1
         if source and fixed and result.dtype == x.dtype:
             found[source[0]] = path, float(module.epsilon)
@@ -71,7 +71,7 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
     numbers = {layer: number for number, layer in enumerate(pairs)}
 
     def outputs_without(number: Any, variables: Any, x: Any) -> Any:
-        """What the model returns if nothing but its normalisation gets what the layer of this number returns."""
+        """The outputs of the model if only its normalisation gets what the layer of this number returns."""
         held: dict[Path, Any] = {}
 
         def hide(path: Path, result: Any) -> Any:
@@ -98,7 +98,7 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
 def fold(
     variables: Any, weights: Mapping[Path, SparseWeight], pairs: Mapping[Path, tuple[Path, float]]
 ) -> tuple[dict[Path, SparseWeight], dict[Path, Fold]]:
-    """Scales sparse weights like the batch normalisations behind them, which become biases.
+    """Scales sparse weights like the batch normalisations that follow them, whose shifts become biases.
 
     Args:
         variables: of the model.

@@ -1,42 +1,63 @@
 """Flax Linen models with sparse weights: their layers are left alone, and their calls intercepted."""
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
 from flax import linen as nn
 
+from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
-from jaxticket.kernels.convert.fold import OnLayer, OnNorm
-from jaxticket.kernels.convert.layer_shape import Call, call_of, sparse_call
-from jaxticket.kernels.formats.block_sparse import BlockSparse
-from jaxticket.kernels.formats.dense_groups import DenseGroups
+from jaxticket.kernels.convert.layers import run_module, shape_of_layer
+from jaxticket.kernels.convert.model import Apply, Fold, LayerShapes, ModelAdapter, OnLayer, OnNorm, Runnable
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
+from jaxticket.structure.shrink.resized import resized
 from jaxticket.tracing.linen import ModuleCall, listen
 
-Calls = dict[Path, list[Call | str]]
+
+def linen_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelAdapter, Any] | None:
+    """What a Linen module is to `sparsify`, and its variables; None of anything else.
+
+    Raises:
+        MaskError: variables without parameters.
+    """
+    if not isinstance(model, nn.Module):
+        return None
+    if not isinstance(variables, Mapping) or "params" not in variables:
+        raise MaskError(
+            "the variables of a Linen model have 'params'; give {'params': params, **the other collections}"
+        )
+    apply = resized(lambda variables, *inputs, **how: model.apply(variables, *inputs, **how))
+
+    def sparse(variables: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
+        new = paths.replace(variables, weights)
+        for path, fold in folds.items():
+            *parents, _ = path.split("/")
+            functools.reduce(lambda node, name: node[name], parents, new)["bias"] = fold.bias
+        return Runnable(new, linen_sparse(apply, {fold.norm for fold in folds.values()}, backend))
+
+    shapes, watched = functools.partial(linen_shapes, apply), functools.partial(linen_watched, apply)
+    return ModelAdapter(apply, shapes, sparse, watched), variables
 
 
-def linen_calls(apply: Callable[[Any, Any], Any], variables: Any, x: Any) -> Calls:
-    """With what the dense and convolutional layers of a Linen model are called; nothing is computed.
+def linen_shapes(apply: Apply, variables: Any, x: Any) -> LayerShapes:
+    """The shapes with which the dense and convolutional layers of a Linen model are called; nothing is computed.
 
     Args:
         apply: (variables, x) -> anything, calling `apply` of a Linen module.
         variables: its variables.
         x: the input, perhaps abstract.
-
-    Returns:
-        Path of the kernel, `params/...` -> its calls in order; a reason in the place of one that has to stay dense.
     """
-    found: Calls = {}
+    found: LayerShapes = {}
 
     def note(call: ModuleCall) -> Any:
         if _is_layer(call):
             kernel = nn.meta.unbox(call.module.get_variable("params", "kernel"))
-            path = f"params/{call.path('kernel')}"
-            found.setdefault(path, []).append(call_of(call.module, call.inputs, kernel))
+            found.setdefault(f"params/{call.path('kernel')}", []).append(
+                shape_of_layer(call.module, call.inputs, kernel)
+            )
         return call.proceed()
 
     with listen(note):
@@ -45,13 +66,13 @@ def linen_calls(apply: Callable[[Any, Any], Any], variables: Any, x: Any) -> Cal
     return found
 
 
-def linen_watched(apply: Callable[..., Any], on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
+def linen_watched(apply: Apply, on_layer: OnLayer, on_norm: OnNorm) -> Apply:
     """`apply` with something in between at dense and convolutional layers and batch normalisations."""
 
     def watch(call: ModuleCall) -> Any:
         if _is_layer(call):
             return on_layer(f"params/{call.path('kernel')}", call.proceed())
-        # One with a mask, or with statistics that the call decides about, is left to itself.
+        # One with a mask, or with statistics that the call decides about, is left alone.
         if _is_norm(call) and len(call.args) == 1 and not call.kwargs:
             return on_norm(call.path(), call.module, call.args[0], call.run)
         return call.proceed()
@@ -63,42 +84,30 @@ def linen_watched(apply: Callable[..., Any], on_layer: OnLayer, on_norm: OnNorm)
     return watched_apply
 
 
-def linen_sparse(apply: Callable[..., Any], folded: Collection[Path] = ()) -> Callable[..., Any]:
+def linen_sparse(apply: Apply, folded: Collection[Path], backend: str | None) -> Apply:
     """`apply` for variables in which kernels of dense and convolutional layers are sparse weights.
 
     Args:
         apply: (variables, *inputs) -> anything, calling `apply` of a Linen module.
-        folded: paths of batch normalisations that return what they are given.
+        folded: paths of batch normalisations that return their input.
+        backend: by which sparse layers run.
     """
 
+    def run(call: ModuleCall) -> Any:
+        if _is_norm(call) and call.path() in folded:
+            return call.inputs
+        if _is_layer(call):
+            kernel = call.module.get_variable("params", "kernel")
+            if isinstance(kernel, SparseWeight):
+                bias = call.module.get_variable("params", "bias")
+                return run_module(call.module, call.inputs, kernel, bias, backend)
+        return call.proceed()
+
     def sparse_apply(variables: Any, *args: Any, **kwargs: Any) -> Any:
-        with listen(functools.partial(_sparse, frozenset(folded))):
+        with listen(run):
             return apply(variables, *args, **kwargs)
 
     return sparse_apply
-
-
-def _sparse(folded: frozenset[Path], call: ModuleCall) -> Any:
-    if _is_norm(call) and call.path() in folded:
-        return call.inputs
-    if not _is_layer(call):
-        return call.proceed()
-    kernel = call.module.get_variable("params", "kernel")
-    if not isinstance(kernel, BlockSparse | DenseGroups):
-        return call.proceed()
-    return run_layer(call.module, call.inputs, kernel, call.module.get_variable("params", "bias"))
-
-
-def run_layer(module: Any, x: Any, kernel: SparseWeight, bias: Any) -> jax.Array:
-    """What a dense or convolutional layer returns, computed with a sparse kernel.
-
-    Raises:
-        MaskError: the input is of another kind than the one for which the layer was made sparse.
-    """
-    found = call_of(module, x, kernel)
-    if isinstance(found, str):
-        raise MaskError(f"a layer with a sparse kernel cannot take this input: {found}; give one like the sample")
-    return sparse_call(found, x, kernel, bias)
 
 
 def _is_layer(call: ModuleCall) -> bool:

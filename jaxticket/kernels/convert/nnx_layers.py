@@ -7,40 +7,69 @@ import jax
 from flax import nnx
 
 from jaxticket.core.types import Path
-from jaxticket.kernels.convert.fold import Fold, OnLayer, OnNorm
-from jaxticket.kernels.convert.layer_shape import call_of
-from jaxticket.kernels.convert.linen import Calls, run_layer
+from jaxticket.kernels.convert.layers import run_module, shape_of_layer
+from jaxticket.kernels.convert.model import Fold, LayerShapes, ModelAdapter, OnLayer, OnNorm, Runnable
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
+from jaxticket.structure.shrink.resized import fit_nnx
+
+
+def nnx_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelAdapter, Any] | None:
+    """What an NNX module is to `sparsify`, and its state; None of anything else."""
+    if not isinstance(model, nnx.Module):
+        return None
+    copy = nnx.clone(model)
+    copy.eval()
+    if variables is not None:
+        nnx.update(copy, variables)
+    graph, state = nnx.split(copy)
+
+    def merged(state: Any) -> Any:
+        return fit_nnx(nnx.merge(graph, state, copy=True))
+
+    def sparse(state: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
+        new_graph, new = nnx.split(nnx_sparse(merged(state), weights, folds, backend))
+        return Runnable(new, lambda state, x: nnx.merge(new_graph, state, copy=True)(x))
+
+    def watched(on_layer: OnLayer, on_norm: OnNorm) -> Callable[..., Any]:
+        return lambda state, x: nnx_watched(merged(state), on_layer, on_norm)(x)
+
+    adapter = ModelAdapter(
+        lambda state, x: merged(state)(x), lambda state, x: nnx_shapes(merged(state), x), sparse, watched
+    )
+    return adapter, state
 
 
 class SparseLayer(nnx.Module):
     """An `nnx.Linear` or `nnx.Conv` with a sparse weight in its `kernel`; its other fields are the layer's."""
 
-    def __init__(self, layer: Any, weight: SparseWeight, bias: Any = None):
+    def __init__(self, layer: Any, weight: SparseWeight, bias: Any = None, backend: str | None = None):
         for name, value in vars(layer).items():
             if not name.startswith("_") and name not in ("kernel", "bias"):
                 setattr(self, name, value)
+        self.backend = backend
         self.kernel = nnx.Param(weight)
         self.bias = layer.bias if bias is None else nnx.Param(bias)
 
     def __call__(self, inputs: Any) -> jax.Array:
         """The layer on [..., inputs], or on images."""
         bias: Any = vars(self)["bias"]
-        return run_layer(self, inputs, self.kernel.get_value(), None if bias is None else bias.get_value())
+        return run_module(
+            self, inputs, self.kernel.get_value(), None if bias is None else bias.get_value(), self.backend
+        )
 
 
-def nnx_calls(model: Any, x: Any) -> Calls:
-    """With what the layers of an NNX model are called; nothing is computed. See `linen_calls`.
+def nnx_shapes(model: Any, x: Any) -> LayerShapes:
+    """The shapes with which the layers of an NNX model are called; nothing is computed.
 
     Args:
         model: an NNX module that is called with the input alone; not changed.
         x: the input, perhaps abstract.
     """
-    found: Calls = {}
+    found: LayerShapes = {}
 
     def listening(path: Path, layer: Any) -> Callable[[Any], Any]:
         def call(inputs: Any) -> Any:
-            found.setdefault(path, []).append(call_of(layer, inputs, layer.kernel.get_value()))
+            found.setdefault(path, []).append(shape_of_layer(layer, inputs, layer.kernel.get_value()))
             return layer(inputs)
 
         return call
@@ -55,10 +84,10 @@ def nnx_calls(model: Any, x: Any) -> Calls:
 
 
 class FoldedNorm(nnx.Module):
-    """In the place of a batch normalisation that has become part of the layer before it."""
+    """In place of a batch normalisation that has become part of the layer before it."""
 
     def __call__(self, x: Any, **kwargs: Any) -> Any:
-        """What it is given."""
+        """Its input."""
         del kwargs
         return x
 
@@ -71,7 +100,7 @@ def nnx_watched(model: Any, on_layer: OnLayer, on_norm: OnNorm) -> Any:
 
     def norm_watched(path: Path, norm: Any) -> Callable[..., Any]:
         def call(x: Any, **kwargs: Any) -> Any:
-            # One with a mask, or with statistics that the call decides about, is left to itself.
+            # One with a mask, or with statistics that the call decides about, is left alone.
             return norm(x, **kwargs) if kwargs else on_norm(path.removesuffix("/kernel"), norm, x, norm)
 
         return call
@@ -79,19 +108,22 @@ def nnx_watched(model: Any, on_layer: OnLayer, on_norm: OnNorm) -> Any:
     return replaced(replaced(model, layer_watched), norm_watched, (nnx.BatchNorm,))
 
 
-def nnx_sparse(model: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Any:
-    """A copy of an NNX model with a `SparseLayer` in the place of each layer whose kernel is among `weights`.
+def nnx_sparse(
+    model: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold], backend: str | None
+) -> Any:
+    """A copy of an NNX model with a `SparseLayer` in place of each layer whose kernel is among `weights`.
 
     Args:
         model: the model.
         weights: path of a kernel -> sparse weight.
         folds: path of a kernel -> the batch normalisation that is folded into it.
+        backend: by which sparse layers run.
     """
 
     def sparse(path: Path, layer: Any) -> Any:
         if path not in weights:
             return layer
-        return SparseLayer(layer, weights[path], folds[path].bias if path in folds else None)
+        return SparseLayer(layer, weights[path], folds[path].bias if path in folds else None, backend)
 
     norms = {fold.norm for fold in folds.values()}
     return replaced(

@@ -1,9 +1,10 @@
 """Channels in an order in which what is kept fills fewer blocks; what the network computes stays.
 
-Channels inside of a network have no order of their own. Put next to each other, outputs that read the same inputs
-share blocks, and so do inputs that the same outputs read.
+The order of hidden channels is arbitrary. Next to each other, outputs that read the same inputs share blocks, and so do
+inputs that the same outputs read.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.types import Path
+from jaxticket.kernels.convert.model import SparseModel
 from jaxticket.structure.channel_groups.channels import Group, Slice
 from jaxticket.structure.channel_groups.trace import channel_groups
 
@@ -30,6 +32,12 @@ class Reordered(NamedTuple):
 
     variables: Any
     blocks: tuple[int, int]
+
+
+def reorder_channels(model: SparseModel, block: tuple[int, int]) -> SparseModel:
+    """The pass that puts channels in an order in which kernels fill fewer blocks."""
+    variables, blocks = reorder(model.adapter.apply, model.variables, model.mask, model.sample, block)
+    return dataclasses.replace(model, variables=variables, report=dataclasses.replace(model.report, reordered=blocks))
 
 
 def reorder(
@@ -83,30 +91,30 @@ def _moved(array: np.ndarray, path: Path, group: Group, order: np.ndarray) -> np
     """A leaf with the channels of a group in another order."""
     for part in group.slices:
         if part.path == path:
-            places = np.arange(array.shape[part.axis])
-            places[part.index] = part.index[order]
-            array = np.take(array, places, part.axis)
+            positions = np.arange(array.shape[part.axis])
+            positions[part.index] = part.index[order]
+            array = np.take(array, positions, part.axis)
     return array
 
 
 def _order(group: Group, kept: Mapping[Path, np.ndarray], block: tuple[int, int]) -> np.ndarray:
     """The channels of a group in the order in which they fill few blocks: position -> channel."""
-    made, read = [], []
+    outputs, inputs = [], []
     for part in group.slices:
         if part.path not in kept:
             continue
         array = kept[part.path]
         if part.role == "output" and part.axis == array.ndim - 1:
-            made.append(_reads(array, part, block[0]))
+            outputs.append(_reads(array, part, block[0]))
         elif part.role == "input" and part.axis < array.ndim - 1:
-            read.append(_read_by(array, part, block[1]))
-    width, height = (size if found else group.size for size, found in zip(block[::-1], (made, read), strict=True))
+            inputs.append(_read_by(array, part, block[1]))
+    width, height = (size if found else group.size for size, found in zip(block[::-1], (outputs, inputs), strict=True))
     order = np.arange(group.size)
-    for patterns, size, within in ((made, width, group.size), (read, height, width if made else group.size)):
+    for patterns, size, within in ((outputs, width, group.size), (inputs, height, width if outputs else group.size)):
         if patterns:
             table = np.concatenate(patterns, axis=1)
             spans = [order[first : first + within] for first in range(0, group.size, within)]
-            order = np.concatenate([span[_alike(table[span], size)] for span in spans])
+            order = np.concatenate([span[_most_in_common(table[span], size)] for span in spans])
     return order
 
 
@@ -118,12 +126,12 @@ def _reads(kept: np.ndarray, part: Slice, rows: int) -> np.ndarray:
 
 
 def _read_by(kept: np.ndarray, part: Slice, cols: int) -> np.ndarray:
-    """Which blocks of outputs need each channel as an input, at each of its places, bool [channels, ...]."""
+    """Which blocks of outputs need each channel as an input, at each position of the window, bool [channels, ...]."""
     blocks = np.logical_or.reduceat(kept, np.arange(0, kept.shape[-1], cols), axis=kept.ndim - 1)
     return np.moveaxis(blocks, part.axis, 0)[part.index].reshape(len(part.index), -1)
 
 
-def _alike(patterns: np.ndarray, size: int) -> np.ndarray:
+def _most_in_common(patterns: np.ndarray, size: int) -> np.ndarray:
     """Rows in an order in which each `size` of them have much in common: position -> row."""
     table = patterns.astype(np.float32)
     left = np.ones(len(table), bool)

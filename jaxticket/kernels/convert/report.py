@@ -1,6 +1,7 @@
-"""What became of each layer of a model that was made sparse, and why."""
+"""What became of each layer of a model that was converted to run sparse, and why."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,10 @@ class SparsifyReport:
             where they were not.
     """
 
-    layers: tuple[LayerReport, ...]
-    shrunk: ShrinkReport | str
-    bytes: tuple[int, int]
-    difference: float
+    layers: tuple[LayerReport, ...] = ()
+    shrunk: ShrinkReport | str = "not asked to shrink"
+    bytes: tuple[int, int] = (0, 0)
+    difference: float = math.nan
     measured: tuple[float, float] | None = None
     reordered: tuple[int, int] | None = None
 
@@ -73,11 +74,21 @@ class Sparsified:
     """A model that runs sparse.
 
     Attributes:
-        variables: as given, smaller, with `BlockSparse` or `DenseGroups` in the place of some kernels; for an NNX model
-            an `nnx.State`.
+        variables: as given, smaller, with `BlockSparse` or `DenseGroups` in place of some kernels; for an NNX model an
+            `nnx.State`.
         apply: (variables, x) -> what the model returns. A pure function, for `jit` and `grad`. That of a Linen model
             passes further arguments on.
         report: what became of each layer.
+
+    Example:
+        >>> from flax import nnx
+        >>> model, x = nnx.Linear(16, 16, rngs=nnx.Rngs(0)), jnp.ones((2, 16))
+        >>> mask = {"kernel": jnp.zeros((16, 16), bool).at[:8].set(True)}
+        >>> sparse = jt.sparsify(model, None, mask, x, block=(8, 16), min_speedup=0)
+        >>> jax.jit(sparse.apply)(sparse.variables, x).shape
+        (2, 16)
+        >>> sparse.report.bytes  # a kernel of 1024 bytes, of which half is stored, and a bias
+        (1088, 576)
     """
 
     variables: Any

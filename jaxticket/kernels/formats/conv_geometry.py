@@ -9,12 +9,12 @@ Pair = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class Moves:
-    """The distances in a convolution of an image that is padded already.
+class ConvGeometry:
+    """Strides and dilation of a convolution of images that are padded already.
 
     Attributes:
         strides: of the window, (height, width).
-        dilation: between the window's positions, (height, width).
+        dilation: distance between the window's positions, (height, width).
     """
 
     strides: Pair

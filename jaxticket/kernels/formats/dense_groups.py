@@ -4,11 +4,11 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxticket.core.errors import MaskError
 from jaxticket.kernels.formats.block_sparse import checked_weight
@@ -38,20 +38,26 @@ class GroupStructure:
 class DenseGroups:
     """A weight stored as one dense matrix for each group of outputs that read the same inputs, for `block_matmul`.
 
-    Inputs and outputs of a group may lie anywhere: they are gathered, which permutes channels as far as it helps.
-    Tickets from `jaxticket.regroup` have few such groups, a layer with whole input or output channels masked has one,
-    and an unstructured mask has as many as outputs, which is no gain.
+    Inputs and outputs of a group may lie anywhere: they are gathered. Tickets from `jaxticket.regroup` have few such
+    groups, a layer with whole input or output channels masked has one, and an unstructured mask has as many as outputs,
+    which is no gain.
 
     Attributes:
         values: one [inputs, outputs] array for each group.
         structure: which inputs and outputs they are.
+
+    Example:
+        >>> weight = jnp.zeros((4, 4)).at[::2, ::2].set(1.0).at[1::2, 1::2].set(2.0)
+        >>> groups = jt.DenseGroups.from_dense(weight)
+        >>> [values.shape for values in groups.values], groups.density  # even outputs read even inputs
+        ([(2, 2), (2, 2)], 0.5)
     """
 
-    values: tuple[Any, ...]
+    values: tuple[jax.Array, ...]
     structure: GroupStructure
 
     @classmethod
-    def from_dense(cls, weight: Any, mask: Any = None, *, most: int | None = None) -> "DenseGroups":
+    def from_dense(cls, weight: ArrayLike, mask: ArrayLike | None = None, *, most: int | None = None) -> "DenseGroups":
         """The groups of outputs whose masks are equal, of which outputs without any weight are left out.
 
         Args:
@@ -98,7 +104,7 @@ class DenseGroups:
         return self.structure.shape
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """Of the values."""
         return self.values[0].dtype
 
@@ -120,11 +126,11 @@ class DenseGroups:
     @property
     def output_order(self) -> np.ndarray:
         """For every output its position among those of all pieces; those that are zero lie behind them."""
-        made = np.concatenate([outputs for _, outputs in self.structure.indices])
-        order = np.full(self.shape[-1], len(made), np.int32)
-        order[made] = np.arange(len(made), dtype=np.int32)
+        stored = np.concatenate([outputs for _, outputs in self.structure.indices])
+        order = np.full(self.shape[-1], len(stored), np.int32)
+        order[stored] = np.arange(len(stored), dtype=np.int32)
         return order
 
     def pieces(self) -> Sequence[Piece]:
-        """One dense product for each group."""
+        """One dense matmul for each group."""
         return [Piece(inputs, values) for (inputs, _), values in zip(self.structure.indices, self.values, strict=True)]

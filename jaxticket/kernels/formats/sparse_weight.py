@@ -1,14 +1,14 @@
-"""What every sparse weight is to a backend: dense products on chosen inputs."""
+"""The protocol of sparse formats: a set of dense matmuls, each on a subset of the inputs."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 import numpy as np
 
 
 class Piece(NamedTuple):
-    """One dense product.
+    """One dense matmul.
 
     Attributes:
         inputs: int32, which of the inputs it takes, counted in units of the weight's `unit`; perhaps none.
@@ -21,7 +21,7 @@ class Piece(NamedTuple):
 
 @runtime_checkable
 class SparseWeight(Protocol):
-    """A weight [..., outputs] that is stored as pieces."""
+    """A weight [..., outputs] that is stored as pieces; all axes but the last together are the inputs."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -29,7 +29,7 @@ class SparseWeight(Protocol):
         ...
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """Of the stored values."""
         ...
 
@@ -47,18 +47,18 @@ class SparseWeight(Protocol):
     def output_order(self) -> np.ndarray | None:
         """For every output its position among the outputs of all pieces, behind them all if it is zero, int32.
 
-        None where the pieces are in order and make all outputs.
+        None where the pieces are in order and give all outputs.
         """
         ...
 
     def pieces(self) -> Sequence[Piece]:
-        """The dense products; each output is in one piece at most."""
+        """The dense matmuls; each output is in one piece at most."""
         ...
 
-    def scaled(self, factor: np.ndarray) -> "SparseWeight":
+    def scaled(self, factor: np.ndarray) -> Self:
         """The weight with each output times its factor, float64 [outputs]; rounded once."""
         ...
 
     def to_dense(self) -> jax.Array:
-        """The weight with its zeros."""
+        """The weight with its zeros, an array of `shape`."""
         ...

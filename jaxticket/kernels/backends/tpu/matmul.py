@@ -12,8 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxticket.kernels.backends.work_list import WorkList, work_list
+from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.kernels.formats.sparse_weight import SparseWeight
 from jaxticket.kernels.formats.structure import BlockStructure
 
 _LANES = 128
@@ -27,24 +30,29 @@ _FIRST, _FILLED, _LAST = 1, 2, 4
 _SEMANTICS = ("parallel", "arbitrary")
 
 
-class Plan(NamedTuple):
-    """How a product is cut.
+class TpuTiling(NamedTuple):
+    """How a matmul is cut into tiles.
 
     Attributes:
         rows: of a tile of `x`.
         group: blocks of a step.
         joined: blocks of one contraction.
-        turned: whether `x` is transposed.
+        transposed: whether `x` is transposed.
     """
 
     rows: int
     group: int
     joined: int
-    turned: bool
+    transposed: bool
 
 
-def why_not(structure: BlockStructure, dtype: Any) -> str | None:
-    """Why there is no TPU kernel for a weight; None where there is one."""
+def tpu_unsupported(weight: SparseWeight, dtype: DTypeLike, images: int | None = None) -> str | None:
+    """Why the kernel cannot take a weight, or None; `images` of a convolution, None for a matmul."""
+    if not isinstance(weight, BlockSparse):
+        return "groups are dense products, which XLA does"
+    if images is not None:
+        return "there is none for convolutions on tpu"
+    structure = weight.structure
     name, (inputs, outputs) = jnp.dtype(dtype).name, structure.block
     if name not in ("float32", "bfloat16"):
         return f"{name} is neither float32 nor bfloat16"
@@ -52,13 +60,13 @@ def why_not(structure: BlockStructure, dtype: Any) -> str | None:
         return f"blocks are {outputs} outputs wide, which is no multiple of {_LANES}"
     if inputs % _tile_inputs(dtype):
         return f"blocks are {inputs} inputs deep, which is no multiple of {_tile_inputs(dtype)} in {name}"
-    if plan_of(structure, dtype, 1) is None:
+    if tpu_tiling(structure, dtype, 1) is None:
         return f"{structure.matrix[0]} inputs of {_TILE_ROWS[-1]} rows do not fit into the fast memory"
     return None
 
 
-def plan_of(structure: BlockStructure, dtype: Any, rows: int) -> Plan | None:
-    """The cut of a product: steps as deep as they can be with few zeros, tiles as high as the fast memory holds.
+def tpu_tiling(structure: BlockStructure, dtype: Any, rows: int) -> TpuTiling | None:
+    """The tiling of a matmul: steps as deep as they can be with few zeros, tiles as high as the fast memory holds.
 
     Args:
         structure: of the weight.
@@ -79,11 +87,11 @@ def plan_of(structure: BlockStructure, dtype: Any, rows: int) -> Plan | None:
         # Twice x, the weights and the result, which may be float32, once the sum.
         fits = 2 * size * (tile * inputs + group * rows_of_block * cols) + 3 * 4 * tile * cols <= _MEMORY
         if fits and (tile < 2 * rows or tile == _TILE_ROWS[-1]):
-            return Plan(tile, group, joined, bool(rows_of_block % _LANES))
+            return TpuTiling(tile, group, joined, bool(rows_of_block % _LANES))
     return None
 
 
-def product(
+def tpu_matmul(
     x: jax.Array,
     values: jax.Array,
     bias: jax.Array,
@@ -93,14 +101,14 @@ def product(
     dtype: Any,
     interpret: Any = False,
 ) -> jax.Array:
-    """`x @ weight + bias`, perhaps at least zero, by the kernel.
+    """`x @ weight + bias` by the kernel, at least zero if `relu`.
 
     Args:
         x: [rows, inputs], float32 or bfloat16.
         values: [blocks, inputs of a block, outputs of a block] of the dtype of `x`.
         bias: float32 [outputs].
-        structure: of the weight; `why_not` has no objection to it.
-        relu: whether negative results become zero.
+        structure: of the weight; one that `tpu_unsupported` has no reason against.
+        relu: whether ReLU is applied.
         dtype: of the result; sums are in float32.
         interpret: simulation, `pallas.tpu.InterpretParams`, or False.
 
@@ -111,34 +119,34 @@ def product(
     from jax.experimental.pallas import tpu as pltpu
 
     rows, inputs, outputs = x.shape[0], *structure.matrix
-    plan = plan_of(structure, x.dtype, rows)
-    assert plan is not None
+    tiling = tpu_tiling(structure, x.dtype, rows)
+    assert tiling is not None
     if not rows:
         return jnp.zeros((0, outputs), dtype)
     along, across = structure.grid
     height, cols = structure.block
-    steps = work_list(structure, plan.group, 1)
-    tiles = -(-rows // plan.rows)
-    x = jnp.pad(x, ((0, tiles * plan.rows - rows), (0, along * height - inputs)))
+    steps = work_list(structure, tiling.group, 1)
+    tiles = -(-rows // tiling.rows)
+    x = jnp.pad(x, ((0, tiles * tiling.rows - rows), (0, along * height - inputs)))
     bias = jnp.pad(bias, (0, across * cols - outputs))[None]
-    if plan.turned:
-        x, tile, at = x.T, (along * height, plan.rows), lambda row, step, *_: (0, row)
+    if tiling.transposed:
+        x, tile, at = x.T, (along * height, tiling.rows), lambda row, step, *_: (0, row)
     else:
-        tile, at = (plan.rows, along * height), lambda row, step, *_: (row, 0)
+        tile, at = (tiling.rows, along * height), lambda row, step, *_: (row, 0)
     result = pl.pallas_call(
-        functools.partial(_kernel, plan=plan, height=height, relu=relu),
+        functools.partial(_kernel, tiling=tiling, height=height, relu=relu),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=3,
             grid=(tiles, steps.steps),
             in_specs=[
                 pl.BlockSpec(tile, at),
-                pl.BlockSpec((plan.group * height, cols), lambda row, step, *_: (step, 0)),
+                pl.BlockSpec((tiling.group * height, cols), lambda row, step, *_: (step, 0)),
                 pl.BlockSpec((1, cols), lambda row, step, inputs, outputs, flags: (0, outputs[step])),
             ],
-            out_specs=pl.BlockSpec((plan.rows, cols), lambda row, step, inputs, outputs, flags: (row, outputs[step])),
-            scratch_shapes=[pltpu.VMEM((plan.rows, cols), jnp.float32)],
+            out_specs=pl.BlockSpec((tiling.rows, cols), lambda row, step, inputs, outputs, flags: (row, outputs[step])),
+            scratch_shapes=[pltpu.VMEM((tiling.rows, cols), jnp.float32)],
         ),
-        out_shape=jax.ShapeDtypeStruct((tiles * plan.rows, across * cols), dtype),
+        out_shape=jax.ShapeDtypeStruct((tiles * tiling.rows, across * cols), dtype),
         compiler_params=pltpu.CompilerParams(dimension_semantics=_SEMANTICS),
         interpret=interpret,
         name="block_sparse_matmul",
@@ -147,7 +155,7 @@ def product(
 
 
 def _flags(steps: WorkList) -> np.ndarray:
-    """What each step does besides: begin a sum, add to it, write it; int32 [steps]."""
+    """Which steps begin a sum, add to it and write it, as bits; int32 [steps]."""
     flags = np.where(steps.filled, _FILLED, 0)[steps.outputs]
     flags[steps.starts[:-1]] |= _FIRST
     flags[steps.starts[1:] - 1] |= _LAST
@@ -164,7 +172,7 @@ def _kernel(
     result: Any,
     total: Any,
     *,
-    plan: Plan,
+    tiling: TpuTiling,
     height: int,
     relu: bool,
 ) -> None:
@@ -182,18 +190,18 @@ def _kernel(
     @pl.when(flag & _FILLED != 0)
     def _() -> None:
         added = total[...]
-        for first in range(0, plan.group, plan.joined):
+        for first in range(0, tiling.group, tiling.joined):
             begins = [
-                pl.multiple_of(inputs[step * plan.group + block] * height, height)
-                for block in range(first, first + plan.joined)
+                pl.multiple_of(inputs[step * tiling.group + block] * height, height)
+                for block in range(first, first + tiling.joined)
             ]
-            if plan.turned:
+            if tiling.transposed:
                 taken = jnp.concatenate([x[pl.ds(begin, height), :] for begin in begins], axis=0)
             else:
                 taken = jnp.concatenate([x[:, pl.ds(begin, height)] for begin in begins], axis=1)
-            depth = plan.joined * height
+            depth = tiling.joined * height
             weight = weights[first * height : first * height + depth, :]
-            axes = ((0 if plan.turned else 1,), (0,))
+            axes = ((0 if tiling.transposed else 1,), (0,))
             added += lax.dot_general(taken, weight, (axes, ((), ())), preferred_element_type=jnp.float32)
         total[...] = added
 

@@ -1,7 +1,7 @@
-"""Convolutions with sparse kernels in plain JAX: patches of a few rows of the image at a time, then the product.
+"""Convolutions with sparse kernels in plain JAX: patches of a few rows of the image at a time, then the matmul.
 
 The inputs of a few rows of outputs are laid side by side and multiplied; with strides only those positions that are
-used. All of it differentiates by itself.
+used. JAX differentiates all of it.
 """
 
 import jax
@@ -9,37 +9,32 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxticket.kernels.backends.xla import matmul as xla_matmul
-from jaxticket.kernels.backends.xla.matmul import RowProduct
-from jaxticket.kernels.formats.conv_geometry import Moves
+from jaxticket.kernels.backends.xla import matmul
+from jaxticket.kernels.epilogue import Epilogue
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 
-def product(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves | None) -> jax.Array:
-    """`finish(x @ weight)` by `xla_matmul.matmul`, or where a window moves `finish(conv(x, weight))`."""
-    return xla_matmul.matmul(x, weight, finish) if moves is None else conv(x, weight, finish, moves)
-
-
-def conv(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves) -> jax.Array:
-    """`finish(conv(x, weight))` by tiles of rows.
+def xla_conv(x: jax.Array, weight: SparseWeight, epilogue: Epilogue, geometry: ConvGeometry) -> jax.Array:
+    """`epilogue(conv(x, weight))` by tiles of rows.
 
     Args:
         x: [images, height, width, inputs], padded, of the dtype of the weight.
         weight: [height, width, inputs, outputs] as pieces.
-        finish: what is done with each tile [rows of the tile, outputs] of the result, in the dtype of accumulation.
-        moves: of the window.
+        epilogue: applied to each tile [rows of the tile, outputs] of the result, in the dtype of accumulation.
+        geometry: of the window.
 
     Returns:
-        [images, height', width', outputs] of the dtype that `finish` gives.
+        [images, height', width', outputs] of the dtype of the epilogue.
     """
-    multiplied = xla_matmul.row_product(weight)
-    window, (stride, _), (span, _) = weight.shape[:2], moves.strides, moves.span(weight.shape[:2])
-    height, width = moves.positions(x.shape[1:3], window)
+    multiply = matmul.row_matmul(weight)
+    window, (stride, _), (span, _) = weight.shape[:2], geometry.strides, geometry.span(weight.shape[:2])
+    height, width = geometry.positions(x.shape[1:3], window)
     batch = x.shape[0]
     images, rows = _tile(batch, height, width)
     counts = -(-batch // images), -(-height // rows)
     if counts == (1, 1):
-        return finish(multiplied(_patches(x, window, moves, height, width))).reshape(batch, height, width, -1)
+        return epilogue(multiply(_patches(x, window, geometry, height, width))).reshape(batch, height, width, -1)
     span += (rows - 1) * stride
     missing = max((counts[1] * rows - rows) * stride + span - x.shape[1], 0)
     x = jnp.pad(x, ((0, counts[0] * images - batch), (0, missing), (0, 0), (0, 0)))
@@ -48,16 +43,16 @@ def conv(x: jax.Array, weight: SparseWeight, finish: RowProduct, moves: Moves) -
 
     def tile(first: jax.Array) -> jax.Array:
         part = lax.dynamic_slice(x, (first[0], first[1], 0, 0), (images, span, *x.shape[2:]))
-        return finish(multiplied(_patches(part, window, moves, rows, width))).reshape(images, rows, width, -1)
+        return epilogue(multiply(_patches(part, window, geometry, rows, width))).reshape(images, rows, width, -1)
 
     result = lax.map(tile, jnp.asarray(firsts)).reshape(*counts, images, rows, width, -1)
     result = result.transpose(0, 2, 1, 3, 4, 5).reshape(counts[0] * images, counts[1] * rows, width, -1)
     return result[:batch, :height]
 
 
-def _patches(images: jax.Array, window: tuple[int, ...], moves: Moves, rows: int, width: int) -> jax.Array:
+def _patches(images: jax.Array, window: tuple[int, ...], geometry: ConvGeometry, rows: int, width: int) -> jax.Array:
     """The inputs of `rows` rows of `width` outputs, [images * rows * width, window * inputs]."""
-    strides, dilation = moves.strides, moves.dilation
+    strides, dilation = geometry.strides, geometry.dilation
     shifted = [
         lax.slice(
             images,
@@ -80,7 +75,7 @@ def _tile(batch: int, height: int, width: int) -> tuple[int, int]:
     """How many images, and rows of outputs of each, make a tile; all of them where the device has no use for tiles."""
     if jax.default_backend() != "cpu":
         return batch, height
-    if height * width <= xla_matmul.TILE_ROWS:
-        return min(batch, max(1, xla_matmul.TILE_ROWS // (height * width))), height
-    strips = -(-height // max(1, xla_matmul.TILE_ROWS // width))
+    if height * width <= matmul.TILE_ROWS:
+        return min(batch, max(1, matmul.TILE_ROWS // (height * width))), height
+    strips = -(-height // max(1, matmul.TILE_ROWS // width))
     return 1, -(-height // strips)
