@@ -6,13 +6,8 @@ Arguments: `model`, `dataset`. `--config.methods='("snip",)'` takes one of them.
 seeds take 85 seconds on 2 CPU cores (AMD EPYC); expect 0.96 at 90 %.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.lab.presets import apply_preset
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
-    config = default_config("at_init")
-    apply_preset(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("at_init", argument, seeds=(0, 1, 2))

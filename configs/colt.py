@@ -12,13 +12,8 @@ Expect 99 % of the weights gone in 16 rounds of COLT and 21 of LTH at 20 % a rou
 the 98.5 % test accuracy of both, against 98.7 % dense, means of three seeds.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.colt.recipes import apply_colt_recipe
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="conv3", dataset="digits")
-    config = default_config("colt")
-    apply_colt_recipe(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("colt", argument, seeds=(0, 1, 2))

@@ -15,26 +15,8 @@ As given above, 39 networks take about three minutes on 2 cores of an AMD EPYC; 
 the training of the latter takes 45 % of the operations of a dense one.
 """
 
-from jaxticket import models
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.lab.presets import apply_preset
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="conv3", dataset="digits")
-    config = default_config("early_bird")
-    apply_preset(config, **arguments)
-    config.ratios = (0.1, 0.3, 0.5)
-    config.retrain = ("inherit", "rewind", "reinit")
-    with config.unlocked():
-        if "norm_scale" in models.option_names(arguments["model"]):
-            config.train.bn_l1 = 1e-4
-            config.model.options["norm_scale"] = 0.5
-        else:
-            config.kind = "unstructured"
-        if arguments["dataset"] == "digits":
-            config.train.epochs = 20
-            if arguments["model"] == "conv3":
-                config.model.options["width"] = 0.25
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("early_bird", argument, seeds=(0, 1, 2))

@@ -10,14 +10,8 @@ As given above, 33 networks take about 20 minutes on 2 cores of an AMD EPYC; exp
 of 89.2 % with 10.7 % of the weights left, the means of three seeds (docs/results.md). Digits take a minute.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.lab.presets import apply_preset
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
-    config = default_config("imp")
-    apply_preset(config, **arguments)
-    config.levels = 10
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("imp", argument, levels=10, seeds=(0, 1, 2))

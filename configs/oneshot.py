@@ -7,13 +7,8 @@ Arguments: `model`, `dataset`. `--config.prune.criterion=snip` ranks by first-or
 three seeds take half a minute on 2 CPU cores (AMD EPYC); expect 0.97 at 80 % and 0.95 at 95 %.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.lab.presets import apply_preset
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
-    config = default_config("oneshot")
-    apply_preset(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("oneshot", argument, seeds=(0, 1, 2))

@@ -12,13 +12,8 @@ nothing. Fashion-MNIST takes half an hour to an hour; CIFAR-10 with ResNet-20 an
 paper's settings and want a GPU.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.sanity.recipes import apply_sanity_recipe
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits", recipe="paper")
-    config = default_config("sanity")
-    apply_sanity_recipe(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("sanity", argument, seeds=(0, 1, 2))

@@ -12,13 +12,8 @@ As given above, 108 networks take two to three minutes on 2 cores of an AMD EPYC
 after five rounds 94.7 % refilled (11 % of the weights) and 98.6 % regrouped (28 %), the means of three seeds.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.structured.recipes import apply_structured_recipe
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="conv3", dataset="digits", preset="paper")
-    config = default_config("structured")
-    apply_structured_recipe(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("structured", argument, seeds=(0, 1, 2))

@@ -10,13 +10,8 @@ stay to the end, learned scales come before the mask). `--config.sources='("lt",
 As given above, 111 networks: three masks at two sparsities, six treatments, three seeds, and the dense ones.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.tost.recipes import apply_tost_recipe
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits", preset="default")
-    config = default_config("tost")
-    apply_tost_recipe(config, **arguments)
-    config.seeds = (0, 1, 2)
-    return config
+    return recipe_config("tost", argument, seeds=(0, 1, 2))

@@ -12,15 +12,11 @@ trains with a quarter of the learning rate, with it and with four times of it, e
 seconds for six networks on 2 CPU cores (AMD EPYC).
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.lab.presets import apply_preset
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="lenet300", dataset="digits")
-    config = default_config("train")
-    apply_preset(config, **arguments)
-    return config
+    return recipe_config("train", argument)
 
 
 def sweep(argument=None):

@@ -13,18 +13,8 @@ about a minute on 2 cores of an AMD EPYC, and their random masks as long again; 
 to a tenth of the weights, and 99.5 % dense.
 """
 
-from jaxticket.experiments import default_config, parse_arguments
-from jaxticket.experiments.colt.recipes import apply_colt_recipe
-from jaxticket.experiments.transfer.recipes import apply_source
+from jaxticket.experiments import recipe_config
 
 
 def get_config(argument=None):
-    arguments = parse_arguments(argument, model="conv3", dataset="digits", source="")
-    source = arguments.pop("source")
-    config = default_config("transfer")
-    apply_colt_recipe(config, **arguments)
-    config.seeds = (0, 1, 2)
-    config.random_masks = True
-    if source:
-        apply_source(config, source)
-    return config
+    return recipe_config("transfer", argument)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from jaxticket.lab.config import config_hash as config_hash
     from jaxticket.lab.config import default_config as default_config
     from jaxticket.lab.config import parse_arguments as parse_arguments
+    from jaxticket.lab.config import recipe_config as recipe_config
     from jaxticket.lab.config import resolve as resolve
     from jaxticket.lab.lab import Lab as Lab
     from jaxticket.lab.registry import Experiment as Experiment
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "jaxticket.lab.config": ("config_hash", "default_config", "parse_arguments", "resolve"),
+        "jaxticket.lab.config": ("config_hash", "default_config", "parse_arguments", "recipe_config", "resolve"),
         "jaxticket.lab.lab": ("Lab",),
         "jaxticket.lab.registry": ("Experiment", "names", "register"),
         "jaxticket.lab.run": ("make_plan", "run_experiment"),

@@ -1,6 +1,7 @@
 """Between the editable `ml_collections.ConfigDict` of a config file and the frozen options of an experiment."""
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,26 @@ def default_config(experiment: str) -> Any:
     config = _as_config(get_experiment(experiment).options())
     config.experiment = experiment
     return config.lock()
+
+
+def recipe_config(experiment: str, argument: str | None, **values: Any) -> Any:
+    """What `get_config` of a config file returns: an experiment by its recipe for a network on a data set.
+
+    Args:
+        experiment: its name.
+        argument: what follows the colon of `--config=configs/imp.py:model=lenet300,dataset=digits`; the arguments that
+            there are, and their defaults, are those of the experiment's recipe.
+        **values: keys to set on top.
+
+    Raises:
+        ConfigError: there is no such experiment, an argument is unknown, or the recipe refuses one.
+    """
+    recipe = get_experiment(experiment).load_recipe()
+    _, *parameters = inspect.signature(recipe).parameters.values()
+    config = default_config(experiment)
+    recipe(config, **parse_arguments(argument, **{one.name: one.default for one in parameters}))
+    config.update(values)
+    return config
 
 
 def parse_arguments(text: str | None, **defaults: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ _CIFAR_EPOCHS = 160
 _GREY_EPOCHS = 20
 
 
-def apply_preset(config: Any, model: str, dataset: str) -> None:
+def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") -> None:
     """Sets the training and augmentation keys of `config` for a pair; other keys keep their defaults.
 
     A network trains as its row says (`models.Network.train`); one that names no optimizer with SGD, for 160 epochs on

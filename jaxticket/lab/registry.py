@@ -32,7 +32,8 @@ class Experiment:
         run: does it: called with a `Lab` and the options.
         paper: where it was published first, with the arXiv number; empty for none.
         recipes: sets the keys of a config for a network on a data set: called with the config, `model`, `dataset` and
-            what else a config file of the experiment takes as arguments.
+            what else it takes, all texts; these are the arguments of the experiment's config file, with the function's
+            defaults.
         columns: what its rows have beside the columns of every experiment.
         sections: the sections of its report that other experiments lack, in order.
     """
@@ -50,6 +51,10 @@ class Experiment:
     def load(self) -> "Callable[[Lab, Any], None]":
         """The function `run`."""
         return _function(self.run)
+
+    def load_recipe(self) -> Callable[..., None]:
+        """The function `recipes`."""
+        return _function(self.recipes)
 
 
 def _function(named: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -27,7 +27,7 @@ CONVOLUTIONS = {"model.name": "conv3", "model.options.width": 0.0625}
 ONE, TWO = {"sparsities": (0.8,)}, {"sparsities": (0.5, 0.9)}
 # Transfer takes the tickets of the run of COLT.
 RUNS = {
-    "train": {"train.select": "best_val"},
+    "train": {"train.select_checkpoint": "best_val"},
     "imp": {"levels": 2, "prune.rate": 0.5, "rewind_steps": 3, "reinit": "random"},
     "oneshot": TWO | {"prune.criterion": "lamp", "retrain": "lr_rewind", "rewind_epochs": 1},
     "at_init": ONE | {"prune.rounds": 5, "prune.images_per_class": 3},
@@ -35,12 +35,19 @@ RUNS = {
     "dynamic": ONE | {"every_steps": 3},
     "admm": ONE | {"admm.epochs": 2},
     "sanity": {"levels": (2,), "lrs": (0.05,), "prune.rate": 0.5},
-    "structured": CONVOLUTIONS | {"levels": 1, "prune.rate": 0.5, "group_aware": True, "slim": ("bn_scale",)},
+    "structured": CONVOLUTIONS
+    | {"levels": 1, "prune.rate": 0.5, "group_aware": True, "channel_criterion": ("bn_scale",)},
     "early_bird": CONVOLUTIONS
     | {"model.options.norm_scale": 0.5, "train.bn_l1": 0.003, "ratios": (0.5,), "window": 2, "epsilon": 0.9},
     "colt": {"rates": (("dense", 0.5),), "lth_rates": (("dense", 0.5),), "rounds": 1, "random_masks": True},
     "transfer": {"data.part": "1/2"},
-    "tost": ONE | {"sources": ("gmp", "snip"), "aids.scales.iterations": 3, "cells": ("all",), "gmp_every_steps": 3},
+    "tost": ONE
+    | {
+        "sources": ("gmp", "snip"),
+        "aids.rescale_init_options.iterations": 3,
+        "treatments": ("all",),
+        "gmp_every_steps": 3,
+    },
 }
 
 

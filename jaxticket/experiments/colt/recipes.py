@@ -25,7 +25,7 @@ _DENSE_ONLY = ("lenet300",)
 _OWN_VARIANTS = ("densenet121", "lenet5", "mobilenet_v2", "shufflenet_v2")
 
 
-def apply_colt_recipe(config: Any, model: str, dataset: str) -> None:
+def apply_colt_recipe(config: Any, model: str = "conv3", dataset: str = "digits") -> None:
     """Sets the training, augmentation and pruning keys of `config` for a pair.
 
     Networks are those of the published program (its own variants of LeNet-5, DenseNet-121, MobileNet-v2 and

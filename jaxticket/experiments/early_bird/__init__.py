@@ -10,4 +10,5 @@ EXPERIMENT = Experiment(
     paper="You et al. (2020), arXiv 1909.11957",
     options=EarlyBirdOptions,
     run="jaxticket.experiments.early_bird.experiment:early_bird",
+    recipes="jaxticket.experiments.early_bird.recipes:apply_early_bird_recipe",
 )

@@ -39,7 +39,7 @@ _SHORTCUTS_DENSE = ((r"(.*/)?(stem|head|shortcut)/.*", False), (r"(.*/)?kernel",
 _TOLERANCES = {"cifar100": 0.01, "tiny_imagenet": 0.01, "imagenet2012": 0.015}
 
 
-def apply_sanity_recipe(config: Any, model: str, dataset: str, recipe: str = "paper") -> None:
+def apply_sanity_recipe(config: Any, model: str = "lenet300", dataset: str = "digits", recipe: str = "paper") -> None:
     """Sets the keys of a sanity-check study for a pair.
 
     CIFAR and ImageNet networks train as in the paper, on all training images: it has no validation split. Its ResNet-32

@@ -30,7 +30,7 @@ _REWIND = {"paper": 0.05, "upstream": 0.1}
 _ALL_CONVOLUTIONS = ((r"head/.*", False), (r"(.*/)?kernel", True), (r".*", False))
 
 
-def apply_structured_recipe(config: Any, model: str, dataset: str, preset: str = "paper") -> None:
+def apply_structured_recipe(config: Any, model: str = "conv3", dataset: str = "digits", preset: str = "paper") -> None:
     """Sets the keys of an experiment with structured tickets for a pair.
 
     CIFAR and ImageNet networks train as in the paper, for nine rounds; `resnet32` is its WRN-32-2. What it does not

@@ -11,7 +11,7 @@ PRESETS = ("default", "upstream")
 _CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90 / 182, 135 / 182), "weight_decay": 2e-4}
 
 
-def apply_tost_recipe(config: Any, model: str, dataset: str, preset: str = "default") -> None:
+def apply_tost_recipe(config: Any, model: str = "lenet300", dataset: str = "digits", preset: str = "default") -> None:
     """Sets the keys of an experiment with aids for a pair.
 
     Networks for CIFAR train by the authors' schedule, everything else by the pair's own preset. Networks with another

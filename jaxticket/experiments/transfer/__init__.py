@@ -10,5 +10,5 @@ EXPERIMENT = Experiment(
     paper="Morcos et al. (2019), arXiv 1906.02773",
     options=TransferOptions,
     run="jaxticket.experiments.transfer.experiment:transfer",
-    recipes="jaxticket.experiments.colt.recipes:apply_colt_recipe",
+    recipes="jaxticket.experiments.transfer.recipes:apply_transfer_recipe",
 )

@@ -4,8 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.experiments.colt.recipes import apply_colt_recipe
 from jaxticket.lab.ticket_labels import parsed
 from jaxticket.ticket import DESCRIPTION, load_ticket
+
+
+def apply_transfer_recipe(config: Any, model: str = "conv3", dataset: str = "digits", source: str = "") -> None:
+    """Sets the keys of a transfer: training as in the experiment with overlapping tickets, random masks as controls.
+
+    Args:
+        config: a `ConfigDict` made by `default_config("transfer")`.
+        model: name of a network; with a source its own is taken.
+        dataset: name of the data set on which tickets are trained.
+        source: the folder of an experiment, or of one ticket; empty for none.
+    """
+    apply_colt_recipe(config, model, dataset)
+    config.seeds, config.random_masks = (0, 1, 2), True
+    if source:
+        apply_source(config, source)
 
 
 def apply_source(config: Any, folder: str) -> None:
