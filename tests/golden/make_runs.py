@@ -25,7 +25,7 @@ SMALL = {
 }
 CONVOLUTIONS = {"model.name": "conv3", "model.options.width": 0.0625}
 ONE, TWO = {"sparsities": (0.8,)}, {"sparsities": (0.5, 0.9)}
-# Transfer takes the tickets of the run of COLT.
+# Without random masks, whose draw goes by the keys of stages. Transfer takes the tickets of the run of COLT.
 RUNS = {
     "train": {"train.select_checkpoint": "best_val"},
     "imp": {"levels": 2, "prune.rate": 0.5, "rewind_steps": 3, "reinit": "random"},
@@ -38,8 +38,15 @@ RUNS = {
     "structured": CONVOLUTIONS
     | {"levels": 1, "prune.rate": 0.5, "group_aware": True, "channel_criterion": ("bn_scale",)},
     "early_bird": CONVOLUTIONS
-    | {"model.options.norm_scale": 0.5, "train.bn_l1": 0.003, "ratios": (0.5,), "window": 2, "epsilon": 0.9},
-    "colt": {"rates": (("dense", 0.5),), "lth_rates": (("dense", 0.5),), "rounds": 1, "random_masks": True},
+    | {
+        "model.options.norm_scale": 0.5,
+        "train.bn_l1": 0.003,
+        "ratios": (0.5,),
+        "window": 2,
+        "epsilon": 0.9,
+        "random": False,
+    },
+    "colt": {"rates": (("dense", 0.5),), "lth_rates": (("dense", 0.5),), "rounds": 1},
     "transfer": {"data.part": "1/2"},
     "tost": ONE
     | {
