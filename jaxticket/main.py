@@ -29,7 +29,10 @@ Started as several processes (JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX
 Slurm, Open MPI, Kubernetes or on TPUs) the same command trains on the devices of all of them.
 
 The same command again goes on where it was stopped, and only reports when all is done.
-Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on)."""
+Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on).
+
+Experiments, each with a config file of its name:
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    return command_line(arguments, USAGE, _run)
+    from jaxticket.lab.registry import experiments
+
+    width = max(map(len, experiments.names()))
+    asked = [f"  {one.name:<{width}}  {one.question}" for one in experiments]
+    return command_line(arguments, USAGE + "\n".join(asked), _run)
 
 
 def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[list[str]], int]) -> int:

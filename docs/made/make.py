@@ -5,8 +5,8 @@
 
 What is made stands between `<!-- made: NAME -->` and `<!-- end -->` in README.md and in docs/. The numbers are the rows
 of `docs/results/` and the measurements of `benchmarks/results/`; words such as "settled" or "excludes zero" are chosen
-by the numbers too. To change a number, run its study or benchmark again, and store the study by `store.py`; to change a
-sentence, edit the module that makes it.
+by the numbers too, and tables of what there is are read from the package. To change a number, run its study or
+benchmark again, and store the study by `store.py`; to change a sentence, edit the module that makes it.
 """
 
 import sys
@@ -20,6 +20,7 @@ import blocks
 import colt
 import control
 import early_bird
+import experiments
 import markers
 import matched
 import measured
@@ -47,6 +48,7 @@ MODULES = (
     measured,
     quickstart,
     readme,
+    experiments,
 )
 
 
