@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxticket.lab.registry import experiments
 from jaxticket.main import main
 
 FILE = Path(__file__).with_name("experiment.py")
@@ -24,7 +25,8 @@ def run(workdir, *arguments):
 @pytest.fixture(scope="module")
 def finished(workdir):
     """The folder of a run."""
-    assert run(workdir) == 0
+    with experiments.restored():
+        assert run(workdir) == 0
     return next(workdir.glob("random_twin-*"))
 
 
