@@ -80,7 +80,7 @@ def admm(lab: "Lab", options: AdmmOptions) -> None:
         eval_epochs=min(options.train.eval_epochs, how.epochs),
         patience=0,
     )
-    every = how.every_epochs * lab.duration.steps_per_epoch
+    every = how.every_epochs * lab.setting.duration.steps_per_epoch
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
@@ -97,7 +97,7 @@ def admm(lab: "Lab", options: AdmmOptions) -> None:
             lab.record("admm", level, seed, trained, mask, start=drawn.weights, pruned=drawn.weights)
 
     lab.for_each_seed(one_seed)
-    lab.compare(Pair("admm", "dense", control_level=0))
+    lab.recorder.compare(Pair("admm", "dense", control_level=0))
 
 
 EXPERIMENT = Experiment(

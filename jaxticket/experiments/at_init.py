@@ -53,7 +53,7 @@ def at_init(lab: "Lab", options: AtInitOptions) -> None:
                 lab.record(method, level, seed, trained, mask, start=init, pruned=init)
 
     lab.for_each_seed(one_seed)
-    lab.compare(
+    lab.recorder.compare(
         *(Pair(method, "random") for method in options.methods if method != "random"),
         *(Pair(method, "dense", control_level=0) for method in options.methods),
     )

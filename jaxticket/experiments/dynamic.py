@@ -61,7 +61,7 @@ def dynamic(lab: "Lab", options: DynamicOptions) -> None:
     """Trains from random masks, all methods from the same one, and lets them move while they train."""
     from jaxticket.training.mask_updates import Regrowth
 
-    end = round(options.end * lab.duration.total_steps)
+    end = round(options.end * lab.setting.duration.total_steps)
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
@@ -84,7 +84,7 @@ def dynamic(lab: "Lab", options: DynamicOptions) -> None:
                 lab.record(method, level, seed, trained, mask, start=init, pruned=pruned)
 
     lab.for_each_seed(one_seed)
-    lab.compare(
+    lab.recorder.compare(
         *(Pair(method, "static") for method in options.methods if method != "static"),
         *(Pair(method, "dense", control_level=0) for method in options.methods),
     )

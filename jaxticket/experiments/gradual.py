@@ -56,7 +56,7 @@ def gradual(lab: "Lab", options: GradualOptions) -> None:
     """Trains once for each sparsity, pruning on the way along a cubic."""
     from jaxticket.training.mask_updates import GradualPruning
 
-    total, every = lab.duration.total_steps, options.every_steps
+    total, every = lab.setting.duration.total_steps, options.every_steps
     start = round(options.begin * total)
     # Whole intervals, so that the last pruning is one to the sparsity asked for.
     most = max(1, (total - start) // every)
@@ -74,7 +74,7 @@ def gradual(lab: "Lab", options: GradualOptions) -> None:
             lab.record("gmp", level, seed, trained, trained.mask, start=init)
 
     lab.for_each_seed(one_seed)
-    lab.compare(Pair("gmp", "dense", control_level=0))
+    lab.recorder.compare(Pair("gmp", "dense", control_level=0))
 
 
 EXPERIMENT = Experiment(

@@ -92,11 +92,11 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
     from jaxticket.lab.network_slimming import check_scales
     from jaxticket.lab.pretrained import dense_network
 
-    check_scales(lab, options.prune)
+    check_scales(lab.setting, options.prune)
 
     def one_seed(seed: int) -> None:
         mask = everything(lab, options.prune)
-        rewind_step = options.rewind_steps or options.rewind_epochs * lab.duration.steps_per_epoch
+        rewind_step = options.rewind_steps or options.rewind_epochs * lab.setting.duration.steps_per_epoch
         dense = dense_network(lab, options, mask, seed=seed, rewind_step=rewind_step)
         weights = dense.weights
         rewinds = options.reinit != "none" and options.reinit_masks == "ticket"
@@ -125,7 +125,7 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
                 control(level, mask)
 
     lab.for_each_seed(one_seed)
-    lab.compare(Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0))
+    lab.recorder.compare(Pair("imp", "rr_imp"), Pair("imp", "dense", control_level=0))
 
 
 EXPERIMENT = Experiment(

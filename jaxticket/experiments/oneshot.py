@@ -65,11 +65,11 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
     from jaxticket.lab.network_slimming import check_scales
     from jaxticket.lab.pretrained import dense_network
 
-    check_scales(lab, options.prune)
-    per_epoch = lab.duration.steps_per_epoch
+    check_scales(lab.setting, options.prune)
+    per_epoch = lab.setting.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
     if options.retrain == "finetune" and not options.finetune_epochs:
-        lab.remark("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
+        lab.recorder.remark("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
 
     def one_seed(seed: int) -> None:
         full = everything(lab, options.prune)
@@ -84,7 +84,7 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
             elif options.retrain in ("lr_rewind", "full"):
                 start, start_step = weights, rewind_step
             else:
-                start, start_step = weights, lab.duration.total_steps - options.finetune_epochs * per_epoch
+                start, start_step = weights, lab.setting.duration.total_steps - options.finetune_epochs * per_epoch
             trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
             facts = channel_facts(mask, options.prune)
             lab.record("omp", level, seed, trained, mask, start=start, pruned=weights, facts=facts)
@@ -94,7 +94,7 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
                 lab.record("rr_omp", level, seed, control, mask, start=other, pruned=other, ticket=False)
 
     lab.for_each_seed(one_seed)
-    lab.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))
+    lab.recorder.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))
 
 
 EXPERIMENT = Experiment(

@@ -54,8 +54,9 @@ def note_silence(lab: Lab, own: Lab, looks: Sequence[Look], near_zero: float) ->
     Raises:
         ConfigError: as for `silence_of`, in a plan too.
     """
-    check_listening(own)
-    silence = functools.cache(lambda: silence_of(own, near_zero))  # not in a plan, nor where all looks are stored
+    check_listening(own.setting)
+    # Not called in a plan, nor where all looks are stored.
+    silence = functools.cache(lambda: silence_of(own.setting, near_zero))
 
     def compute(weights: Weights, mask: Mask) -> dict[str, Any]:
         weights = weights._replace(params=masks.apply_mask(weights.params, mask))
@@ -71,23 +72,28 @@ def note_silence(lab: Lab, own: Lab, looks: Sequence[Look], near_zero: float) ->
         ]
         return {"layers": layers}
 
-    channels, kind = [], _activation_of(own)
+    channels, kind = [], _activation_of(own.setting)
     compute_dtype = own.options.train.compute_dtype
-    config = {**own.network_key(), "data": own.data_key(), "compute_dtype": compute_dtype, "near_zero": near_zero}
+    config = {
+        **own.setting.network_key(),
+        "data": own.setting.data_key(),
+        "compute_dtype": compute_dtype,
+        "near_zero": near_zero,
+    }
     for look in looks:
         found = own.measure("silence", compute, config=config, weights=look.weights, mask=look.mask)
         layers = found.get("layers", [])
         channels.append([rate for layer in layers for rate in layer["channels"]])
         shown = [{name: value for name, value in layer.items() if name != "channels"} for layer in layers]
-        lab.note("silence", {"activation": kind, **look.facts, "layers": shown})
-    if lab.cache.execute:
-        lab.save_array(f"near_zero_{kind}", np.array(channels, np.float32))
+        lab.recorder.note("silence", {"activation": kind, **look.facts, "layers": shown})
+    if lab.stages.execute:
+        lab.recorder.save_array(f"near_zero_{kind}", np.array(channels, np.float32))
 
 
 def note_filters(lab: Lab, own: Lab, look: Look) -> None:
     """Adds to the summary, as `silent_filters`, how empty the filters of a network of `own` are."""
     filters = own.measure("silent_filters", silent_filters, weights=look.weights, mask=look.mask)
-    lab.note("silent_filters", {"activation": _activation_of(own), **look.facts, **filters})
+    lab.recorder.note("silent_filters", {"activation": _activation_of(own.setting), **look.facts, **filters})
 
 
 def check_listening(setting: Setting) -> None:

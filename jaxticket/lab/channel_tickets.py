@@ -1,7 +1,6 @@
 """Channel tickets: the channels with the smallest normalisation scales, and what a network costs without them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,10 +10,10 @@ import numpy as np
 from jaxticket.analysis.mask_convergence import channel_mask
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.keys import named_key
+from jaxticket.core.keys import seed_key
 from jaxticket.core.schedules import geometric
 from jaxticket.core.types import Mask
-from jaxticket.lab.as_function import whole_network
+from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.random_masks import shuffled
@@ -97,8 +96,8 @@ def all_channels(
     Raises:
         ConfigError: the network has no normalisation, or no layer with more than `config.min_channels`.
     """
-    shapes = paths.leaves(lab.shapes.params)
-    scales = scale_paths(lab.shapes.params)
+    shapes = paths.leaves(lab.setting.shapes.params)
+    scales = scale_paths(lab.setting.shapes.params)
     if not scales:
         raise ConfigError(
             f"{asked}: ranks scales of normalisations, and {lab.options.model.name} has none; set "
@@ -113,11 +112,11 @@ def all_channels(
     chosen = [*scales, *(bias for path in scales if (bias := _bias_of(path)) in shapes)]
     chosen += [path for path, leaf in shapes.items() if path.endswith("kernel") and len(leaf.shape) > 1]
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        return lab.store_mask(folder, {path: jnp.ones(shapes[path].shape, bool) for path in sorted(chosen)})
+    def compute() -> Derived:
+        return Derived(mask={path: jnp.ones(shapes[path].shape, bool) for path in sorted(chosen)})
 
-    full = MaskRef(lab.cache.stage("channels", 1, lab.network_key(), {}, run, label="all channels"))
-    if not lab.cache.execute:
+    full = MaskRef(lab.derive("channels", compute, config=lab.setting.network_key(), label="all channels"))
+    if not lab.stages.execute:
         lab.reach.begin_channels(full.key, {path: shapes[path].shape for path in scales})
     return full
 
@@ -143,9 +142,8 @@ def draw_channels(
         ConfigError: in a plan, where nothing would be removed, or left.
     """
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        found, layers = channel_ticket(lab, weights.load(), full.load(), ratio, min_channels)
+    def compute(weights: Weights, full: Mask) -> Derived:
+        found, layers = channel_ticket(lab.setting, weights, full, ratio, min_channels)
         held = [layer["path"] for layer in layers if layer["held"]]
         if held:
             lab.progress.note(
@@ -153,13 +151,11 @@ def draw_channels(
                 if min_channels == 1
                 else f"{ratio:.0%} of the channels: {', '.join(held)} keep {min_channels} all the same"
             )
-        files, content = lab.store_mask(folder, found)
-        return files, {**content, "channels": layers}
+        return Derived(mask=found, content={"channels": layers})
 
-    config = {"ratio": ratio, "min_channels": min_channels}
-    inputs = {"weights": weights.key, "full": full.key}
-    drawn = MaskRef(lab.cache.stage("draw", 1, config, inputs, run, label=f"{ratio:.0%} of the channels"))
-    if not lab.cache.execute:
+    config, inputs = {"ratio": ratio, "min_channels": min_channels}, {"weights": weights, "full": full}
+    drawn = MaskRef(lab.derive("draw", compute, inputs, config=config, label=f"{ratio:.0%} of the channels"))
+    if not lab.stages.execute:
         lab.reach.prune((before or full).key, _BY_CHANNELS, sparsity=ratio, new=drawn.key)
     return drawn
 
@@ -189,17 +185,13 @@ def channel_ticket(
 def random_channels(lab: Lab, weights: WeightsRef, full: MaskRef, drawn: MaskRef, *, seed: int) -> MaskRef:
     """The mask that keeps as many channels of every layer as `drawn`, chosen at random: what its choice is worth."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        loaded, mask = weights.load(), drawn.load()
-        key = named_key(jax.random.key(seed), f"random channels {drawn.key}")
-        chosen = shuffled({path: mask[path] for path in scale_paths(loaded.params)}, key)
-        return lab.store_mask(folder, _without(lab, loaded, full.load(), jax.device_get(chosen)))
+    def compute(weights: Weights, full: Mask, drawn: Mask) -> Derived:
+        chosen = shuffled({path: drawn[path] for path in scale_paths(weights.params)}, key)
+        return Derived(mask=_without(lab.setting, weights, full, jax.device_get(chosen)))
 
-    inputs = {"weights": weights.key, "full": full.key, "drawn": drawn.key}
-    return MaskRef(
-        lab.cache.stage("draw_random", 1, {"seed": seed}, inputs, run, label=f"random channels, seed {seed}")
-    )
+    key = seed_key(seed, f"random channels {drawn.key}")
+    label, inputs = f"random channels, seed {seed}", {"weights": weights, "full": full, "drawn": drawn}
+    return MaskRef(lab.derive("draw_random", compute, inputs, config={"seed": seed}, label=label))
 
 
 def _without(setting: Setting, weights: Weights, full: Mask, kept: Mapping[str, np.ndarray]) -> Mask:
@@ -209,7 +201,7 @@ def _without(setting: Setting, weights: Weights, full: Mask, kept: Mapping[str, 
         mask[path] = np.array(own)
         if _bias_of(path) in mask:
             mask[_bias_of(path)] = np.array(own)
-    apply, variables, x = whole_network(setting, weights)
+    apply, variables, x = setting.as_function(weights)
     vectors = {_PARAMS + path: jnp.asarray(array) for path, array in mask.items() if array.ndim == 1}
     for path, counts in dead_kernels(apply, variables, vectors, x).items():
         mask[path.removeprefix(_PARAMS)] &= np.asarray(counts)
@@ -220,11 +212,11 @@ def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any
     """`macs` of an image, `macs_dense` and `parameters_shrunk` of the network without its channels; empty in a plan."""
 
     def compute(weights: Weights, mask: Mask) -> dict[str, Any]:
-        apply, variables, x = whole_network(lab, weights)
+        apply, variables, x = lab.setting.as_function(weights)
         found = slim(apply, variables, mask, x)
         return {"macs": found.macs[1], "macs_dense": found.macs[0], "parameters_shrunk": found.parameters[1]}
 
-    return dict(lab.measure("channel_costs", compute, config=lab.network_key(), weights=weights, mask=mask))
+    return dict(lab.measure("channel_costs", compute, config=lab.setting.network_key(), weights=weights, mask=mask))
 
 
 def _bias_of(scale: str) -> str:

@@ -20,31 +20,33 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     prune = getattr(options, "prune", PruneOptions())
     rates = getattr(options, "rates", None)
     if rates is None:
-        prunable = lab.prunable(prune.prunable)
+        prunable = lab.setting.prunable(prune.prunable)
     else:
         prunable = {
-            path: size for group in rate_groups(lab.shapes.params, rates, "rates") for path, size in group.sizes.items()
+            path: size
+            for group in rate_groups(lab.setting.shapes.params, rates, "rates")
+            for path, size in group.sizes.items()
         }
-    train, val, test = lab.split_sizes
+    train, val, test = lab.setting.split_sizes
 
-    parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.spec.name}")
+    parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.setting.spec.name}")
     parameters.columns[2].justify = "right"
     every = 0
-    for path, leaf in paths.leaves(lab.shapes.params).items():
+    for path, leaf in paths.leaves(lab.setting.shapes.params).items():
         every += leaf.size
         parameters.add_row(path, "x".join(map(str, leaf.shape)), f"{prunable[path]:,}" if path in prunable else "-")
     parameters.add_section()
     parameters.add_row("all", f"{every:,}", f"{sum(prunable.values()):,}")
     console.print(parameters)
-    about = "about " if lab.sizes_are_estimated else ""
+    about = "about " if lab.setting.sizes_are_estimated else ""
     console.print(
         f"data: {about}{train:,} training, {val:,} validation and {test:,} test images; batches of "
-        f"{options.train.batch_size}, {lab.duration.steps_per_epoch:,} steps per epoch, "
-        f"{lab.duration.total_steps:,} steps per network"
+        f"{options.train.batch_size}, {lab.setting.duration.steps_per_epoch:,} steps per epoch, "
+        f"{lab.setting.duration.total_steps:,} steps per network"
     )
     if plan.sizes_are_estimated:
         console.print("sizes of parts are estimated, as if all classes had equally many images; only the data can tell")
-    absent = missing(lab.spec, data_folder(options.data.folder))
+    absent = missing(lab.setting.spec, data_folder(options.data.folder))
     if absent:
         console.print(f"data to get: {absent}", soft_wrap=True)
 
@@ -54,10 +56,10 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(stages)
     for line in _reasons(plan):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if lab.data_content is None:
+    if lab.setting.data_content is None:
         console.print(
-            f"data: {lab.spec.name} is not there to be read, and its content is in the keys of what is made of it, "
-            "which are not known until it is",
+            f"data: {lab.setting.spec.name} is not there to be read, and its content is in the keys of what is made of "
+            "it, which are not known until it is",
             soft_wrap=True,
             markup=False,
         )
@@ -67,13 +69,13 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
     console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
     console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
-    console.print(f"stages in   {lab.cache.folder}", soft_wrap=True)
+    console.print(f"stages in   {lab.stages.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)
 
 
 def _reasons(plan: Plan) -> list[str]:
     """Why stages are to do: a line for each kind, and each set of options, that tells them from those there are."""
-    finished = Finished(plan.lab.cache.folder)
+    finished = Finished(plan.lab.stages.folder)
     found = [(stage, finished.why(stage.made_from)) for stage in plan.stages if not stage.cached]
     lines, follows = [], 0
     nothing: dict[str, int] = {}

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +18,12 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError, TicketError
 from jaxticket.core.types import Mask
 from jaxticket.interop.torch_names import OtherOptionError
-from jaxticket.lab.stages.references import MaskRef, WeightsRef, read_weights, stored_weights, write_weights
+from jaxticket.lab.derived import Derived, derive
+from jaxticket.lab.setting import Setting
+from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.references import MaskRef, WeightsRef, read_weights, stored_weights
 from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
 from jaxticket.training.state import Weights
-
-if TYPE_CHECKING:
-    from jaxticket.lab.lab import Lab
-    from jaxticket.lab.setting import Setting
 
 WHAT = (
     "a ticket, a stage WORKDIR/stages/..., or a file .safetensors, .pth, .pth.tar, .pt or .th, with :NAME for other "
@@ -50,14 +49,15 @@ class Given:
     whole: bool = True
 
 
-def read_given(lab: "Lab", text: str, *, key: str) -> Given:
+def read_given(setting: Setting, stages: Path, text: str, *, key: str) -> Given:
     """The weights and the mask at a path.
 
     A safetensors file has arrays named `params/...`, `model_state/...` and `mask/...`, or leaves of the network's
     parameters by their paths, or bool arrays by such paths (a mask alone), or PyTorch's names.
 
     Args:
-        lab: whose network they must belong to; weights that a ticket lacks are looked for among its stages.
+        setting: whose network they must belong to.
+        stages: the folder of stages in which weights that a ticket lacks are looked for.
         text: the path, with `:NAME` where other weights of a stage or another entry of a checkpoint are meant.
         key: of the configuration, for messages.
 
@@ -68,20 +68,20 @@ def read_given(lab: "Lab", text: str, *, key: str) -> Given:
     """
     path, name = split_name(text, key=key)
     if not path.is_dir():
-        with named_errors(lab, text, key=key):
-            given = _of_file(lab, path, name)
+        with named_errors(setting, text, key=key):
+            given = _of_file(setting, path, name)
     elif (path / DESCRIPTION).is_file():
-        with named_errors(lab, text, key=key):
-            given = _of_ticket(lab, path)
+        with named_errors(setting, text, key=key):
+            given = _of_ticket(stages, path)
     elif re.fullmatch(r"[a-z_]+-[0-9a-f]{12}", path.absolute().name) and storage.read_manifest(path) is not None:
         given = _of_stage(path, name, key)
     else:
         raise ConfigError(f"config.{key}={text!r}: is no finished stage and no ticket; must be {WHAT}")
-    return _checked(lab, given, path, key)
+    return _checked(setting, given, path, key)
 
 
 @contextlib.contextmanager
-def named_errors(setting: "Setting", text: str, *, key: str) -> Iterator[None]:
+def named_errors(setting: Setting, text: str, *, key: str) -> Iterator[None]:
     """Says of an error of the file `text` which key named it, and the network's options that would fit it.
 
     Raises:
@@ -111,25 +111,24 @@ def split_name(named: str | os.PathLike[str], *, key: str) -> tuple[Path, str]:
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 
-def given_weights(lab: "Lab", weights: Weights, *, label: str) -> WeightsRef:
+def given_weights(setting: Setting, stages: Stages, weights: Weights, *, label: str) -> WeightsRef:
     """Weights that were given, as a stage; its key is made of what they are, not of where they were found."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        write_weights(folder / "weights.safetensors", weights)
-        return ["weights.safetensors"], {}
+    def compute() -> Derived:
+        return Derived(weights)
 
-    arrays = {"params": weights.params, "model_state": weights.model_state}
-    stage = lab.cache.stage("given", 1, {"weights": _digest(arrays)}, {}, run, label=label)
-    return WeightsRef(stage, "weights")
+    config = {"weights": _digest({"params": weights.params, "model_state": weights.model_state})}
+    return WeightsRef(derive(setting, stages, "given", compute, config=config, label=label), "weights")
 
 
-def given_mask(lab: "Lab", mask: Mask, *, label: str) -> MaskRef:
+def given_mask(setting: Setting, stages: Stages, mask: Mask, *, label: str) -> MaskRef:
     """A mask that was given, as a stage; its key is made of the mask."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        return lab.store_mask(folder, mask)
+    def compute() -> Derived:
+        return Derived(mask=mask)
 
-    return MaskRef(lab.cache.stage("mask", 1, {"given": _digest({"mask": mask})}, {}, run, label=label))
+    config = {"given": _digest({"mask": mask})}
+    return MaskRef(derive(setting, stages, "mask", compute, config=config, label=label))
 
 
 def _digest(tree: Any) -> str:
@@ -146,12 +145,12 @@ def true_weights(stages: Path, ticket: Ticket) -> WeightsRef | None:
     return found if agree else None
 
 
-def _of_ticket(lab: "Lab", folder: Path) -> Given:
+def _of_ticket(stages: Path, folder: Path) -> Given:
     ticket = load_ticket(folder)
     whole = Weights(ticket.params, ticket.model_state)
     if ticket.meta.get("removed") or all(kept.all() for kept in ticket.mask.values()):
         return Given(whole, ticket.mask)
-    found = true_weights(lab.cache.folder, ticket)
+    found = true_weights(stages, ticket)
     return Given(found.load() if found else whole, ticket.mask, whole=found is not None)
 
 
@@ -165,7 +164,7 @@ def _of_stage(folder: Path, name: str, key: str) -> Given:
     return Given(weights, storage.load_arrays(file) if file.exists() else {})
 
 
-def _of_file(setting: "Setting", path: Path, name: str) -> Given:
+def _of_file(setting: Setting, path: Path, name: str) -> Given:
     if path.suffix == ".safetensors" and not name:
         arrays = storage.load_arrays(path)
         parts = {part: _under(arrays, part) for part in _PARTS}
@@ -200,7 +199,7 @@ def _is_whole(params: Mapping[str, np.ndarray], mask: Mask) -> bool:
     return not removed or any(params[path][~mask[path]].any() for path in removed)
 
 
-def _checked(setting: "Setting", given: Given, path: Path, key: str) -> Given:
+def _checked(setting: Setting, given: Given, path: Path, key: str) -> Given:
     """With weights in the network's dtypes.
 
     Raises:

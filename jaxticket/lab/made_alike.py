@@ -44,7 +44,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     for part, lines in (("model", model), ("data", [line for line in data if line not in augment])):
         if lines:
             raise ConfigError(f"{where}was trained with {part}.{lines[0]}; set config.{part} to its, or train one here")
-    contents = config["data"].get("content"), lab.data_content or None
+    contents = config["data"].get("content"), lab.setting.data_content or None
     if contents[0] != contents[1] and None not in contents:
         raise ConfigError(
             f"{where}was trained on a data set {options.data.name!r} whose images differ from today's; train one here"
@@ -55,7 +55,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     if (its := config.get("aids", {})) != options.aids.key():
         said.append(f"aids={its} (here {options.aids.key()})")
     if said:
-        lab.remark(f"{where}was trained with {', '.join(said)}")
+        lab.recorder.remark(f"{where}was trained with {', '.join(said)}")
 
 
 def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any], defaults: Any) -> list[str]:

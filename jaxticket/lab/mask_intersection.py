@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,11 @@ from jaxticket.core import masks, paths
 from jaxticket.core.criteria import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.core.types import Mask
+from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rate_groups import RateGroup, is_head
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
+from jaxticket.training.state import Weights
 
 Groups = Sequence[RateGroup]
 
@@ -45,13 +46,12 @@ def prune_groups(mask: Mask, params: Any, groups: Groups, scope: str) -> Mask:
 def pruned_by_groups(lab: Lab, trained: WeightsRef, mask: MaskRef, groups: Groups, scope: str) -> MaskRef:
     """`prune_groups` as a stage."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        return lab.store_mask(folder, prune_groups(mask.load(), trained.load().params, groups, scope))
+    def compute(weights: Weights, mask: Mask) -> Derived:
+        return Derived(mask=prune_groups(mask, weights.params, groups, scope))
 
     config = {"groups": [[group.rate, sorted(group.sizes)] for group in groups], "scope": scope}
-    inputs = {"weights": trained.key, "mask": mask.key}
-    return MaskRef(lab.cache.stage("prune_groups", 1, config, inputs, run, label=f"magnitude, {scope}"))
+    label, inputs = f"magnitude, {scope}", {"weights": trained, "mask": mask}
+    return MaskRef(lab.derive("prune_groups", compute, inputs, config=config, label=label))
 
 
 def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) -> Mask:
@@ -76,14 +76,12 @@ def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) 
 def pruned_like(lab: Lab, trained: WeightsRef, mask: MaskRef, like: MaskRef, groups: Groups, scope: str) -> MaskRef:
     """`prune_like` as a stage."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        new = prune_like(mask.load(), trained.load().params, like.load(), groups, scope)
-        return lab.store_mask(folder, new)
+    def compute(weights: Weights, mask: Mask, like: Mask) -> Derived:
+        return Derived(mask=prune_like(mask, weights.params, like, groups, scope))
 
     config = {"groups": [sorted(group.sizes) for group in groups], "scope": scope}
-    inputs = {"weights": trained.key, "mask": mask.key, "like": like.key}
-    return MaskRef(lab.cache.stage("prune_like", 1, config, inputs, run, label=f"magnitude, {scope}, matched"))
+    label, inputs = f"magnitude, {scope}, matched", {"weights": trained, "mask": mask, "like": like}
+    return MaskRef(lab.derive("prune_like", compute, inputs, config=config, label=label))
 
 
 def intersected(lab: Lab, mask: MaskRef, pruned: Sequence[MaskRef], groups: Groups) -> MaskRef:
@@ -94,17 +92,14 @@ def intersected(lab: Lab, mask: MaskRef, pruned: Sequence[MaskRef], groups: Grou
     if len(pruned) == 1:
         return pruned[0]
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        before, after = mask.load(), [one.load() for one in pruned]
-        files, content = lab.store_mask(folder, masks.intersect(*after))
-        return files, {**content, "agreement": agreement(before, after, groups)}
+    def compute(mask: Mask, **after: Mask) -> Derived:
+        found = agreement(mask, list(after.values()), groups)
+        return Derived(mask=masks.intersect(*after.values()), content={"agreement": found})
 
     rates = {path: group.rate for group in groups for path in group.sizes}
-    keys = {str(number): key for number, key in enumerate(sorted(one.key for one in pruned))}
-    inputs = {"mask": mask.key, **keys}
+    inputs = {"mask": mask, **{str(i): one for i, one in enumerate(sorted(pruned, key=lambda one: one.key))}}
     label = f"of {len(pruned)} masks"
-    return MaskRef(lab.cache.stage("intersect", 1, {"rates": rates}, inputs, run, label=label))
+    return MaskRef(lab.derive("intersect", compute, inputs, config={"rates": rates}, label=label))
 
 
 def agreement(before: Mask, after: Sequence[Mask], groups: Groups) -> dict[str, Any]:
@@ -132,11 +127,11 @@ def agreement(before: Mask, after: Sequence[Mask], groups: Groups) -> dict[str, 
 def with_whole_head(lab: Lab, mask: MaskRef) -> MaskRef:
     """`mask`, of a network with another number of classes, for the network of `lab`, whose classifier is kept whole."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        return lab.store_mask(folder, whole_head(mask.load(), lab.shapes.params))
+    def compute(mask: Mask) -> Derived:
+        return Derived(mask=whole_head(mask, lab.setting.shapes.params))
 
-    return MaskRef(lab.cache.stage("whole_head", 1, lab.network_key(), {"mask": mask.key}, run, label="new classifier"))
+    key = lab.setting.network_key()
+    return MaskRef(lab.derive("whole_head", compute, {"mask": mask}, config=key, label="new classifier"))
 
 
 def whole_head(mask: Mapping[str, Any], params: Any) -> Mask:

@@ -9,7 +9,6 @@ import numpy as np
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.types import Mask, Path
-from jaxticket.lab.as_function import whole_network
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.setting import Setting
 from jaxticket.structure.channel_groups.channels import Group
@@ -65,7 +64,7 @@ def slim_mask(
     Raises:
         MaskError: `bn_scale` where a layer has no normalisation.
     """
-    apply, variables, x = whole_network(setting, weights)
+    apply, variables, x = setting.as_function(weights)
     groups = _groups(apply, variables, x, mask)
     if isinstance(scores, str):
         worth = channel_scores(variables, groups, scores)
@@ -106,7 +105,7 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
     if how.criterion != "bn_scale" or how.ratio_of == "channels":  # which trims residual blocks too
         return
     mask = setting.prunable(how.prunable)
-    groups = _groups(*whole_network(setting, setting.shapes), mask)
+    groups = _groups(*setting.as_function(setting.shapes), mask)
     plain = [_producer(group) for group in groups if not any(part.path.endswith("/scale") for part in group.slices)]
     if plain or not groups:
         reason = f"{plain[0]} has no normalisation" if plain else "no channel can go"

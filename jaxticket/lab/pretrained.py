@@ -103,7 +103,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
     if re.fullmatch(r"train-[0-9a-f]{12}", path.absolute().name) and (stage := stage_in(path, label="dense")):
         return _of_stage(lab, stage, name, named, seed)
     if (path / DESCRIPTION).is_file():
-        with named_errors(lab, named, key="dense"):
+        with named_errors(lab.setting, named, key="dense"):
             ticket = load_ticket(path)
         if ticket.meta.get("weights") != "trained":
             raise ConfigError(
@@ -117,16 +117,16 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
             "with trained weights, or a file of weights"
         )
     else:
-        given = read_given(lab, named, key="dense")
+        given = read_given(lab.setting, lab.stages.folder, named, key="dense")
         if given.weights is None:
             raise ConfigError(f"config.dense={named!r}: has a mask and no weights; must be {WHAT}")
-        weights, mask = given_weights(lab, given.weights, label=path.name), given.mask
+        weights, mask = given_weights(lab.setting, lab.stages, given.weights, label=path.name), given.mask
     check_dense(*masks.count(mask), named)
     return Dense(weights, None, {0: lab.init(seed)} if lab.options.init else {}, named)
 
 
 def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense:
-    lab.cache.asked.setdefault(stage.id, stage)
+    lab.stages.asked.setdefault(stage.id, stage)
     trained = Trained(stage, WEIGHTS[lab.options.train.select_checkpoint])
     weights = trained.weights
     if name:
@@ -136,7 +136,7 @@ def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense
             raise ConfigError(f"config.dense={named!r}: weights that were saved on the way are {has}")
         weights = WeightsRef(stage, name)
     loaded = weights.load()
-    lab.check_same_network(loaded.params, Path(named), key="dense", model_state=loaded.model_state)
+    lab.setting.check_same_network(loaded.params, Path(named), key="dense", model_state=loaded.model_state)
     if not stage.made_from:
         return Dense(weights, None if name else trained, {}, named)  # of a version that did not say
     check_made_alike(lab, stage, named)
@@ -148,7 +148,7 @@ def _of_stage(lab: Lab, stage: Stage, name: str, named: str, seed: int) -> Dense
     points |= {step: WeightsRef(stage, saved) for step, saved in _saved_steps(stage).items()}
     facts = {}
     if (its := stage.made_from["config"].get("seed", seed)) != seed:
-        lab.remark(f"config.dense={named!r}: has seed {its}; its tickets go back to its own initial weights")
+        lab.recorder.remark(f"config.dense={named!r}: has seed {its}; its tickets go back to its own initial weights")
         facts["dense_seed"] = its
     return Dense(weights, None if name else trained, points, named, facts)
 
@@ -162,7 +162,7 @@ def _own_init(lab: Lab, stage: Stage) -> WeightsRef | None:
     if found is None:
         drawn = lab.init(stage.made_from["config"]["seed"])
         return drawn if drawn.key == key else None
-    lab.cache.asked.setdefault(found.stage.id, found.stage)
+    lab.stages.asked.setdefault(found.stage.id, found.stage)
     return found
 
 

@@ -1,19 +1,17 @@
-"""Masks with as many weights in every layer as another, at random places: what a mask is worth beyond its densities."""
-
-from pathlib import Path
-from typing import Any
+"""Masks with as many weights in every layer as another, at random positions: controls for what a mask is worth."""
 
 import jax
 import jax.numpy as jnp
 
-from jaxticket.core.keys import named_key
+from jaxticket.core.keys import named_key, seed_key
 from jaxticket.core.types import Mask
+from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef
 
 
 def shuffled(mask: Mask, key: jax.Array) -> Mask:
-    """`mask` with the kept places of every leaf drawn at random among all of the leaf.
+    """`mask` with the kept positions of every leaf drawn at random among all of the leaf.
 
     Args:
         mask: path -> bool array.
@@ -28,10 +26,9 @@ def shuffled(mask: Mask, key: jax.Array) -> Mask:
 def random_twin(lab: Lab, mask: MaskRef, seed: int) -> MaskRef:
     """`shuffled` as a stage, a draw of its own for every mask and seed."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        key = named_key(jax.random.key(seed), f"shuffle {mask.key}")
-        return lab.store_mask(folder, shuffled(mask.load(), key))
+    def compute(mask: Mask) -> Derived:
+        return Derived(mask=shuffled(mask, key))
 
-    label = f"random places, seed {seed}"
-    return MaskRef(lab.cache.stage("shuffle", 1, {"seed": seed}, {"mask": mask.key}, run, label=label))
+    key = seed_key(seed, f"shuffle {mask.key}")
+    label = f"random positions, seed {seed}"
+    return MaskRef(lab.derive("shuffle", compute, {"mask": mask}, config={"seed": seed}, label=label))

@@ -2,64 +2,62 @@
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.keys import named_key
+from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen
 from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split, permutation
-from jaxticket.lab.stages.references import MaskRef, WeightsRef, write_weights
+from jaxticket.lab.derived import Derived, derive
+from jaxticket.lab.setting import Setting
+from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.recipes.learned_scales import Rescaled, rescale
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.scaling import scaling_step
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 
-if TYPE_CHECKING:
-    from jaxticket.lab.lab import Lab
-    from jaxticket.lab.setting import Setting
 
-
-def scaled_start(lab: "Lab", start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
+def scaled_start(
+    setting: Setting, stages: Stages, start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int
+) -> WeightsRef:
     """`start` with a learned scale for each tensor, by `config.aids.rescale_init_options`; zero where pruned. A stage.
 
     Args:
-        lab: its options, network and data.
+        setting: its options, network and data.
+        stages: where it is kept.
         start: the weights to scale.
         mask: what is kept.
         train: whose batch size is used.
         seed: of the order of the images.
     """
-    scales = lab.options.aids.rescale_init_options
+    scales = setting.options.aids.rescale_init_options
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        weights = start.load()
-        key = named_key(jax.random.key(seed), "lrsi")
-        found = _rescaled(lab, weights, mask.load(), scales, train, key)
-        write_weights(folder / "weights.safetensors", Weights(found.params, weights.model_state))
-        return ["weights.safetensors"], {
+    def compute(start: Weights, mask: Mask) -> Derived:
+        found = _rescaled(setting, start, mask, scales, train, seed_key(seed, "lrsi"))
+        content = {
             "scales": found.scales,
             "constrained": int(found.constrained.sum()),
             "lowered": [float(found.lowered[0]), float(found.lowered[-1])],
         }
+        return Derived(Weights(found.params, start.model_state), content=content)
 
-    config = {**lab.network_key(), "data": lab.data_key(), "scales": chosen(scales), "seed": seed}
+    config = {**setting.network_key(), "data": setting.data_key(), "scales": chosen(scales), "seed": seed}
     config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
-    inputs = {"start": start.key, "mask": mask.key}
-    work = f"{scales.iterations} iterations"
-    stage = lab.cache.stage("lrsi", 1, config, inputs, run, label=f"scales, seed {seed}", work=work)
+    inputs, work = {"start": start, "mask": mask}, f"{scales.iterations} iterations"
+    label = f"scales, seed {seed}"
+    stage = derive(setting, stages, "lrsi", compute, inputs, config=config, label=label, work=work)
     return WeightsRef(stage, "weights")
 
 
 def _rescaled(
-    setting: "Setting", weights: Weights, mask: Mask, options: LrsiOptions, train: TrainOptions, key: jax.Array
+    setting: Setting, weights: Weights, mask: Mask, options: LrsiOptions, train: TrainOptions, key: jax.Array
 ) -> Rescaled:
     """The weights under a mask with a learned scale for each tensor.
 
@@ -86,14 +84,14 @@ def _rescaled(
     return rescale(apply, params, mask, batches, options, step=setting.scaling_steps[options])
 
 
-def _logits(setting: "Setting", params: Any, x: jax.Array) -> jax.Array:
+def _logits(setting: Setting, params: Any, x: jax.Array) -> jax.Array:
     # In training the running statistics, which differ from network to network, are not read.
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), setting.shapes.model_state)
     return models.apply_model(setting.model, params, state, x, train=True)[0]
 
 
 def _batches(
-    setting: "Setting", train: TrainOptions, key: jax.Array, count: int
+    setting: Setting, train: TrainOptions, key: jax.Array, count: int
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
     split, size = setting.dataset.train, train.batch_size
     if not isinstance(split, Split):

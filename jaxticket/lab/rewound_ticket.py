@@ -32,14 +32,16 @@ def saved_ticket(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef]:
     folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
         return lab.ticket(folder)
-    given = read_given(lab, path, key="ticket")
+    given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
     mask = given.mask
     if given.weights is not None and not mask:
         mask = _not_zero(given.weights)
     if not mask:
         raise ConfigError(f"config.ticket={path!r}: has no mask, and none of its weights is 0; must be {WHAT}")
-    weights = None if given.weights is None else given_weights(lab, given.weights, label=folder.name)
-    return weights, given_mask(lab, mask, label=folder.name)
+    weights = (
+        None if given.weights is None else given_weights(lab.setting, lab.stages, given.weights, label=folder.name)
+    )
+    return weights, given_mask(lab.setting, lab.stages, mask, label=folder.name)
 
 
 def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
@@ -59,14 +61,14 @@ def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
     folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
         ticket = load_ticket(folder)
-        rewound = weights if ticket.meta.get("removed") else true_weights(lab.cache.folder, ticket)
+        rewound = weights if ticket.meta.get("removed") else true_weights(lab.stages.folder, ticket)
     else:
-        given = read_given(lab, path, key="ticket")
+        given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
         rewound = weights if given.mask and given.whole else None
     if rewound is not None:
         return rewound, mask
-    lab.remark(
-        f"{path}: the weights that its mask removed are not in {lab.cache.folder}; where a structured mask keeps them "
+    lab.recorder.remark(
+        f"{path}: the weights that its mask removed are not in {lab.stages.folder}; where a structured mask keeps them "
         "they start at zero"
     )
     return weights, mask

@@ -14,7 +14,7 @@ from jaxticket.lab.config import config_hash
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.loggers import make_loggers
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.recorder import Record
+from jaxticket.lab.recorder import FolderRecorder
 from jaxticket.lab.registry import Experiment
 from jaxticket.lab.stages.fingerprint import made_by_others
 from jaxticket.lab.stages.references import Stage
@@ -43,7 +43,7 @@ class Plan:
     @property
     def sizes_are_estimated(self) -> bool:
         """Whether the lab, or one of its variants, goes by estimated numbers of images."""
-        return any(lab.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
+        return any(lab.setting.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
 
     @property
     def networks(self) -> list[Stage]:
@@ -53,7 +53,7 @@ class Plan:
     @property
     def made_by_others(self) -> str:
         """One line on what is done already, but by other sources of the package; empty where nothing is."""
-        return made_by_others(self.lab.cache.folder, [stage.sources for stage in self.stages if stage.cached])
+        return made_by_others(self.lab.stages.folder, [stage.sources for stage in self.stages if stage.cached])
 
 
 def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Path:
@@ -75,9 +75,9 @@ def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path,
     """
     check_writers(options.writers)
     lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)
-    check_setting(lab)
+    check_setting(lab.setting)
     experiment.load()(lab, options)
-    return Plan(experiment_folder(experiment, options, workdir), list(lab.cache.asked.values()), lab)
+    return Plan(experiment_folder(experiment, options, workdir), list(lab.stages.asked.values()), lab)
 
 
 def run_experiment(
@@ -111,36 +111,36 @@ def run_experiment(
     plan = make_plan(experiment, options, workdir, rerun=rerun)
     if rerun:
         rerun.check({stage.kind for stage in plan.stages})
-    layout = plan.lab.layout_of(options.train)
+    layout = plan.lab.setting.layout_of(options.train)
     with _own_folder(plan.folder, workdir) as folder, storage.attempt(folder) as holder:
         if holder is not None:
             raise ConfigError(f"{plan.folder} is being written by the same command, process {holder}; wait or stop it")
         name, stages = config_hash(experiment.name, options), [stage.id for stage in plan.stages]
-        record = Record(folder, experiment.name, options, name, command, layout, stages)
+        recorder = FolderRecorder(folder, experiment.name, options, name, command, layout, stages)
         processes.barrier("record")
         processes.wait_until_seen(plan.folder / "config.json")
         told: list[Progress] = []
         if processes.is_writer():
             told = [progress(len(plan.networks)) if progress else Quiet(), *make_loggers(options, folder)]
-        shown = MultiProgress(told)
+        shown = recorder.progress = MultiProgress(told)
         try:
             if rerun and processes.is_writer():
                 rerun.begin(folder)
-            kept_in = plan.lab.cache.folder
-            lab = Lab(options, kept_in, record=record, progress=shown, interrupts=interrupts, rerun=rerun)
-            if "dataset" in vars(plan.lab):
-                lab.share_data(plan.lab)
-            record.describe(lab)
+            kept_in = plan.lab.stages.folder
+            lab = Lab(options, kept_in, recorder=recorder, progress=shown, interrupts=interrupts, rerun=rerun)
+            if "dataset" in vars(plan.lab.setting):
+                lab.setting.share_data(plan.lab.setting)
+            recorder.describe(lab.setting)
             if plan.made_by_others:
-                lab.remark(plan.made_by_others)
+                recorder.remark(plan.made_by_others)
             with quiet_background(shown.note):
                 experiment.load()(lab, options)
         finally:
             shown.close()
-        record.finish()
+        recorder.finish()
         if not (rerun and rerun.what):  # what an interrupted rerun has left to do is not missed any more
             forget(folder)
-    return plan.folder, record.summary
+    return plan.folder, recorder.summary
 
 
 @contextlib.contextmanager

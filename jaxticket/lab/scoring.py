@@ -1,7 +1,7 @@
 """From weights to a smaller mask, by any criterion: what the lab's pruning stage does."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,8 @@ from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split, permutation
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.lab.setting import Setting
 from jaxticket.training.state import Weights
-
-if TYPE_CHECKING:
-    from jaxticket.lab.setting import Setting
 
 _BATCH_SIZE = 256
 
@@ -37,7 +35,7 @@ def granularity_of(text: str) -> Granularity:
 
 
 def pruned(
-    setting: "Setting",
+    setting: Setting,
     weights: Weights,
     mask: Mask,
     how: PruneOptions,
@@ -88,7 +86,7 @@ def scoring_images(split: Split, per_class: int, num_classes: int, seed: int) ->
     return chosen[permutation(len(chosen), seed + 1)]
 
 
-def _scores(setting: "Setting", weights: Weights, mask: Mask, how: PruneOptions, key: jax.Array) -> Any:
+def _scores(setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, key: jax.Array) -> Any:
     params = weights.params
     if how.criterion == "magnitude":
         return magnitude.magnitude(params, mask)
@@ -108,7 +106,7 @@ def _scores(setting: "Setting", weights: Weights, mask: Mask, how: PruneOptions,
     return method(apply, params, mask, list(_batches(setting, how.images_per_class, key)))
 
 
-def _batches(setting: "Setting", per_class: int, key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
+def _batches(setting: Setting, per_class: int, key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
     """Normalised training images without augmentation, the same for every criterion of a seed."""
     train = setting.dataset.train
     if not isinstance(train, Split):
@@ -124,7 +122,7 @@ def _batches(setting: "Setting", per_class: int, key: jax.Array) -> Iterator[tup
         yield images, jnp.asarray(train.labels[part])
 
 
-def _by_synflow(setting: "Setting", weights: Weights, mask: Mask, how: PruneOptions, demand: dict[str, Any]) -> Mask:
+def _by_synflow(setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, demand: dict[str, Any]) -> Mask:
     """SynFlow chooses in rounds of its own; normalisations are the identity, as at initialisation."""
     state = jax.tree_util.tree_map_with_path(_starting_statistic, weights.model_state)
 

@@ -1,16 +1,18 @@
 """The setting of an experiment: its data set, its network and its way of training, the same for every stage."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxticket import data, models
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import DataError, MaskError
 from jaxticket.core.options import chosen
+from jaxticket.core.types import Variables
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.loading import data_folder
 from jaxticket.data.sources.find import SOURCES
@@ -21,6 +23,7 @@ from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.parallel import Layout, choose_layout
 from jaxticket.recipes.lrsi_options import LrsiOptions
+from jaxticket.structure.macs import macs
 from jaxticket.training.joint import JointTrainer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
@@ -182,6 +185,23 @@ class Setting:
                 f"{', '.join(paths.leaves(self.shapes.params))}"
             )
         return {path: leaf.size for path, leaf in mask.items()}
+
+    def as_function(self, weights: Weights) -> tuple[Callable[..., jax.Array], dict[str, Any], jax.ShapeDtypeStruct]:
+        """The evaluated network as (variables, x) -> logits, its variables, and the shape of a batch of one image."""
+
+        def apply(variables: Variables, x: jax.Array) -> jax.Array:
+            state = {name: tree for name, tree in variables.items() if name != "params"}
+            return models.apply_model(self.model, variables["params"], state, x, train=False)[0]
+
+        variables = {"params": weights.params, **weights.model_state}
+        return apply, variables, jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
+
+    @functools.cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image in the dense network; nothing is computed."""
+        if self._lender is not None and self._lender.options.model == self.options.model:
+            return self._lender.macs
+        return macs(*self.as_function(self.shapes))
 
     @property
     def parameters(self) -> int:

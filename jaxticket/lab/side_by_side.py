@@ -42,7 +42,7 @@ class Job(abc.ABC):
     @property
     def trainer(self) -> Trainer:
         """The compiled work."""
-        return self.lab.trainer_of(self.train)
+        return self.lab.setting.trainer_of(self.train)
 
     @property
     @abc.abstractmethod
@@ -67,7 +67,7 @@ class Job(abc.ABC):
         trainer = self.trainer
         if trainer.streams:
             return id(trainer)
-        network = (digest(self.lab.network_key(), 12), self.lab.options.aids.in_network)
+        network = (digest(self.lab.setting.network_key(), 12), self.lab.options.aids.in_network)
         return network, self.train, trainer.batches
 
 
@@ -123,7 +123,7 @@ def do_jobs(jobs: Sequence[Job]) -> list[Stage]:
         groups.setdefault(job.alike, []).append(job)
     done: dict[str, Stage] = {}
     for group in groups.values():
-        with group[0].lab.cache.claim([job.stage for job in group]) as by_others:
+        with group[0].lab.stages.claim([job.stage for job in group]) as by_others:
             done |= by_others
             left = [job for job in group if job.stage.id not in by_others]
             for members, layout in _divided(left):
@@ -154,7 +154,8 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
     if way != "serial" and group[0].trainer.streams:
         if lab.options.seed_parallelism != "auto":
             raise ConfigError(
-                f"config.seed_parallelism={way!r}: needs data in memory, and {lab.spec.name} is streamed; use 'auto'"
+                f"config.seed_parallelism={way!r}: needs data in memory, and {lab.setting.spec.name} is streamed; "
+                "use 'auto'"
             )
         way = "serial"
     devices = jax.devices()
@@ -173,4 +174,4 @@ def _divided(group: list[Job]) -> Iterator[tuple[list[Job], Layout]]:
 
 
 def _single_layout(job: Job) -> Layout:
-    return job.lab.layout_of(job.train)
+    return job.lab.setting.layout_of(job.train)

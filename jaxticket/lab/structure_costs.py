@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxticket.core.types import Mask
 from jaxticket.interop import layer_outputs
-from jaxticket.lab.as_function import whole_network
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.structure.macs import macs
@@ -36,7 +35,7 @@ def costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict
     """
 
     def compute(start: Weights, mask: Mask) -> dict[str, Any]:
-        apply, variables, x = whole_network(lab, start)
+        apply, variables, x = lab.setting.as_function(start)
         if channels:
             report = shrink(apply, variables, mask, x, mask_bn=True).report
             return {"macs": report.macs[1], "macs_dense": report.macs[0], "parameters_shrunk": report.parameters[1]}
@@ -45,7 +44,7 @@ def costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict
         unused = sum(np.count_nonzero(~kept) * math.prod(outputs[path].shape[:-1]) for path, kept in mask.items())
         return {"macs": int(dense - unused), "macs_dense": dense}
 
-    config = {**lab.network_key(), "channels": channels}
+    config = {**lab.setting.network_key(), "channels": channels}
     return dict(lab.measure("costs", compute, config=config, start=start, mask=mask))
 
 
@@ -58,12 +57,12 @@ def heatmaps(lab: Lab, start: WeightsRef, mask: MaskRef) -> list[dict[str, Any]]
     """
 
     def compute(start: Weights, mask: Mask) -> dict[str, Any]:
-        apply, variables, x = whole_network(lab, start)
+        apply, variables, x = lab.setting.as_function(start)
         called = jax.eval_shape(lambda x: layer_outputs(apply, variables, x, mask), x)
         convolutions = [path for path in called if np.ndim(mask[path]) > 2][-_CONVOLUTIONS:]
         return {"layers": [{"path": path, **picture(to_matrix(mask[path]))} for path in convolutions]}
 
-    found = lab.measure("heatmap", compute, config=lab.network_key(), start=start, mask=mask)
+    found = lab.measure("heatmap", compute, config=lab.setting.network_key(), start=start, mask=mask)
     return list(found.get("layers", ()))
 
 

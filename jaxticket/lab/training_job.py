@@ -9,6 +9,7 @@ import jax
 from jaxticket import storage
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import digest
+from jaxticket.lab.derived import mask_statistics, store_mask
 from jaxticket.lab.side_by_side import Job
 from jaxticket.lab.stages.references import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.parallel import Layout
@@ -53,9 +54,9 @@ class TrainingJob(Job):
 
 def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
     one, lab = jobs[0], jobs[0].lab
-    trainer = lab.joint_trainer([job.lab for job in jobs], one.train)
+    trainer = lab.setting.joint_trainer([job.lab.setting for job in jobs], one.train)
     lab.interrupts.check()
-    lab.cache.begin([job.stage for job in jobs])
+    lab.stages.begin([job.stage for job in jobs])
     together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
     fits = fit_side_by_side(
         trainer,
@@ -72,11 +73,11 @@ def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
     )
     on_test = _test_scores(trainer, fits, layout)
     stored = [_store(job, fit, scores) for job, fit, scores in zip(jobs, fits, on_test, strict=True)]
-    return lab.cache.finish([(job.stage, *result) for job, result in zip(jobs, stored, strict=True)])
+    return lab.stages.finish([(job.stage, *result) for job, result in zip(jobs, stored, strict=True)])
 
 
 def _start(job: TrainingJob) -> Start:
-    key, folder = jax.random.key(job.seed), job.lab.cache.workplace(job.stage)
+    key, folder = jax.random.key(job.seed), job.lab.stages.workplace(job.stage)
 
     def save(epoch: int, weights: Weights, best: Weights) -> None:
         write_weights(folder / f"exact{epoch}.safetensors", weights)
@@ -104,7 +105,7 @@ def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict
 
 def _store(job: TrainingJob, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
     """Writes the files of a stage; returns their names and its content."""
-    folder = job.lab.cache.workplace(job.stage)
+    folder = job.lab.stages.workplace(job.stage)
     files = ["last.safetensors", "best.safetensors"]
     if job.snapshot_step:
         files.append("snapshot.safetensors")
@@ -136,6 +137,6 @@ def _store(job: TrainingJob, fit: Fit, on_test: dict[str, Scores | None]) -> tup
         storage.save_arrays(folder / "monitor.safetensors", arrays)
         files += ["monitor.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
     if job.mask_update:
-        stored, statistics = job.lab.store_mask(folder, fit.mask)
-        return [*files, *stored], content | statistics
+        files += store_mask(folder, fit.mask)
+        content["mask"] = mask_statistics(job.lab.setting.shapes.params, fit.mask)
     return files, content

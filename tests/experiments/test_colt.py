@@ -91,7 +91,7 @@ def test_lth_at_colts_sparsities_prunes_its_own_networks_as_fast(plain, workdir)
     """The control of the rounds: equally many weights in every round, from LTH's own magnitudes, the same start."""
     _, rows = plain
     lab = Lab(options_of()[1], workdir / "stages")
-    before = full_mask(lab, rate_groups(lab.shapes.params, (("conv", 0.15),), "rates")).load()
+    before = full_mask(lab, rate_groups(lab.setting.shapes.params, (("conv", 0.15),), "rates")).load()
     source = rows["dense", 0, None]
     for level in (1, 2):
         row = rows["lth_matched", level, None]
@@ -267,7 +267,7 @@ def test_prune_and_and():
 def test_identical_parts_and_their_order(workdir):
     """Identical parts: equal weights give the mask of LTH at COLT's rate; the parts' order does not matter."""
     lab = Lab(options_of()[1], workdir / "stages")
-    groups = rate_groups(lab.shapes.params, (("conv", 0.15),), "rates")
+    groups = rate_groups(lab.setting.shapes.params, (("conv", 0.15),), "rates")
     full, one, other = full_mask(lab, groups), lab.init(0), lab.init(0, stream="reinit")
     pruned, different = (pruned_by_groups(lab, weights, full, groups, "global") for weights in (one, other))
     same = intersected(lab, full, [pruned, pruned], groups)

@@ -306,7 +306,7 @@ def test_an_empty_layer_keeps_its_largest_channels(workdir):
     found = {f"{name}/scale": np.asarray(values, np.float32) for name, values in scales.items()}
     weights = weights._replace(params=paths.replace(weights.params, found))
     for least, kept in ((1, [1]), (2, [1, 7])):
-        mask, layers = channel_ticket(lab, weights, full, 0.3, least)
+        mask, layers = channel_ticket(lab.setting, weights, full, 0.3, least)
         assert np.flatnonzero(mask["stem_bn/scale"]).tolist() == kept
         assert [layer["path"] for layer in layers if layer["held"]] == ["stem_bn"]
         assert [layer["after"] for layer in layers if layer["path"] == "stem_bn"] == [least]

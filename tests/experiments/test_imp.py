@@ -9,8 +9,8 @@ import jaxticket as jt
 from jaxticket import models, storage
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import seed_key
 from jaxticket.experiments import make_plan
-from jaxticket.lab import lab as lab_module
 from jaxticket.lab import setting as setting_module
 from jaxticket.lab import side_by_side
 from jaxticket.lab.stages.references import made_from, read_weights
@@ -83,7 +83,7 @@ def test_ticket_is_the_initial_weights_under_the_mask(small_run):
     ticket = jt.load_ticket(small_run.folder / "tickets" / "imp-2-0")
     network = ticket.meta["model"]
     model = models.create_model(network["name"], num_classes=network["num_classes"], **network["options"])
-    key = lab_module._key(0, "init")
+    key = seed_key(0, "init")
     init, _ = models.init_variables(model, key, tuple(network["image_shape"]))
     assert bits(ticket.params) == bits(jt.apply_mask(init, ticket.mask))
     assert ticket.meta["weights"] == "rewind"

@@ -108,7 +108,7 @@ def test_what_each_setting_starts_from(study):
         assert lt.mask.key == rr.mask.key == wr.mask.key
         assert (lt.seed, lt.noise, lt.start_step) == (rr.seed, rr.noise, rr.start_step) == (0, "", 0)
         assert wr.start.key == f"{dense.stage.id}/snapshot"
-        assert wr.start_step == study.lab.duration.steps_per_epoch
+        assert wr.start_step == study.lab.setting.duration.steps_per_epoch
     retrained = study.job("retrain", 3)
     assert retrained.start.key == f"{dense.stage.id}/last"
     assert (retrained.mask.key, retrained.start_step) == (study.job("lt_omp", 3).mask.key, 0)
@@ -324,7 +324,7 @@ def test_small_dense_widths_of_resnet20():
     with config.unlocked():
         config.model.options["shortcut"] = "conv"
     lab = Lab(resolve(config)[1], None, execute=False)
-    assert lab.parameters == 272_474
+    assert lab.setting.parameters == 272_474
     for nonzero, base, size in (
         (113_278, 10, 107_060),
         (73_344, 8, 68_786),
@@ -332,7 +332,7 @@ def test_small_dense_widths_of_resnet20():
         (25_855, 5, 27_185),
         (17_490, 4, 17_534),
     ):
-        model, parameters = small_dense(lab, nonzero)
+        model, parameters = small_dense(lab.setting, nonzero)
         assert (round(model.options["width"] * 16), parameters) == (base, size)
 
 
@@ -342,7 +342,7 @@ def test_networks_without_a_width_cannot_be_small():
     config.data.name = "cifar10"
     lab = Lab(resolve(config)[1], None, execute=False)
     with pytest.raises(ConfigError, match="'sdt' needs a network with an option width, and vit_ti has none"):
-        small_dense(lab, 1000)
+        small_dense(lab.setting, 1000)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from jaxticket.experiments.structured.analysis import extreme_tickets
 from jaxticket.experiments.structured.options import RefillOptions
 from jaxticket.experiments.structured.recipes import apply_structured_recipe
 from jaxticket.experiments.structured.structured_masks import refilled, report_of, slimmed, structure_of
+from jaxticket.lab.derived import mask_statistics, store_mask
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.rewound_ticket import rewound_ticket
@@ -267,7 +268,8 @@ def small_lab(folder):
 
 def stored(lab, folder, mask):
     folder.mkdir()
-    _, content = lab.store_mask(folder, mask)
+    store_mask(folder, mask)
+    content = {"mask": mask_statistics(lab.setting.shapes.params, mask)}
     return MaskRef(Stage("mask", folder.name, folder, False, content))
 
 
@@ -358,11 +360,11 @@ def test_channel_pruning_leaves_every_layer_a_share(workdir):
     weights, mask = lab.init(0).load(), lab.full_mask().load()
     scores = {path: np.arange(SIZES[path][0]) + (1000 if path.startswith("conv3") else 0) for path in SIZES}
     for floor, least in ((0.0, 1), (0.1, 4), (0.5, 16)):
-        found = slim_mask(lab, weights, mask, scores, 1000, floor=floor)
+        found = slim_mask(lab.setting, weights, mask, scores, 1000, floor=floor)
         assert mask_channels(found.mask["conv2/kernel"]) == least
         assert found.exhausted["conv2/kernel"] == f"down to {least} of 32 channels, as few as a layer may keep"
         assert ("conv3/kernel" in found.exhausted) == (floor == 0.5)  # which alone needs half of it too
-    assert slim_mask(lab, weights, mask, scores, 15_000).exhausted == {}
+    assert slim_mask(lab.setting, weights, mask, scores, 15_000).exhausted == {}
 
 
 def test_layers_that_channel_pruning_leaves_their_least_are_named(tmp_path):
@@ -397,13 +399,14 @@ def test_slim_masks_of_a_network_with_shortcuts(tmp_path):
     """Slim: the first convolution of a block is trimmed, outputs that meet a shortcut never; one channel stays."""
     lab = Lab(options_of(**{"model.name": "resnet20", "model.options": {}})[1], tmp_path, execute=False)
     params, state = (
-        {path: np.ones(leaf.shape, np.float32) for path, leaf in paths.leaves(tree).items()} for tree in lab.shapes
+        {path: np.ones(leaf.shape, np.float32) for path, leaf in paths.leaves(tree).items()}
+        for tree in lab.setting.shapes
     )
     weights = Weights(paths.nest(params), paths.nest(state))
     mask = {path: np.ones(params[path].shape, bool) for path in params if path.endswith("kernel")}
     mask = {path: kept for path, kept in mask.items() if "stem" not in path and "head" not in path}
     scores = {path: np.arange(kept.shape[-1], dtype=float) for path, kept in mask.items()}
-    new, *_ = slim_mask(lab, weights, mask, scores, 0)
+    new, *_ = slim_mask(lab.setting, weights, mask, scores, 0)
     trimmed = {
         path: np.flatnonzero(leaf.any((0, 1, 2))).tolist()
         for path, leaf in new.items()
@@ -412,10 +415,10 @@ def test_slim_masks_of_a_network_with_shortcuts(tmp_path):
     assert set(trimmed) == {path for path in mask if "conv1" in path}
     assert all(channels == [mask[path].shape[-1] - 1] for path, channels in trimmed.items())
     total = masks.count(mask)[0]
-    some, count, _ = slim_mask(lab, weights, mask, scores, total - 1)
+    some, count, _ = slim_mask(lab.setting, weights, mask, scores, total - 1)
     assert total - 2 * 9 * 64 <= count < total  # one channel, with what makes it and what reads it
     assert masks.count(some)[0] == count
-    _, unchanged, _ = slim_mask(lab, weights, mask, "magnitude", total)
+    _, unchanged, _ = slim_mask(lab.setting, weights, mask, "magnitude", total)
     assert unchanged == total
 
 
@@ -532,7 +535,7 @@ def test_recipes_of_the_paper_and_of_its_program(tmp_path, arguments, train, rew
     plan = make_plan(*resolve(config), tmp_path)
     assert len(plan.networks) == 1 + 9 * 7
     if prunable:
-        assert sum(plan.lab.prunable(config.prune.rules).values()) == prunable
+        assert sum(plan.lab.setting.prunable(config.prune.rules).values()) == prunable
     assert config.regroup.rule == ("upstream" if arguments[2] == "upstream" else "row_budget")
     with pytest.raises(ConfigError, match="config argument 'preset=code': must be one of paper, upstream"):
         apply_structured_recipe(config, "conv3", "digits", "code")

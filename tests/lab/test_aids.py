@@ -61,9 +61,9 @@ def test_with_every_aid_on_the_plain_network_comes_out(workdir):
         weights = read_weights(workdir / "stages" / row["stage"] / "last.safetensors")
         assert paths.leaves(weights.params).keys() == plain
         assert not weights.model_state
-        images = lab.trainer.batches.for_evaluation(lab.dataset.test.images)
+        images = lab.setting.trainer.batches.for_evaluation(lab.setting.dataset.test.images)
         logits = models.apply_model(model, weights.params, weights.model_state, images, train=False)[0]
-        assert row["test_accuracy"] == (np.asarray(logits).argmax(-1) == lab.dataset.test.labels).mean()
+        assert row["test_accuracy"] == (np.asarray(logits).argmax(-1) == lab.setting.dataset.test.labels).mean()
         assert row["best_epoch"] == 2  # only what follows the aids counts
     ticket = jt.load_ticket(folder / "tickets" / "imp-1-0")
     kept = {path: np.asarray(paths.leaves(weights.params)[path]) != 0 for path in ticket.mask}
@@ -112,9 +112,9 @@ def test_a_run_that_begins_late_is_in_the_phase_of_its_step(workdir):
     aided = Lab(options, workdir / "stages", execute=False)
     plain = Lab(options, workdir / "stages").variant(aids=AidOptions())
     init, full = aided.init(0), aided.full_mask()
-    dense = aided.train(init, full, seed=0, label="", snapshot_step=aided.duration.steps_per_epoch)
+    dense = aided.train(init, full, seed=0, label="", snapshot_step=aided.setting.duration.steps_per_epoch)
     mask = aided.prune(dense.weights, full, options.prune, seed=0)
-    again = plain.train(dense.snapshot, mask, seed=0, label="", start_step=aided.duration.steps_per_epoch)
+    again = plain.train(dense.snapshot, mask, seed=0, label="", start_step=aided.setting.duration.steps_per_epoch)
     stages = workdir / "stages"
     files = [stages / stage / "last.safetensors" for stage in (summary["rows"][1]["stage"], again.stage.id)]
     assert files[0] != files[1]

@@ -14,8 +14,8 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments import make_plan
 from jaxticket.interop import read_torch
 from jaxticket.lab.given import read_given
-from jaxticket.lab.lab import Lab
 from jaxticket.lab.registry import names
+from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import made_from, read_weights
 from tests.small import options_of, refused, run
 
@@ -76,7 +76,7 @@ def test_initial_weights_are_those_of_the_file_whatever_it_is(made, files, tmp_p
         assert bits(start_of(tmp_path, row).params) == bits(made["weights"].params)
         stages.add(row["stage"])
     assert len(stages) == 1, "what the file holds counts, not its name or kind"
-    given = read_given(Lab(options_of("train")[1], tmp_path), str(files["half"]), key="init")
+    given = read_given(Setting(options_of("train")[1]), tmp_path, str(files["half"]), key="init")
     assert {leaf.dtype for leaf in jax.tree.leaves(given.weights)} == {np.dtype(np.float32)}
 
 
@@ -196,9 +196,9 @@ OF_CHECKPOINT = {
 
 
 def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
-    lab = Lab(options_of("train", **OF_CHECKPOINT)[1], tmp_path, execute=False)
-    given = read_given(lab, f"{CHECKPOINT}:state_dict", key="init")
-    whole, state = read_given(lab, str(CHECKPOINT), key="init"), read_torch(CHECKPOINT)
+    setting = Setting(options_of("train", **OF_CHECKPOINT)[1], planning=True)
+    given = read_given(setting, tmp_path, f"{CHECKPOINT}:state_dict", key="init")
+    whole, state = read_given(setting, tmp_path, str(CHECKPOINT), key="init"), read_torch(CHECKPOINT)
     assert bits(given.weights) == bits(whole.weights)
     assert whole.whole
     pruned = [path for path, kept in whole.mask.items() if not kept.all()]
@@ -207,7 +207,7 @@ def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
     assert np.array_equal(whole.weights.params["stage1_block0"]["conv1"]["kernel"], first)
     assert paths.leaves(whole.weights.params)[pruned[0]][~whole.mask[pruned[0]]].any()
     with pytest.raises(JaxticketError, match="has no entry 'init_weight'; its entries are"):
-        read_given(lab, f"{CHECKPOINT}:init_weight", key="init")
+        read_given(setting, tmp_path, f"{CHECKPOINT}:init_weight", key="init")
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,6 @@ def test_channels_that_are_gone_are_not_kept_as_the_best(tmp_path):
     weights = weights._replace(params=paths.replace(weights.params, {"conv2_bn/scale": scales}))
     mask["conv2/kernel"][..., -1] = False
     mask["conv3/kernel"][:, :, -1] = False
-    found, reached, _ = slim_mask(lab, weights, mask, "bn_scale", 1)
+    found, reached, _ = slim_mask(lab.setting, weights, mask, "bn_scale", 1)
     assert np.flatnonzero(found["conv2/kernel"].any((0, 1, 2))).tolist() == [14]
     assert reached == 8 * 9 + 9

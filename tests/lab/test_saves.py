@@ -61,12 +61,12 @@ def test_saves_of_options_and_of_an_experiment_are_one_key(tmp_path):
     plain, saving = lab_of(tmp_path), lab_of(tmp_path, **{"train.save_epochs": (1, 2)})
     keys = set()
     for lab, epochs in ((plain, (2, 1)), (saving, ()), (saving, (1,))):
-        lab.cache.execute = False
+        lab.stages.execute = False
         keys.add(lab.train(lab.init(0), lab.full_mask(), seed=0, label="net", save_epochs=epochs).stage.key)
     without = plain.train(plain.init(0), plain.full_mask(), seed=0, label="net").stage.key
     assert len(keys) == 1
     assert without not in keys
-    assert saving.trainer is saving.trainer_of(plain.options.train)
+    assert saving.setting.trainer is saving.setting.trainer_of(plain.options.train)
 
 
 @pytest.mark.parametrize(

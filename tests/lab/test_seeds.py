@@ -18,7 +18,7 @@ from jaxticket.lab import side_by_side, training_job
 from jaxticket.lab.lockstep import ask, in_lockstep
 from jaxticket.lab.side_by_side import choose_replication
 from jaxticket.lab.stages.journal import write_journal
-from jaxticket.lab.stages.memo import Cache
+from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.parallel import SINGLE
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
@@ -147,17 +147,17 @@ def _seats():
 
 
 def test_killed_while_stages_are_declared_complete_stays_together(tmp_path):
-    cache = Cache(tmp_path, execute=True, note=pytest.fail)
+    cache = Stages(tmp_path, execute=True, note=pytest.fail)
     stages = [cache.find("train", 1, {"seed": seed}, {}) for seed in (0, 1, 2)]
     for stage in stages:
         (stage.folder / "checkpoints-x").mkdir(parents=True)
         (stage.folder / "file").write_text(stage.id)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cache, "_complete", lambda self, results: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Stages, "_complete", lambda self, results: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             cache.finish([(stage, ["file"], {"seed": seed}) for seed, stage in enumerate(stages)])
     assert not list(tmp_path.glob("*/manifest.json"))
-    again = Cache(tmp_path, execute=True, note=pytest.fail)
+    again = Stages(tmp_path, execute=True, note=pytest.fail)
     found = [again.find("train", 1, {"seed": seed}, {}) for seed in (0, 1, 2)]
     assert [stage.content for stage in found] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
     assert sorted(path.name for path in tmp_path.glob("train-*/*")) == ["file"] * 3 + ["manifest.json"] * 3
@@ -166,7 +166,7 @@ def test_killed_while_stages_are_declared_complete_stays_together(tmp_path):
 def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_path):
     folder, notes = tmp_path / "train-0123456789ab", []
     write_journal(folder / "finished.json", {folder.name: {"files": ["gone"], "content": {}}})
-    Cache(tmp_path, execute=True, note=notes.append)
+    Stages(tmp_path, execute=True, note=notes.append)
     assert len(notes) == 1
     assert "gone" in notes[0]
     assert not list(folder.iterdir())

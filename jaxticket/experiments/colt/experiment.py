@@ -63,7 +63,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
     notes: dict[int, list[tuple[str, dict[str, Any]]]] = {seed: [] for seed in options.all_seeds}
     groups = _groups(parts[0], options, "rates")
     lth_groups = _groups(lab, options, "lth_rates") if options.lth else groups
-    matched_groups = rate_groups(lab.shapes.params, options.rates, "rates")
+    matched_groups = rate_groups(lab.setting.shapes.params, options.rates, "rates")
 
     def one_seed(seed: int) -> None:
         init, full = lab.init(seed), full_mask(lab, groups)
@@ -94,9 +94,9 @@ def colt(lab: Lab, options: ColtOptions) -> None:
     lab.for_each_seed(one_seed)
     for entries in notes.values():
         for section, entry in entries:
-            lab.note(section, entry)
-    lab.conclude("colt", compared)
-    lab.compare(*PAIRS, of=comparable)
+            lab.recorder.note(section, entry)
+    lab.recorder.conclude("colt", compared)
+    lab.recorder.compare(*PAIRS, of=comparable)
 
 
 def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: int, name: str) -> Iterator[Round]:
@@ -118,7 +118,7 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: in
         weights = [one.weights for one in trained]
         own = [pruned_by_groups(first, one, mask, groups, options.scope) for one in weights]
         smaller = intersected(first, mask, own, groups)
-        if first.cache.execute and smaller.statistics["kept"] == mask.statistics["kept"]:
+        if first.stages.execute and smaller.statistics["kept"] == mask.statistics["kept"]:
             return
         mask, pruned, agreement = smaller, weights, smaller.stage.content.get("agreement", {})
 
@@ -179,7 +179,7 @@ def _record_parts(parts: Sequence[Lab], found: Round, options: ColtOptions, seed
 
 def _groups(lab: Lab, options: ColtOptions, key: str) -> Groups:
     """The groups of a series; refuses a target that it need not come to."""
-    groups = rate_groups(lab.shapes.params, getattr(options, key), key)
+    groups = rate_groups(lab.setting.shapes.params, getattr(options, key), key)
     weights = _weights(lab, groups, options)
     if options.target and rounds_to(groups, options.scope, options.target, weights) is None:
         surely = max(removed_by_round(groups, options.scope), default=0) / weights
@@ -193,7 +193,9 @@ def _groups(lab: Lab, options: ColtOptions, key: str) -> Groups:
 
 def _weights(lab: Lab, groups: Groups, options: ColtOptions) -> int:
     """The number of weights that the target is a share of."""
-    return prunable(groups) if options.target_counts == "prunable" else counted_weights(lab.shapes.params, groups)
+    return (
+        prunable(groups) if options.target_counts == "prunable" else counted_weights(lab.setting.shapes.params, groups)
+    )
 
 
 def _most_rounds(lab: Lab, groups: Groups, options: ColtOptions) -> int:

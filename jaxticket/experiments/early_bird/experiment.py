@@ -31,17 +31,17 @@ def early_bird(lab: Lab, options: EarlyBirdOptions) -> None:
     _check_reachable(lab, options)
     replicates = {seed: _Replicate(lab, options, seed) for seed in options.all_seeds}
     lab.for_each_seed(lambda seed: replicates[seed].run())
-    if not lab.cache.execute:
+    if not lab.stages.execute:
         return
     for number, replicate in enumerate(replicates.values()):
         for section, entry in replicate.notes:
-            lab.note(section, entry)
+            lab.recorder.note(section, entry)
         for ratio, matrix in replicate.distances().items():
-            lab.save_array(f"mask_distance_p{ratio}" + (f"_seed{replicate.seed}" if number else ""), matrix)
+            lab.recorder.save_array(f"mask_distance_p{ratio}" + (f"_seed{replicate.seed}" if number else ""), matrix)
     first = replicates[options.all_seeds[0]]
-    lab.conclude("emergence", lambda rows: first.emergence)
-    lab.note("mask_distance", first.distance_rows())
-    lab.compare(*_pairs(options))
+    lab.recorder.conclude("emergence", lambda rows: first.emergence)
+    lab.recorder.note("mask_distance", first.distance_rows())
+    lab.recorder.compare(*_pairs(options))
 
 
 def _pairs(options: EarlyBirdOptions) -> list[Pair]:
@@ -78,7 +78,7 @@ def _apart_by_chance(one: float, other: float) -> float:
 
 def _check_reachable(lab: Lab, options: EarlyBirdOptions) -> None:
     """Refuses looks for which training is too short."""
-    per_epoch, total = lab.duration.steps_per_epoch, lab.duration.total_steps
+    per_epoch, total = lab.setting.duration.steps_per_epoch, lab.setting.duration.total_steps
     looks = total // (options.every_steps or per_epoch)
     least = options.window + (options.rule == "consecutive")
     if looks < least:
@@ -114,8 +114,8 @@ class _Replicate:
         self.lab, self.options, self.seed = lab, options, seed
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.emergence: dict[str, float | None] = {}
-        self.total = lab.duration.total_steps
-        self.per_epoch = lab.duration.steps_per_epoch
+        self.total = lab.setting.duration.total_steps
+        self.per_epoch = lab.setting.duration.steps_per_epoch
         self.every = options.every_steps or self.per_epoch
         self._of_dense: dict[str, Any] = {}
 
@@ -250,7 +250,7 @@ class _Replicate:
         **facts: Any,
     ) -> None:
         """Records a row, with the operations of all training that led to it: dense at first, then under its mask."""
-        if self.lab.cache.execute:
+        if self.lab.stages.execute:
             dense = self._of_dense["macs_dense"]
             facts = {"macs": dense, "macs_dense": dense, **facts}
             per_step = _FLOPS_PER_MAC * self.options.train.batch_size

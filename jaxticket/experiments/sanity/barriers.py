@@ -23,11 +23,11 @@ def barrier(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, points: in
 
     def compute(a: Weights, b: Weights) -> dict[str, Any]:
         positions = [i / (points - 1) for i in range(points)]
-        scores = [lab.trainer_of(train).evaluate(interpolate(a, b, at), "test") for at in positions]
+        scores = [lab.setting.trainer_of(train).evaluate(interpolate(a, b, at), "test") for at in positions]
         errors = [1 - score.accuracy for score in scores if score is not None]
         found = error_barrier(positions, errors)
         return {"positions": positions, "errors": errors, "barrier": found.height, "at": found.position}
 
-    config = {**lab.network_key(), "data": lab.data_key(), "points": points}
+    config = {**lab.setting.network_key(), "data": lab.setting.data_key(), "points": points}
     config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
     return lab.measure("barrier", compute, config=config, a=a.weights, b=b.weights)

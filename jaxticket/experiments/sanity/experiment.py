@@ -32,10 +32,10 @@ def sanity(lab: Lab, options: SanityOptions) -> None:
         lab.for_each_seed(lambda seed, cells=cells: cells[seed].run())
         for cell in cells.values():
             for section, entry in cell.notes:
-                lab.note(section, entry)
+                lab.recorder.note(section, entry)
         _overlaps(lab, lr, {seed: cell.masks for seed, cell in cells.items()})
-    lab.conclude("verdict", lambda rows: decide(rows, options))
-    lab.compare(*_pairs(options), confidence=options.verdict.confidence)
+    lab.recorder.conclude("verdict", lambda rows: decide(rows, options))
+    lab.recorder.compare(*_pairs(options), confidence=options.verdict.confidence)
 
 
 def _pairs(options: SanityOptions) -> list[Pair]:
@@ -62,7 +62,7 @@ class _Cell:
     def run(self) -> None:
         """Trains and measures; what goes into the summary beside the rows is kept in `notes`."""
         lab, options, seed = self.lab, self.options, self.seed
-        rewind_step = options.rewind_epochs * lab.duration_of(self.train).steps_per_epoch
+        rewind_step = options.rewind_epochs * lab.setting.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
         full = lab.full_mask(options.prune.prunable)
         dense = self._network("dense", 0, init, full, None, snapshot_step=rewind_step)
@@ -146,9 +146,9 @@ class _Cell:
         return trained
 
     def _small_dense(self, level: int) -> None:
-        sizes = self.lab.prunable(self.options.prune.prunable)
+        sizes = self.lab.setting.prunable(self.options.prune.prunable)
         removed = round(float(geometric(self.options.prune.rate)(level)) * sum(sizes.values()))
-        model, parameters = small_dense(self.lab, self.lab.parameters - removed)
+        model, parameters = small_dense(self.lab.setting, self.lab.setting.parameters - removed)
         lab = self.lab.variant(model=model, init="")  # whose shapes are not those of given weights
         start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.prunable)
         trained = lab.train(
@@ -205,7 +205,7 @@ def _overlaps(lab: Lab, lr: float, found: Mapping[int, _Masks]) -> None:
         if kind == "imp" and ("omp", level) in masks
     ]
     for entry, a, b in pairs:
-        lab.note("overlap", {"lr": lr, **entry, **lab.measure("overlap", _overlap, a=a, b=b)})
+        lab.recorder.note("overlap", {"lr": lr, **entry, **lab.measure("overlap", _overlap, a=a, b=b)})
 
 
 def _overlap(a: Mask, b: Mask) -> dict[str, Any]:

@@ -21,9 +21,9 @@ def structured(lab: Lab, options: StructuredOptions) -> None:
     lab.for_each_seed(lambda seed: replicates[seed].run())
     for replicate in replicates.values():
         for section, entry in replicate.notes:
-            lab.note(section, entry)
-    compared = lab.compare(*_pairs(options))
-    lab.conclude("structured", lambda rows: extreme_tickets(rows, options.source, compared))
+            lab.recorder.note(section, entry)
+    compared = lab.recorder.compare(*_pairs(options))
+    lab.recorder.conclude("structured", lambda rows: extreme_tickets(rows, options.source, compared))
 
 
 def _pairs(options: StructuredOptions) -> list[Pair]:
@@ -44,7 +44,7 @@ class _Replicate:
         self.lab, self.options, self.seed = lab, options, seed
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.facts: dict[str, dict[str, Any]] = {}
-        self.rewind_step = options.rewind_epochs * lab.duration.steps_per_epoch
+        self.rewind_step = options.rewind_epochs * lab.setting.duration.steps_per_epoch
 
     def run(self) -> None:
         """Trains everything; what goes into the summary beside the rows is kept in `notes`."""
@@ -106,7 +106,7 @@ class _Replicate:
             scattered = self.lab.prune(trained.weights, mask, self.options.prune, seed=self.seed)
             before = mask
             mask = regrouped(self.lab, scattered, self.options.regroup_of_rounds, seed=self.seed)
-            if self.lab.cache.execute and mask.statistics["kept"] >= before.statistics["kept"]:
+            if self.lab.stages.execute and mask.statistics["kept"] >= before.statistics["kept"]:
                 self.lab.progress.note(
                     f"imp_regroup-{level}-{self.seed}: regrouping gives back all that the round removed; "
                     "config.group_aware_rule='budget' does not"

@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket import models
+from jaxticket.core import masks
 from jaxticket.core.criteria import magnitude
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen
@@ -19,6 +19,7 @@ from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
 from jaxticket.experiments.structured.options import FEATURES, RefillOptions, RegroupOptions
 from jaxticket.interop import layer_outputs, output_gradients
+from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.scoring import scoring_images
@@ -48,18 +49,16 @@ def refilled(
         rate: the share of the other channels that stay as well.
     """
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        kept, weights = mask.load(), trained.load()
-        for path in empty_layers(kept):
+    def compute(mask: Mask, weights: Weights | None = None) -> Derived:
+        for path in empty_layers(mask):
             lab.progress.note(f"nothing is left of {path}; refill gives it {how.min_channels} channels all the same")
-        scores = _refill_scores(lab, weights, kept, how, seed)
+        scores = _refill_scores(lab, weights, mask, how, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of empty layers, said above
-            new = refill(kept, scores, rate=rate, min_channels=how.min_channels, fractional=how.fractional)
-        return _store(lab, folder, new, report_of(kept, new))
+            new = refill(mask, scores, rate=rate, min_channels=how.min_channels, fractional=how.fractional)
+        return _structured(new, report_of(mask, new))
 
-    widest = max(leaf.shape[-1] for leaf in jax.tree.leaves(lab.shapes.params))
+    widest = max(leaf.shape[-1] for leaf in jax.tree.leaves(lab.setting.shapes.params))
     if how.min_channels > widest:
         raise ConfigError(
             f"config.refill.min_channels={how.min_channels}: the widest layer of {lab.options.model.name} has {widest} "
@@ -69,21 +68,18 @@ def refilled(
     if how.criterion not in FEATURES:
         unused["images_per_class"] = RefillOptions.images_per_class
     config: dict[str, Any] = {"refill": chosen(dataclasses.replace(how, **unused)), "rate": rate}
-    inputs = {"mask": mask.key}
-    if how.criterion != "remain":
-        inputs["weights"] = trained.key
+    inputs = {"mask": mask, **({"weights": trained} if how.criterion != "remain" else {})}
     if how.criterion in FEATURES:
-        config |= {"data": lab.data_key(), "seed": seed}
-    return MaskRef(lab.cache.stage("refill", 1, config, inputs, run, label=f"{how.criterion}, seed {seed}"))
+        config |= {"data": lab.setting.data_key(), "seed": seed}
+    label = f"{how.criterion}, seed {seed}"
+    return MaskRef(lab.derive("refill", compute, inputs, config=config, label=label))
 
 
 def regrouped(lab: Lab, mask: MaskRef, how: RegroupOptions, *, seed: int) -> MaskRef:
     """`mask` as dense blocks; `seed` is the partition's."""
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        given = mask.load()
-        found = regroup(given, **vars(how.arguments(seed)))
+    def compute(mask: Mask) -> Derived:
+        found = regroup(mask, **vars(how.arguments(seed)))
         if not any(found.blocks.values()):
             lab.progress.note("regroup: no layer has blocks, so this ticket has the unstructured mask")
         elif all(np.asarray(kept).all() for kept in found.mask.values()):
@@ -91,11 +87,12 @@ def regrouped(lab: Lab, mask: MaskRef, how: RegroupOptions, *, seed: int) -> Mas
         for path, layer in found.report.layers.items():
             if layer.note:
                 lab.progress.note(f"regroup, {path}: {layer.note}")
-        return _store(lab, folder, found.mask, found.report)
+        return _structured(found.mask, found.report)
 
     config = {"regroup": chosen(how), "seed": seed}
     # Version 2: layers whose blocks would nearly fill them keep their masks.
-    return MaskRef(lab.cache.stage("regroup", 2, config, {"mask": mask.key}, run, label=f"{how.rule}, seed {seed}"))
+    label = f"{how.rule}, seed {seed}"
+    return MaskRef(lab.derive("regroup", compute, {"mask": mask}, version=2, config=config, label=label))
 
 
 def slimmed(
@@ -122,14 +119,11 @@ def slimmed(
         floor: the share of its channels that every layer keeps at least.
     """
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        kept, weights = full.load(), trained.load()
-        wanted = like.statistics["kept"]
-        scores: Any = criterion
+    def compute(weights: Weights, full: Mask, like: Mask) -> Derived:
+        wanted, scores = masks.count(like)[0], criterion
         if criterion in FEATURES:
-            scores = _feature_scores(lab, weights, kept, criterion, how.images_per_class, seed, mean=True)
-        new, reached, exhausted = slim_mask(lab, weights, kept, scores, wanted, floor=floor)
+            scores = _feature_scores(lab, weights, full, criterion, how.images_per_class, seed, mean=True)
+        new, reached, exhausted = slim_mask(lab.setting, weights, full, scores, wanted, floor=floor)
         for path, words in exhausted.items():
             lab.progress.note(f"slim by {criterion}, {path}: {words}")
         if reached > wanted:
@@ -138,13 +132,13 @@ def slimmed(
                 + (f" and every layer keeps {floor:.0%} of them" if floor else "")
                 + f", {wanted:,} were asked for"
             )
-        return _store(lab, folder, new, report_of(kept, new, exhausted))
+        return _structured(new, report_of(full, new, exhausted))
 
     config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
     if criterion in FEATURES:
-        config |= {"data": lab.data_key(), "images_per_class": how.images_per_class, "seed": seed}
-    inputs = {"weights": trained.key, "full": full.key, "like": like.key}
-    return MaskRef(lab.cache.stage("slim", 1, config, inputs, run, label=f"{criterion}, seed {seed}"))
+        config |= {"data": lab.setting.data_key(), "images_per_class": how.images_per_class, "seed": seed}
+    label, inputs = f"{criterion}, seed {seed}", {"weights": trained, "full": full, "like": like}
+    return MaskRef(lab.derive("slim", compute, inputs, config=config, label=label))
 
 
 def structure_of(mask: MaskRef) -> Mapping[str, Any]:
@@ -170,8 +164,8 @@ def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None)
     return RegroupReport(layers)
 
 
-def _store(lab: Lab, folder: Path, mask: Mask, report: RegroupReport) -> tuple[list[str], dict[str, Any]]:
-    files, content = lab.store_mask(folder, mask)
+def _structured(mask: Mask, report: RegroupReport) -> Derived:
+    """A structured mask with what is known of its layers."""
     layers = [
         {
             "path": path,
@@ -194,14 +188,14 @@ def _store(lab: Lab, folder: Path, mask: Mask, report: RegroupReport) -> tuple[l
         "coverage": report.coverage,
         "structured_share": report.structured_share,
     }
-    return files, {**content, "structure": {**totals, "layers": layers}}
+    return Derived(mask=mask, content={"structure": {**totals, "layers": layers}})
 
 
-def _refill_scores(lab: Lab, weights: Weights, mask: Mask, how: RefillOptions, seed: int) -> Mapping[str, Any]:
+def _refill_scores(lab: Lab, weights: Weights | None, mask: Mask, how: RefillOptions, seed: int) -> Mapping[str, Any]:
+    if weights is None:  # `remain` needs none
+        return {path: np.asarray(kept, np.float32) for path, kept in mask.items()}
     if how.criterion == "magnitude":
         return magnitude.magnitude(weights.params, mask)
-    if how.criterion == "remain":
-        return {path: np.asarray(kept, np.float32) for path, kept in mask.items()}
     return _feature_scores(lab, weights, mask, how.criterion, how.images_per_class, seed)
 
 
@@ -209,19 +203,19 @@ def _feature_scores(
     lab: Lab, weights: Weights, mask: Mask, kind: Any, per_class: int, seed: int, mean: bool = False
 ) -> dict[str, np.ndarray]:
     """A score per channel from the layers' own outputs on one batch of training images, in evaluation mode."""
-    split = lab.dataset.train
+    split = lab.setting.dataset.train
     if not isinstance(split, Split):
         raise ConfigError(
             f"{kind!r} in config.refill.criterion or config.channel_criterion: needs images in memory, and "
-            f"{lab.spec.name} is "
+            f"{lab.setting.spec.name} is "
             "streamed; use magnitude"
         )
     rows = scoring_images(split, per_class, lab.options.data.num_classes, seed)[:_ONE_BATCH]
-    images = lab.trainer.batches.for_evaluation(jnp.asarray(split.images[rows]))
+    images = lab.setting.trainer.batches.for_evaluation(jnp.asarray(split.images[rows]))
     labels = jnp.asarray(split.labels[rows])
 
     def apply(params: Any, x: Any) -> Any:
-        return models.apply_model(lab.model, params, weights.model_state, x, train=False)[0]
+        return models.apply_model(lab.setting.model, params, weights.model_state, x, train=False)[0]
 
     slopes = None
     if kind == "saliency":

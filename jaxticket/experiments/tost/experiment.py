@@ -49,8 +49,8 @@ def tost(lab: Lab, options: TostOptions) -> None:
                     own.record(branch, level, seed, trained, mask, start=start, pruned=pruned, case={"aids": cell})
 
     lab.for_each_seed(one_seed)
-    lab.conclude("aids", compare)
-    lab.compare(
+    lab.recorder.conclude("aids", compare)
+    lab.recorder.compare(
         *(
             Pair(f"{source} {cell}", f"{source} {PLAIN}")
             for source in map(branch_of, options.sources)
@@ -110,7 +110,7 @@ class _Masks:
         options, lab = self._options, self._lab
         every = options.gmp_every_steps
         # Whole intervals, so that the last pruning is one to the sparsity asked for.
-        end = max(1, int(options.gmp_end * lab.duration.total_steps / every)) * every
+        end = max(1, int(options.gmp_end * lab.setting.duration.total_steps / every)) * every
         rule = GradualPruning(0, end, every, sparsity, scope=options.prune.scope)
         label = f"gmp-{level}-{self._seed}"
         trained = lab.train(lab.init(self._seed), self.full, seed=self._seed, label=label, mask_update=rule)

@@ -34,14 +34,14 @@ def analyse(lab: Lab, options: TostOptions) -> None:
     keys = list(found)
     rows = [[lab.measure("mask_distance", _distance, a=found[a], b=found[b]) for b in keys[:i]] for i, a in
             enumerate(keys)]  # fmt: skip
-    if lab.cache.execute:
+    if lab.stages.execute:
         distances = [[round(float(one["distance"]), 5) for one in row] for row in rows]
         names = [{"activation": kind, "sparsity": sparsity} for kind, sparsity in keys]
-        lab.note("activation_masks", {"masks": names, "rows": distances})
+        lab.recorder.note("activation_masks", {"masks": names, "rows": distances})
 
 
 def _with_activation(lab: Lab, options: TostOptions, kind: str) -> Any:
-    if getattr(lab.model, "activation", kind) == kind:
+    if getattr(lab.setting.model, "activation", kind) == kind:
         return options.model
     return dataclasses.replace(options.model, options={**options.model.options, "activation": kind})
 

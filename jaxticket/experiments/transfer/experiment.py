@@ -1,6 +1,5 @@
 """Tickets of one data set on another (arXiv 2212.12770)."""
 
-from pathlib import Path
 from typing import Any
 
 from jaxticket import storage
@@ -8,11 +7,12 @@ from jaxticket.analysis import Pair
 from jaxticket.core import paths
 from jaxticket.experiments.transfer.options import TransferOptions
 from jaxticket.experiments.transfer.sources import Source, find_sources, taken_with
+from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import whole_head
 from jaxticket.lab.random_masks import random_twin
 from jaxticket.lab.rate_groups import is_head
-from jaxticket.lab.stages.references import MaskRef, WeightsRef, write_weights
+from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.ticket import ARRAYS, load_ticket
 from jaxticket.training.state import Weights
 
@@ -29,7 +29,7 @@ def transfer(lab: Lab, options: TransferOptions) -> None:
         head = lab.init(seed, stream="head")
         for source in taken_with(sources, seed):
             start, mask = transferred(lab, source, head)
-            label = f"{source.name}-{source.level}-{seed} on {lab.spec.name}"
+            label = f"{source.name}-{source.level}-{seed} on {lab.setting.spec.name}"
             trained = lab.train(start, mask, seed=seed, label=label)
             how = {"case": {"source": source.name}, "ticket": False}
             lab.record("transfer", source.level, seed, trained, mask, start=start, pruned=start, **how)
@@ -40,9 +40,9 @@ def transfer(lab: Lab, options: TransferOptions) -> None:
 
     lab.for_each_seed(one_seed)
     for source in sources:
-        lab.note("transfer", reused(lab, source))
+        lab.recorder.note("transfer", reused(lab, source))
     names = list(dict.fromkeys(source.name for source in sources))
-    lab.compare(
+    lab.recorder.compare(
         *(Pair(f"transfer {name}", f"random {name}") for name in names),
         *(Pair(f"transfer {name}", "dense", control_level=0) for name in names),
     )
@@ -57,24 +57,21 @@ def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef,
         head: initial weights of the network, of which the classifier is taken, whole, unless the ticket keeps its own.
     """
 
-    def run(folder: Path) -> tuple[list[str], dict[str, Any]]:
-        lab.interrupts.check()
-        ticket, fresh = load_ticket(source.folder), head.load()
-        body, new = paths.leaves(ticket.params), paths.leaves(fresh.params)
+    def compute(head: Weights) -> Derived:
+        ticket = load_ticket(source.folder)
+        body, new = paths.leaves(ticket.params), paths.leaves(head.params)
         params = {path: new[path] if _is_replaced(path, source) else body[path] for path in new}
-        write_weights(folder / "weights.safetensors", Weights(paths.nest(params), fresh.model_state))
-        kept = ticket.mask if source.keeps_head else whole_head(ticket.mask, lab.shapes.params)
-        files, content = lab.store_mask(folder, kept)
-        return ["weights.safetensors", *files], content
+        kept = ticket.mask if source.keeps_head else whole_head(ticket.mask, lab.setting.shapes.params)
+        return Derived(Weights(paths.nest(params), head.model_state), kept)
 
     config = {"ticket": storage.checksum(source.folder / ARRAYS), "keeps_head": source.keeps_head}
-    stage = lab.cache.stage("transfer", 1, config, {"head": head.key}, run, label=source.folder.name)
+    stage = lab.derive("transfer", compute, {"head": head}, config=config, label=source.folder.name)
     return WeightsRef(stage, "weights"), MaskRef(stage)
 
 
 def reused(lab: Lab, source: Source) -> dict[str, Any]:
     """Which leaves a transfer takes from the ticket, and which are new, JSON-ready."""
-    leaves = list(paths.leaves(lab.shapes.params))
+    leaves = list(paths.leaves(lab.setting.shapes.params))
     return {
         "source": source.name,
         "level": source.level,

@@ -46,13 +46,13 @@ def find_sources(lab: Lab, options: TransferOptions) -> list[Source]:
         TicketError: a ticket is damaged.
         MaskError: a ticket is of another network.
     """
-    if not options.sources and not lab.cache.execute:
+    if not options.sources and not lab.stages.execute:
         return []  # so that the rest of a plan can be seen
     if not options.sources:
         raise ConfigError(
             "config.sources=(): must be folders of tickets or of experiments, such as ('runs/colt-1a2b3c4d',)"
         )
-    found = [source for folder in options.sources for source in _in_folder(lab, Path(folder), options)]
+    found = [source for folder in options.sources for source in _in_folder(lab.setting, Path(folder), options)]
     series = list(dict.fromkeys(source.name for source in found))
     found.sort(key=lambda source: (series.index(source.name), source.level, -1 if source.seed is None else source.seed))
     for one, other in itertools.pairwise(found):

@@ -26,14 +26,14 @@ _JOURNAL = "finished.json"
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
-class Cache:
+class Stages:
     """The stages under one work folder.
 
     Args:
         folder: where the stages are; runs that share it may be under way at the same time.
         execute: False only looks, for plans: nothing is run and nothing is written.
-        note: told in one line what is worth knowing.
-        check: called while another run is waited for; stops that by raising.
+        note: called with one line on what is worth knowing.
+        check: called before work begins and while another run is waited for; raises to stop.
         rerun: which finished stages are done again.
 
     Attributes:
@@ -56,7 +56,7 @@ class Cache:
         self.asked: dict[str, Stage] = {}
         # Finished stages that are done again -> what tells their manifests from those that are there afterwards.
         self._again: dict[str, list[int]] = {}
-        self._note = note
+        self.note = note
         self._check = check
         self._damaged: set[Path] = set()
         if execute and processes.is_writer():
@@ -95,6 +95,7 @@ class Cache:
         with self.claim([stage]) as done:
             if stage.id in done:
                 return done[stage.id]
+            self._check()
             return self.finish([(stage, *run(self.workplace(stage)))])[0]
 
     def find(
@@ -159,7 +160,7 @@ class Cache:
         said = ""
         while holder := processes.broadcast(lock.take() if processes.is_writer() else None):
             if holder != said:
-                self._note(f"waiting for stage {stage.id} ({stage.label}), computed by {holder}")
+                self.note(f"waiting for stage {stage.id} ({stage.label}), computed by {holder}")
                 said = holder
             self._check()
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -241,7 +242,7 @@ class Cache:
         try:
             self._complete(read_journal(journal))
         except TicketError as error:
-            self._note(f"{error}; the stages are done again")
+            self.note(f"{error}; the stages are done again")
         folder.remove_folder(journal)
         journal.unlink(missing_ok=True)
 
@@ -268,7 +269,7 @@ class Cache:
             found = folder.find(stage.folder)
         except TicketError as error:
             if self.execute and stage.folder not in self._damaged:
-                self._note(f"{error}; the stage is done again")
+                self.note(f"{error}; the stage is done again")
                 self._damaged.add(stage.folder)
             return None
         return found and dataclasses.replace(found, again=self._is_done_again(stage, found))
@@ -281,7 +282,7 @@ class Cache:
         now = self._input_files(stage)
         others = [name for name, file in found.input_files.items() if now.get(name, file) != file]
         if others and self.execute:
-            self._note(f"{stage.id} ({stage.label}): was made from another {' and '.join(others)}; it is done again")
+            self.note(f"{stage.id} ({stage.label}): was made from another {' and '.join(others)}; it is done again")
         return bool(others)
 
 

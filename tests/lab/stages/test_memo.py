@@ -13,7 +13,7 @@ from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.options import digest
 from jaxticket.lab.stages import fingerprint
 from jaxticket.lab.stages.journal import write_journal
-from jaxticket.lab.stages.memo import Cache
+from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.references import made_from
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.training.interrupts import InterruptedRun
@@ -23,7 +23,7 @@ WAIT = 30
 
 def begin(folder, finish, order=("one",)):
     """Another run, in a thread, that has begun to compute stages, and ends when told; returns it."""
-    cache, begun = Cache(folder, execute=True, note=lambda _: None), threading.Event()
+    cache, begun = Stages(folder, execute=True, note=lambda _: None), threading.Event()
 
     def work():
         stages = [cache.find(kind, 1, {}, {}) for kind in order]
@@ -53,7 +53,7 @@ def test_what_another_run_computes_is_waited_for_and_reused(tmp_path):
         finish.set()
 
     thread = begin(tmp_path, finish)
-    stage = Cache(tmp_path, execute=True, note=note).stage("one", 1, {}, {}, never, label="dense-0")
+    stage = Stages(tmp_path, execute=True, note=note).stage("one", 1, {}, {}, never, label="dense-0")
     thread.join()
     assert stage.cached
     assert stage.content == {"by": "another"}
@@ -65,7 +65,7 @@ def test_what_another_run_computes_is_waited_for_and_reused(tmp_path):
 def test_other_stages_of_the_folder_are_not_waited_for(tmp_path):
     finish = threading.Event()
     thread = begin(tmp_path, finish)
-    stage = Cache(tmp_path, execute=True, note=pytest.fail).stage("two", 1, {}, {}, lambda _: ([], {"by": "me"}))
+    stage = Stages(tmp_path, execute=True, note=pytest.fail).stage("two", 1, {}, {}, lambda _: ([], {"by": "me"}))
     assert not stage.cached
     finish.set()
     thread.join()
@@ -79,7 +79,7 @@ def test_waiting_can_be_interrupted(tmp_path):
         raise InterruptedRun
 
     with pytest.raises(InterruptedRun):
-        Cache(tmp_path, execute=True, note=lambda _: None, check=check).stage("one", 1, {}, {}, never)
+        Stages(tmp_path, execute=True, note=lambda _: None, check=check).stage("one", 1, {}, {}, never)
     finish.set()
     thread.join()
 
@@ -95,7 +95,7 @@ def test_groups_that_overlap_do_not_wait_for_each_other_forever(tmp_path, monkey
     monkeypatch.setattr(storage.Lock, "take", slowly)
 
     def run(kinds):
-        cache = Cache(tmp_path, execute=True, note=lambda _: None)
+        cache = Stages(tmp_path, execute=True, note=lambda _: None)
         stages = [cache.find(kind, 1, {}, {}) for kind in kinds]
         barrier.wait(WAIT)
         with cache.claim(stages) as by_others:
@@ -114,12 +114,12 @@ def test_groups_that_overlap_do_not_wait_for_each_other_forever(tmp_path, monkey
 
 def test_who_was_waited_for_may_die_in_the_last_moment(tmp_path):
     """A journal without manifests: the checkpoints are gone, and the results must not be."""
-    cache = Cache(tmp_path, execute=True, note=pytest.fail)
+    cache = Stages(tmp_path, execute=True, note=pytest.fail)
     stage = cache.find("train", 1, {}, {})
     storage.write_bytes(stage.folder / "file", b"result")
     (stage.folder / "checkpoints").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cache, "_complete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Stages, "_complete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             cache.finish([(stage, ["file"], {"seed": 0})])
     waited = cache.stage("train", 1, {}, {}, never)
@@ -128,21 +128,21 @@ def test_who_was_waited_for_may_die_in_the_last_moment(tmp_path):
 
 
 def test_a_manifest_says_what_its_stage_was_made_from_and_by_which_sources(tmp_path):
-    cache = Cache(tmp_path, execute=True, note=pytest.fail)
+    cache = Stages(tmp_path, execute=True, note=pytest.fail)
     first = cache.stage("init", 1, {"seed": 0}, {}, lambda _: ([], {}))
     stage = cache.stage("train", 2, {"lr": (0.1,)}, {"start": f"{first.id}/weights"}, lambda _: ([], {}))
     expected = {"kind": "train", "version": 2, "config": {"lr": [0.1]}, "inputs": {"start": f"{first.id}/weights"}}
     assert made_from(stage.folder) == stage.made_from == expected
     assert stage.key == digest(expected, 12)
-    found = Cache(tmp_path, execute=False, note=pytest.fail).find("train", 2, {"lr": (0.1,)}, expected["inputs"])
+    found = Stages(tmp_path, execute=False, note=pytest.fail).find("train", 2, {"lr": (0.1,)}, expected["inputs"])
     assert found.sources == stage.sources == fingerprint.fingerprint()
     assert fingerprint.changed_files(tmp_path, stage.sources) == []
 
 
 def test_a_manifest_of_before_that_counts_and_says_nothing(tmp_path):
-    stage = Cache(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, lambda _: ([], {"a": 1}))
+    stage = Stages(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, lambda _: ([], {"a": 1}))
     storage.write_manifest(stage.folder, [], {"a": 1})
-    found = Cache(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, never)
+    found = Stages(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, never)
     assert (found.content, found.sources, made_from(stage.folder)) == ({"a": 1}, None, {})
     assert made_from(tmp_path / "nowhere") == {}
 
@@ -155,7 +155,7 @@ def edited(monkeypatch, **changes):
 
 
 def test_what_other_sources_made_is_one_line_that_names_them(tmp_path, monkeypatch):
-    sources = [Cache(tmp_path, execute=True, note=pytest.fail).stage("a", 1, {}, {}, lambda _: ([], {})).sources]
+    sources = [Stages(tmp_path, execute=True, note=pytest.fail).stage("a", 1, {}, {}, lambda _: ([], {})).sources]
     assert fingerprint.made_by_others(tmp_path, sources) == ""
     edited(monkeypatch, one="1")
     text = "1 stage was made by other sources of jaxticket (one.py); --rerun=changed does that again"
@@ -175,7 +175,7 @@ def test_only_rooms_that_can_change_a_result_count():
 
 def journal_of(folder, **changes):
     """A stage that was killed before its manifest was written, its journal changed; returns the stage."""
-    cache = Cache(folder, execute=True, note=pytest.fail)
+    cache = Stages(folder, execute=True, note=pytest.fail)
     stage = cache.find("train", 1, {}, {})
     storage.write_bytes(stage.folder / "file", b"result")
     stage_id = changes.pop("id", stage.id)
@@ -194,13 +194,13 @@ def test_a_journal_is_believed_to_the_bit(tmp_path):
         position = rng.randrange(len(data))
         changed = data[:position] + rng.choice((b"", bytes([data[position] ^ 1 << rng.randrange(8)])))
         storage.write_bytes(stage.folder / "finished.json", changed + data[position + 1 :] * rng.randrange(2))
-        Cache(tmp_path, execute=True, note=notes.append)
+        Stages(tmp_path, execute=True, note=notes.append)
         assert storage.read_manifest(stage.folder) is None
         assert not (stage.folder / "finished.json").exists()
     assert len(notes) == 100
     assert not [note for note in notes if "\n" in note or not note.endswith("the stages are done again")]
     storage.write_bytes(stage.folder / "finished.json", data)
-    Cache(tmp_path, execute=True, note=pytest.fail)
+    Stages(tmp_path, execute=True, note=pytest.fail)
     assert storage.read_manifest(stage.folder) == {"accuracy": 0.9123}
 
 
@@ -220,7 +220,7 @@ def test_a_journal_with_a_right_checksum_costs_at_most_its_stage(tmp_path, chang
     (tmp_path / "elsewhere-0123456789ab").mkdir()
     (tmp_path / "stages").mkdir()
     stage, notes = journal_of(tmp_path / "stages", **changes), []
-    cache = Cache(tmp_path / "stages", execute=True, note=notes.append)
+    cache = Stages(tmp_path / "stages", execute=True, note=notes.append)
     (note,) = notes
     assert message in note
     assert "\n" not in note
@@ -234,7 +234,7 @@ def test_a_folder_in_place_of_a_file_costs_at_most_its_stage(tmp_path, name):
     (stage.folder / "finished.json").unlink()
     (stage.folder / name / "deep").mkdir(parents=True)
     for _ in range(2):
-        Cache(tmp_path, execute=True, note=notes.append).stage("train", 1, {}, {}, lambda _: ([], {}))
+        Stages(tmp_path, execute=True, note=notes.append).stage("train", 1, {}, {}, lambda _: ([], {}))
     assert len(notes) == 1
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
 
@@ -255,7 +255,7 @@ def make(cache, *kinds, value=1):
 
 
 def a_cache(folder, what="", folders=(), note=pytest.fail):
-    return Cache(folder, execute=True, note=note, rerun=Rerun(what, folders))
+    return Stages(folder, execute=True, note=note, rerun=Rerun(what, folders))
 
 
 def test_what_is_asked_for_is_done_again_once_and_what_follows_only_where_it_differs(tmp_path):
@@ -322,7 +322,7 @@ def test_a_rerun_goes_on_where_it_was_stopped_and_the_next_one_begins_anew(tmp_p
     def command(*kinds, what="all"):
         rerun = Rerun(what, [own])
         rerun.begin(own)
-        return rerun, make(Cache(stages, execute=True, note=pytest.fail, rerun=rerun), *kinds)
+        return rerun, make(Stages(stages, execute=True, note=pytest.fail, rerun=rerun), *kinds)
 
     assert command("a")[1] == ["a"]
     assert command("a", "b", what="b")[1] == ["b"]  # another wish

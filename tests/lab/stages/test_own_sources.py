@@ -136,7 +136,7 @@ def test_networks_are_evaluated_again_on_other_images(own_digits, tmp_path):
     def key():
         lab = Lab(imp_options(**{"data.name": "mine"})[1], tmp_path, execute=False)
         lab.evaluate(lab.init(0), lab.full_mask())
-        return {stage.kind: stage.id for stage in lab.cache.asked.values()}
+        return {stage.kind: stage.id for stage in lab.stages.asked.values()}
 
     before = key()
     own_digits["test"].labels[:] = own_digits["test"].labels[::-1].copy()
@@ -188,7 +188,7 @@ def test_a_users_measure_watch_and_mask_update_have_their_sources_in_the_key(own
     def key(text):
         lab = Lab(small_run.options, small_run.workdir / "stages", execute=False)
         lab.measure("mine", own(reader=text)["reader"].measure, config={"n": 1})
-        (stage,) = lab.cache.asked.values()
+        (stage,) = lab.stages.asked.values()
         return stage.key, stage.made_from["config"]
 
     one, other = key("def measure(): return {'a': 1}"), key("def measure(): return {'a': 2}")
