@@ -264,11 +264,10 @@ def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, bat
 
 
 def jobs(count, *, way, choice, streams=False, may_end_early=False):
+    spec = types.SimpleNamespace(name="imagenet2012")
+    setting = types.SimpleNamespace(spec=spec, layout_of=lambda train: SINGLE)
     lab = types.SimpleNamespace(
-        replication=way,
-        options=types.SimpleNamespace(seed_parallelism=choice),
-        spec=types.SimpleNamespace(name="imagenet2012"),
-        layout_of=lambda train: SINGLE,
+        replication=way, options=types.SimpleNamespace(seed_parallelism=choice), setting=setting
     )
     trainer = types.SimpleNamespace(streams=streams)
     job = types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early, train=None)
