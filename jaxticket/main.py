@@ -86,7 +86,7 @@ def _run(arguments: list[str]) -> int:
     experiment, options = resolve(values.config)
 
     def work(interrupts: Any) -> None:
-        from jaxticket.lab.run import experiment_folder
+        from jaxticket.lab.config import experiment_folder
         from jaxticket.lab.stages.rerun import Rerun
 
         rerun = Rerun(values.rerun or "", [experiment_folder(experiment, options, workdir)])
@@ -124,12 +124,12 @@ def until_stopped(work: Callable[[Any], None]) -> int:
 
 
 def _plan(experiment: Any, options: Any, workdir: Path, rerun: Any) -> None:
-    from jaxticket.lab.dry_run import print_plan
-    from jaxticket.lab.run import make_plan
+    from jaxticket.lab.dry_run import make_plan
+    from jaxticket.lab.dry_run_table import print_dry_run
 
     plan = make_plan(experiment, options, workdir, rerun=rerun)
     rerun.check({stage.kind for stage in plan.stages})
-    print_plan(plan)
+    print_dry_run(plan)
 
 
 def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, command: str, rerun: Any) -> None:

@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
     workdir = Path(values.workdir)
 
     def work(interrupts: Any) -> None:
-        from jaxticket.lab.run import experiment_folder
+        from jaxticket.lab.config import experiment_folder
         from jaxticket.lab.stages.rerun import Rerun
 
         folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
         plans = _plans(chosen, workdir, rerun)
         rerun.check({stage.kind for plan in plans for stage in plan.stages})
         if values.dry_run:
-            _print_plans(entries, chosen, plans)
+            _print_dry_runs(entries, chosen, plans)
         else:
             _execute(entries, chosen, workdir, interrupts, arguments, rerun)
             rerun.finish()
@@ -94,7 +94,7 @@ def _chosen(index: str | None, entries: "list[Entry]") -> "list[Entry]":
 
 def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
     """A plan for each entry; wrong combinations are found here, before anything is run."""
-    from jaxticket.lab.run import make_plan
+    from jaxticket.lab.dry_run import make_plan
 
     plans = []
     for entry in entries:
@@ -105,7 +105,7 @@ def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
     return plans
 
 
-def _print_plans(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]) -> None:
+def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]) -> None:
     from jaxticket.lab.sweep import varying
     from jaxticket.report.sweep import print_columns
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from jaxticket.lab.config import parse_arguments as parse_arguments
     from jaxticket.lab.config import recipe_config as recipe_config
     from jaxticket.lab.config import resolve as resolve
+    from jaxticket.lab.dry_run import make_plan as make_plan
     from jaxticket.lab.lab import Lab as Lab
     from jaxticket.lab.registry import Experiment as Experiment
     from jaxticket.lab.registry import names as names
     from jaxticket.lab.registry import register as register
-    from jaxticket.lab.run import make_plan as make_plan
     from jaxticket.lab.run import run_experiment as run_experiment
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "jaxticket.lab.config": ("config_hash", "default_config", "parse_arguments", "recipe_config", "resolve"),
         "jaxticket.lab.lab": ("Lab",),
         "jaxticket.lab.registry": ("Experiment", "names", "register"),
-        "jaxticket.lab.run": ("make_plan", "run_experiment"),
+        "jaxticket.lab.dry_run": ("make_plan",),
+        "jaxticket.lab.run": ("run_experiment",),
     },
 )

@@ -5,6 +5,7 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
@@ -87,6 +88,11 @@ def config_hash(experiment: str, options: ExperimentOptions) -> str:
     Only what differs from the defaults enters, so that a new option which changes nothing by default orphans no folder.
     """
     return digest({"experiment": experiment, **chosen(options)}, 8)
+
+
+def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Path:
+    """`WORKDIR/<name>-<hash8>`."""
+    return workdir / f"{options.name or experiment.name}-{config_hash(experiment.name, options)}"
 
 
 def _as_config(options: Any) -> config_dict.ConfigDict:

@@ -1,97 +1,65 @@
-"""What `--dry_run` prints: the parameters, the stages with what is already done, and where things will be."""
+"""An experiment without its work: which stages there would be, and which of them are done."""
 
-from rich.console import Console
-from rich.table import Table
+import dataclasses
+from pathlib import Path
 
-from jaxticket.core import paths
-from jaxticket.data.availability import missing
-from jaxticket.data.loading import data_folder
-from jaxticket.lab.prune_options import PruneOptions
-from jaxticket.lab.rate_groups import rate_groups
-from jaxticket.lab.run import Plan
-from jaxticket.lab.stages.store import Finished
-from jaxticket.lab.training_cost import total
-
-
-def print_plan(plan: Plan, console: Console | None = None) -> None:
-    """Prints a plan; only manifests are read, and data of unknown content, and nothing is written."""
-    console = console or Console()
-    lab, options = plan.lab, plan.lab.options
-    prune = getattr(options, "prune", PruneOptions())
-    rates = getattr(options, "rates", None)
-    if rates is None:
-        prunable = lab.setting.prunable(prune.prunable)
-    else:
-        prunable = {
-            path: size
-            for group in rate_groups(lab.setting.shapes.params, rates, "rates")
-            for path, size in group.sizes.items()
-        }
-    train, val, test = lab.setting.split_sizes
-
-    parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.setting.spec.name}")
-    parameters.columns[2].justify = "right"
-    every = 0
-    for path, leaf in paths.leaves(lab.setting.shapes.params).items():
-        every += leaf.size
-        parameters.add_row(path, "x".join(map(str, leaf.shape)), f"{prunable[path]:,}" if path in prunable else "-")
-    parameters.add_section()
-    parameters.add_row("all", f"{every:,}", f"{sum(prunable.values()):,}")
-    console.print(parameters)
-    about = "about " if lab.setting.sizes_are_estimated else ""
-    console.print(
-        f"data: {about}{train:,} training, {val:,} validation and {test:,} test images; batches of "
-        f"{options.train.batch_size}, {lab.setting.duration.steps_per_epoch:,} steps per epoch, "
-        f"{lab.setting.duration.total_steps:,} steps per network"
-    )
-    if plan.sizes_are_estimated:
-        console.print("sizes of parts are estimated, as if all classes had equally many images; only the data can tell")
-    absent = missing(lab.setting.spec, data_folder(options.data.folder))
-    if absent:
-        console.print(f"data to get: {absent}", soft_wrap=True)
-
-    stages = Table("stage", "what", "work", "state", title="stages")
-    for stage in plan.stages:
-        stages.add_row(stage.id, stage.label, stage.work, "cached" if stage.cached else "to do")
-    console.print(stages)
-    for line in _reasons(plan):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if lab.setting.data_content is None:
-        console.print(
-            f"data: {lab.setting.spec.name} is not there to be read, and its content is in the keys of what is made of "
-            "it, which are not known until it is",
-            soft_wrap=True,
-            markup=False,
-        )
-    if plan.made_by_others:
-        console.print(plan.made_by_others, soft_wrap=True, markup=False)
-    waiting = [stage for stage in plan.networks if not stage.cached]
-    console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
-    console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
-    console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
-    console.print(f"stages in   {lab.stages.folder}", soft_wrap=True)
-    console.print(f"results in  {plan.folder}", soft_wrap=True)
+from jaxticket.lab.checks import check_setting
+from jaxticket.lab.config import experiment_folder
+from jaxticket.lab.lab import Lab
+from jaxticket.lab.options import ExperimentOptions
+from jaxticket.lab.registry import Experiment
+from jaxticket.lab.stages.fingerprint import made_by_others
+from jaxticket.lab.stages.references import Stage
+from jaxticket.lab.stages.rerun import Rerun
+from jaxticket.training.writers import check_writers
 
 
-def _reasons(plan: Plan) -> list[str]:
-    """Why stages are to do: a line for each kind, and each set of options, that tells them from those there are."""
-    finished = Finished(plan.lab.stages.folder)
-    found = [(stage, finished.why(stage.made_from)) for stage in plan.stages if not stage.cached]
-    lines, follows = [], 0
-    nothing: dict[str, int] = {}
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for stage, why in found:
-        if why.nearest is None:
-            nothing[stage.kind] = nothing.get(stage.kind, 0) + 1
-        elif why.only_follows:
-            follows += 1
-        else:
-            alike.setdefault((stage.kind, *why.different), []).append(f"{stage.id} ({stage.label}): {why}")
-    for (kind, *_), (first, *others) in alike.items():
-        lines.append(first + (f"; {len(others)} more of {kind} differ in the same" if others else ""))
-    if nothing and any(stage.cached for stage in plan.stages):
-        kinds = ", ".join(f"{count} of {kind}" for kind, count in nothing.items())
-        lines.append(f"not there, and nothing of the kind is: {kinds}")
-    if follows:
-        lines.append(f"not there because they start from other stages: {follows}")
-    return lines
+@dataclasses.dataclass(frozen=True)
+class DryRun:
+    """What an experiment would do.
+
+    Attributes:
+        folder: the experiment's own folder.
+        stages: every stage in order; `cached` says whether it is done.
+        lab: knows the network, the data set and the duration.
+    """
+
+    folder: Path
+    stages: list[Stage]
+    lab: Lab
+
+    @property
+    def sizes_are_estimated(self) -> bool:
+        """Whether the lab, or one of its variants, goes by estimated numbers of images."""
+        return any(lab.setting.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
+
+    @property
+    def networks(self) -> list[Stage]:
+        """The training runs."""
+        return [stage for stage in self.stages if stage.kind == "train"]
+
+    @property
+    def made_by_others(self) -> str:
+        """One line on what is done already, but by other sources of the package; empty where nothing is."""
+        return made_by_others(self.lab.stages.folder, [stage.sources for stage in self.stages if stage.cached])
+
+
+def make_plan(
+    experiment: Experiment, options: ExperimentOptions, workdir: Path, *, rerun: Rerun | None = None
+) -> DryRun:
+    """The experiment without its work: nothing is run, and wrong combinations are found.
+
+    Args:
+        experiment: what to run.
+        options: of the experiment.
+        workdir: the folder of all experiments and their shared stages.
+        rerun: which finished stages are to be done again.
+
+    Raises:
+        ConfigError: the experiment cannot be run as asked.
+    """
+    check_writers(options.writers)
+    lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)
+    check_setting(lab.setting)
+    experiment.load()(lab, options)
+    return DryRun(experiment_folder(experiment, options, workdir), list(lab.stages.asked.values()), lab)

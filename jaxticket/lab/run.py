@@ -1,7 +1,6 @@
-"""An experiment from its options to its folder, and the plan of one."""
+"""An experiment from its options to its folder."""
 
 import contextlib
-import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,75 +8,18 @@ from typing import Any
 
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
-from jaxticket.lab.checks import check_setting
 from jaxticket.lab.config import config_hash
+from jaxticket.lab.dry_run import make_plan
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.loggers import make_loggers
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.recorder import FolderRecorder
 from jaxticket.lab.registry import Experiment
-from jaxticket.lab.stages.fingerprint import made_by_others
-from jaxticket.lab.stages.references import Stage
 from jaxticket.lab.stages.rerun import Rerun, forget
 from jaxticket.parallel import processes
 from jaxticket.training.background import quiet_background
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.progress import MultiProgress, Progress, Quiet
-from jaxticket.training.writers import check_writers
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What an experiment would do.
-
-    Attributes:
-        folder: the experiment's own folder.
-        stages: every stage in order; `cached` says whether it is done.
-        lab: knows the network, the data set and the duration.
-    """
-
-    folder: Path
-    stages: list[Stage]
-    lab: Lab
-
-    @property
-    def sizes_are_estimated(self) -> bool:
-        """Whether the lab, or one of its variants, goes by estimated numbers of images."""
-        return any(lab.setting.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
-
-    @property
-    def networks(self) -> list[Stage]:
-        """The training runs."""
-        return [stage for stage in self.stages if stage.kind == "train"]
-
-    @property
-    def made_by_others(self) -> str:
-        """One line on what is done already, but by other sources of the package; empty where nothing is."""
-        return made_by_others(self.lab.stages.folder, [stage.sources for stage in self.stages if stage.cached])
-
-
-def experiment_folder(experiment: Experiment, options: ExperimentOptions, workdir: Path) -> Path:
-    """`WORKDIR/<name>-<hash8>`."""
-    return workdir / f"{options.name or experiment.name}-{config_hash(experiment.name, options)}"
-
-
-def make_plan(experiment: Experiment, options: ExperimentOptions, workdir: Path, *, rerun: Rerun | None = None) -> Plan:
-    """Goes through the experiment without running anything; wrong combinations are found here.
-
-    Args:
-        experiment: what to run.
-        options: what it is told.
-        workdir: the folder of all experiments and their shared stages.
-        rerun: which finished stages are to be done again.
-
-    Raises:
-        ConfigError: the experiment cannot be run as asked.
-    """
-    check_writers(options.writers)
-    lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)
-    check_setting(lab.setting)
-    experiment.load()(lab, options)
-    return Plan(experiment_folder(experiment, options, workdir), list(lab.stages.asked.values()), lab)
 
 
 def run_experiment(
@@ -94,11 +36,11 @@ def run_experiment(
 
     Args:
         experiment: what to run.
-        options: what it is told.
+        options: of the experiment.
         workdir: the folder of all experiments and their shared stages.
         command: how it was called, for the record.
-        progress: makes, from the number of networks, what is told what happens.
-        interrupts: asked whether to stop.
+        progress: makes, from the number of networks, what shows the progress.
+        interrupts: says whether to stop.
         rerun: which finished stages are done again; none by default.
 
     Returns:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxticket import storage
 from jaxticket.core.options import digest
-from jaxticket.lab.run import experiment_folder
+from jaxticket.lab.config import experiment_folder
 from jaxticket.lab.sweep import Entry, varying
 from jaxticket.report import text
 from jaxticket.report.groups import group_rows

@@ -9,7 +9,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import resolve
 from jaxticket.experiments.train import TrainExperimentOptions
 from jaxticket.lab.config import config_hash
-from jaxticket.lab.run import make_plan
+from jaxticket.lab.dry_run import make_plan
 from jaxticket.training import writers
 from jaxticket.training.profiling import Profiler
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from jaxticket.experiments import resolve
-from jaxticket.lab.run import make_plan
+from jaxticket.lab.dry_run import make_plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -29,7 +29,7 @@ _SHOWING = (
     "signals.py",
     "data/__main__.py",
     "data/command.py",
-    "lab/dry_run.py",
+    "lab/dry_run_table.py",
     "lab/sweep.py",
 )
 _NAMED = 3

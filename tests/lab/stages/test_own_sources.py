@@ -14,7 +14,7 @@ from jaxticket.data.sources import find
 from jaxticket.data.sources.digits import read_digits
 from jaxticket.data.splits import Split, content_digest
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.lab.dry_run import print_plan
+from jaxticket.lab.dry_run_table import print_dry_run
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.models.networks.lenet import LeNet300
@@ -180,7 +180,7 @@ def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digit
 def test_a_plan_without_the_data_says_that_keys_are_not_known(monkeypatch, tmp_path, capsys):
     options = imp_options(**{"data.name": "tiny_imagenet", "data.folder": str(tmp_path), "model.name": "resnet20"})
     monkeypatch.setenv("HOME", str(tmp_path))
-    print_plan(make_plan(*options, tmp_path))
+    print_dry_run(make_plan(*options, tmp_path))
     assert "data: tiny_imagenet is not there to be read, and its content is in the keys" in capsys.readouterr().out
 
 

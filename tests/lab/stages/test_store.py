@@ -9,7 +9,7 @@ import pytest
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import make_plan
-from jaxticket.lab.dry_run import print_plan
+from jaxticket.lab.dry_run_table import print_dry_run
 from jaxticket.lab.stages import fingerprint
 from jaxticket.lab.stages.store import adopt, gc, list_stages, why
 from tests.small_runs import imp_options
@@ -56,7 +56,7 @@ def test_why_a_stage_is_not_there(workdir, small_run):
 
 
 def test_a_plan_says_why_something_is_to_do(workdir, capsys):
-    print_plan(make_plan(*imp_options(**{"train.lr": 0.004, "levels": 1}), workdir))
+    print_dry_run(make_plan(*imp_options(**{"train.lr": 0.004, "levels": 1}), workdir))
     printed = capsys.readouterr().out
     assert "(dense-0-0): train-" in printed
     assert "is nearest, but for config.train.lr=0.004 (there 0.003)" in printed
@@ -64,7 +64,7 @@ def test_a_plan_says_why_something_is_to_do(workdir, capsys):
 
 
 def test_a_plan_of_another_network_says_why_once_for_each_kind(workdir, capsys):
-    print_plan(make_plan(*imp_options(**{"model.name": "lenet5", "model.options": {"padding": "same"}}), workdir))
+    print_dry_run(make_plan(*imp_options(**{"model.name": "lenet5", "model.options": {"padding": "same"}}), workdir))
     lines = [line for line in capsys.readouterr().out.splitlines() if "is nearest" in line]
     assert len({line.partition("-")[0] for line in lines}) == len(lines)
     assert all(line.count("(there ") <= 4 for line in lines)
