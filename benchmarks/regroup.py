@@ -35,7 +35,7 @@ RULES: dict[str, dict[str, Any]] = {
     "profile": {"rule": "profile"},
     "residual": {"rule": "residual"},
     "min_count": {"rule": "min_count"},
-    "min_count until empty": {"rule": "min_count", "passes": "until_empty"},
+    "min_count until empty": {"rule": "min_count", "until_empty": True},
     "budget 1": {"rule": "budget"},
     "budget 1.5": {"rule": "budget", "area_ratio": 1.5},
 }

@@ -505,7 +505,10 @@ def test_the_study_compares_seed_by_seed(run):
         ({"retrain": "remaining", "rewind_epochs": 0}, "needs rewind_epochs above 0"),
         ({"rewind_epochs": 2}, "config.rewind_epochs=2: must be less than the 2 epochs"),
         ({"refill.rate": 1.5}, "config.refill.rate=1.5: must be at most 1"),
-        ({"regroup.min_rows_per_column": 4}, "config.regroup: t2=4 with rule='row_budget': it needs 'min_count'"),
+        (
+            {"regroup.min_rows_per_column": 4},
+            "config.regroup: min_rows_per_column=4 with rule='row_budget': it needs",
+        ),
         ({"regroup.rule": "rows"}, "config.regroup.rule='rows': must be one of row_budget"),
     ],
 )

@@ -57,7 +57,7 @@ def test_any_block_list_is_exact(window):
 def test_regrouped_layers_are_exact(rule):
     random, x, kernel = random_case(1, 24)
     mask = {"conv/kernel": jnp.asarray(random.random(kernel.shape) < 0.3)}
-    how = {"rule": "min_count", "passes": rule, "t2": 4} if rule == "until_empty" else {"rule": rule}
+    how = {"rule": "min_count", "until_empty": True, "t2": 4} if rule == "until_empty" else {"rule": rule}
     found = jt.regroup(mask, groups=3, min_rows=4, **how)
     assert len(found.blocks["conv/kernel"]) >= 3
     expected = masked(x, kernel, found.mask["conv/kernel"], WINDOWS[0])

@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.lab.options import ExperimentOptions, check_train_levels
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.structure.regroup.block_columns import RULES
-from jaxticket.structure.regroup.options import RegroupOptions as RegroupArguments
-from jaxticket.structure.regroup.options import check_options
+from jaxticket.structure.regroup.options import RegroupOptions
 
 # Criteria that need no training, beside rounds (`imp`), one shot (`omp`) and a saved ticket.
 AT_INIT = ("random", "snip", "grasp", "synflow")
@@ -38,54 +37,6 @@ class RefillOptions:
     fractional: bool = option(False)
     min_channels: int = option(1, minimum=1)
     images_per_class: int = option(10, minimum=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class RegroupOptions:
-    """How survivors become dense blocks; see `jt.regroup`.
-
-    Attributes:
-        groups: of rows in each layer; 0 is one for every 32 rows that keep something, at most 8.
-        rule: how the columns of a group are chosen.
-        ratio: of the rules `row_budget`, `residual`, `upstream` and `profile`.
-        min_rows: the fewest rows of a block.
-        min_rows_per_column: of `min_count`, how many rows must keep a column; 0 is a quarter of them.
-        min_columns: of `min_count`, the fewest columns of a block; 0 is 1.
-        area_ratio: of `budget`, the blocks' area over the number of kept weights.
-        until_empty: with `min_count`, group again what is left until no block is found.
-        on_dense_group: a group too dense for `upstream` and `profile` is kept whole, or dropped.
-        on_small_group: a group with fewer rows than `min_rows` is merged with the most similar one, or dropped.
-        on_unstructured: a layer without blocks keeps its mask, becomes dense, or is refilled.
-        max_density: a layer whose blocks would hold a larger share of it has none.
-    """
-
-    groups: int = option(0, minimum=0)
-    rule: str = option("row_budget", choices=RULES)
-    ratio: float = option(1.5, above=0)
-    min_rows: int = option(16, minimum=1)
-    min_rows_per_column: int = option(0, minimum=0)
-    min_columns: int = option(0, minimum=0)
-    area_ratio: float = option(1.0, above=0)
-    until_empty: bool = option(False)
-    on_dense_group: str = option("keep", choices=("keep", "drop"))
-    on_small_group: str = option("merge", choices=("merge", "drop"))
-    on_unstructured: str = option("keep", choices=("keep", "dense", "refill"))
-    max_density: float = option(0.9, above=0, maximum=1)
-
-    def arguments(self, seed: int) -> RegroupArguments:
-        """What `jt.regroup` is called with, the mask aside."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["groups"] = self.groups or "auto"
-        fields["t2"], fields["b2"] = fields.pop("min_rows_per_column") or None, fields.pop("min_columns") or None
-        passes = "until_empty" if fields.pop("until_empty") else 1
-        return RegroupArguments(**fields, seed=seed, passes=passes, partitioner="numpy")
-
-    def check(self, where: str) -> None:
-        """Refuses what the rule does not use."""
-        try:
-            check_options(self.arguments(0))
-        except MaskError as error:
-            raise ConfigError(f"config.{where}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

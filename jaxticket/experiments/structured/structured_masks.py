@@ -17,7 +17,7 @@ from jaxticket.core.options import chosen
 from jaxticket.core.scopes import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
-from jaxticket.experiments.structured.options import FEATURES, RefillOptions, RegroupOptions
+from jaxticket.experiments.structured.options import FEATURES, RefillOptions
 from jaxticket.interop import layer_outputs, output_gradients
 from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
@@ -27,7 +27,8 @@ from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.structure.feature_scores import feature_scores
 from jaxticket.structure.matrix import to_matrix
 from jaxticket.structure.refill import refill
-from jaxticket.structure.regroup.regroup import regroup
+from jaxticket.structure.regroup.options import RegroupOptions
+from jaxticket.structure.regroup.regroup import regroup_by
 from jaxticket.structure.regroup.report import RegroupReport, report_layer
 from jaxticket.training.losses import cross_entropy
 from jaxticket.training.state import Weights
@@ -79,7 +80,7 @@ def regrouped(lab: Lab, mask: MaskRef, how: RegroupOptions, *, seed: int) -> Mas
     """`mask` as dense blocks; `seed` is the partition's."""
 
     def compute(mask: Mask) -> Derived:
-        found = regroup(mask, **vars(how.arguments(seed)))
+        found = regroup_by(mask, how, seed=seed)
         if not any(found.blocks.values()):
             lab.progress.note("regroup: no layer has blocks, so this ticket has the unstructured mask")
         elif all(np.asarray(kept).all() for kept in found.mask.values()):

@@ -7,23 +7,23 @@ meant to do ('residual'), the closed form of what it does ('row_budget'), and a 
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 Rule = Literal["row_budget", "min_count", "residual", "budget", "upstream", "profile"]
-RULES = ("row_budget", "min_count", "residual", "budget", "upstream", "profile")
+RULES: tuple[Rule, ...] = get_args(Rule)
 FAILS_WHERE_DENSE = ("upstream", "profile")
 """Rules that find no columns where a row has more than about 1 / `ratio` of them."""
 
 
 def select_columns(
     groups: Sequence[np.ndarray],
-    rule: Rule,
+    rule: str,
     *,
     ratio: float = 1.5,
-    t2: int | None = None,
-    b2: int | None = None,
+    min_rows_per_column: int = 0,
+    min_columns: int = 0,
     area: float = 0.0,
 ) -> list[np.ndarray]:
     """The columns of every group's block; none where the rule finds no block.
@@ -34,15 +34,16 @@ def select_columns(
         groups: for each group a bool array [its rows, columns], every row with at least one True.
         rule: with c columns chosen so far and h of the kept weights of a row among them:
             'row_budget': `floor(ratio * most kept in a row) + 1` columns, at most all;
-            'min_count': all columns that at least `t2` rows keep, where there are at least `b2` of them;
+            'min_count': all columns that at least `min_rows_per_column` rows keep, where there are at least
+            `min_columns` of them;
             'residual': the fewest with `c > ratio * (kept - h)` for every row;
             'budget': over all groups, the columns of highest share of kept rows, until the blocks' area reaches `area`;
             columns that no row keeps are never taken;
             'upstream': the loop of the published program, which counts hits in the wrong column and stops early;
             'profile': that loop with the right column, and one column more.
         ratio: of 'row_budget', 'residual', 'upstream' and 'profile'.
-        t2: of 'min_count'; None is a quarter of the group's rows, rounded up.
-        b2: of 'min_count'; None is 1.
+        min_rows_per_column: of 'min_count'; 0 is a quarter of the group's rows, rounded up.
+        min_columns: of 'min_count'; 0 is 1.
         area: of 'budget', in weights.
 
     Returns:
@@ -50,16 +51,16 @@ def select_columns(
     """
     if rule == "budget":
         return _budget(groups, area)
-    return [np.sort(_of_group(kept, rule, ratio, t2, b2)) for kept in groups]
+    return [np.sort(_of_group(kept, rule, ratio, min_rows_per_column, min_columns)) for kept in groups]
 
 
-def _of_group(kept: np.ndarray, rule: Rule, ratio: float, t2: int | None, b2: int | None) -> np.ndarray:
+def _of_group(kept: np.ndarray, rule: str, ratio: float, min_rows: int, min_columns: int) -> np.ndarray:
     rows, width = kept.shape
     counts = kept.sum(axis=0)
     order = np.argsort(-counts, kind="stable")
     if rule == "min_count":
-        enough = np.flatnonzero(counts >= (math.ceil(rows / 4) if t2 is None else t2))
-        return enough if len(enough) >= (1 if b2 is None else b2) else enough[:0]
+        enough = np.flatnonzero(counts >= (min_rows or math.ceil(rows / 4)))
+        return enough if len(enough) >= (min_columns or 1) else enough[:0]
     in_row = kept.sum(axis=1)
     if rule == "row_budget":
         return order[: min(width, math.floor(ratio * int(in_row.max())) + 1)]

@@ -1,47 +1,100 @@
-"""The options of `regroup`, checked, and the groups of rows that a user gives."""
+"""The options of `regroup`, and the checks of its arguments."""
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from jaxticket.core.errors import MaskError
-from jaxticket.core.options import must_be_one_of
+from jaxticket.core.checks import check_number, check_whole
+from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.options import must_be_one_of, option
 from jaxticket.core.types import Path
-from jaxticket.structure.regroup.block_columns import RULES, Rule
-from jaxticket.structure.regroup.partition import PARTITIONERS, Partitioner
+from jaxticket.structure.regroup.block_columns import RULES
 
-Groups = Literal["auto"] | int | Mapping[Path, Sequence[Sequence[int]]]
-
+DENSE_GROUPS = ("keep", "drop")
+SMALL_GROUPS = ("merge", "drop")
+UNSTRUCTURED = ("keep", "dense", "refill")
 _CHOICES = {
     "rule": RULES,
-    "on_dense_group": ("keep", "drop"),
-    "on_small_group": ("merge", "drop"),
-    "on_unstructured": ("keep", "dense", "refill"),
-    "partitioner": PARTITIONERS,
-    "passes": (1, "until_empty"),
+    "until_empty": (False, True),
+    "on_dense_group": DENSE_GROUPS,
+    "on_small_group": SMALL_GROUPS,
+    "on_unstructured": UNSTRUCTURED,
 }
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class RegroupOptions:
-    """The arguments of `regroup`, which says what they mean."""
+    """How survivors become dense blocks; see `jt.regroup`.
 
-    groups: Groups
-    rule: Rule
-    ratio: float
-    min_rows: int
-    t2: int | None
-    b2: int | None
-    seed: int
-    area_ratio: float
-    passes: int | str
-    on_dense_group: str
-    on_small_group: str
-    on_unstructured: str
-    partitioner: Partitioner
-    max_density: float = 0.9
+    Attributes:
+        groups: of rows in each layer; 0 is one for every 32 rows that keep something, at most 8.
+        rule: how the columns of a group are chosen.
+        ratio: of the rules `row_budget`, `residual`, `upstream` and `profile`.
+        min_rows: the fewest rows of a block.
+        min_rows_per_column: of `min_count`, how many rows must keep a column; 0 is a quarter of them.
+        min_columns: of `min_count`, the fewest columns of a block; 0 is 1.
+        area_ratio: of `budget`, the blocks' area over the number of kept weights.
+        until_empty: with `min_count`, group again what is left until no block is found.
+        on_dense_group: a group too dense for `upstream` and `profile` is kept whole, or dropped.
+        on_small_group: a group with fewer rows than `min_rows` is merged with the most similar one, or dropped.
+        on_unstructured: a layer without blocks keeps its mask, becomes dense, or is refilled.
+        max_density: a layer whose blocks would hold a larger share of it has none.
+    """
+
+    groups: int = option(0, minimum=0)
+    rule: str = option("row_budget", choices=RULES)
+    ratio: float = option(1.5, above=0)
+    min_rows: int = option(16, minimum=1)
+    min_rows_per_column: int = option(0, minimum=0)
+    min_columns: int = option(0, minimum=0)
+    area_ratio: float = option(1.0, above=0)
+    until_empty: bool = option(False)
+    on_dense_group: str = option("keep", choices=DENSE_GROUPS)
+    on_small_group: str = option("merge", choices=SMALL_GROUPS)
+    on_unstructured: str = option("keep", choices=UNSTRUCTURED)
+    max_density: float = option(0.9, above=0, maximum=1)
+
+    def check(self, where: str) -> None:
+        """Refuses what the rule does not use.
+
+        Raises:
+            ConfigError: naming the first such option.
+        """
+        try:
+            names = ("min_rows_per_column", "min_columns", "until_empty")
+            check_used(self.rule, {name: getattr(self, name) for name in names})
+        except MaskError as error:
+            raise ConfigError(f"config.{where}: {error}") from error
+
+
+def check_used(rule: str, options: Mapping[str, Any]) -> None:
+    """Makes sure that options which only 'min_count' uses are set for no other rule.
+
+    Raises:
+        MaskError: naming the first one that is.
+    """
+    for name, value in options.items():
+        if value and rule != "min_count":
+            raise MaskError(f"{name}={value!r} with rule={rule!r}: it needs 'min_count'")
+
+
+def check_options(options: RegroupOptions) -> None:
+    """Makes sure that options that no config file has gone through have allowed values.
+
+    Raises:
+        MaskError: naming the first one that has not.
+    """
+    for name, allowed in _CHOICES.items():
+        value = getattr(options, name)
+        if value not in allowed:
+            raise MaskError(f"{name}={value!r}: {must_be_one_of(value, [str(choice) for choice in allowed])}")
+    check_whole("min_rows", options.min_rows, 1)
+    check_number("ratio", options.ratio, 0, math.inf, above=True, below=True)
+    check_number("area_ratio", options.area_ratio, 0, math.inf, above=True, below=True)
+    check_number("max_density", options.max_density, 0, 1, above=True)
 
 
 def check_groups(path: Path, kept: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -71,40 +124,3 @@ def check_groups(path: Path, kept: np.ndarray, groups: Sequence[Sequence[int]]) 
     if len(missing):
         raise MaskError(f"groups[{path!r}] lacks row {missing[0]}, which keeps something; put it into a group")
     return parts
-
-
-def check_options(options: RegroupOptions) -> None:
-    """Makes sure that every option has a value that is allowed, and one that its rule uses.
-
-    Raises:
-        MaskError: naming the first option that does not.
-    """
-    for name, allowed in _CHOICES.items():
-        value = getattr(options, name)
-        if value not in allowed:
-            raise MaskError(f"{name}={value!r}: {must_be_one_of(value, [str(choice) for choice in allowed])}")
-    groups = options.groups
-    if not (isinstance(groups, Mapping) or groups == "auto" or _is_whole(groups)):
-        raise MaskError(f"groups={groups!r}: must be 'auto', a whole number of at least 1, or rows by path")
-    for name in ("min_rows", "t2", "b2"):
-        value = getattr(options, name)
-        if not (_is_whole(value) or (value is None and name != "min_rows")):
-            raise MaskError(f"{name}={value!r}: must be a whole number of at least 1")
-    for name in ("ratio", "area_ratio"):
-        value = getattr(options, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise MaskError(f"{name}={value!r}: must be a number above 0")
-    if isinstance(options.max_density, bool) or not isinstance(options.max_density, int | float):
-        raise MaskError(f"max_density={options.max_density!r}: must be a number above 0 and at most 1")
-    if not 0 < options.max_density <= 1:
-        raise MaskError(f"max_density={options.max_density!r}: must be above 0 and at most 1")
-    if options.rule != "min_count":
-        for name, default in (("t2", None), ("b2", None), ("passes", 1)):
-            if getattr(options, name) != default:
-                raise MaskError(f"{name}={getattr(options, name)!r} with rule={options.rule!r}: it needs 'min_count'")
-    if isinstance(options.seed, bool) or not isinstance(options.seed, int | np.integer) or options.seed < 0:
-        raise MaskError(f"seed={options.seed!r}: must be a whole number of at least 0")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)

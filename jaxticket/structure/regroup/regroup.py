@@ -4,20 +4,22 @@ Chen et al., "Coarsening the Granularity: Towards Structurally Sparse Lottery Ti
 Algorithm 3, with what its published program does where the two differ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import MaskError
+from jaxticket.core.options import must_be_one_of
 from jaxticket.core.types import Mask, Path
 from jaxticket.structure.matrix import mask_matrices, masks_of
 from jaxticket.structure.refill import channels_to_keep
 from jaxticket.structure.regroup.block_columns import Rule
 from jaxticket.structure.regroup.blocks import find_blocks
-from jaxticket.structure.regroup.options import Groups, RegroupOptions, check_groups, check_options
-from jaxticket.structure.regroup.partition import Partitioner
+from jaxticket.structure.regroup.options import RegroupOptions, check_groups, check_options, check_used
+from jaxticket.structure.regroup.partition import PARTITIONERS, Partitioner
 from jaxticket.structure.regroup.report import Block, RegroupReport, report_layer
 
 
@@ -41,7 +43,7 @@ class Regrouped:
 def regroup(
     mask: Mask,
     *,
-    groups: Groups = "auto",
+    groups: Literal["auto"] | int | Mapping[Path, Sequence[Sequence[int]]] = "auto",
     rule: Rule = "row_budget",
     ratio: float = 1.5,
     min_rows: int = 16,
@@ -49,7 +51,7 @@ def regroup(
     b2: int | None = None,
     seed: int = 0,
     area_ratio: float = 1.0,
-    passes: Literal[1, "until_empty"] = 1,
+    until_empty: bool = False,
     on_dense_group: Literal["keep", "drop"] = "keep",
     on_small_group: Literal["merge", "drop"] = "merge",
     on_unstructured: Literal["keep", "dense", "refill"] = "keep",
@@ -69,7 +71,7 @@ def regroup(
         mask: path -> bool array, kernels with the output channels last.
         groups: 'auto' takes one group for every 32 rows that keep something, at least 1 and at most 8; or their number;
             or for every path the rows of each group, disjoint and with every row that keeps something.
-        rule: how a group's columns are chosen, one of those of `columns.select_columns`. 'row_budget' is what the
+        rule: how a group's columns are chosen, one of those of `block_columns.select_columns`. 'row_budget' is what the
             paper's densities come from; 'min_count' is the paper's algorithm as printed; 'budget' keeps the mask's
             sparsity.
         ratio: of 'row_budget', 'residual', 'upstream' and 'profile', above 0.
@@ -78,8 +80,8 @@ def regroup(
         b2: the fewest columns of a block, for 'min_count'; None is 1.
         seed: of the partition.
         area_ratio: for 'budget', the blocks' area over the number of kept weights, above 0.
-        passes: 1, or 'until_empty' for 'min_count': what is left outside of the blocks is grouped again until no block
-            is found. A row may be in several blocks then.
+        until_empty: for 'min_count': what is left outside of the blocks is grouped again until no block is found. A
+            row may be in several blocks then.
         on_dense_group: a group in which 'upstream' or 'profile' finds no block because it is too dense is kept whole,
             or dropped as the published program does.
         on_small_group: a group of fewer than `min_rows` rows is merged with the most similar one, or dropped.
@@ -93,26 +95,56 @@ def regroup(
         MaskError: a mask that cannot be structured, an argument out of range, groups that do not fit the mask, or a
             partitioner that is not installed.
     """
+    number, by_path = 0, None
+    if isinstance(groups, Mapping):
+        by_path = groups
+    elif groups != "auto":
+        if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
+            raise MaskError(f"groups={groups!r}: must be 'auto', a whole number of at least 1, or rows by path")
+        number = int(groups)
+    for name, value in (("t2", t2), ("b2", b2)):
+        if value is not None:
+            check_whole(name, value, 1)
     options = RegroupOptions(
-        groups, rule, ratio, min_rows, t2, b2, seed, area_ratio, passes,
-        on_dense_group, on_small_group, on_unstructured, partitioner, max_density,
+        number, rule, ratio, min_rows, t2 or 0, b2 or 0, area_ratio, until_empty,
+        on_dense_group, on_small_group, on_unstructured, max_density,
     )  # fmt: skip
     check_options(options)
+    check_used(rule, {"t2": t2, "b2": b2, "until_empty": until_empty})
+    return regroup_by(mask, options, groups=by_path, seed=seed, partitioner=partitioner)
+
+
+def regroup_by(
+    mask: Mask,
+    options: RegroupOptions,
+    *,
+    groups: Mapping[Path, Sequence[Sequence[int]]] | None = None,
+    seed: int = 0,
+    partitioner: Partitioner = "numpy",
+) -> Regrouped:
+    """`regroup` with its options in one object, as a config has them; `groups` are rows by path.
+
+    Raises:
+        MaskError: as `regroup`, but for the options, which are taken as they are.
+    """
+    check_whole("seed", seed, 0)
+    if partitioner not in PARTITIONERS:
+        raise MaskError(f"partitioner={partitioner!r}: {must_be_one_of(partitioner, PARTITIONERS)}")
     matrices = mask_matrices(mask)
-    if isinstance(groups, Mapping):
+    if groups is not None:
         for path in sorted(set(groups) ^ set(matrices)):
             raise MaskError(f"groups and mask do not agree on {path!r}; give the groups of every leaf of the mask")
     new, blocks, layers = {}, {}, {}
     for path, kept in matrices.items():
-        given = check_groups(path, kept, groups[path]) if isinstance(groups, Mapping) else None
-        found = find_blocks(kept, given, options)
+        rows = None if groups is None else check_groups(path, kept, groups[path])
+        found = find_blocks(kept, options, groups=rows, seed=seed, partitioner=partitioner)
         note, after = "", _filled(kept, found)
         if not found and kept.any():
             note = _why_none(kept, options)
-        elif found and after.mean() > max_density:
-            note = f"no block: they would hold {after.mean():.1%} of it, max_density is {max_density:.1%}"
+        elif found and after.mean() > options.max_density:
+            note = f"no block: they would hold {after.mean():.1%} of it, max_density is {options.max_density:.1%}"
         if note:
-            found = _fallback(kept, on_unstructured)
+            found = _fallback(kept, options.on_unstructured)
             after = _filled(kept, found) if found else kept
         new[path], blocks[path], layers[path] = after, found, report_layer(kept, after, found, note)
     return Regrouped(masks_of(new, mask), blocks, RegroupReport(layers))

@@ -15,8 +15,8 @@ def perfect() -> np.ndarray:
 @pytest.mark.parametrize(
     ("rule", "options", "number"),
     [
-        ("min_count", {"t2": 32}, 20),
-        ("min_count", {"t2": 1}, 20),
+        ("min_count", {"min_rows_per_column": 32}, 20),
+        ("min_count", {"min_rows_per_column": 1}, 20),
         ("min_count", {}, 20),
         ("budget", {"area": 640}, 20),
         ("row_budget", {}, 31),
@@ -78,7 +78,7 @@ def test_min_count_needs_enough_columns():
     kept = perfect()
     kept[:8, 30] = kept[:7, 31] = True
     assert select_columns([kept], "min_count")[0].tolist() == [*range(20), 30]  # a quarter of 32 rows
-    assert len(select_columns([kept], "min_count", b2=22)[0]) == 0
+    assert len(select_columns([kept], "min_count", min_columns=22)[0]) == 0
 
 
 def test_a_budget_goes_to_the_fullest_columns_of_all_groups():

@@ -93,7 +93,7 @@ def test_until_empty_covers_more_and_its_blocks_share_no_weight(seed, density, t
     before = scattered((24, 36), density, seed)
     how = {"rule": "min_count", "groups": 3, "min_rows": 4, "t2": t2, "seed": seed}
     once = only(jt.regroup(kernel(before), **how))[2]
-    after, blocks, layer = only(jt.regroup(kernel(before), passes="until_empty", **how))
+    after, blocks, layer = only(jt.regroup(kernel(before), until_empty=True, **how))
     check_blocks(before, after, blocks, layer, disjoint_rows=False)
     assert layer.coverage >= once.coverage
 
@@ -104,7 +104,7 @@ def test_until_empty_finds_what_a_second_grouping_has():
     rows[:4, :10] = rows[4:, 10:20] = True
     rows[[0, 1, 4, 5], 30:] = True
     how = {"rule": "min_count", "groups": 2, "min_rows": 4, "t2": 4}
-    once, twice = (only(jt.regroup(kernel(rows), passes=passes, **how)) for passes in (1, "until_empty"))
+    once, twice = (only(jt.regroup(kernel(rows), until_empty=again, **how)) for again in (False, True))
     assert once[2].coverage == 80 / 120
     assert twice[2].coverage == 1
     assert twice[2].holes == 0
@@ -272,10 +272,10 @@ MASK = {"fc/kernel": scattered((12, 32), 0.3)}
         ({"groups": {"fc/kernel": [[0, 32]]}}, "has row 32; rows are 0 to 31"),
         ({"groups": {"fc/kernel": [range(31)]}}, "lacks row 31, which keeps something"),
         ({"min_rows": 0}, "min_rows=0: must be a whole number"),
-        ({"ratio": 0}, "ratio=0: must be a number above 0"),
+        ({"ratio": 0}, "ratio=0: must be more than 0"),
         ({"t2": 4}, "t2=4 with rule='row_budget': it needs 'min_count'"),
-        ({"passes": 2}, "passes=2: must be one of 1, until_empty"),
-        ({"passes": "until_empty"}, "it needs 'min_count'"),
+        ({"until_empty": 2}, "until_empty=2: must be one of False, True"),
+        ({"until_empty": True}, "it needs 'min_count'"),
         ({"on_unstructured": "drop"}, "must be one of keep, dense, refill"),
         ({"partitioner": "metis"}, "must be one of numpy, mtkahypar"),
         ({"seed": -1}, "seed=-1"),
