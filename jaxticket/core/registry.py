@@ -92,8 +92,8 @@ class Registry(Generic[R]):
 
 
 def _registering_file() -> str:
-    """The file that calls `register`, of this module or of a room."""
+    """The file that calls `register`, or the `register_...` of a room."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_name == "register":
+    while frame.f_back is not None and frame.f_code.co_name.startswith("register"):
         frame = frame.f_back
     return frame.f_code.co_filename

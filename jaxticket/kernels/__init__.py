@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jaxticket.kernels.convert.report import Sparsified as Sparsified
     from jaxticket.kernels.convert.report import SparsifyReport as SparsifyReport
     from jaxticket.kernels.epilogue import Epilogue as Epilogue
+    from jaxticket.kernels.epilogue import accumulation_dtype as accumulation_dtype
     from jaxticket.kernels.formats.block_sparse import BlockSparse as BlockSparse
     from jaxticket.kernels.formats.conv_geometry import ConvGeometry as ConvGeometry
     from jaxticket.kernels.formats.dense_groups import DenseGroups as DenseGroups
@@ -38,7 +39,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "conv": ("block_conv",),
         "convert.device_rates": ("Timings", "known_timings", "load_timings", "tune"),
         "convert.report": ("LayerReport", "Sparsified", "SparsifyReport"),
-        "epilogue": ("Epilogue",),
+        "epilogue": ("Epilogue", "accumulation_dtype"),
         "formats.block_sparse": ("BlockSparse",),
         "formats.conv_geometry": ("ConvGeometry",),
         "formats.dense_groups": ("DenseGroups",),

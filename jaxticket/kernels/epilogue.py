@@ -4,9 +4,16 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 Activation = str | Callable[[jax.Array], jax.Array] | None
+
+
+def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
+    """The dtype in which products of this dtype are added up: float32 or wider."""
+    return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -59,3 +59,8 @@ class LayerShape:
     def has_window(self) -> bool:
         """Whether it is a convolution that is no matmul: its window has more than one pixel."""
         return self.window is not None and self.kernel[:2] != (1, 1)
+
+    @property
+    def images(self) -> int | None:
+        """How many images a convolution with a window takes; None for a matmul."""
+        return self.x[0] if self.has_window else None

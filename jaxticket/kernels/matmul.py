@@ -9,8 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.kernels.backends.dispatch import dispatch
-from jaxticket.kernels.backends.xla.matmul import accumulation_dtype
-from jaxticket.kernels.epilogue import Activation, Epilogue
+from jaxticket.kernels.epilogue import Activation, Epilogue, accumulation_dtype
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 

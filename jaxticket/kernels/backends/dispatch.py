@@ -54,13 +54,13 @@ def choose_backend(
         ConfigError: a backend that is not available, or one asked for that cannot do it.
     """
     if name is not None:
-        reason = _unsupported(available_backend(name), weight, dtype, x, images)
+        reason = unsupported_reason(available_backend(name), weight, dtype, images, x)
         if reason is not None:
             raise ConfigError(f"backend={name!r}: no kernel for this product, for {reason}; give 'xla' or None")
         return Choice(name, "it was asked for")
     reasons = []
     for backend in _of_this_device():
-        reason = _unsupported(backend, weight, dtype, x, images)
+        reason = unsupported_reason(backend, weight, dtype, images, x)
         if reason is None:
             return Choice(backend.name, "it has a kernel for this")
         reasons.append(reason)
@@ -132,8 +132,10 @@ def _of_this_device() -> list[Backend]:
     return [backend for backend in BACKENDS if backend.device == own][::-1]
 
 
-def _unsupported(backend: Backend, weight: SparseWeight, dtype: DTypeLike, x: Any, images: int | None) -> str | None:
-    """Why a backend cannot be used, or None."""
+def unsupported_reason(
+    backend: Backend, weight: SparseWeight, dtype: DTypeLike, images: int | None, x: Any = None
+) -> str | None:
+    """Why a backend cannot compute something, or None; the arguments are those of `choose_backend`."""
     reason = backend.unsupported_reason(weight, dtype, images)
     if reason is None and images is not None and backend.conv is None:
         return "it has none for convolutions"

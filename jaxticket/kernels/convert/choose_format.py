@@ -11,7 +11,7 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
-from jaxticket.kernels.backends.dispatch import explain_backend
+from jaxticket.kernels.backends.dispatch import available_backend, explain_backend, unsupported_reason
 from jaxticket.kernels.convert.device_rates import Timings, measure_layer
 from jaxticket.kernels.convert.model import SparseModel
 from jaxticket.kernels.convert.report import LayerReport
@@ -74,6 +74,11 @@ def choose_format(
     if density == 1:
         return dense("nothing is masked")
     forms = sparse_forms(array, block)
+    if backend is not None:
+        problems = {form: layer_problem(backend, layers, weight) for form, weight in forms.items()}
+        forms = {form: weight for form, weight in forms.items() if problems[form] is None}
+        if not forms:
+            return dense(f"backend={backend!r} cannot run it, for {next(iter(problems.values()))}")
     known = all(layer.dtype in timings.rates for layer in layers)
     if not known and not measure and min_speedup > 0:
         return dense(
@@ -92,10 +97,16 @@ def choose_format(
         reason = f"{_faster(form, measured)} is measured"
         if _speedup(measured) < min_speedup:
             return dense(f"{reason}, {min_speedup:.2f} is needed", predicted=predicted, measured=measured)
-    images = layers[0].x[0] if layers[0].has_window else None
-    reason += explain_backend(backend, forms[form], layers[0].dtype, images)
+    reason += explain_backend(backend, forms[form], layers[0].dtype, layers[0].images)
     size = array.nbytes, forms[form].nbytes
     return forms[form], LayerReport(path, form, reason, density, size, predicted, measured)
+
+
+def layer_problem(backend: str, layers: Sequence[LayerShape], weight: SparseWeight) -> str | None:
+    """Why a backend cannot run the calls of a layer with a weight, or None."""
+    found = available_backend(backend)
+    reasons = [unsupported_reason(found, weight, layer.dtype, layer.images) for layer in layers]
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def sparse_forms(array: np.ndarray, block: tuple[int, int]) -> dict[str, SparseWeight]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxticket.core.errors import ConfigError
 from jaxticket.kernels.backends.backend import BACKENDS
 from jaxticket.kernels.backends.cost_model import Rates, SparseWork, Work, as_rates, dense_work, fit_rates
-from jaxticket.kernels.backends.dispatch import available_backend
+from jaxticket.kernels.backends.dispatch import available_backend, unsupported_reason
 from jaxticket.kernels.convert.layers import run_dense, run_sparse
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
@@ -126,22 +126,23 @@ def tune(
     for dtype in dtypes:
         if dtype not in ("float32", "bfloat16", "float16", "float64"):
             raise ConfigError(f"dtypes={dtype!r}: must be names of floats, such as 'float32' or 'bfloat16'")
-    if backend is not None:
-        available_backend(backend)
-    sparse_work = Timings("", {}, backend=backend).sparse_work
+    found = BACKENDS.get("xla") if backend is None else available_backend(backend)
     rates, points = {}, []
     for dtype in dtypes:
         works: dict[str, list[tuple[Work, float]]] = {"dense": [], "conv": [], "sparse": []}
         for layer in _layers(dtype):
             weights = [_random_weight(layer, block, density) for block in _BLOCKS for density in _DENSITIES]
+            weights = [w for w in weights if not unsupported_reason(found, w, dtype, layer.images)]
             seconds = measure_layer(layer, weights, rounds, backend)
             works["conv" if layer.has_window else "dense"].append((dense_work(layer), seconds[0]))
-            works["sparse"] += [(sparse_work(layer, w), s) for w, s in zip(weights, seconds[1:], strict=True)]
+            works["sparse"] += [(found.sparse_work(layer, w), s) for w, s in zip(weights, seconds[1:], strict=True)]
             points += [
-                {"x": layer.x, "kernel": layer.kernel, "dtype": dtype, "density": density, "seconds": found}
-                for density, found in zip([None, *(w.density for w in weights)], seconds, strict=True)
+                {"x": layer.x, "kernel": layer.kernel, "dtype": dtype, "density": density, "seconds": best}
+                for density, best in zip([None, *(w.density for w in weights)], seconds, strict=True)
             ]
-        rates[dtype] = Rates(**{name: fit_rates(*zip(*found, strict=True)) for name, found in works.items()})
+        if not works["sparse"]:
+            raise ConfigError(f"backend={backend!r}: it can run none of the layers that are measured in {dtype}")
+        rates[dtype] = Rates(**{name: fit_rates(*zip(*pairs, strict=True)) for name, pairs in works.items()})
     timings = Timings(device_name(), rates, points, backend)
     if folder is not None:
         path = _file(folder, timings.device, backend)

@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import DTypeLike
 
-from jaxticket.kernels.epilogue import Epilogue
+from jaxticket.kernels.epilogue import Epilogue, accumulation_dtype
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
@@ -76,11 +75,6 @@ def row_matmul(weight: SparseWeight) -> RowMatmul:
         return jnp.take(jnp.concatenate(parts, axis=1), order, axis=1, mode="clip")
 
     return multiply
-
-
-def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
-    """The dtype in which products of this dtype are added up: float32 or wider."""
-    return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
 def _padded(x: jax.Array, unit: int) -> jax.Array:
