@@ -18,11 +18,12 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxticket.data.registry import DATASETS  # noqa: E402
 from jaxticket.kernels import BACKENDS  # noqa: E402
 from jaxticket.lab.registry import experiments  # noqa: E402
-from jaxticket.models.registry import REGISTRY as NETWORKS  # noqa: E402
+from jaxticket.models.registry import NETWORKS  # noqa: E402
 
-REGISTRIES = [NETWORKS, experiments, BACKENDS]
+REGISTRIES = [NETWORKS, DATASETS, experiments, BACKENDS]
 pytest_plugins = ["tests.small_runs"]
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.

@@ -3,10 +3,13 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class Row(Protocol):
@@ -68,6 +71,15 @@ class Registry(Generic[R]):
         """All names, in order of registration."""
         return list(self._all())
 
+    def replace(self, row: R) -> None:
+        """Puts a row into the place of the one of its name, which may be the package's: for tests."""
+        self._all()[row.name], self._files[row.name] = row, _registering_file()
+
+    def is_own(self, name: str) -> bool:
+        """Whether the row of this name is the package's."""
+        self.get(name)
+        return name not in self._files or Path(self._files[name]).is_relative_to(_PACKAGE)
+
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
         """Within this context rows are registered for a while only."""
@@ -92,8 +104,8 @@ class Registry(Generic[R]):
 
 
 def _registering_file() -> str:
-    """The file that calls `register`, or the `register_...` of a room."""
+    """The file that calls `replace`, `register` or the `register_...` of a room."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_name.startswith("register"):
+    while frame.f_back is not None and frame.f_code.co_name.startswith(("register", "replace")):
         frame = frame.f_back
     return frame.f_code.co_filename

@@ -7,19 +7,23 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.data.loading import load as load
     from jaxticket.data.options import DataOptions as DataOptions
-    from jaxticket.data.registry import DatasetSpec as DatasetSpec
     from jaxticket.data.registry import is_vouched_for as is_vouched_for
     from jaxticket.data.registry import names as names
+    from jaxticket.data.registry import register as register
     from jaxticket.data.registry import spec as spec
+    from jaxticket.data.specs import Archive as Archive
+    from jaxticket.data.specs import DatasetSpec as DatasetSpec
     from jaxticket.data.splits import Dataset as Dataset
     from jaxticket.data.splits import Split as Split
+    from jaxticket.data.splits import SplitLike as SplitLike
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "splits": ["Dataset", "Split"],
+        "splits": ["Dataset", "Split", "SplitLike"],
         "loading": ["load"],
         "options": ["DataOptions"],
-        "registry": ["DatasetSpec", "is_vouched_for", "names", "spec"],
+        "registry": ["is_vouched_for", "names", "register", "spec"],
+        "specs": ["Archive", "DatasetSpec"],
     },
 )

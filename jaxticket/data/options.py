@@ -111,7 +111,7 @@ class DataOptions:
 
     @property
     def spec(self) -> DatasetSpec:
-        """The static facts of the whole data set."""
+        """What is known of the whole data set."""
         return registry.spec(self.name)
 
     @property

@@ -1,32 +1,69 @@
-"""The data sets by name.
+"""The data sets by name: every `specs_*` module registers its own, and users theirs."""
 
-A new one is one more row in a `facts_*` module, as long as it comes from a source listed in `sources.py`.
-"""
+import importlib
+import pkgutil
+from collections.abc import Iterator
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.data import specs_colour, specs_grey, specs_imagenet
-from jaxticket.data.specs import Archive as Archive
-from jaxticket.data.specs import DatasetSpec as DatasetSpec
+from jaxticket.core.registry import Registry
+from jaxticket.data.specs import DatasetSpec
 
-_OWN = {row.name: row for rows in (specs_grey.ROWS, specs_colour.ROWS, specs_imagenet.ROWS) for row in rows}
-_SPECS = dict(_OWN)
+
+def _own() -> Iterator[DatasetSpec]:
+    """The package's rows: every module `specs_*` registers its own when it is imported."""
+    from jaxticket import data
+
+    for module in pkgutil.iter_modules(data.__path__, "jaxticket.data."):
+        if module.name.startswith("jaxticket.data.specs_"):
+            importlib.import_module(module.name)
+    yield from ()
+
+
+DATASETS: Registry[DatasetSpec] = Registry("data set", _own)
+
+
+def register(spec: DatasetSpec) -> DatasetSpec:
+    """Makes a data set known by its name: on the command line, in configurations and to `load`.
+
+    Args:
+        spec: what is known of it without reading it, and the sources that give its images.
+
+    Returns:
+        The same.
+
+    Raises:
+        ConfigError: another data set has this name, or its archives have no known format.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxticket import data
+        >>> def black(spec, folder):
+        ...     sizes = spec.official_sizes.items()
+        ...     return {name: data.Split(np.zeros((n, 8, 8, 1), np.uint8), np.arange(n) % 2) for name, n in sizes}
+        >>> _ = data.register(data.DatasetSpec("black", "1.0.0", (8, 8, 1), ("even", "odd"), 20, 10, sources=(black,)))
+        >>> data.load("black", val_fraction=0.2).val.images.shape
+        (4, 8, 8, 1)
+    """
+    if spec.archives and not isinstance(spec.sources[-1], str):
+        raise ConfigError(f"data set {spec.name!r}: has archives, so its last source must be the name of their format")
+    return DATASETS.register(spec)
 
 
 def names() -> tuple[str, ...]:
     """The data sets that `load` knows, sorted."""
-    return tuple(sorted(_SPECS))
+    return tuple(sorted(DATASETS.names()))
 
 
 def spec(name: str) -> DatasetSpec:
-    """The static facts of the data set `name`; no data is read.
+    """What is known of the data set `name` without reading it.
 
     Raises:
         ConfigError: there is no such data set.
     """
-    if name not in _SPECS:
+    if name not in DATASETS:
         raise ConfigError(f"data set {name!r}: {unknown_name(name)}")
-    return _SPECS[name]
+    return DATASETS.get(name)
 
 
 def unknown_name(name: str) -> str:
@@ -42,4 +79,4 @@ def is_vouched_for(name: str) -> bool:
     """
     row = spec(name)
     known = all(archive.sha256 or archive.content_sha256 for archive in row.archives)
-    return known and _OWN.get(name) == row
+    return known and DATASETS.is_own(name)

@@ -3,10 +3,16 @@
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jaxticket.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jaxticket.data.splits import Split
+
+Source: TypeAlias = "Callable[[DatasetSpec, Path], Mapping[str, Split] | None]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """The static facts of a data set.
+    """What is known of a data set without reading it.
 
     Attributes:
         name: what it is called here.
@@ -40,8 +46,9 @@ class DatasetSpec:
         class_names: by label; mere numbers where there are too many names to list.
         train_size: number of official training images, before a validation split is taken away.
         test_size: number of test images.
-        sources: where it can come from, in order of preference, the keys of `sources.SOURCES`; the last one is the
-            format of its archives, where it has any.
+        sources: where it can come from, in order of preference: names of `find.SOURCES`, the last one being the format
+            of its archives where it has any; or functions (spec, folder of data sets) -> its official splits `train`
+            and `test` as `Split`s by name, or None where the folder does not have them.
         archives: the files in which it is distributed; none when it comes with the package.
         url: the address of the folder that holds the archives; empty where they cannot be fetched without an
             account, or not be verified.
@@ -66,7 +73,7 @@ class DatasetSpec:
     class_names: tuple[str, ...]
     train_size: int
     test_size: int
-    sources: tuple[str, ...]
+    sources: tuple["str | Source", ...]
     archives: tuple[Archive, ...] = ()
     url: str = ""
     access: str = ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.data.registry import register
 from jaxticket.data.specs import Archive, DatasetSpec
 
 _CIFAR100_FINE = """
@@ -53,7 +54,7 @@ _CIFAR100 = dataclasses.replace(
     std=(0.2673342858792401, 0.2564384629170883, 0.27615047132568404),
 )
 
-ROWS = (
+for row in (
     _CIFAR10,
     _CIFAR100,
     dataclasses.replace(
@@ -123,4 +124,5 @@ ROWS = (
         debian_package="fonts-noto-color-emoji and unicode-data",
         augment={"crop_padding": 4},
     ),
-)
+):
+    register(row)

@@ -1,12 +1,13 @@
 """Grey images: the digits that come with the package, and the MNIST family."""
 
+from jaxticket.data.registry import register
 from jaxticket.data.specs import Archive, DatasetSpec
 
 _DIGIT_NAMES = tuple("0123456789")
 
 # Sizes and SHA-256 of the archives: the checksum lists of tensorflow-datasets 4.9.10. Those of the content
 # were computed from the archives (fashion_mnist) or are the ones published for the files (mnist).
-ROWS = (
+for row in (
     DatasetSpec(
         name="digits",
         version="1.0.0",
@@ -148,4 +149,5 @@ ROWS = (
         url="https://biometrics.nist.gov/cs_links/EMNIST/",
         tfds_name="emnist/balanced",
     ),
-)
+):
+    register(row)

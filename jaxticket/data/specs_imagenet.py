@@ -1,5 +1,6 @@
 """ImageNet and its smaller relatives; their test split is what its publishers call validation."""
 
+from jaxticket.data.registry import register
 from jaxticket.data.specs import Archive, DatasetSpec
 
 # Sizes and SHA-256 of the archives: the checksum lists of tensorflow-datasets 4.9.10, which has none of tiny_imagenet.
@@ -31,7 +32,7 @@ _IMAGENET = DatasetSpec(
     stream=True,
 )
 
-ROWS = (
+for row in (
     _IMAGENET,
     DatasetSpec(
         name="imagenette",
@@ -109,4 +110,5 @@ ROWS = (
         std=(0.2302, 0.2265, 0.2262),
         augment={"rotation": 20.0, "flip": True},
     ),
-)
+):
+    register(row)

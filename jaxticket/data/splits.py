@@ -4,12 +4,18 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from jaxticket.data.streaming import Stream
+
+class SplitLike(Protocol):
+    """Labelled images, in memory or not."""
+
+    @property
+    def size(self) -> int:
+        """The number of images."""
+        ...
 
 
 class Split(NamedTuple):
@@ -33,7 +39,7 @@ class Split(NamedTuple):
 class Dataset:
     """A data set, split and ready to be put on a device; its arrays are read-only.
 
-    The splits are arrays in memory (`Split`), or all three `Stream`s where the images are too many.
+    The splits are arrays in memory (`Split`), or all three `streaming.Stream`s where the images are too many.
 
     Attributes:
         name: its registered name.
@@ -49,9 +55,9 @@ class Dataset:
     """
 
     name: str
-    train: "Split | Stream"
-    val: "Split | Stream"
-    test: "Split | Stream"
+    train: SplitLike
+    val: SplitLike
+    test: SplitLike
     num_classes: int
     class_names: tuple[str, ...]
     mean: tuple[float, ...]

@@ -15,7 +15,7 @@ from jaxticket.core.options import chosen
 from jaxticket.core.types import Variables
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.loading import data_folder
-from jaxticket.data.sources.find import SOURCES
+from jaxticket.data.sources.find import readers
 from jaxticket.data.splits import Dataset
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.aids import NetworkAid
@@ -241,7 +241,7 @@ class Setting:
 
     @functools.cached_property
     def _reader_source(self) -> str:
-        return own_sources(*(SOURCES[name] for name in self.spec.sources if name in SOURCES))
+        return own_sources(*readers(self.spec))
 
     @functools.cached_property
     def data_content(self) -> str | None:

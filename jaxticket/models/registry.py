@@ -91,7 +91,7 @@ def _own() -> Iterator[Network]:
     yield from ()
 
 
-REGISTRY: Registry[Network] = Registry("network", _own)
+NETWORKS: Registry[Network] = Registry("network", _own)
 
 
 def register(network: Network) -> Network:
@@ -116,12 +116,12 @@ def register(network: Network) -> Network:
     for name, field in network.option_fields.items():
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"network {network.name!r}: its option {name!r} has no default; give it one, or fix it")
-    return REGISTRY.register(network)
+    return NETWORKS.register(network)
 
 
 def names() -> list[str]:
     """The names of all networks, sorted; aliases are not among them."""
-    return sorted(REGISTRY.names())
+    return sorted(NETWORKS.names())
 
 
 def network(name: str) -> Network:
@@ -130,7 +130,7 @@ def network(name: str) -> Network:
     Raises:
         ConfigError: there is no such network.
     """
-    return REGISTRY.get(resolve(name))
+    return NETWORKS.get(resolve(name))
 
 
 def option_names(name: str) -> list[str]:
@@ -144,7 +144,7 @@ def option_names(name: str) -> list[str]:
 
 def aliases() -> dict[str, tuple[str, dict[str, Any]]]:
     """The other names by which networks are known -> the name proper, and the options that go with it."""
-    return {alias: (row.name, dict(options)) for row in REGISTRY for alias, options in row.aliases.items()}
+    return {alias: (row.name, dict(options)) for row in NETWORKS for alias, options in row.aliases.items()}
 
 
 def proper(name: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -164,7 +164,7 @@ def resolve(name: str, where: str = "model") -> str:
         ConfigError: there is no such network.
     """
     found, _ = proper(name, {})
-    if found in REGISTRY:
+    if found in NETWORKS:
         return found
     known = names()
     near = difflib.get_close_matches(str(name).lower(), [*known, *aliases()], 1)
@@ -183,7 +183,7 @@ def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> 
     Raises:
         ConfigError: an unknown name or option, or a value that is not allowed.
     """
-    row = REGISTRY.get(resolve(name, where))
+    row = NETWORKS.get(resolve(name, where))
     return row.parse(proper(name, options)[1], f"{where}.options")
 
 

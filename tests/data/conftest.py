@@ -71,7 +71,7 @@ def small(raw, compressed) -> DatasetSpec:
 @pytest.fixture
 def registered(small, monkeypatch) -> DatasetSpec:
     """`small` in the place of `fashion_mnist`."""
-    monkeypatch.setitem(registry._SPECS, "fashion_mnist", small)
+    registry.DATASETS.replace(small)
     return small
 
 

@@ -204,7 +204,7 @@ def test_grey_images_become_colour_and_channels_are_red_green_blue():
 def streamed(small, monkeypatch):
     """The small Fashion-MNIST in the role of a data set that is too large for memory."""
     spec = dataclasses.replace(small, image_shape=(32, 32, 3), stream=True, mean=(0.5,) * 3, std=(0.25,) * 3)
-    monkeypatch.setitem(registry._SPECS, "fashion_mnist", spec)
+    registry.DATASETS.replace(spec)
     return spec
 
 

@@ -78,7 +78,7 @@ def test_colt_on_streamed_data(tmp_path, monkeypatch):
     spec = dataclasses.replace(
         registry.spec("cifar10"), train_size=80, test_size=30, stream=True, mean=(0.5,) * 3, std=(0.25,) * 3
     )
-    monkeypatch.setitem(registry._SPECS, "cifar10", spec)
+    registry.DATASETS.replace(spec)
     config = default_config("colt")
     apply_colt_recipe(config, "lenet300", "cifar10")
     config.target, config.rounds, config.lth, config.data.folder = 0.0, 1, False, str(tmp_path / "data")

@@ -96,7 +96,7 @@ def read_examples(spec: DatasetSpec, paths: dict[str, Path], split: str) -> Iter
     """
     size, count = spec.official_sizes[split], 0
     files = ", ".join(map(str, paths.values()))
-    for example in READERS[spec.sources[-1]](spec, paths, split):
+    for example in READERS[str(spec.sources[-1])](spec, paths, split):
         if not 0 <= example.label < spec.num_classes:
             raise DataError(f"{files}: has the label {example.label}, expected 0 to {spec.num_classes - 1}")
         count += 1

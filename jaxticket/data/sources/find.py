@@ -1,7 +1,7 @@
 """Where a data set comes from: its sources by preference, a decoded copy, and what to say without one."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxticket.core.errors import DataError
@@ -10,10 +10,8 @@ from jaxticket.data.sources.archives import READERS, own_folder, read_archives
 from jaxticket.data.sources.digits import read_digits
 from jaxticket.data.sources.download import fetch_archives
 from jaxticket.data.sources.tfds_folder import read_prepared
-from jaxticket.data.specs import DatasetSpec
+from jaxticket.data.specs import DatasetSpec, Source
 from jaxticket.data.splits import Split
-
-Source = Callable[[DatasetSpec, Path], dict[str, Split] | None]
 
 # Each gives the official splits, or None where it has nothing; damaged data is a DataError, never skipped.
 SOURCES: dict[str, Source] = {
@@ -94,16 +92,21 @@ def size_text(size: int) -> str:
 
 
 def _from_sources(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
-    for source in spec.sources:
-        splits = SOURCES[source](spec, folder)
+    for source, read in zip(spec.sources, readers(spec), strict=True):
+        splits = read(spec, folder)
         if splits is not None:
-            check_splits(spec, source, splits)
-            return splits
+            check_splits(spec, source if isinstance(source, str) else source.__name__, splits)
+            return dict(splits)
     return None
 
 
-def check_splits(spec: DatasetSpec, source: str, splits: dict[str, Split]) -> None:
-    """Refuses data that does not fit its registered facts.
+def readers(spec: DatasetSpec) -> list[Source]:
+    """The functions that the sources of a data set are, in their order."""
+    return [SOURCES[source] if isinstance(source, str) else source for source in spec.sources]
+
+
+def check_splits(spec: DatasetSpec, source: str, splits: Mapping[str, Split]) -> None:
+    """Refuses data that does not fit its spec.
 
     Raises:
         DataError: naming the split, what was found and what was expected.

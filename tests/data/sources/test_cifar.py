@@ -81,7 +81,7 @@ def small(monkeypatch, cifar10, cifar100):
         checksum = hashlib.sha256(raw.archive).hexdigest()
         archive = registry.Archive(real.archives[0].name, len(raw.archive), checksum)
         row = dataclasses.replace(real, train_size=TRAIN, test_size=TEST, archives=(archive,))
-        monkeypatch.setitem(registry._SPECS, name, row)
+        registry.DATASETS.replace(row)
 
 
 def official_order(split: str, size: int) -> list[int]:
@@ -202,7 +202,7 @@ def test_an_archive_with_other_content_is_one_line(cifar10, tmp_path, files, mes
 
 @pytest.mark.usefixtures("small")
 def test_a_damaged_archive_leaves_no_prepared_folder(cifar10, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(registry._SPECS, "cifar10", unchecked("cifar10"))
+    registry.DATASETS.replace(unchecked("cifar10"))
     path = place(cifar10, tmp_path / "in", "cifar10")
     path.write_bytes(cifar10.archive[:-20000])
     assert main(["prepare", "cifar10", "--archive", str(path), "--folder", str(tmp_path / "out")]) == 2

@@ -60,7 +60,7 @@ def test_archives_are_fetched_once_and_checked(online, server, tmp_path, place_a
 
 
 def test_load_downloads_only_when_asked(online, server, tmp_path, monkeypatch):
-    monkeypatch.setitem(registry._SPECS, "fashion_mnist", online)
+    registry.DATASETS.replace(online)
     with pytest.raises(DataError, match="is not on this machine"):
         data.load("fashion_mnist", folder=tmp_path)
     assert server.asked == []

@@ -76,6 +76,6 @@ def test_another_version_of_the_files_is_refused_naming_the_packages(tmp_path):
 @needs_font
 def test_other_counts_are_refused_naming_the_packages(tmp_path, monkeypatch):
     row = dataclasses.replace(SPEC, train_size=1488)
-    monkeypatch.setitem(registry._SPECS, "emoji32", row)
+    registry.DATASETS.replace(row)
     with pytest.raises(DataError, match="1,861 different emoji, emoji32 has 1,860; install fonts-noto"):
         data.load("emoji32", folder=tmp_path)

@@ -45,7 +45,7 @@ def register(monkeypatch, name: str, train: int, test: int, **changes):
     row = data.spec(name)
     archives = tuple(dataclasses.replace(archive, size=0, sha256="") for archive in row.archives)
     changes = {"train_size": train, "test_size": test, "archives": archives} | changes
-    monkeypatch.setitem(registry._SPECS, name, dataclasses.replace(row, **changes))
+    registry.DATASETS.replace(dataclasses.replace(row, **changes))
     return data.spec(name)
 
 

@@ -1,5 +1,6 @@
 """Networks, readers and measures that are not the package's: their sources and their data are in the keys."""
 
+import dataclasses
 import importlib
 import sys
 import textwrap
@@ -114,10 +115,9 @@ def own_digits(monkeypatch):
         class_names=tuple("0123456789"),
         train_size=1437,
         test_size=360,
-        sources=("mine",),
+        sources=(lambda spec, folder: splits,),
     )
-    monkeypatch.setitem(registry._SPECS, "mine", row)
-    monkeypatch.setitem(find.SOURCES, "mine", lambda spec, folder: splits)
+    data.register(row)
     return splits
 
 
@@ -172,7 +172,7 @@ def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digit
     assert data.is_vouched_for("cifar10")
     assert not data.is_vouched_for("mine")
     assert not data.is_vouched_for("tiny_imagenet")  # no checksum is published
-    monkeypatch.setitem(registry._SPECS, "digits", registry._SPECS["mine"])
+    registry.DATASETS.replace(dataclasses.replace(data.spec("mine"), name="digits"))
     assert not data.is_vouched_for("digits")
     assert data.load("mine").content == content_digest(own_digits)
 
