@@ -34,7 +34,7 @@ def apply_model(
 
     variables = {"params": params, **model_state}
     streams = dict(rngs or {})
-    how = {"train": train} if takes_train(type(model)) else {}
+    how: dict[str, Any] = {"train": train} if takes_train(type(model)) else {}
     if not train or not model_state:
         logits: Any = model.apply(variables, x, **how, rngs=streams)
         return logits, dict(model_state)

@@ -65,7 +65,7 @@ def with_activation(model: nn.Module, activation: Activation) -> nn.Module:
     if isinstance(model, LinenNetwork):
         return model.clone(network=dataclasses.replace(model.network, activation=activation))
     if isinstance(model, NNXNetwork):
-        return model.clone(kwargs=model.kwargs.copy({"activation": activation}))
+        return model.clone(kwargs=nn.FrozenDict({**model.kwargs, "activation": activation}))
     return model.clone(activation=activation)
 
 

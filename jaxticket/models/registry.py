@@ -241,5 +241,7 @@ def _as_field(parameter: inspect.Parameter) -> "dataclasses.Field[Any]":
 
 def _readable(hint: Any) -> Any:
     """A type by which a value given in a configuration is checked; Any for those that cannot be."""
-    named = {"bool": bool, "int": int, "float": float, "str": str}
-    return named.get(hint, hint if hint in named.values() else Any) if isinstance(hint, str | type) else Any
+    for kind in (bool, int, float, str):
+        if hint in (kind, kind.__name__):
+            return kind
+    return Any

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxticket.data import registry
-from jaxticket.data.registry import DatasetSpec
+from jaxticket.data.specs import Archive, DatasetSpec
 
 TRAIN, TEST = 300, 120
 
@@ -50,7 +50,7 @@ def compressed(raw) -> dict[str, bytes]:
 def small(raw, compressed) -> DatasetSpec:
     """The facts of `fashion_mnist`, for the small data set."""
     archives = tuple(
-        registry.Archive(
+        Archive(
             name=name,
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),

@@ -27,8 +27,8 @@ def test_the_package_says_what_it_has():
     from jaxticket import data
 
     assert dir(data) == [
-        *("DataOptions", "Dataset", "DatasetSpec", "Split"),
-        *("is_vouched_for", "load", "names", "spec"),
+        *("Archive", "DataOptions", "Dataset", "DatasetSpec", "Split", "SplitLike"),
+        *("is_vouched_for", "load", "names", "register", "spec"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = data.nothing

@@ -1,6 +1,6 @@
 """A network of one's own, in Flax NNX.
 
-python -m jaxticket.main --config=nnx_network.py --workdir=runs --config.model.options='{"channels": 16}'
+python -m jaxticket.main --config=tests/extending/nnx_network.py --workdir=runs
 """
 
 import jax

@@ -15,6 +15,7 @@ from jaxticket.core.errors import DataError
 from jaxticket.data import registry
 from jaxticket.data.__main__ import main
 from jaxticket.data.sources.archives import read_archives
+from jaxticket.data.specs import Archive
 
 TRAIN, TEST = 40, 12
 
@@ -79,7 +80,7 @@ def small(monkeypatch, cifar10, cifar100):
     for name, raw in {"cifar10": cifar10, "cifar100": cifar100, "cifar100_coarse": cifar100}.items():
         real = data.spec(name)
         checksum = hashlib.sha256(raw.archive).hexdigest()
-        archive = registry.Archive(real.archives[0].name, len(raw.archive), checksum)
+        archive = Archive(real.archives[0].name, len(raw.archive), checksum)
         row = dataclasses.replace(real, train_size=TRAIN, test_size=TEST, archives=(archive,))
         registry.DATASETS.replace(row)
 
@@ -158,7 +159,7 @@ def test_a_foreign_archive_is_refused_by_its_checksum(cifar10, cifar100, tmp_pat
 def unchecked(name: str):
     """The facts without a checksum, so that only the content can tell."""
     row = data.spec(name)
-    return dataclasses.replace(row, archives=(registry.Archive(row.archives[0].name, 0, ""),))
+    return dataclasses.replace(row, archives=(Archive(row.archives[0].name, 0, ""),))
 
 
 @pytest.mark.usefixtures("small")
