@@ -24,7 +24,7 @@ from jaxticket.lab.registry import experiments  # noqa: E402
 from jaxticket.models.registry import NETWORKS  # noqa: E402
 
 REGISTRIES = [NETWORKS, DATASETS, experiments, BACKENDS]
-pytest_plugins = ["tests.small_runs"]
+pytest_plugins = ["tests.small_runs", "tests.made_studies"]
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.
 hypothesis.settings.register_profile("patient", deadline=None)

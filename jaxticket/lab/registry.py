@@ -35,7 +35,8 @@ class Experiment:
             what else it takes, all texts; these are the arguments of the experiment's config file, with the function's
             defaults.
         columns: what its rows have beside the columns of every experiment.
-        sections: the sections of its report that other experiments lack, in order.
+        sections: make the sections of its report that other experiments lack, in order: each takes a
+            `jaxticket.report.Study` and returns a `jaxticket.report.Section`, or None where it has nothing to say.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Experiment:
     paper: str = ""
     recipes: str | Callable[..., None] = "jaxticket.lab.presets:apply_preset"
     columns: tuple[Column, ...] = ()
-    sections: tuple[str, ...] = ()
+    sections: tuple[str | Callable[..., Any], ...] = ()
 
     def load(self) -> "Callable[[Lab, Any], None]":
         """The function `run`."""
@@ -55,6 +56,10 @@ class Experiment:
     def load_recipe(self) -> Callable[..., None]:
         """The function `recipes`."""
         return _function(self.recipes)
+
+    def load_sections(self) -> list[Callable[..., Any]]:
+        """The functions `sections`."""
+        return [_function(section) for section in self.sections]
 
 
 def _function(named: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.report.groups import Group, dense_group, gap, group_rows, sparse_branches, sparsest_match
+from jaxticket.report.files import find_studies, read_study
+from jaxticket.report.groups import Group, comparable, dense_group, gap, group_rows, sparse_branches, sparsest_match
 from jaxticket.report.sections.provenance import flatten
 from jaxticket.report.spreadsheets import to_csv
-from jaxticket.report.study import MEASURED, Study, read_study
+from jaxticket.report.study import MEASURED, Study
 
 
 @dataclasses.dataclass(frozen=True)
-class Experiment:
+class ComparedStudy:
     """One of the experiments that are compared.
 
     Attributes:
@@ -29,8 +30,7 @@ class Experiment:
     @property
     def setting(self) -> str:
         """The network and the data set; only experiments that share them have comparable accuracies."""
-        model, dataset = self.study.part("model").get("name"), self.study.part("dataset").get("name")
-        return f"{model or 'unknown network'} on {dataset or 'unknown data'}"
+        return self.study.setting or "unknown network and data"
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -39,7 +39,7 @@ class Experiment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ComparedLine:
     """The networks of one branch of an experiment over their levels, or its dense ones where there are no others.
 
     Attributes:
@@ -50,7 +50,7 @@ class Line:
     """
 
     label: str
-    experiment: Experiment
+    experiment: ComparedStudy
     groups: tuple[Group, ...]
     dense: Group | None
 
@@ -77,7 +77,7 @@ class Line:
         return gap(group, self.dense) if group and self.dense else None
 
 
-def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] = lambda _: None) -> list[Experiment]:
+def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] = lambda _: None) -> list[ComparedStudy]:
     """The experiments in folders.
 
     Args:
@@ -92,18 +92,12 @@ def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] =
     """
     folders: dict[Path, None] = {}
     for path in paths:
-        found = (
-            [path] if (path / "summary.json").is_file() else sorted(file.parent for file in path.glob("*/summary.json"))
-        )
-        if not found:
-            raise JaxticketError(
-                f"{path}: holds no experiment; give the --workdir of a run, or folders <name>-<hash> in it"
-            )
+        found = find_studies(path)
         folders.update(dict.fromkeys(folder.resolve() for folder in found))
     read, damaged = [], []
     for folder in folders:
         try:
-            read.append(Experiment(folder, read_study(folder)))
+            read.append(ComparedStudy(folder, read_study(folder)))
         except JaxticketError as error:
             damaged.append(error)
     if damaged and not read:
@@ -116,7 +110,7 @@ def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] =
     return _labelled(read)
 
 
-def _labelled(read: Sequence[Experiment]) -> list[Experiment]:
+def _labelled(read: Sequence[ComparedStudy]) -> list[ComparedStudy]:
     """Gives each its label; where two options do not tell it from all others, that is the folder's name."""
     names = [str(experiment.study.summary.get("name") or experiment.folder.name) for experiment in read]
     labels = []
@@ -131,15 +125,15 @@ def _labelled(read: Sequence[Experiment]) -> list[Experiment]:
     ]
 
 
-def lines_of(experiment: Experiment) -> list[Line]:
-    """The lines of one experiment; networks of a part of the classes are left out, for fewer classes are easier."""
-    groups = [group for group in group_rows(experiment.study.rows) if "part" not in group.case]
+def lines_of(experiment: ComparedStudy) -> list[ComparedLine]:
+    """The lines of one experiment; networks that compare with no dense ones of it are left out."""
+    groups = comparable(group_rows(experiment.study.rows))
     branches = sparse_branches(groups)
     if not branches:
         dense = [group for group in groups if group.branch == "dense"]
-        return [Line(experiment.label + group.name[5:], experiment, (group,), group) for group in dense]
+        return [ComparedLine(experiment.label + group.name[5:], experiment, (group,), group) for group in dense]
     return [
-        Line(
+        ComparedLine(
             experiment.label if len(branches) == 1 else f"{experiment.label}: {name}",
             experiment,
             tuple(found),
@@ -149,13 +143,13 @@ def lines_of(experiment: Experiment) -> list[Line]:
     ]
 
 
-def differing(experiments: Sequence[Experiment]) -> list[str]:
+def differing(experiments: Sequence[ComparedStudy]) -> list[str]:
     """The flattened keys that not all experiments set to the same, in order of first appearance."""
     keys = dict.fromkeys(key for experiment in experiments for key in experiment.chosen)
     return [key for key in keys if len({experiment.chosen.get(key) for experiment in experiments}) > 1]
 
 
-def comparison_csv(experiments: Sequence[Experiment]) -> str:
+def comparison_csv(experiments: Sequence[ComparedStudy]) -> str:
     """Every branch and level of all experiments as CSV; what is not known is an empty field."""
     head = ["experiment", "folder", "setting", "branch", "level", "n", "remaining"]
     lines: list[list[Any]] = [[*head, *(f"{name}{end}" for name in MEASURED for end in ("", "_std"))]]

@@ -3,23 +3,31 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from jaxticket.core.versions import versions
 from jaxticket.report import text, theme
-from jaxticket.report.axes import legend_below, paint_spread, set_remaining_axis
-from jaxticket.report.comparison import Experiment, Line, comparison_csv, differing, lines_of, read_experiments
-from jaxticket.report.figures import Figure, draw, slugs
-from jaxticket.report.groups import MARGIN
-from jaxticket.report.sections.section import Section, render, spread_note
+from jaxticket.report.axis import Axis, remaining_axis
+from jaxticket.report.comparison import (
+    ComparedLine,
+    ComparedStudy,
+    comparison_csv,
+    differing,
+    lines_of,
+    read_experiments,
+)
+from jaxticket.report.figures import slugs
+from jaxticket.report.groups import MARGIN, Group
+from jaxticket.report.panels import Line, LinesPanel, Mark, Panel
+from jaxticket.report.parts import Note, Panels, TableCell, TablePanel, code, spread_cell
+from jaxticket.report.section import Section, render, spread_note
+from jaxticket.report.sections.accuracy import points_of
 from jaxticket.storage import write_bytes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # More lines than this cannot be told apart: eight colours, each with its marker, in three styles.
 _MOST = 24
-_STYLES = ("-", (0, (5, 2)), (0, (1.2, 1.6)))
+_STYLES = ("-", theme.DASHED, theme.DOTTED)
 # How far below the best dense network the second panel reaches.
 _DEPTH = 0.04
 
@@ -60,13 +68,13 @@ def write_comparison(
     return page
 
 
-def warnings(experiments: Sequence[Experiment]) -> list[str]:
+def warnings(experiments: Sequence[ComparedStudy]) -> list[str]:
     """A line for every experiment whose files were changed after it wrote them."""
     return [f"{one.folder.name}: {one.study.warning}" for one in experiments if one.study.warning]
 
 
 def make_comparison(
-    experiments: Sequence[Experiment], table: str = "comparison.csv", *, left_out: Sequence[str] = ()
+    experiments: Sequence[ComparedStudy], table: str = "comparison.csv", *, left_out: Sequence[str] = ()
 ) -> str:
     """The page; the same experiments give the same bytes.
 
@@ -81,7 +89,7 @@ def make_comparison(
     count = text.count(len(experiments), "experiment")
     html = render(
         "comparison_page.html.jinja",
-        notes=[],
+        notes=[f"{one.label}: {note}" for one in experiments for note in one.study.notes],
         name="comparison",
         folder=count,
         title="Experiments compared",
@@ -100,70 +108,109 @@ def make_comparison(
     return str(html)
 
 
-def _curves(settings: Sequence[str], lines: Sequence[Line]) -> Section | None:
-    figures: list[Figure] = []
+def _curves(settings: Sequence[str], lines: Sequence[ComparedLine]) -> Section | None:
+    panels: list[Panel] = []
     left_out = 0
     for name, setting in zip(slugs(settings), settings, strict=True):
         own = [line for line in lines if line.experiment.setting == setting and line.points]
         if sum(len(line.points) for line in own) < 2:
             continue  # A single point needs no figure.
-        figures.append(_panel(f"accuracy-{name}", setting, own[:_MOST], None))
+        panels.append(_panel(f"accuracy-{name}", setting, own[:_MOST], None))
         left_out += max(len(own) - _MOST, 0)
         limits = _near(own)
         if limits:
-            figures.append(_panel(f"near-{name}", f"{setting}, near dense", own[:_MOST], limits))
-    if not figures:
+            panels.append(_panel(f"near-{name}", f"{setting}, near dense", own[:_MOST], limits))
+    if not panels:
         return None
     note = spread_note(any(group.n > 1 for line in lines for group in line.groups))
     note += f" Rings mark the sparsest level whose mean test accuracy is at most {MARGIN} below its own dense networks."
     if left_out:
         note += f" The table also has {text.count(left_out, 'line')} that are not drawn."
-    html = render("panels.html.jinja", note=note, figures=figures)
-    return Section("accuracy", "Accuracy against weights remaining", html, tuple(figures))
+    return Section("accuracy", "Accuracy against weights remaining", (Note(note), Panels(panels)))
 
 
-def _near(lines: Sequence[Line]) -> tuple[float, float] | None:
+def _near(lines: Sequence[ComparedLine]) -> tuple[float, float] | None:
     """A window around the best accuracies of dense networks; None where all accuracies are in it."""
-    dense = [mean for line in lines if line.dense and (mean := line.dense.spread("test_accuracy").mean) is not None]
+    dense = [mean for line in lines if line.dense and (mean := line.dense.mean("test_accuracy")) is not None]
     values = [value for line in lines for group in line.points for value in group.spread("test_accuracy").values]
     if not dense or min(values) >= max(dense) - 2 * _DEPTH:
         return None
     return max(dense) - _DEPTH, max(values) + 0.004
 
 
-def _panel(file: str, title: str, lines: Sequence[Line], limits: tuple[float, float] | None) -> Figure:
-    def paint(axes: "Axes") -> None:
-        for i, line in enumerate(lines):
-            points = [(100 * group.remaining, group.spread("test_accuracy").values) for group in line.points]
-            colour, marker = theme.series(i), theme.marker(i)
-            style = _STYLES[i // len(theme.MARKERS) % len(_STYLES)]
-            paint_spread(axes, points, colour=colour, marker=marker, label=line.label, linestyle=style)
-            mean = line.best.spread("test_accuracy").mean if line.best else None
-            if line.best and mean is not None:
-                ring = {"markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.6}
-                axes.plot(100 * line.best.remaining, mean, "o", markersize=11, zorder=4, **ring)
-        shares = [100 * group.remaining for line in lines for group in line.points]
-        set_remaining_axis(axes, shares)
-        if limits is not None:
-            axes.set_ylim(*limits)
-        axes.set_title(title)
-        axes.set_ylabel("Test accuracy")
-        legend_below(axes, columns=2 if len(lines) > 1 else 1)
-
-    label = f"Test accuracy against the percentage of prunable weights remaining, {title}, for "
-    return draw(file, label + ", ".join(line.label for line in lines), paint)
-
-
-def _numbers(lines: Sequence[Line]) -> Section:
-    html = render(
-        "comparison_numbers.html.jinja",
-        lines=lines,
-        margin=MARGIN,
-        settings=len({line.experiment.setting for line in lines}),
+def _panel(name: str, title: str, lines: Sequence[ComparedLine], limits: tuple[float, float] | None) -> LinesPanel:
+    low, high = limits or (None, None)
+    marks = [
+        Mark(100 * line.best.remaining, mean, theme.series(i))
+        for i, line in enumerate(lines)
+        if line.best and (mean := line.best.mean("test_accuracy")) is not None
+    ]
+    return LinesPanel(
+        name,
+        title,
+        f"Test accuracy against the percentage of prunable weights remaining, {title}, for "
+        + ", ".join(line.label for line in lines),
+        remaining_axis(),
+        Axis("Test accuracy", low=low, high=high),
+        lines=[
+            Line(line.label, points_of(line.points), theme.series(i), theme.marker(i), _STYLES[i // 8 % len(_STYLES)])
+            for i, line in enumerate(lines)
+        ],
+        marks=marks,
+        legend=2 if len(lines) > 1 else 1,
+        small=False,
     )
-    return Section("numbers", "Numbers", html)
 
 
-def _differences(experiments: Sequence[Experiment]) -> Section:
-    html = render("comparison_options.html.jinja", experiments=experiments, keys=differing(experiments))
-    return Section("differences", "In what they differ", html)
+def _numbers(lines: Sequence[ComparedLine]) -> Section:
+    several = len({line.experiment.setting for line in lines}) > 1
+    head = ["experiment", *(["network and data"] if several else []), "n", "dense"]
+    for which in ("as good as dense", "fewest weights"):
+        head += [f"{which}: remaining", "test accuracy", "vs. dense"]
+    rows = [
+        [
+            line.label,
+            *([line.experiment.setting] if several else []),
+            f"{line.last.n}",
+            spread_cell(line.dense.spread("test_accuracy")) if line.dense else None,
+            *_cells(line, line.best),
+            *_cells(line, line.last),
+        ]
+        for line in lines
+    ]
+    note = Markup(
+        "Mean ± sample standard deviation over n seeds. <em>As good as dense</em> is the sparsest level whose mean "
+        "test accuracy is at most {} below the dense networks of its own experiment; accuracies of different "
+        "networks or data sets do not compare."
+    ).format(MARGIN)
+    table = TablePanel("Results by experiment and branch", head, rows, left=("experiment", "network and data"))
+    return Section("numbers", "Numbers", (Note(note), table))
+
+
+def _cells(line: ComparedLine, group: Group | None) -> list[TableCell]:
+    if group is None:
+        return [None, None, None]
+    spread = spread_cell(group.spread("test_accuracy"))
+    return [text.remaining(group.remaining), spread, text.difference(line.gap(group))]
+
+
+def _differences(experiments: Sequence[ComparedStudy]) -> Section:
+    keys = differing(experiments)
+    rows = [
+        [
+            one.label,
+            str(one.study.summary.get("experiment") or text.NOTHING),
+            code(one.folder.name),
+            *(code(one.chosen[key]) if key in one.chosen else None for key in keys),
+            "finished" if one.study.complete else "not finished",
+        ]
+        for one in experiments
+    ]
+    head = ["experiment", "kind", "folder", *map(code, keys), "state"]
+    note = (
+        "Options that not all of them set to the same; a dash is the default."
+        if keys
+        else "All options that they set are the same."
+    )
+    table = TablePanel("Options by experiment", head, rows, left=head)
+    return Section("differences", "In what they differ", (Note(note), table))

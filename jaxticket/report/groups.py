@@ -6,13 +6,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from jaxticket.report.study import Row
+from jaxticket.lab.row import Row, number
 
 # A level matches the dense network when its mean test accuracy is at most this much below the dense mean.
 MARGIN = 0.005
 
 Case = tuple[tuple[str, float], ...]
-_NO_CASE: Mapping[str, float] = MappingProxyType({})
+NO_CASE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """All networks of one branch, level and case."""
+    """All networks of one treatment (a branch, with the texts of its case), level and numbers of the case."""
 
     branch: str
     level: int
@@ -61,7 +61,7 @@ class Group:
     @property
     def case(self) -> Mapping[str, float]:
         """What the rows were trained with, such as `{"lr": 0.1}`; empty for most experiments."""
-        return self.rows[0].case
+        return self.rows[0].numbers
 
     @property
     def name(self) -> str:
@@ -69,8 +69,14 @@ class Group:
         return self.branch + at_case(self.case)
 
     def spread(self, name: str) -> Spread:
-        """A number of the rows, such as `test_accuracy`, over the seeds."""
-        return Spread.of(getattr(row, name) for row in self.rows)
+        """A column of the rows, such as `test_accuracy`, over the seeds; only numbers count."""
+        return Spread.of(
+            number(row.extra[name] if name in row.extra else getattr(row, name, None)) for row in self.rows
+        )
+
+    def mean(self, name: str) -> float | None:
+        """The mean of a column over the seeds; None where nothing is known."""
+        return self.spread(name).mean
 
     @property
     def n(self) -> int:
@@ -101,7 +107,8 @@ def group_rows(rows: Iterable[Row]) -> list[Group]:
     """Groups by branch and case, each in order of first appearance, and level, ascending; seeds ascending within."""
     found: dict[str, dict[Case, dict[int, list[Row]]]] = {}
     for row in rows:
-        found.setdefault(row.branch, {}).setdefault(case_key(row.case), {}).setdefault(row.level, []).append(row)
+        cases_of = found.setdefault(row.treatment, {})
+        cases_of.setdefault(case_key(row.numbers), {}).setdefault(row.level, []).append(row)
     return [
         Group(branch, level, tuple(sorted(levels[level], key=lambda row: row.seed)))
         for branch, cases in found.items()
@@ -125,16 +132,25 @@ def cases(groups: Iterable[Group]) -> list[Mapping[str, float]]:
     return list({case_key(group.case): group.case for group in groups}.values())
 
 
-def dense_group(groups: Sequence[Group], case: Mapping[str, float] = _NO_CASE) -> Group | None:
+def dense_group(groups: Sequence[Group], case: Mapping[str, float] = NO_CASE) -> Group | None:
     """The dense networks that those of a case are compared with, if there are any."""
     return next((group for group in groups if group.branch == "dense" and group.case == case), None)
+
+
+def comparable(groups: Sequence[Group]) -> list[Group]:
+    """Those that have dense networks of their case to be compared with; all of them where there are no dense networks.
+
+    What is tested on other data than the dense networks, such as on a part of the classes, has a case of its own.
+    """
+    dense = {case_key(group.case) for group in groups if group.branch == "dense"}
+    return [group for group in groups if not dense or case_key(group.case) in dense]
 
 
 def sparse_branches(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """Every branch but the dense ones, at every case -> its groups by level; dense networks are also smaller ones."""
     branches: dict[str, list[Group]] = {}
     for group in groups:
-        if group.branch != "dense" and group.rows[0].parameters is None:
+        if group.branch != "dense" and number(group.rows[0].extra.get("parameters")) is None:
             branches.setdefault(group.name, []).append(group)
     return branches
 

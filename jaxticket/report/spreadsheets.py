@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from jaxticket.report.study import number
+from jaxticket.lab.row import number
 
 # With what a spreadsheet lets a formula begin; a text that does is told from one by an apostrophe.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

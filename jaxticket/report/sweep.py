@@ -9,9 +9,10 @@ from jaxticket.core.options import digest
 from jaxticket.lab.config import experiment_folder
 from jaxticket.lab.sweep import Entry, varying
 from jaxticket.report import text
-from jaxticket.report.groups import group_rows
+from jaxticket.report.files import read_study
+from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.spreadsheets import to_csv
-from jaxticket.report.study import MEASURED, read_study
+from jaxticket.report.study import MEASURED
 
 
 def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _measured(group: Any) -> dict[str, float | None]:
+def _measured(group: Group | None) -> dict[str, float | None]:
     found = {}
     for name in MEASURED:
         spread = group.spread(name) if group else None

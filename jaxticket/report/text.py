@@ -63,6 +63,11 @@ def interval_points(low: float | None, high: float | None) -> str:
     return NOTHING if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of a difference of accuracies: `+0.0079 to +0.0215`."""
+    return NOTHING if low is None or high is None else f"{difference(low)} to {difference(high)}"
+
+
 def p_value(value: float | None) -> str:
     """A p-value with two digits: `0.031`, `0.0012`, `<0.0001`, `1`."""
     if value is None:

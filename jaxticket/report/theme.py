@@ -4,7 +4,16 @@ The series are those of Okabe and Ito (2008), darkened where they were too pale 
 use matplotlib's plasma, whose lightness rises steadily. Line styles and markers differ as well.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+
+class Look(NamedTuple):
+    """How a line is drawn, the same in every panel: its name in the legend, colour, marker and style."""
+
+    label: str
+    colour: str
+    marker: str = "o"
+    style: Any = "-"
 
 
 class Colour(NamedTuple):
@@ -50,14 +59,22 @@ COLOURS = {
     **{f"ramp{i}": Colour(*pair) for i, pair in enumerate(_RAMP)},
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-# Of the lines of controls.
-DASHES = (0, (5, 2))
+# Styles of lines; those of controls and of what is not measured are dashed.
+DASHED = (0, (5, 2.5))
+DOTTED = (0, (1, 2))
+STYLES = ("-", DASHED, (0, (3, 1.5, 1, 1.5)), (0, (1, 1.3)))
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, DejaVu Sans, sans-serif"
 
 
 def light(name: str) -> str:
     """A colour as figures are drawn with it."""
     return COLOURS[name].light
+
+
+def rgb(name: str) -> tuple[float, float, float]:
+    """The same as red, green and blue in [0, 1]."""
+    red, green, blue = (int(light(name)[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue
 
 
 def series(index: int) -> str:
@@ -68,6 +85,11 @@ def series(index: int) -> str:
 def marker(index: int) -> str:
     """The marker that goes with `series(index)`."""
     return MARKERS[index % len(MARKERS)]
+
+
+def look(index: int, label: str, style: Any = "-") -> Look:
+    """How the `index`-th of several lines is drawn."""
+    return Look(label, series(index), marker(index), style)
 
 
 def ramp(count: int) -> list[str]:

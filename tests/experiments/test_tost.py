@@ -11,10 +11,10 @@ from jaxticket.experiments import default_config, make_plan, resolve, run_experi
 from jaxticket.experiments.tost.analysis import compare
 from jaxticket.experiments.tost.options import PARTS, SOURCES, TostOptions, aids_of, parts_of
 from jaxticket.experiments.tost.recipes import apply_tost_recipe
-from jaxticket.report.aided import cells
-from jaxticket.report.sections.silence import silence
-from jaxticket.report.study import read_study
-from jaxticket.report.tables import make_tables
+from jaxticket.experiments.tost.report import Treatment
+from jaxticket.report.files import read_study
+from jaxticket.report.page import make_sections, make_tables
+from jaxticket.report.sections.inactive_units import inactive_units
 
 SPARSITIES = (0.5, 0.7)
 SMALL = {
@@ -167,9 +167,9 @@ def test_the_network_with_an_activation_has_that_one(tmp_path):
 
 def test_the_report_reads_it(run):
     study = read_study(run[1])
-    assert len(cells(study)) == len(SOURCES) * 2 * 2
-    assert "filter_map_swish" in [figure.name for figure in silence(study).figures]
-    assert len(make_tables(study)["silence.csv"].splitlines()) == 1 + 2 * 2 * 2
+    assert len(study.records("aids", Treatment)) == len(SOURCES) * 2 * 2
+    assert "filter_map_swish" in [figure.name for figure in inactive_units(study).figures]
+    assert len(make_tables(make_sections(study))["silence.csv"].splitlines()) == 1 + 2 * 2 * 2
 
 
 def test_differences_are_paired_by_seed():

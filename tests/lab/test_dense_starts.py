@@ -11,7 +11,7 @@ from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.experiments import make_plan
 from jaxticket.lab.stages.references import made_from, read_weights
-from jaxticket.report.study import read_study
+from jaxticket.report.files import read_study
 from tests.small import options_of, refused, run
 
 IMP = {"levels": 1}

@@ -12,13 +12,13 @@ from rich.console import Console
 from jaxticket import analysis
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import JaxticketError
-from jaxticket.report.compared import comparisons, find, summed_up
+from jaxticket.report.comparisons import comparisons, sentences, summed_up
 from jaxticket.report.page import make_page
 from jaxticket.report.sections.accuracy import accuracy
 from jaxticket.report.sections.comparisons import compared
 from jaxticket.report.sections.headline import headline
 from jaxticket.report.sections.layers import layers
-from jaxticket.report.study import Study, rows_of
+from jaxticket.report.study import Study
 from jaxticket.report.terminal import print_table
 
 
@@ -37,7 +37,7 @@ def summary(made):
 
 
 def study_of(summary):
-    return Study(summary, rows_of(summary))
+    return Study.of(summary)
 
 
 def words(section):
@@ -62,7 +62,7 @@ def test_one_seed_says_that_nothing_can_be_settled(made):
     said = words(compared(study_of(summary)))
     assert "None of 1 comparison is settled" in said
     assert "One seed has no spread, so nothing can be settled." in said
-    assert "n = 1): not settled" in find(comparisons(study_of(summary)), "imp", "rr_imp").sentence
+    assert "n = 1): not settled" in sentences(comparisons(study_of(summary)), "imp", 1)
 
 
 def test_the_terminal_says_it_too(summary):
@@ -81,13 +81,14 @@ def test_the_table_has_every_number_in_full(summary):
 
 def test_sentences(summary):
     first, second = comparisons(study_of(summary))
-    assert first.sentence == "+5.00 points (95% +4.75 to +5.25, n = 3): settled: above"
+    said = sentences([first, second], "imp", 1, {"lr": 0.1})
+    assert said == "Minus rr_imp: +5.00 points (95% +4.75 to +5.25, n = 3): settled: above."
     assert summed_up([first]) == "1 of 1 comparison is settled at 95% after Holm's correction."
     assert summed_up([first, second, second]).endswith("; the rest are not settled.")
 
 
 def test_what_is_no_comparison_is_refused(summary):
-    with pytest.raises(JaxticketError, match=r"summary.json: comparisons\[0\] is not what it should be"):
+    with pytest.raises(JaxticketError, match=r"summary.json: comparisons\[0\].control is None; must be a string"):
         comparisons(study_of(summary | {"comparisons": [{"treatment": "imp"}]}))
 
 
@@ -122,7 +123,7 @@ def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(be
     assert "rr_imp is a control: the masks of imp from other initial weights." in said
     assert "rr_imp" not in words(layers(study))
     figure = accuracy(study).figures[0].svg
-    assert "stroke-dasharray: 9,3.6" in figure
+    assert "stroke-dasharray: 9,4.5" in figure
     console = Console(file=io.StringIO(), width=120)
     print_table(beside_control, console)
     assert "rr_imp: a control, the masks of imp from other initial weights" in console.file.getvalue()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxticket.lab.row import Row
 from jaxticket.report.groups import (
     MARGIN,
     Spread,
@@ -18,7 +19,6 @@ from jaxticket.report.groups import (
     sparse_branches,
     sparsest_match,
 )
-from jaxticket.report.study import Row
 
 
 def rows_at(branch, level, sparsity, *accuracies):
@@ -82,7 +82,7 @@ def test_rows_of_different_cases_are_kept_apart_and_compared_with_their_own_dens
 
 
 def test_a_smaller_dense_network_is_no_sparse_branch():
-    small = Row("sdt", 8, 0, 0.0, parameters=9000)
+    small = Row("sdt", 8, 0, 0.0, extra={"parameters": 9000})
     assert sparse_branches(group_rows([small, *rows_at("imp", 8, 0.8, 0.9)])).keys() == {"imp"}
 
 

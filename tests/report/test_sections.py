@@ -6,13 +6,14 @@ import re
 
 import pytest
 
+from jaxticket.report.files import read_study
 from jaxticket.report.sections.accuracy import accuracy
 from jaxticket.report.sections.curves import curves, mean_curve, pick
 from jaxticket.report.sections.headline import headline
 from jaxticket.report.sections.layers import layers
 from jaxticket.report.sections.provenance import flatten, provenance
 from jaxticket.report.sections.table import table
-from jaxticket.report.study import Epoch, read_study
+from jaxticket.report.study import Epoch
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_accuracy_has_a_panel_per_split_and_a_close_view_of_a_collapse(made, stu
     ]
     for figure in section.figures:
         assert figure.inline in section.html
-    assert "bands go from the lowest to the highest seed" in section.html
+    assert "bands or vertical lines go from the lowest to the highest seed" in section.html
     flat = accuracy(study(made.imp_rows(levels=3, seeds=(0, 1), val_accuracy=None)))
     assert [figure.name for figure in flat.figures] == ["test_accuracy"]
 

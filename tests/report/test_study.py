@@ -7,10 +7,11 @@ import pytest
 
 from jaxticket import storage
 from jaxticket.core.errors import JaxticketError
+from jaxticket.lab.row import number
 from jaxticket.report import write_report
 from jaxticket.report.__main__ import main as report_main
+from jaxticket.report.files import read_study
 from jaxticket.report.page import make_page
-from jaxticket.report.study import number, read_study
 
 
 def test_reads_rows_curves_and_configuration(made, tmp_path):
@@ -37,9 +38,9 @@ def test_what_is_no_number_is_unknown(made, tmp_path):
 
 def test_rows_and_curves_know_their_case(made, tmp_path):
     rows = [made.row("dense", 0, 0), made.row("lt_imp", 1, 0, lr=0.1), made.row("sdt", 1, 0, lr=0.1, parameters=9000)]
-    study = read_study(made.folder(tmp_path, rows))
+    study = read_study(made.folder(tmp_path, rows, experiment="sanity"))
     assert [row.case for row in study.rows] == [{}, {"lr": 0.1}, {"lr": 0.1}]
-    assert [row.parameters for row in study.rows] == [None, None, 9000]
+    assert [row.extra.get("parameters") for row in study.rows] == [None, None, 9000]
     assert [epoch.case for epoch in study.epochs[::20]] == [{}, {"lr": 0.1}, {"lr": 0.1}]
 
 

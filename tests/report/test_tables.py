@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jaxticket.report.comparison import Experiment, comparison_csv
+from jaxticket.report.comparison import ComparedStudy, comparison_csv
+from jaxticket.report.page import make_sections, make_tables
 from jaxticket.report.spreadsheets import to_csv
-from jaxticket.report.study import Study, rows_of
-from jaxticket.report.tables import make_tables, verdict_json
+from jaxticket.report.study import Study
 
 
 def tables(summary):
-    made = make_tables(Study(summary, rows_of(summary)))
+    made = make_tables(make_sections(Study.of(summary)))
     return {name: list(csv.DictReader(io.StringIO(content))) for name, content in made.items()}
 
 
@@ -73,7 +73,7 @@ def test_the_verdict_is_a_line_for_each_ticket_and_one_for_each_rate(made):
 
 
 def test_only_a_verdict_makes_a_verdict_file(made):
-    assert verdict_json(Study(made.summary([]), ())) is None
+    assert make_tables(make_sections(Study.of(made.summary([])))) == {}
 
 
 def test_no_text_becomes_a_formula_and_numbers_stay_numbers():
@@ -85,7 +85,7 @@ def test_no_text_becomes_a_formula_and_numbers_stay_numbers():
 
 def test_every_table_goes_through_the_one_writer(made):
     rows = [made.row("=cmd|' /C calc'!A0", 0, 0)]
-    study = Study(made.summary(rows), rows_of(made.summary(rows)))
-    assert "'=cmd|" in make_tables(study)["rows.csv"]
-    assert "'=cmd|" in comparison_csv([Experiment(Path("@folder"), study, label="-label")])
-    assert "\n'-label,'@folder," in comparison_csv([Experiment(Path("@folder"), study, label="-label")])
+    study = Study.of(made.summary(rows))
+    assert "'=cmd|" in make_tables(make_sections(study))["rows.csv"]
+    assert "'=cmd|" in comparison_csv([ComparedStudy(Path("@folder"), study, label="-label")])
+    assert "\n'-label,'@folder," in comparison_csv([ComparedStudy(Path("@folder"), study, label="-label")])

@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.colt.options import ColtOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="colt",
@@ -11,4 +12,12 @@ EXPERIMENT = Experiment(
     options=ColtOptions,
     run="jaxticket.experiments.colt.experiment:colt",
     recipes="jaxticket.experiments.colt.recipes:apply_colt_recipe",
+    columns=(
+        Column("part", "part", case=True),
+        Column("overlap", "overlap", ".4f"),
+        Column("overlap_by_chance", "overlap by chance", ".4f"),
+        Column("kept_expected", "kept, expected", ".4f"),
+        Column("kept_measured", "kept, measured", ".4f"),
+    ),
+    sections=("jaxticket.experiments.colt.report:partitions",),
 )

@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.early_bird.options import EarlyBirdOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="early_bird",
@@ -11,4 +12,18 @@ EXPERIMENT = Experiment(
     options=EarlyBirdOptions,
     run="jaxticket.experiments.early_bird.experiment:early_bird",
     recipes="jaxticket.experiments.early_bird.recipes:apply_early_bird_recipe",
+    columns=(
+        Column("ratio", "share removed", ".1%"),
+        Column("draw_epoch", "epoch of the draw", "g"),
+        Column("macs", "multiply-accumulates", ",.0f"),
+        Column("macs_dense", "multiply-accumulates of dense", ",.0f"),
+        Column("parameters_shrunk", "parameters when cut out", ",.0f"),
+        Column("training_flops", "operations of training", ".3g"),
+        Column("training_flops_share", "operations over dense training", ".1%"),
+    ),
+    sections=(
+        "jaxticket.experiments.early_bird.report.emergence:emergence",
+        "jaxticket.experiments.early_bird.report.draws:draws",
+        "jaxticket.experiments.early_bird.report.channels:kept",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.sanity.options import SanityOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="sanity",
@@ -11,4 +12,13 @@ EXPERIMENT = Experiment(
     options=SanityOptions,
     run="jaxticket.experiments.sanity.experiment:sanity",
     recipes="jaxticket.experiments.sanity.recipes:apply_sanity_recipe",
+    columns=(Column("lr", "learning rate", case=True), Column("parameters", "parameters", ",.0f")),
+    sections=(
+        "jaxticket.experiments.sanity.report.verdict:verdict",
+        "jaxticket.experiments.sanity.report.accuracy:rates",
+        "jaxticket.experiments.sanity.report.accuracy:rounds",
+        "jaxticket.experiments.sanity.report.correlation:correlation",
+        "jaxticket.experiments.sanity.report.instability:instability",
+        "jaxticket.experiments.sanity.report.overlap:overlap",
+    ),
 )

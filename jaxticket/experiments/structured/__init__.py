@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.structured.options import StructuredOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="structured",
@@ -11,4 +12,18 @@ EXPERIMENT = Experiment(
     options=StructuredOptions,
     run="jaxticket.experiments.structured.experiment:structured",
     recipes="jaxticket.experiments.structured.recipes:apply_structured_recipe",
+    columns=(
+        Column("macs", "multiply-accumulates", ",.0f"),
+        Column("macs_dense", "multiply-accumulates of dense", ",.0f"),
+        Column("parameters_shrunk", "parameters when cut out", ",.0f"),
+        Column("structured_share", "share in structured layers", ".1%"),
+    ),
+    sections=(
+        "jaxticket.experiments.structured.report.winners:winning",
+        "jaxticket.experiments.structured.report.accuracy:accuracy",
+        "jaxticket.experiments.structured.report.accuracy:controls",
+        "jaxticket.experiments.structured.report.winners:costs",
+        "jaxticket.experiments.structured.report.layers:structure",
+        "jaxticket.experiments.structured.report.masks:heatmaps",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.tost.options import TostOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="tost",
@@ -11,4 +12,9 @@ EXPERIMENT = Experiment(
     options=TostOptions,
     run="jaxticket.experiments.tost.experiment:tost",
     recipes="jaxticket.experiments.tost.recipes:apply_tost_recipe",
+    columns=(Column("aids", "aids", case=True),),
+    sections=(
+        "jaxticket.experiments.tost.report:aids",
+        "jaxticket.report.sections.inactive_units:inactive_units",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from jaxticket.experiments.transfer.options import TransferOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 EXPERIMENT = Experiment(
     name="transfer",
@@ -11,4 +12,5 @@ EXPERIMENT = Experiment(
     options=TransferOptions,
     run="jaxticket.experiments.transfer.experiment:transfer",
     recipes="jaxticket.experiments.transfer.recipes:apply_transfer_recipe",
+    columns=(Column("source", "source of the ticket", case=True),),
 )

@@ -1,58 +1,203 @@
 """Accuracy against the share of weights that remain: the figure of the lottery-ticket literature."""
 
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from jaxticket.report import text, theme
-from jaxticket.report.axes import legend_below, paint_spread, set_remaining_axis
-from jaxticket.report.figures import Figure, draw
+from jaxticket.report.axis import Axis, remaining_axis
+from jaxticket.report.controls import is_control
+from jaxticket.report.figures import slug
 from jaxticket.report.groups import (
     MARGIN,
     Group,
+    at_case,
+    cases,
+    comparable,
     dense_group,
     group_rows,
     sparse_branches,
     sparsest_match,
 )
-from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import is_control, is_slim, is_structured, winners
+from jaxticket.report.panels import Level, Line, LinesPanel, Mark, Panel
+from jaxticket.report.parts import Note, Panels
+from jaxticket.report.section import Section, spread_note
 from jaxticket.report.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # With more branches than this the legend would cover their lines.
 _MOST_INSIDE = 3
 _METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation accuracy"))
+_TITLE = "Accuracy against weights remaining"
 
 
 def accuracy(study: Study) -> Section | None:
-    """Test and validation accuracy over the weights remaining, whole and close to the dense networks."""
-    groups = [group for group in group_rows(study.rows) if "part" not in group.case]  # Fewer classes are easier.
-    if any(group.case for group in groups):
-        return None  # Too many lines for one panel: `rounds` has a panel for each case.
+    """Test and validation accuracy over the weights remaining, whole and close to the dense networks.
+
+    Where there are cases, such as learning rates, it has a panel of test accuracies for each.
+    """
+    if any(group.case for group in comparable(group_rows(study.rows))):
+        return accuracy_by_case(study, lambda branch: ("Accuracy", None))
+    return accuracy_of(study)
+
+
+def accuracy_of(
+    study: Study,
+    *,
+    leave_out: Callable[[str], bool] = lambda branch: False,
+    won: Mapping[str, int | None] | None = None,
+) -> Section | None:
+    """The section of a study without cases.
+
+    Args:
+        study: what to show.
+        leave_out: which branches are not shown.
+        won: branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
+            a ring marks the sparsest level that is as good as the dense networks.
+    """
+    groups = comparable(group_rows(study.rows))
     branches = {
-        branch: [group for group in found if group.remaining > 0] for branch, found in sparse_branches(groups).items()
+        branch: shown
+        for branch, found in sparse_branches(groups).items()
+        if not leave_out(branch) and (shown := [group for group in found if group.remaining > 0])
     }
-    branches = {branch: found for branch, found in branches.items() if found}
-    if is_structured(study):  # `controls` has the others.
-        branches = {branch: found for branch, found in branches.items() if not (is_control(branch) or is_slim(branch))}
-    won = {branch: winner.level if winner else None for branch, winner in winners(study).items()}
     dense = dense_group(groups)
     whole, near = [], []
-    for name, title in _METRICS:
-        shown = [group for found in branches.values() for group in found if group.spread(name).n]
-        known_dense = dense is not None and dense.spread(name).n > 0
-        if not shown or len(shown) + known_dense < 2:
+    for metric, title in _METRICS:
+        known = [group for found in branches.values() for group in found if group.spread(metric).n]
+        known_dense = dense is not None and dense.spread(metric).n > 0
+        if not known or len(known) + known_dense < 2:
             continue  # A single point needs no figure.
-        whole.append(_panel(f"{name}", name, title, branches, dense, None, won))
-        limits = _near_limits(name, shown, dense)
-        if limits:
-            near.append(_panel(f"{name}_near", name, f"{title}, near dense", branches, dense, limits, won))
+        series = [
+            (theme.look(i, branch, theme.DASHED if is_control(branch) else "-"), found)
+            for i, (branch, found) in enumerate(branches.items())
+        ]
+        marks = _marks(series, dense, won) if metric == "test_accuracy" and dense is not None else ()
+        look: dict[str, Any] = {
+            "metric": metric,
+            "marks": marks,
+            "legend": 3 if len(branches) > _MOST_INSIDE else 0,
+            "small": False,
+        }
+        whole.append(remaining_panel(metric, title, series, dense, **look))
+        if limits := _near_limits(metric, known, dense):
+            near.append(remaining_panel(f"{metric}_near", f"{title}, near dense", series, dense, limits=limits, **look))
     if not whole:
         return None
-    many = any(group.n > 1 for group in groups)
-    html = render("accuracy.html.jinja", whole=whole, near=near, many=many, dense=dense, margin=MARGIN, won=won)
-    return Section("accuracy", "Accuracy against weights remaining", html, (*whole, *near))
+    note = spread_note(any(group.n > 1 for group in groups))
+    if won:
+        note += (
+            " The star marks the sparsest level whose mean test accuracy is not below dense; whether its win is "
+            "settled is said above."
+        )
+    elif dense is not None:
+        note += f" The ring marks the sparsest level whose mean test accuracy is at most {MARGIN} below dense."
+    return Section("accuracy", _TITLE, (Note(note), _Views(whole, near) if near else Panels(whole)))
+
+
+def accuracy_by_case(
+    study: Study, kind_of: Callable[[str], tuple[str, theme.Look | None]], *, notes: Sequence[str] = ()
+) -> Section | None:
+    """A panel for each kind of branch and each case, such as each learning rate; None where there are no cases.
+
+    Args:
+        study: what to show.
+        kind_of: branch -> its kind, which is the title of its panels, and how it is drawn.
+        notes: said below what lines and bands are.
+    """
+    groups = comparable(group_rows(study.rows))
+    known = [
+        group
+        for found in sparse_branches(groups).values()
+        for group in found
+        if group.case and group.remaining > 0 and group.spread("test_accuracy").n
+    ]
+    panels: list[Panel] = []
+    for kind in dict.fromkeys(kind_of(group.branch)[0] for group in known):
+        for case in cases(known):
+            here = [group for group in known if group.case == case and kind_of(group.branch)[0] == kind]
+            if len(here) > 1:
+                title = kind + at_case(case)
+                series = [
+                    (kind_of(branch)[1] or theme.look(i, branch), [group for group in here if group.branch == branch])
+                    for i, branch in enumerate(dict.fromkeys(group.branch for group in here))
+                ]
+                panels.append(remaining_panel(f"accuracy_{slug(title)}", title, series, dense_group(groups, case)))
+    if not panels:
+        return None
+    note = " ".join([spread_note(any(group.n > 1 for group in known)), *notes])
+    return Section("accuracy", _TITLE, (Note(note), Panels(panels)))
+
+
+def remaining_panel(
+    name: str,
+    title: str,
+    series: Sequence[tuple[theme.Look, Sequence[Group]]],
+    dense: Group | None,
+    *,
+    metric: str = "test_accuracy",
+    limits: tuple[float, float] | None = None,
+    **options: Any,
+) -> LinesPanel:
+    """An accuracy against the weights remaining, a line for each look, the dense networks as a level.
+
+    Args:
+        name: of its file.
+        title: above it.
+        series: the looks of lines, and the groups on each.
+        dense: the dense networks.
+        metric: the column that is shown.
+        limits: of the y axis; None shows all.
+        **options: attributes of `LinesPanel`.
+    """
+    lines = [Line(look.label, points_of(found, metric), look.colour, look.marker, look.style) for look, found in series]
+    levels = []
+    if dense is not None and (spread := dense.spread(metric)).mean is not None:
+        levels.append(Level(spread.mean, "dense", band=(min(spread.values), max(spread.values))))
+        if limits and metric == "test_accuracy":
+            label = f"dense \N{MINUS SIGN} {MARGIN}"
+            levels.append(Level(spread.mean - MARGIN, label, style=theme.DOTTED))
+    include = [100 * dense.remaining] if levels and dense is not None else []
+    names = ", ".join([*(["dense"] if dense else []), *dict.fromkeys(found[0].branch for _, found in series if found)])
+    return LinesPanel(
+        name,
+        title,
+        f"{title}: {metric.replace('_', ' ')} against the percentage of prunable weights remaining, for {names}",
+        remaining_axis(*include),
+        Axis(
+            "Test accuracy" if options.get("small", True) else "", low=limits and limits[0], high=limits and limits[1]
+        ),
+        lines=lines,
+        levels=levels,
+        **options,
+    )
+
+
+def points_of(groups: Sequence[Group], metric: str = "test_accuracy") -> list[tuple[float, tuple[float, ...]]]:
+    """(percentage of weights remaining, the seeds' values) of every group, the most weights first."""
+    return sorted(((100 * group.remaining, group.spread(metric).values) for group in groups), reverse=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views:
+    """The whole range and the part close to dense, of which one is shown."""
+
+    whole: Sequence[Panel]
+    near: Sequence[Panel]
+
+    @property
+    def panels(self) -> Sequence[Panel]:
+        return [*self.whole, *self.near]
+
+    @property
+    def html(self) -> Markup:
+        return Markup(
+            '<div class="views">\n<input type="radio" name="view" id="view-whole" checked><label for="view-whole">'
+            'Whole range</label><input type="radio" name="view" id="view-near"><label for="view-near">Close to dense'
+            "</label>\n"
+            "{}\n{}\n</div>"
+        ).format(Panels(self.whole, "whole").html, Panels(self.near, "near").html)
 
 
 def _near_limits(name: str, shown: list[Group], dense: Group | None) -> tuple[float, float] | None:
@@ -69,106 +214,25 @@ def _near_limits(name: str, shown: list[Group], dense: Group | None) -> tuple[fl
     return bottom, top + 0.08 * (top - bottom)
 
 
-def _panel(
-    file: str,
-    name: str,
-    title: str,
-    branches: dict[str, list[Group]],
-    dense: Group | None,
-    limits: tuple[float, float] | None,
-    won: dict[str, int | None],
-) -> Figure:
-    def paint(axes: "Axes") -> None:
-        everything = [group for found in branches.values() for group in found]
-        shares = [100 * group.remaining for group in everything if group.spread(name).n]
-        if dense is not None and dense.spread(name).n:
-            paint_dense(axes, name, dense, with_margin=limits is not None)
-            shares.append(100 * dense.remaining)
-        for i, (branch, found) in enumerate(branches.items()):
-            _paint_branch(axes, name, branch, found, i)
-        if name == "test_accuracy" and dense is not None:
-            best = _winning(branches, won) if won else _matching(branches, dense)
-            _paint_best(axes, best, "*" if won else "o")
-        set_remaining_axis(axes, shares)
-        if limits is not None:
-            axes.set_ylim(*limits)
-        axes.set_title(title)
-        if len(branches) > _MOST_INSIDE:
-            legend_below(axes)
+def _marks(
+    series: Sequence[tuple[theme.Look, Sequence[Group]]], dense: Group, won: Mapping[str, int | None] | None
+) -> list[Mark]:
+    """A mark for the best level of every branch but controls, with the percentage at the sparsest of all."""
+    found = []
+    for look, groups in series:
+        if won:
+            best = next((group for group in groups if group.level == won.get(group.branch)), None)
         else:
-            axes.legend(loc="lower left")
-
-    names = ", ".join([*(["dense"] if dense else []), *branches])
-    return draw(file, f"{title} against the percentage of prunable weights remaining, for {names}", paint)
-
-
-def paint_dense(axes: "Axes", name: str, dense: Group, *, with_margin: bool) -> None:
-    """Draws the dense networks as a level line: their mean, their spread and the margin below."""
-    spread, colour = dense.spread(name), theme.light("dense")
-    assert spread.mean is not None
-    axes.axhline(spread.mean, color=colour, linestyle=(0, (5, 2.5)), linewidth=1.4, label="dense", zorder=1.5)
-    if spread.n > 1:
-        axes.axhspan(min(spread.values), max(spread.values), color=colour, alpha=0.13, linewidth=0, zorder=1)
-    if with_margin and name == "test_accuracy":
-        label = f"dense \N{MINUS SIGN} {MARGIN}"
-        axes.axhline(spread.mean - MARGIN, color=colour, linestyle=(0, (1, 2)), linewidth=1.2, label=label, zorder=1.5)
-
-
-def _paint_branch(axes: "Axes", name: str, branch: str, found: list[Group], index: int) -> None:
-    points = [(100 * group.remaining, group.spread(name).values) for group in found]
-    marker = theme.marker(index)
-    style = theme.DASHES if is_control(found[0].branch) else "-"
-    points = sorted(points, reverse=True)
-    paint_spread(axes, points, colour=theme.series(index), marker=marker, label=branch, linestyle=style)
-
-
-def _matching(branches: dict[str, list[Group]], dense: Group) -> list[tuple[int, Group]]:
-    """The sparsest level of every branch but controls that matches the dense networks, with the branch's place."""
-    found = [
-        (i, sparsest_match(groups, dense))
-        for i, groups in enumerate(branches.values())
-        if not is_control(groups[0].branch)
-    ]
-    return [(i, group) for i, group in found if group is not None]
-
-
-def _winning(branches: dict[str, list[Group]], won: dict[str, int | None]) -> list[tuple[int, Group]]:
-    """The level of every branch that the study itself found to win, with the branch's place."""
+            best = None if is_control(groups[0].branch) else sparsest_match(groups, dense)
+        if best is not None and (mean := best.mean("test_accuracy")) is not None:
+            found.append((100 * best.remaining, mean, look.colour))
+    sparsest = min(found, default=None)
     return [
-        (i, group)
-        for i, (branch, groups) in enumerate(branches.items())
-        for group in groups
-        if group.level == won.get(branch)
-    ]
-
-
-def _paint_best(axes: "Axes", found: list[tuple[int, Group]], marker: str) -> None:
-    """Marks these levels, and labels the sparsest of all."""
-    best = [
-        (100 * group.remaining, mean, i)
-        for i, group in found
-        if (mean := group.spread("test_accuracy").mean) is not None
-    ]
-    filled = marker != "o"
-    for x, y, i in best:
-        axes.plot(
-            x,
-            y,
-            marker,
-            markersize=17 if filled else 11,
-            markerfacecolor=theme.series(i) if filled else "none",
-            markeredgecolor=theme.light("panel") if filled else theme.series(i),
-            markeredgewidth=1.0 if filled else 1.6,
-            zorder=4,
+        Mark(
+            *one,
+            marker="*" if won else "o",
+            size=17 if won else 11,
+            text=text.remaining(one[0] / 100) if one == sparsest else "",
         )
-    if best:
-        x, y, i = min(best)
-        axes.annotate(
-            text.remaining(x / 100),
-            (x, y),
-            xytext=(7, 5),
-            textcoords="offset points",
-            color=theme.series(i),
-            fontweight="bold",
-            zorder=4,
-        )
+        for one in found
+    ]

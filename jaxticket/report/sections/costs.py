@@ -1,84 +1,77 @@
-"""What a structured ticket costs to run: multiply-accumulates, parameters and, where it was measured, time."""
+"""What sparse networks cost to run: multiply-accumulates, parameters and, where it was measured, time."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from jaxticket.report import text, theme
-from jaxticket.report.figures import Figure, draw
+from jaxticket.report import text
+from jaxticket.report.controls import is_control
 from jaxticket.report.groups import Group, dense_group, group_rows
-from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import shown_levels
+from jaxticket.report.panels import BarsPanel
+from jaxticket.report.parts import Note, Panels, TablePanel
+from jaxticket.report.section import Section
 from jaxticket.report.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-Bar = tuple[str, float, str]
 
 
 def costs(study: Study) -> Section | None:
-    """Bars and a table of the dense network and one level of every branch; None where nothing was counted."""
+    """The costs of the dense network and of the last level of every branch; None where nothing was counted."""
+    return costs_of(study, last_levels(study), "The sparsest level of each branch")
+
+
+def last_levels(study: Study) -> dict[str, int]:
+    """The last level of every sparse branch, controls left out."""
     groups = group_rows(study.rows)
-    levels = shown_levels(study, groups)
+    return {group.branch: group.level for group in groups if group.branch != "dense" and not is_control(group.branch)}
+
+
+def costs_of(study: Study, levels: Mapping[str, int], which: str) -> Section | None:
+    """Bars and a table of the dense network and one level of every branch; None where nothing was counted.
+
+    Args:
+        study: what to show; its rows have `macs`, `macs_dense` and perhaps `parameters_shrunk`, `seconds_per_batch`.
+        levels: branch -> the level that is shown.
+        which: says which levels these are, the beginning of a sentence.
+    """
+    groups = group_rows(study.rows)
     shown = [group for group in groups if levels.get(group.branch) == group.level and group.spread("macs").n]
     if not shown:
         return None
     dense = dense_group(groups)
-    whole = shown[0].spread("macs_dense").mean or (dense.spread("macs").mean if dense else None)
-    figures = [_macs(whole, shown)]
-    timed = [group for group in [*([dense] if dense else []), *shown] if group.spread("seconds_per_batch").n]
-    if timed:
-        figures.append(_times(timed))
-    lines = [
-        (group, *(group.spread(name).mean for name in ("macs", "parameters_shrunk", "seconds_per_batch")))
-        for group in shown
-    ]
-    parameters = study.part("model").get("parameters")
-    html = render(
-        "costs.html.jinja",
-        figures=figures,
-        lines=lines,
-        whole=whole,
-        parameters=parameters if isinstance(parameters, int) else None,
-        dense_time=dense.spread("seconds_per_batch").mean if dense else None,
-        timed=bool(timed),
-    )
-    return Section("costs", "What it costs to run", html, tuple(figures))
-
-
-def _macs(whole: float | None, shown: list[Group]) -> Figure:
-    bars: list[Bar] = [] if whole is None else [("dense", whole, text.amount(whole))]
+    whole = shown[0].mean("macs_dense") or (dense.mean("macs") if dense else None)
+    bars = [] if whole is None else [("dense", whole, text.amount(whole))]
     for group in shown:
-        macs = group.spread("macs").mean or 0.0
-        of = f" ({text.share(macs / whole)})" if whole else ""
-        bars.append((group.branch, macs, text.amount(macs) + of))
-    return _bars("macs", "Multiply-accumulates", bars)
+        macs = group.mean("macs") or 0.0
+        bars.append((group.branch, macs, text.amount(macs) + (f" ({text.share(macs / whole)})" if whole else "")))
+    panels = [_bars("macs", "Multiply-accumulates", bars)]
+    timed = [(group, seconds) for group in [*([dense] if dense else []), *shown] if (seconds := _seconds(group))]
+    if timed:
+        times = [(group.branch, seconds, f"{1000 * seconds:.3g} ms") for group, seconds in timed]
+        panels.append(_bars("times", "Time of a batch", times))
+    parameters = study.part("model").get("parameters")
+    rows = [["dense", "0", "100%", text.amount(whole), "100%", f"{parameters:,}" if parameters else None]]
+    for group in shown:
+        macs, shrunk = group.mean("macs") or 0.0, group.mean("parameters_shrunk")
+        share = text.share(macs / whole) if whole else None
+        cut = None if shrunk is None else f"{shrunk:,.0f}"
+        rows.append([group.branch, f"{group.level}", text.remaining(group.remaining), text.amount(macs), share, cut])
+    head = ["branch", "level", "remaining", "multiply-accumulates", "of dense", "parameters when cut out"]
+    if timed:
+        head.append("ms per batch")
+        for row, group in zip(rows, [dense, *shown], strict=True):
+            seconds = _seconds(group) if group else None
+            row.append(f"{1000 * seconds:.3g}" if seconds else None)
+    note = (
+        f"{which}; means over seeds. Multiply-accumulates are those of one image. Where channels are gone the network "
+        "that is left without them is counted; otherwise every kept weight at each position where it is used, which is "
+        "what a program that skips the others has to do. Scattered weights save no time in a dense program."
+    )
+    if not timed:
+        note += " No running time was measured."
+    table = TablePanel("Cost of the dense network and of one level of each branch", head, rows)
+    return Section("costs", "What it costs to run", (Note(note), Panels(panels), table))
 
 
-def _times(timed: list[Group]) -> Figure:
-    bars = [(group.branch, seconds, f"{1000 * seconds:.3g} ms") for group in timed if (seconds := _seconds(group))]
-    return _bars("times", "Time of a batch", bars)
+def _bars(name: str, title: str, bars: list[tuple[str, float, str]]) -> BarsPanel:
+    return BarsPanel(name, title, f"{title}: " + ", ".join(f"{of} {label}" for of, _, label in bars), bars=bars)
 
 
-def _seconds(group: Group) -> float:
-    return group.spread("seconds_per_batch").mean or 0.0
-
-
-def _bars(file: str, title: str, bars: list[Bar]) -> Figure:
-    def paint(axes: "Axes") -> None:
-        names, lengths, labels = zip(*bars, strict=True)
-        colours = [theme.light("dense") if name == "dense" else theme.series(0) for name in names]
-        places = range(len(bars))
-        axes.barh(places, lengths, color=colours, height=0.62)
-        longest = max(lengths) or 1.0
-        for place, length, label in zip(places, lengths, labels, strict=True):
-            axes.text(length + 0.015 * longest, place, label, va="center")
-        axes.set_yticks(places, names)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1.7 * longest)  # Room for the longest bar's label.
-        axes.set_xticks([])
-        axes.grid(visible=False)
-        axes.spines["bottom"].set_visible(False)
-        axes.set_title(title)
-
-    said = ", ".join(f"{name} {label}" for name, _, label in bars)
-    return draw(file, f"{title}: {said}", paint, small=True)
+def _seconds(group: Group) -> float | None:
+    return group.mean("seconds_per_batch")

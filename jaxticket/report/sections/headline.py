@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from jaxticket.report.compared import Comparison, comparisons, standing
+from markupsafe import Markup
+
+from jaxticket.analysis import Comparison
+from jaxticket.report import text
+from jaxticket.report.comparisons import comparisons, sentences, standing
+from jaxticket.report.controls import controlled, controls_in_words, is_control
 from jaxticket.report.groups import (
     MARGIN,
     Group,
@@ -15,13 +20,16 @@ from jaxticket.report.groups import (
     sparse_branches,
     sparsest_match,
 )
-from jaxticket.report.sections.section import Section, render
-from jaxticket.report.structures import controlled, controls_in_words, is_control, winners
+from jaxticket.report.parts import Note, Tile, Tiles, accuracy_tile, strong
+from jaxticket.report.section import Part, Section
 from jaxticket.report.study import Study
 
 _NAME = "test_accuracy"
 # Branches that never match, up to which each has a sentence of its own.
 _MOST_FAILURES = 3
+_NO_DENSE = "There is no dense network to compare with."
+_ONE_SEED = " One seed (n = 1), so no spread is known."
+_ONE_DENSE = "n = 1: one seed, so its spread is not known"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,19 +67,17 @@ def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
     misses = ()
     if best is not None:
         misses = tuple(g.level for g in groups if g.remaining > best.remaining and not matches(g, dense))
-    known = [group for group in groups if group.spread("test_accuracy").n]
+    known = [group for group in groups if group.spread(_NAME).n]
     nearest = max(known, key=lambda group: gap(group, dense) or 0.0, default=None)
-    return Claim(branch, dense, best, nearest, misses, _paired(best, dense) if best else (0, 0))
+    return Claim(branch, dense, best, nearest, misses, paired(best, dense, MARGIN) if best else (0, 0))
 
 
 def headline(study: Study) -> Section | None:
     """The sparsest level that is as good as the dense network, for every branch, with n and spread.
 
-    None for a study with a verdict or winners of its own, which say what was found. A control is no method: what trains
-    the masks of a branch from other initial weights has no claim of its own, and is said beside that branch's.
+    A control is no method: what trains the masks of a branch from other initial weights has no claim of its own, and is
+    said with that branch's.
     """
-    if study.part("verdict") or winners(study):
-        return None
     groups = group_rows(study.rows)
     denses = [dense for case in cases(groups) if (dense := dense_group(groups, case)) and dense.spread(_NAME).n]
     claims = [
@@ -88,25 +94,114 @@ def headline(study: Study) -> Section | None:
         (is_control(claim.branch), claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None
     ]
     lead = claims[min(found)[-1]] if found else None
-    dense = lead.dense if lead else max(denses, key=lambda group: group.spread(_NAME).mean or 0.0, default=None)
-    html = render(
-        "headline.html.jinja",
-        claims=claims,
-        lead=lead,
-        dense=dense,
-        of_case=at_case(dense.case) if dense else "",
-        groups=groups,
-        branches=sparse_branches(groups),
-        controls=controls_in_words(study),
-        of_dense=any(note.startswith("config.dense=") for note in study.notes),
-        ends=_ends,
-        margin=MARGIN,
-        cautions=_cautions(study, dense, claims) if dense is not None and claims else [],
-        networks=len(study.rows),
-        seeds=len({row.seed for row in study.rows}),
-        seconds=sum(row.seconds or 0.0 for row in study.rows),
+    dense = lead.dense if lead else max(denses, key=lambda group: group.mean(_NAME) or 0.0, default=None)
+    parts: list[Part] = [] if dense is None else [_tiles(study, lead, dense)]
+    if not groups:
+        parts.append(Note("No network has been trained yet.", claim=True))
+    elif dense is None:
+        parts += [*_without_dense(groups), Note(_NO_DENSE + _ONE_SEED * (seeds_of(study) == 1))]
+    elif not claims:
+        parts.append(Note(_of_dense(dense), claim=True))
+    parts += [Note(_sentence(claim), claim=True) for claim in claims]
+    controls = controls_in_words(study)
+    if controls:
+        parts.append(Note(" ".join(f"{control} is a control: {said}." for control, said in controls.items())))
+    if claims and dense is not None:
+        meaning = Markup(
+            "<em>As good</em> means: the mean is at most {} below the dense mean. ± is the sample standard "
+            "deviation. {}"
+        )
+        parts.append(Note(meaning.format(MARGIN, " ".join(_cautions(study, dense, claims)))))
+    return Section("found", "", parts)
+
+
+def _tiles(study: Study, lead: Claim | None, dense: Group) -> Tiles:
+    tiles = []
+    if lead is not None and lead.best is not None:
+        detail = f"of the weights, {lead.branch} level {lead.best.level}"
+        detail += f"; {lead.standing}" if lead.standing else ""
+        if any(note.startswith("config.dense=") for note in study.notes):
+            detail += "; the dense network is of another recipe or seed, see the notes above"
+        tiles.append(Tile("As good as dense with", text.remaining(lead.best.remaining), detail, lead=True))
+        tiles.append(accuracy_tile("Its test accuracy", lead.best.spread(_NAME)))
+    tiles.append(accuracy_tile(f"Dense test accuracy{at_case(dense.case)}", dense.spread(_NAME)))
+    return Tiles([*tiles, networks_tile(study)])
+
+
+def seeds_of(study: Study) -> int:
+    """How many seeds a study has networks of."""
+    return len({row.seed for row in study.rows})
+
+
+def networks_tile(study: Study) -> Tile:
+    """How many networks were trained, of how many seeds, in what time."""
+    seconds = sum(row.seconds or 0.0 for row in study.rows)
+    detail = f"{text.count(seeds_of(study), 'seed')}, {text.duration(seconds)} of training"
+    return Tile("Networks trained", f"{len(study.rows)}", detail)
+
+
+def _of_dense(dense: Group) -> Markup:
+    values = dense.spread(_NAME)
+    seeds = f"mean and standard deviation over n = {values.n} seeds" if values.n > 1 else _ONE_DENSE
+    said = Markup("The dense network{} reaches a test accuracy of {} ({}).")
+    return said.format(at_case(dense.case), strong(text.spread(values)), seeds)
+
+
+def _without_dense(groups: list[Group]) -> list[Note]:
+    """What each branch reaches, at the first and the last level whose test accuracy is known."""
+    notes = []
+    for branch, found in sparse_branches(groups).items():
+        known = [group for group in found if group.spread(_NAME).n]
+        ends = [
+            Markup("{} over {} with {} of its prunable weights").format(
+                strong(text.spread(values)), text.count(values.n, "seed"), text.remaining(group.remaining)
+            )
+            for group in (known if len(known) < 2 else [known[0], known[-1]])
+            for values in [group.spread(_NAME)]
+        ]
+        said = Markup(", and of ").join(ends)
+        notes.append(Note(Markup("{} reaches a mean test accuracy of {}.").format(strong(branch), said), claim=True))
+    return notes
+
+
+def _sentence(claim: Claim) -> Markup:
+    """What is found of a branch, with its controls and how it differs from each."""
+    group = claim.best or claim.nearest
+    if group is None:
+        return Markup("{} has no finite test accuracy.").format(strong(claim.branch))
+    values, reference = group.spread(_NAME), claim.dense.spread(_NAME)
+    of, over = text.spread(values), text.count(values.n, "seed")
+    against = f"against {text.spread(reference)} over {text.count(reference.n, 'seed')} dense."
+    rest = [
+        f"The same masks from other initial weights ({name}): {text.spread(control.spread(_NAME))}."
+        for name, control in claim.controls
+        if control.spread(_NAME).n
+    ]
+    rest += [claim.compared] if claim.compared else []
+    left = text.remaining(group.remaining)
+    if claim.best is None:
+        start = "No level of {} is as good as the dense network. The nearest is level {}{} with {} of the prunable "
+        who = f"{len(claim.others) + 1} branches" if claim.others else strong(claim.branch)
+        whose = Markup(" of {}").format(strong(claim.branch)) if claim.others else ""
+        others = [f"The others are {text.listing(claim.others)}."] if claim.others else []
+        end = " ".join([against, *others, *rest])
+        return Markup(start + "weights: mean test accuracy {} over {}, {}").format(
+            who, group.level, whose, left, of, over, end
+        )
+    if claim.pairs[1] > 1:
+        rest.insert(0, f"Seed by seed this holds in {claim.pairs[0]} of {claim.pairs[1]}.")
+    if claim.misses:
+        levels, are = ("level", "is") if len(claim.misses) == 1 else ("levels", "are")
+        rest.insert(
+            claim.pairs[1] > 1,
+            f"Not every denser level does: {levels} {text.listing([*map(str, claim.misses)])} {are} below.",
+        )
+    where = f"level {group.level}, sparsity {text.sparsity(1 - group.remaining)}"
+    where += f"; {claim.standing}" if claim.standing else ""
+    start = (
+        "{} is as good as the dense network down to {} of its prunable weights ({}): mean test accuracy {} over {}, {}"
     )
-    return Section("found", "", html)
+    return Markup(start).format(strong(claim.branch), strong(left), where, of, over, " ".join([against, *rest]))
 
 
 def _shortened(claims: list[Claim]) -> list[Claim]:
@@ -121,30 +216,17 @@ def _shortened(claims: list[Claim]) -> list[Claim]:
 
 
 def _backed(claim: Claim, groups: list[Group], study: Study, differences: list[Comparison]) -> Claim:
-    """A claim with the controls of the level it is about, and how it differs from each.
-
-    Differences are said as `Minus dense: +0.30 points (n = 1): not settled.`.
-    """
+    """A claim with the controls of the level it is about, and how it differs from each."""
     group = claim.best or claim.nearest
     if group is None:
         return claim
-    case = dict(group.case)
-    own = [
-        one for one in differences if (one.treatment, one.level, dict(one.case)) == (group.branch, group.level, case)
-    ]
-    beside = [other for other in groups if (other.level, dict(other.case)) == (group.level, case)]
+    beside = [other for other in groups if (other.level, other.case) == (group.level, group.case)]
     return dataclasses.replace(
         claim,
-        compared=" ".join(f"Minus {one.control}: {one.sentence}." for one in own),
-        standing=standing(differences, group.branch, group.level, case),
+        compared=sentences(differences, group.branch, group.level, group.case),
+        standing=standing(differences, group.branch, group.level, group.case),
         controls=tuple((other.branch, other) for other in beside if controlled(other.branch, study) == group.branch),
     )
-
-
-def _ends(found: list[Group]) -> list[Group]:
-    """The first and the last level whose test accuracy is known."""
-    known = [group for group in found if group.spread("test_accuracy").n]
-    return known if len(known) < 2 else [known[0], known[-1]]
 
 
 def coarseness(study: Study) -> list[str]:
@@ -155,21 +237,21 @@ def coarseness(study: Study) -> list[str]:
     return []
 
 
-def _paired(group: Group, dense: Group) -> tuple[int, int]:
-    """In how many seeds the network matches the dense one of its own seed, and how many have both."""
+def paired(group: Group, dense: Group, margin: float = 0.0) -> tuple[int, int]:
+    """In how many seeds a network is at most `margin` below the dense one of its seed, and how many have both."""
     reference = {row.seed: row.test_accuracy for row in dense.rows}
     gaps = [
         row.test_accuracy - base
         for row in group.rows
         if row.test_accuracy is not None and (base := reference.get(row.seed)) is not None
     ]
-    return sum(found >= -MARGIN - 1e-12 for found in gaps), len(gaps)
+    return sum(found >= -margin - 1e-9 for found in gaps), len(gaps)
 
 
 def _cautions(study: Study, dense: Group, claims: list[Claim]) -> list[str]:
     """What a careful reader should know before quoting the numbers."""
     said = []
-    spread = dense.spread("test_accuracy")
+    spread = dense.spread(_NAME)
     if spread.n == 1:
         said.append("One dense seed (n = 1): how far it would vary with the seed is not known.")
     elif spread.std is not None and spread.std > MARGIN:

@@ -4,9 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from markupsafe import Markup
+
+from jaxticket.lab.row import number
 from jaxticket.report import text
-from jaxticket.report.sections.section import Section, render
-from jaxticket.report.study import Study, number
+from jaxticket.report.parts import Fold, Heading, Html, TablePanel, code
+from jaxticket.report.section import Part, Section
+from jaxticket.report.study import Study
 
 
 def provenance(study: Study) -> Section | None:
@@ -21,14 +25,23 @@ def provenance(study: Study) -> Section | None:
         ("Commit", str(summary.get("commit") or "")),
         ("Configuration", f"hash {summary['config_hash']}" if summary.get("config_hash") else ""),
     ]
-    html = render(
-        "provenance.html.jinja",
-        command=str(summary.get("command") or ""),
-        facts=[(name, value) for name, value in facts if value],
-        chosen=list(flatten(study.config.get("chosen", {}))),
-        everything=list(flatten(study.config.get("config", {}))),
-    )
-    return Section("made", "How it was made", html)
+    lines = Markup("\n").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts if value)
+    parts: list[Part] = [Html(Markup('<dl class="facts">\n{}\n</dl>').format(lines))]
+    if command := str(summary.get("command") or ""):
+        parts.insert(0, Html(Markup('<pre class="scroll" tabindex="0"><code>{}</code></pre>').format(command)))
+    if chosen := list(flatten(study.config.get("chosen", {}))):
+        parts += [
+            Heading("Options that differ from the defaults"),
+            _table(chosen, "Options that differ from the defaults"),
+        ]
+    if everything := list(flatten(study.config.get("config", {}))):
+        parts.append(Fold("Every option", [_table(everything, "Every option")]))
+    return Section("made", "How it was made", parts)
+
+
+def _table(options: list[tuple[str, str]], label: str) -> TablePanel:
+    rows = [[code(key), code(value)] for key, value in options]
+    return TablePanel(label, ("key", "value"), rows, left=("key", "value"), kind="options")
 
 
 def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

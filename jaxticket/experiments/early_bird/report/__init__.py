@@ -1,0 +1,1 @@
+"""The sections that reports of early-bird tickets have."""

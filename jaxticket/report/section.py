@@ -1,0 +1,107 @@
+"""What a part of the page is, and how its HTML is made."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from markupsafe import Markup
+
+from jaxticket.report import text
+from jaxticket.report.figures import Figure
+from jaxticket.report.panels import Panel
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from jaxticket.report.study import Study
+
+
+class Part(Protocol):
+    """What a section consists of, see `jaxticket.report.parts`."""
+
+    @property
+    def html(self) -> Markup:
+        """How it is shown."""
+        ...
+
+    @property
+    def panels(self) -> Sequence[Panel]:
+        """The panels in it, to be written as files too."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A titled part of the page. Nothing is drawn before its `html` or its `figures` are asked for.
+
+    Attributes:
+        name: its id on the page. An experiment's own section takes the place of one that all have by having its name.
+        title: its heading; empty for none.
+        parts: its content from top to bottom; without any it is not shown, but its files are written.
+        tables: name of a CSV file, without `.csv` -> its lines, the first being its heading.
+        files: name of another file for the folder of the tables, such as `verdict.json` -> its content.
+        said: what is printed below the table in the terminal, a line each.
+        after: the section that it follows, one of those that all experiments have.
+    """
+
+    name: str
+    title: str
+    parts: Sequence[Part] = ()
+    tables: Mapping[str, Sequence[Sequence[Any]]] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    said: Sequence[str] = ()
+    after: str = "comparisons"
+
+    @functools.cached_property
+    def html(self) -> Markup:
+        """Its content."""
+        return Markup("\n").join(part.html for part in self.parts)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures in it."""
+        return tuple(panel.figure for part in self.parts for panel in part.panels)
+
+
+# Makes a section of a study, or None where it has nothing to say of it.
+MakeSection = Callable[["Study"], Section | None]
+
+
+def render(template: str, package: str = "jaxticket.report", **values: Any) -> Markup:
+    """Fills a template; all values are escaped unless they are `Markup`.
+
+    Args:
+        template: a file in the folder `templates` of the package, or of this one.
+        package: whose it is.
+        **values: what the template names.
+    """
+    return Markup(_environment(package).get_template(template).render(**values))
+
+
+def spread_note(many: bool) -> str:
+    """What lines, bands and dots are, for panels that have them."""
+    if many:
+        return (
+            "Lines are means over seeds, bands or vertical lines go from the lowest to the highest seed, dots are "
+            "single networks."
+        )
+    return "One seed (n = 1), so no spread is shown."
+
+
+@functools.cache
+def _environment(package: str) -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(name) for name in dict.fromkeys([package, "jaxticket.report"])]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["text"] = text
+    return environment
