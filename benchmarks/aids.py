@@ -27,11 +27,11 @@ from jaxticket import models, recipes  # noqa: E402
 from jaxticket.data import Dataset  # noqa: E402
 from jaxticket.lab.aid_options import AidOptions  # noqa: E402
 from jaxticket.lab.aids import NetworkAid  # noqa: E402
-from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.recipes.rescale_adam import initial_state  # noqa: E402
 from jaxticket.recipes.scaling import scaled_leaves, scaling_step  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 BATCH, STEPS = 64, 10
@@ -54,12 +54,12 @@ class Run:
             aid = NetworkAid(model, shape, aids, 10**6)
         self.trainer = Trainer(functools.partial(models.apply_model, model), dataset, how, aid=aid)
         self.key = jax.random.key(1)
-        self.state = self.trainer.begin(weights, jt.full_mask(weights.params), self.key)
+        self.state = self.trainer.begin([RunSpec(weights, jt.full_mask(weights.params), Keys(self.key, self.key))])
 
     def steps(self) -> Any:
         """Ten steps."""
-        sums = self.trainer.zero_sums(1, SINGLE)
-        epoch, chunk = self.trainer.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
+        sums = self.trainer.zero_sums(1)
+        epoch, chunk = self.trainer.data.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
         for first in range(0, STEPS, chunk):
             self.state, sums = self.trainer.run(self.state, sums, epoch, min(chunk, STEPS - first))
         return sums

@@ -23,9 +23,9 @@ from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.experiments.early_bird.monitors import EmergenceMonitor, ScaleMonitor, WeightMonitor  # noqa: E402
-from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 LOOKS = 160
@@ -44,12 +44,12 @@ class Run:
         weights = Weights(*models.init_variables(model, jax.random.key(0), (side, side, 1 if side == 8 else 3)))
         mask = jt.full_mask(weights.params)
         self.monitor, self.key, self.measurements = monitor, jax.random.key(1), 0
-        self.state = self.trainer.begin(weights, mask, self.key, monitor=monitor)
+        self.state = self.trainer.begin([RunSpec(weights, mask, Keys(self.key, self.key), monitor=monitor)])
 
     def epoch(self) -> Any:
         """The steps of an epoch."""
-        sums, steps = self.trainer.zero_sums(1, SINGLE), self.trainer.duration.steps_per_epoch
-        epoch, chunk = self.trainer.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
+        sums, steps = self.trainer.zero_sums(1), self.trainer.duration.steps_per_epoch
+        epoch, chunk = self.trainer.data.epoch(self.key, 0), self.trainer.steps_per_dispatch(self.state.params)
         for first in range(0, steps, chunk):
             self.state, sums = self.trainer.run(self.state, sums, epoch, min(chunk, steps - first))
         return sums

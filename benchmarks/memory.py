@@ -27,10 +27,10 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._measure import write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.data import Dataset, Split  # noqa: E402
-from jaxticket.parallel import SINGLE  # noqa: E402
 from jaxticket.training.batches import Batch  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import MetricSums, TrainState, Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, MetricSums, TrainState, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 # Network, side of the images, classes, batch, dtype of the computation.
@@ -59,7 +59,7 @@ def abstract_state(model: Any, trainer: Trainer, shape: tuple[int, ...]) -> Trai
 
     def begin(key: jax.Array) -> TrainState:
         weights = Weights(*models.init_variables(model, key, shape))
-        return trainer.begin(weights, jt.full_mask(weights.params), key)
+        return trainer.begin([RunSpec(weights, jt.full_mask(weights.params), Keys(key, key))])
 
     return jax.eval_shape(begin, jax.random.key(0))
 
@@ -108,7 +108,7 @@ def case(name: str, side: int, classes: int, batch: int, dtype: str, *, device: 
         arguments = (state, jax.eval_shape(MetricSums.zero), Batch(*shapes))
         there = SingleDeviceSharding(device)
         arguments = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there), arguments)
-        compiled = trainer._compiled.step(SINGLE, None).lower(*arguments).compile()
+        compiled = trainer.compiled.step(None).lower(*arguments).compile()
         memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
         peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
         found |= {"compiled_peak": peak, "peak_over_counted": round(peak / found["counted_sum"], 3)}

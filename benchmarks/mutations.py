@@ -143,14 +143,14 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
             ),
             Mutation(
                 "training/loop.py",
-                "step = int(layout.fetch(state.step)[0])",
-                "step = 0",
+                "self.step = int(self.layout.fetch(self.state.step)[0])",
+                "self.step = 0",
                 "counted from the start again",
             ),
             Mutation(
                 "training/loop.py",
-                "saver.save(step, state, sums, best, infos, wait=True)",
-                "saver.save(step, state, before, best, infos, wait=True)",
+                "self._save(wait=True)",
+                "self.sums = before; self._save(wait=True)",
                 "sums of the dispatch before saved",
             ),
             Mutation(

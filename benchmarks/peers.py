@@ -35,7 +35,8 @@ from jaxticket.data import Split  # noqa: E402
 from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
 from jaxticket.parallel import SINGLE, Vmapped  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,22 +80,22 @@ def ours(case: Mapping[str, Any]) -> Callable[[], Any]:
     full = jt.full_mask(start.params, ((r"(.*/)?kernel", True), (r".*", False)))
     mask = jt.prune(full, jt.random_scores(start.params, full, jax.random.key(1)), sparsity=0.9)
     seeds = case.get("seeds", 1)
-    layout = Vmapped() if seeds > 1 and choose_replication("auto", start.params, case["batch"]) == "vmap" else SINGLE
-    groups = [seeds] if layout is not SINGLE else [1] * seeds
-    states = [
-        layout.stack([trainer.begin(start, mask, jax.random.key(seed)) for seed in range(count)]) for count in groups
-    ]
+    together = seeds > 1 and choose_replication("auto", start.params, case["batch"]) == "vmap"
+    trainer, groups = trainer.on(Vmapped() if together else SINGLE), [seeds] if together else [1] * seeds
+    keys = [jax.random.key(seed) for seed in range(seeds)]
+    specs = [RunSpec(start, mask, Keys(key, key)) for key in keys]
+    states = [trainer.begin(specs[:count]) for count in groups]
     if case["work"] == "evaluate":
-        return lambda: trainer.evaluate(start, "val")
+        return lambda: trainer.on(SINGLE).evaluate(start, "val")
     steps = case["steps"] or trainer.duration.steps_per_epoch
     chunk = min(steps, trainer.steps_per_dispatch(start.params))
 
     def run() -> Any:
         for number, count in enumerate(groups):
-            epoch = trainer.epoch(layout.stack([jax.random.key(seed) for seed in range(count)]), 0, layout=layout)
+            epoch = trainer.data.epoch(trainer.layout.stack(keys[:count]), 0)
             for first in range(0, steps, chunk):
-                zero = trainer.zero_sums(count, layout)
-                states[number], _ = trainer.run(states[number], zero, epoch, min(chunk, steps - first), layout=layout)
+                zero = trainer.zero_sums(count)
+                states[number], _ = trainer.run(states[number], zero, epoch, min(chunk, steps - first))
         return states
 
     return run

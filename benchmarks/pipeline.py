@@ -25,7 +25,8 @@ from jaxticket.data import Dataset, Split  # noqa: E402
 from jaxticket.data.options import AugmentOptions  # noqa: E402
 from jaxticket.training.batches import Batches  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import MetricSums, Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, MetricSums, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 BATCH_SIZE = 128
@@ -54,8 +55,8 @@ def step(dataset: Dataset) -> Callable[[], Any]:
     start = Weights(*models.init_variables(model, jax.random.key(0), (32, 32, 3)))
     options = TrainOptions(lr=0.1, momentum=0.9, batch_size=BATCH_SIZE)
     trainer = Trainer(functools.partial(models.apply_model, model), dataset, options, CUSTOMARY)
-    state = [trainer.begin(start, {}, jax.random.key(1))]
-    epoch = trainer.epoch(jax.random.key(2), 0)
+    state = [trainer.begin([RunSpec(start, {}, Keys(jax.random.key(2), jax.random.key(1)))])]
+    epoch = trainer.data.epoch(jax.random.key(2), 0)
 
     def run() -> Any:
         state[0], _ = trainer.run(state[0], MetricSums.zero(), epoch, 1)
@@ -66,7 +67,7 @@ def step(dataset: Dataset) -> Callable[[], Any]:
 
 def batch(dataset: Dataset, augment: AugmentOptions) -> Callable[[], Any]:
     trainer = Trainer(lambda *_, **__: (jnp.zeros(()), {}), dataset, TrainOptions(batch_size=BATCH_SIZE))
-    epoch = trainer.epoch(jax.random.key(2), 0)
+    epoch = trainer.data.epoch(jax.random.key(2), 0)
     steps = trainer.duration.steps_per_epoch
     batches = Batches(BATCH_SIZE, steps, dataset.mean, dataset.std, "float32", augment)
 

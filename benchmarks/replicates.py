@@ -23,10 +23,10 @@ from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
-from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped  # noqa: E402
-from jaxticket.training.loop import fit_side_by_side  # noqa: E402
+from jaxticket.parallel import OnePerDevice, Vmapped  # noqa: E402
+from jaxticket.training.loop import train_runs  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.run_spec import Start  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
 from jaxticket.training.state import Keys, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
@@ -39,12 +39,12 @@ CASES = {
 SEEDS = (3, 8)
 
 
-def contenders(trainer: Trainer, starts: list[Start], auto: str) -> dict[str, Callable[[], Any]]:
+def contenders(trainer: Trainer, starts: list[RunSpec], auto: str) -> dict[str, Callable[[], Any]]:
     def serial() -> Any:
-        return [fit_side_by_side(trainer, [start], SINGLE)[0].last for start in starts]
+        return [train_runs(trainer, [start])[0].last for start in starts]
 
     def vmap() -> Any:
-        return [fit.last for fit in fit_side_by_side(trainer, starts, Vmapped())]
+        return [fit.last for fit in train_runs(trainer.on(Vmapped()), starts)]
 
     def devices() -> Any:
         many = jax.local_devices()
@@ -53,7 +53,7 @@ def contenders(trainer: Trainer, starts: list[Start], auto: str) -> dict[str, Ca
         return [
             fit.last
             for group, layout in zip(groups, layouts, strict=True)
-            for fit in fit_side_by_side(trainer, group, layout)
+            for fit in train_runs(trainer.on(layout), group)
         ]
 
     calls: dict[str, Callable[[], Any]] = {"serial": serial, "vmap": vmap}
@@ -80,7 +80,7 @@ def main() -> None:
             key = jax.random.key(seed)
             weights = Weights(*models.init_variables(model, key, (side, side, 1)))
             keys = Keys(jax.random.fold_in(key, 1), jax.random.fold_in(key, 2))
-            starts.append(Start(weights, jt.full_mask(weights.params), keys))
+            starts.append(RunSpec(weights, jt.full_mask(weights.params), keys))
         auto = choose_replication("auto", starts[0].weights.params, batch_size)
         seconds = interleaved(contenders(trainer, starts, auto), rounds)
         ways = [way for way in seconds if way != "auto"]

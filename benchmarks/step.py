@@ -23,7 +23,8 @@ from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.data import Dataset, Split  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
-from jaxticket.training.state import MetricSums, Weights  # noqa: E402
+from jaxticket.training.run_spec import RunSpec  # noqa: E402
+from jaxticket.training.state import Keys, MetricSums, Weights  # noqa: E402
 from jaxticket.training.trainer import Trainer  # noqa: E402
 
 EVERY_KERNEL = ((r"(.*/)?kernel", True), (r".*", False))
@@ -49,10 +50,11 @@ def contenders(name: str, dataset: Dataset) -> dict[str, Callable[[], Any]]:
     model = models.create_model(name, num_classes=10)
     start = Weights(*models.init_variables(model, jax.random.key(0), (28, 28, 1)))
     trainer = Trainer(functools.partial(models.apply_model, model), dataset, options)
-    epoch = trainer.epoch(jax.random.key(2), 0)
+    epoch = trainer.data.epoch(jax.random.key(2), 0)
     full = jt.full_mask(start.params, EVERY_KERNEL)
     masks = {"dense": {}, "masked": jt.prune(full, jt.magnitude(start.params, full), sparsity=0.9)}
-    states = {kind: trainer.begin(start, mask, jax.random.key(1)) for kind, mask in masks.items()}
+    keys = Keys(jax.random.key(2), jax.random.key(1))
+    states = {kind: trainer.begin([RunSpec(start, mask, keys)]) for kind, mask in masks.items()}
     chunk = trainer.steps_per_dispatch(start.params)
 
     def run(kind: str) -> Any:

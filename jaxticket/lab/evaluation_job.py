@@ -32,13 +32,13 @@ class EvaluationJob(Job):
     def do(self, jobs: "Sequence[EvaluationJob]", layout: Layout) -> list[Stage]:
         """Evaluates the networks; the content of a stage are the scores by the names that rows give them."""
         self.lab.interrupts.check()
-        trainer = self.lab.setting.joint_trainer([job.lab.setting for job in jobs], self.train)
+        trainer = self.lab.setting.joint_trainer([job.lab.setting for job in jobs], self.train).on(layout)
         for job in jobs:
             self.lab.stages.workplace(job.stage)
         networks = layout.stack([job.masked() for job in jobs])
         found: list[dict[str, Any]] = [{} for _ in jobs]
         for split in ("val", "test"):
-            for scores, one in zip(trainer.evaluate_each(networks, split, len(jobs), layout), found, strict=True):
+            for scores, one in zip(trainer.evaluate_each(networks, split), found, strict=True):
                 one |= named(split, scores)
         return self.lab.stages.finish([(job.stage, [], content) for job, content in zip(jobs, found, strict=True)])
 

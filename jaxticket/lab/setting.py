@@ -24,10 +24,10 @@ from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.parallel import Layout, choose_layout
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.structure.macs import macs
-from jaxticket.training.joint import JointTrainer
+from jaxticket.training.duration import Duration
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
-from jaxticket.training.trainer import Duration, Trainer
+from jaxticket.training.trainer import Trainer
 
 
 class Setting:
@@ -169,7 +169,7 @@ class Setting:
             apply = functools.partial(models.apply_model, self.model)
             datasets = [setting.dataset for setting in settings]
             augment, aid = self.options.data.augment, self.aid_of(train)
-            self._joint_trainers[trainers] = JointTrainer(apply, datasets, train, augment, aid)
+            self._joint_trainers[trainers] = Trainer(apply, datasets, train, augment, aid)
         return self._joint_trainers[trainers]
 
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:

@@ -13,12 +13,12 @@ from jaxticket.lab.derived import mask_statistics, store_mask
 from jaxticket.lab.side_by_side import Job
 from jaxticket.lab.stages.references import CHECKPOINTS, MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.parallel import Layout
-from jaxticket.training.loop import fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.monitors import Monitor
-from jaxticket.training.run_spec import Fit, Start
+from jaxticket.training.run_spec import RunResult, RunSpec
 from jaxticket.training.scores import Scores, named
-from jaxticket.training.state import Keys, Weights
+from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 
 
@@ -54,89 +54,81 @@ class TrainingJob(Job):
 
 def _train(jobs: Sequence[TrainingJob], layout: Layout) -> list[Stage]:
     one, lab = jobs[0], jobs[0].lab
-    trainer = lab.setting.joint_trainer([job.lab.setting for job in jobs], one.train)
+    trainer = lab.setting.joint_trainer([job.lab.setting for job in jobs], one.train).on(layout)
     lab.interrupts.check()
     lab.stages.begin([job.stage for job in jobs])
     together = "" if len(jobs) == 1 else "-" + digest([job.stage.id for job in jobs], 8)
-    fits = fit_side_by_side(
+    results = train_runs(
         trainer,
-        [_start(job) for job in jobs],
-        layout,
-        start_step=one.start_step,
-        snapshot_steps=(one.snapshot_step,) if one.snapshot_step else (),
-        save_epochs=one.save_epochs,
-        mask_update=one.mask_update,
-        monitor=one.monitor,
+        [_spec(job) for job in jobs],
         folder=one.stage.folder / f"{CHECKPOINTS}{together}",
         progress=lab.progress,
         interrupts=lab.interrupts,
     )
-    on_test = _test_scores(trainer, fits, layout)
-    stored = [_store(job, fit, scores) for job, fit, scores in zip(jobs, fits, on_test, strict=True)]
+    on_test = _test_scores(trainer, results)
+    stored = [_store(job, result, scores) for job, result, scores in zip(jobs, results, on_test, strict=True)]
     return lab.stages.finish([(job.stage, *result) for job, result in zip(jobs, stored, strict=True)])
 
 
-def _start(job: TrainingJob) -> Start:
+def _spec(job: TrainingJob) -> RunSpec:
     key, folder = jax.random.key(job.seed), job.lab.stages.workplace(job.stage)
-
-    def save(epoch: int, weights: Weights, best: Weights) -> None:
-        write_weights(folder / f"exact{epoch}.safetensors", weights)
-        write_weights(folder / f"best{epoch}.safetensors", best)
-
-    return Start(
+    return RunSpec(
         job.start.load(),
         job.mask.load(),
         Keys(order=named_key(key, f"order{job.noise}"), augment=named_key(key, f"augment{job.noise}")),
-        on_snapshot=lambda _, weights: write_weights(folder / "snapshot.safetensors", weights),
-        on_save=save,
-        on_keep=lambda name, weights: write_weights(folder / f"kept_{name}.safetensors", weights),
         label=job.stage.label,
+        start_step=job.start_step,
+        snapshot_step=job.snapshot_step,
+        save_epochs=job.save_epochs,
+        mask_update=job.mask_update,
+        monitor=job.monitor,
+        store=lambda name, weights: write_weights(folder / f"{name}.safetensors", weights),
     )
 
 
-def _test_scores(trainer: Trainer, fits: list[Fit], layout: Layout) -> list[dict[str, Scores | None]]:
+def _test_scores(trainer: Trainer, results: list[RunResult]) -> list[dict[str, Scores | None]]:
     """For every network the test scores of its `last` and `best` weights."""
-    last = trainer.evaluate_each(layout.stack([fit.last for fit in fits]), "test", len(fits), layout)
+    stack = trainer.layout.stack
+    last = trainer.evaluate_each(stack([result.last for result in results]), "test")
     best = last
-    if any(fit.best_epoch != fit.history[-1]["epoch"] for fit in fits):
-        best = trainer.evaluate_each(layout.stack([fit.best for fit in fits]), "test", len(fits), layout)
+    if any(result.best_epoch != result.history[-1]["epoch"] for result in results):
+        best = trainer.evaluate_each(stack([result.best for result in results]), "test")
     return [{"last": one, "best": other} for one, other in zip(last, best, strict=True)]
 
 
-def _store(job: TrainingJob, fit: Fit, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
+def _store(job: TrainingJob, result: RunResult, on_test: dict[str, Scores | None]) -> tuple[list[str], dict[str, Any]]:
     """Writes the files of a stage; returns their names and its content."""
     folder = job.lab.stages.workplace(job.stage)
     files = ["last.safetensors", "best.safetensors"]
     if job.snapshot_step:
         files.append("snapshot.safetensors")
     content: dict[str, Any] = {
-        "history": fit.history,
-        "epochs": len(fit.history),
-        "best_epoch": fit.best_epoch,
-        "seconds": round(fit.seconds, 3),
+        "history": result.history,
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "seconds": round(result.seconds, 3),
     }
-    lines = {line["epoch"]: line for line in fit.history}
-    ends = (("last", fit.history[-1]["epoch"], fit.last), ("best", fit.best_epoch, fit.best))
+    lines = {line["epoch"]: line for line in result.history}
+    ends = (("last", result.history[-1]["epoch"], result.last), ("best", result.best_epoch, result.best))
     for name, epoch, weights in ends:
         write_weights(folder / f"{name}.safetensors", weights)
         scores = on_test[name]
         found = {key: value for key, value in lines[epoch].items() if key.startswith("val_")} | named("test", scores)
         content |= {f"{name}_{key}": value for key, value in found.items()}
     if job.save_epochs:
-        per_epoch, first = job.trainer.duration.steps_per_epoch, fit.history[0]["epoch"]
-        whole = {line["epoch"] for line in fit.history if line["step"] == line["epoch"] * per_epoch}
+        per_epoch, first = job.trainer.duration.steps_per_epoch, result.history[0]["epoch"]
+        whole = {line["epoch"] for line in result.history if line["step"] == line["epoch"] * per_epoch}
         saved = content["saved_epochs"] = [epoch for epoch in job.save_epochs if epoch in whole]
         files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
         missed = [str(epoch) for epoch in job.save_epochs if epoch >= first and epoch not in whole]
         if missed:
-            ended = fit.history[-1]["epoch"]
+            ended = result.history[-1]["epoch"]
             job.lab.progress.note(f"{job.stage.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}")
-    if fit.monitored and job.monitor:
-        record, looks = fit.monitored
-        arrays, content["monitor"] = job.monitor.result(jax.device_get(record), looks)
+    if job.monitor:
+        arrays, content["monitor"] = job.monitor.result(jax.device_get(result.monitor_state), result.measurements)
         storage.save_arrays(folder / "monitor.safetensors", arrays)
         files += ["monitor.safetensors", *sorted(path.name for path in folder.glob("kept_*.safetensors"))]
     if job.mask_update:
-        files += store_mask(folder, fit.mask)
-        content["mask"] = mask_statistics(job.lab.setting.shapes.params, fit.mask)
+        files += store_mask(folder, result.mask)
+        content["mask"] = mask_statistics(job.lab.setting.shapes.params, result.mask)
     return files, content

@@ -6,15 +6,16 @@ from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from jaxticket.training.aids import Aid as Aid
+    from jaxticket.training.checkpointing import epoch_saves as epoch_saves
     from jaxticket.training.early_stopping import EarlyStopping as EarlyStopping
     from jaxticket.training.interrupts import InterruptedRun as InterruptedRun
     from jaxticket.training.interrupts import Interrupts as Interrupts
-    from jaxticket.training.loop import fit as fit
-    from jaxticket.training.means import weighted_mean as weighted_mean
+    from jaxticket.training.loop import train_runs as train_runs
     from jaxticket.training.monitors import Monitor as Monitor
     from jaxticket.training.options import TrainOptions as TrainOptions
-    from jaxticket.training.run_spec import Fit as Fit
-    from jaxticket.training.saves import epoch_saves as epoch_saves
+    from jaxticket.training.run_spec import RunResult as RunResult
+    from jaxticket.training.run_spec import RunSpec as RunSpec
+    from jaxticket.training.scores import weighted_mean as weighted_mean
     from jaxticket.training.state import Keys as Keys
     from jaxticket.training.state import TrainState as TrainState
     from jaxticket.training.state import Weights as Weights
@@ -24,15 +25,25 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "aids": ("Aid",),
+        "checkpointing": ("epoch_saves",),
         "early_stopping": ("EarlyStopping",),
-        "run_spec": ("Fit",),
-        "loop": ("fit",),
-        "means": ("weighted_mean",),
-        "saves": ("epoch_saves",),
+        "interrupts": (
+            "InterruptedRun",
+            "Interrupts",
+        ),
+        "loop": ("train_runs",),
         "monitors": ("Monitor",),
-        "interrupts": ("InterruptedRun", "Interrupts"),
         "options": ("TrainOptions",),
-        "state": ("Keys", "TrainState", "Weights"),
+        "run_spec": (
+            "RunResult",
+            "RunSpec",
+        ),
+        "scores": ("weighted_mean",),
+        "state": (
+            "Keys",
+            "TrainState",
+            "Weights",
+        ),
         "trainer": ("Trainer",),
     },
 )

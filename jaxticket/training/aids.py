@@ -1,15 +1,15 @@
 """Aids: what helps a network while it trains, and leaves the plain network behind.
 
-An aid is compiled into the training step. Its own parameters have an optimizer state of their own, beside that of the
-network's, so masks, watches, snapshots and the weights that are kept know nothing of them. At the step at which it ends
-the loop drops them from the state; what is compiled from then on is the step without an aid.
+An aid is compiled into the training step. Its own parameters have an optimizer state of their own, next to that of the
+network, so masks, monitors, snapshots and the weights that are stored know nothing of them. At the step at which it
+ends the loop drops them from the state; what is compiled from then on is the step without an aid.
 """
 
 import abc
-from typing import Any
 
 import jax
 
+from jaxticket.core.types import Params, PyTree
 from jaxticket.training.state import Weights
 
 # The key under which weights carry the parameters of an aid that stays.
@@ -27,7 +27,7 @@ class Aid(abc.ABC):
         """The first step without it; None: it stays and is a part of the network, in evaluation too."""
 
     @abc.abstractmethod
-    def begin(self, params: Any, model_state: Any, key: jax.Array) -> tuple[Any, Any]:
+    def begin(self, params: Params, model_state: PyTree, key: jax.Array) -> tuple[Params, PyTree]:
         """Its own parameters and what it collects on the way, as `params` and `model_state` of a network; may be empty.
 
         Args:
@@ -38,8 +38,8 @@ class Aid(abc.ABC):
 
     @abc.abstractmethod
     def apply(
-        self, own: Weights, params: Any, model_state: Any, images: jax.Array, step: jax.Array, *, train: bool
-    ) -> tuple[jax.Array, Any, Any]:
+        self, own: Weights, params: Params, model_state: PyTree, images: jax.Array, step: jax.Array, *, train: bool
+    ) -> tuple[jax.Array, PyTree, PyTree]:
         """The network with its aid; traced.
 
         Args:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 @dataclasses.dataclass
 class RunInfo:
-    """What is known of one network in training, apart from its arrays; JSON-ready.
+    """What is known of one network in training, besides its arrays; JSON-ready.
 
     Attributes:
         best_accuracy: on the validation split, the best so far.
@@ -29,12 +29,12 @@ class RunInfo:
     seconds: float = 0.0
 
 
-class Saver:
-    """The checkpoints in a folder, opened only when there is something to read or to write; None saves nothing.
+class CheckpointPolicy:
+    """When to save to a folder of checkpoints, which is opened only when needed; without a folder nothing is saved.
 
     Args:
-        folder: where they are.
-        note: told in one line what is wrong with them.
+        folder: of the checkpoints, or None.
+        note: called with one line that says what is wrong with them.
     """
 
     def __init__(self, folder: Path | None, note: Callable[[str], None] = lambda text: None) -> None:
@@ -44,7 +44,7 @@ class Saver:
         self._last = time.monotonic()
 
     def saved_step(self) -> int:
-        """The step of what was saved last; -1 where nothing is."""
+        """The step of what was saved last; -1 where nothing was."""
         if not self._begun():
             return -1
         step = self._open().latest_step()
@@ -53,7 +53,7 @@ class Saver:
     def restore(
         self, state: TrainState, sums: MetricSums, best: Weights, infos: Sequence[RunInfo]
     ) -> tuple[TrainState, MetricSums, Weights, list[RunInfo]]:
-        """What was saved last; the given where nothing is."""
+        """What was saved last, or the arguments where nothing was."""
         if not self._begun():
             return state, sums, best, list(infos)
         found = self._open().restore_latest((state, sums, best))
@@ -63,7 +63,7 @@ class Saver:
         return state, sums, best, [RunInfo(**info) for info in saved["runs"]]
 
     def due(self, epoch: int, every: int) -> bool:
-        """Whether a checkpoint should follow this epoch."""
+        """True if a checkpoint is due after this epoch, counted from 1: every so many, or after a minute if 0."""
         if self._folder is None:
             return False
         if every:
@@ -98,3 +98,34 @@ class Saver:
             assert self._folder is not None
             self._checkpoints = Checkpoints(self._folder, self._note)
         return self._checkpoints
+
+
+def epoch_saves(metrics: Sequence[float], epochs: Collection[int]) -> dict[str, int]:
+    """The epochs whose weights are stored by a run that saves at some of them.
+
+    Args:
+        metrics: what is better the higher it is, after every epoch.
+        epochs: counted from 1; those that the run did not reach are left out.
+
+    Returns:
+        Name -> epoch: `exact<e>` for epoch e, `best<e>` for the best of the first e (the first of equals), and `best`
+        and `last` of the whole run.
+
+    Raises:
+        ValueError: there was no epoch.
+
+    Example:
+        >>> epoch_saves([0.1, 0.5, 0.4], epochs=(2,))
+        {'exact2': 2, 'best2': 2, 'best': 2, 'last': 3}
+    """
+    if not metrics:
+        raise ValueError("epoch_saves: metrics is empty; it needs the metric of at least one epoch")
+
+    def best(until: int) -> int:
+        return max(range(1, until + 1), key=lambda epoch: metrics[epoch - 1])
+
+    saves = {}
+    for epoch in sorted(epochs):
+        if 1 <= epoch <= len(metrics):
+            saves |= {f"exact{epoch}": epoch, f"best{epoch}": best(epoch)}
+    return saves | {"best": best(len(metrics)), "last": len(metrics)}

@@ -1,4 +1,4 @@
-"""What happens when an epoch is over: evaluation, the record of the epoch, the best weights, the learning rate."""
+"""What is recorded when an epoch is over, and what the losses so far change."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,70 +7,90 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.parallel.layouts import Layout
+from jaxticket.core import paths
+from jaxticket.core.errors import TrainingError
 from jaxticket.training.checkpointing import RunInfo
 from jaxticket.training.schedules import learning_rate_factor
-from jaxticket.training.scores import named
-from jaxticket.training.state import MetricSums, TrainState, Weights
+from jaxticket.training.scores import Scores, named
+from jaxticket.training.state import MetricSums, TrainState
 from jaxticket.training.trainer import Trainer
 
 
-def end_of_epoch(
+def add_records(
     trainer: Trainer,
-    state: TrainState,
     sums: MetricSums,
-    best: Weights,
+    scores: Sequence[Scores | None],
     infos: Sequence[RunInfo],
-    epoch: int,
+    *,
     step: int,
-    settled: int,
-    due: bool,
-    layout: Layout,
-) -> Weights:
-    """Evaluates where `due`, adds the epoch's record to each history, and returns the best weights.
+    may_be_best: bool,
+) -> list[bool]:
+    """Adds the record of an epoch to the history of each network.
 
     Args:
         trainer: of the networks.
-        state: after the epoch.
         sums: over the epoch.
-        best: the best weights before it.
+        scores: on the validation split, None where it was not evaluated.
         infos: one for each network, changed in place.
-        epoch: its number, from 1.
         step: the number of finished steps.
-        settled: the number of steps before which no weights count as the best.
-        due: whether there is an evaluation.
-        layout: of the networks.
+        may_be_best: whether weights of this epoch may count as the best.
+
+    Returns:
+        For each network whether its weights are the best so far.
     """
-    scores: list[Any] = [None] * len(infos)
-    if due:
-        scores = trainer.evaluate_each(trainer.weights(state), "val", len(infos), layout)
-    rate = float(trainer.learning_rate(step - 1))
-    better = []
-    for info, total, score in zip(infos, layout.fetch(sums), scores, strict=True):
+    rate, better = float(trainer.learning_rate(step - 1)), []
+    epoch = -(-step // trainer.duration.steps_per_epoch)
+    for info, total, score in zip(infos, trainer.layout.fetch(sums), scores, strict=True):
+        count = int(total.count)
+        objective = {} if total.objective is None else {"train_objective": float(total.objective) / count}
         info.history.append(
             {
                 "epoch": epoch,
                 "step": step,
-                "train_loss": float(total.loss) / int(total.count),
-                **({} if total.objective is None else {"train_objective": float(total.objective) / int(total.count)}),
-                "train_accuracy": int(total.correct) / int(total.count),
+                "train_loss": float(total.loss) / count,
+                **objective,
+                "train_accuracy": int(total.correct) / count,
                 **named("val", score),
                 "learning_rate": rate * learning_rate_factor(trainer.options, info.history),
                 "seconds": round(info.seconds, 3),
             }
         )
-        better.append(False)
-        if score is not None and score.accuracy > info.best_accuracy and step >= settled:
-            info.best_accuracy, info.best_epoch, better[-1] = score.accuracy, epoch, True
-    return trainer.better_of(best, state, better, layout)
+        better.append(may_be_best and score is not None and score.accuracy > info.best_accuracy)
+        if score is not None and better[-1]:
+            info.best_accuracy, info.best_epoch = score.accuracy, epoch
+    return better
 
 
-def with_factors(trainer: Trainer, state: TrainState, infos: Sequence[RunInfo], layout: Layout) -> TrainState:
-    """The state with the learning rates that the losses so far ask for."""
+def with_factors(trainer: Trainer, state: TrainState, infos: Sequence[RunInfo]) -> TrainState:
+    """The state with the factors of the learning rate that follow from the losses so far."""
     if state.lr_factor is None:
         return state
     factors = [learning_rate_factor(trainer.options, info.history) for info in infos]
-    return dataclasses.replace(state, lr_factor=layout.stack([jnp.asarray(one, jnp.float32) for one in factors]))
+    stacked = trainer.layout.stack([jnp.asarray(one, jnp.float32) for one in factors])
+    return dataclasses.replace(state, lr_factor=stacked)
+
+
+def refuse_non_finite(trainer: Trainer, state: TrainState, sums: MetricSums, labels: Sequence[str]) -> None:
+    """Refuses a loss that was not finite.
+
+    Raises:
+        TrainingError: naming the network, the step, the learning rate and the largest weights.
+    """
+    bad_steps = [int(bad) for bad in trainer.layout.fetch(sums.bad_step)]
+    if max(bad_steps) < 0:
+        return
+    which = next(index for index, bad in enumerate(bad_steps) if bad >= 0)
+    norms = {
+        path: float(jnp.linalg.norm(leaf.astype("float32").ravel()))
+        for path, leaf in paths.leaves(trainer.layout.unstack(state.params)[which]).items()
+    }
+    largest = ", ".join(f"{path} {norm:.3g}" for path, norm in sorted(norms.items(), key=lambda item: -item[1])[:4])
+    rate = float(trainer.learning_rate(bad_steps[which]))
+    raise TrainingError(
+        f"{labels[which] and labels[which] + ': '}the loss is not finite at step {bad_steps[which]} "
+        f"(learning rate {rate:.4g}); largest weight norms: {largest}; "
+        "lower config.train.lr or add config.train.warmup_epochs"
+    )
 
 
 def mean_record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

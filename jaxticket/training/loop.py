@@ -5,243 +5,195 @@ There is one loop. It trains any number of networks in lockstep, each as if it w
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from jaxticket.core import paths
-from jaxticket.core.errors import TrainingError
-from jaxticket.parallel.layouts import SINGLE, Layout
-from jaxticket.training.checkpointing import RunInfo, Saver
+from jaxticket.training.batches import Batch, Epoch
+from jaxticket.training.checkpointing import CheckpointPolicy, RunInfo
 from jaxticket.training.early_stopping import out_of_patience
-from jaxticket.training.epoch_end import end_of_epoch, mean_record, with_factors
+from jaxticket.training.epoch_end import add_records, mean_record, refuse_non_finite, with_factors
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.mask_updates import MaskUpdate
-from jaxticket.training.monitors import Monitor
 from jaxticket.training.progress import Progress, Quiet
-from jaxticket.training.run_spec import Fit, Start
-from jaxticket.training.state import Keys, MetricSums, TrainState, Weights
+from jaxticket.training.run_spec import RunResult, RunSpec
+from jaxticket.training.state import MetricSums, Weights
 from jaxticket.training.trainer import Trainer
 
 
-def fit(
+def train_runs(
     trainer: Trainer,
-    start: Weights,
-    mask: dict[str, Any],
-    keys: Keys,
+    specs: Sequence[RunSpec],
     *,
-    start_step: int = 0,
-    snapshot_steps: Collection[int] = (),
-    on_snapshot: Callable[[int, Weights], None] | None = None,
-    save_epochs: Collection[int] = (),
-    on_save: Callable[[int, Weights, Weights], None] | None = None,
-    on_keep: Callable[[str, Weights], None] | None = None,
-    mask_update: MaskUpdate | None = None,
-    monitor: Monitor | None = None,
-    folder: Path | None = None,
-    label: str = "",
-    progress: Progress | None = None,
-    interrupts: Interrupts | None = None,
-) -> Fit:
-    """Trains one network: `fit_side_by_side` of a single `Start`, whose parts and whose arguments these are.
-
-    Raises:
-        TrainingError: the loss is no longer finite.
-        InterruptedRun: a stop was asked for; the state is saved in `folder`.
-    """
-    (trained,) = fit_side_by_side(
-        trainer,
-        [Start(start, mask, keys, on_snapshot, on_save, on_keep, label)],
-        SINGLE,
-        start_step=start_step,
-        snapshot_steps=snapshot_steps,
-        save_epochs=save_epochs,
-        mask_update=mask_update,
-        monitor=monitor,
-        folder=folder,
-        progress=progress,
-        interrupts=interrupts,
-    )
-    return trained
-
-
-def fit_side_by_side(
-    trainer: Trainer,
-    starts: Sequence[Start],
-    layout: Layout,
-    *,
-    start_step: int = 0,
-    snapshot_steps: Collection[int] = (),
-    save_epochs: Collection[int] = (),
-    mask_update: MaskUpdate | None = None,
-    monitor: Monitor | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
     interrupts: Interrupts | None = None,
-) -> list[Fit]:
+) -> list[RunResult]:
     """Trains networks in lockstep until the trainer's duration is over, or one alone until it is stopped early.
 
     Args:
-        trainer: the compiled step and the data.
-        starts: one for each network.
-        layout: where they are trained; `SINGLE` takes one.
-        start_step: where the schedule and the data order begin (rewinding with the remaining schedule).
-        snapshot_steps: steps after which the snapshots are given away.
-        save_epochs: epochs, counted from 1, after which the weights and the best so far are given away; one that is cut
-            short by the end of training gives nothing.
-        mask_update: how the masks change on the way; until it is done, and until an aid of the trainer has ended, no
-            weights count as the best. None: they stay.
-        monitor: what looks at the networks on the way.
-        folder: where checkpoints live; what is found there is continued. None makes none.
-        progress: told what happens.
+        trainer: of a layout that takes as many networks: `trainer.on(layout)`.
+        specs: one for each network; what they have in common (`RunSpec.common`) is read from the first.
+        folder: of the checkpoints; what is found there is continued. None makes none.
+        progress: shows what happens.
         interrupts: asked between dispatches whether to save and stop.
 
     Returns:
-        The trained networks, in the order of `starts`.
+        The trained networks, in the order of `specs`.
 
     Raises:
         TrainingError: a loss is no longer finite.
         InterruptedRun: a stop was asked for; everything is saved in `folder`.
         ValueError: several networks, of which each might end early.
     """
-    if len(starts) > 1 and (trainer.options.patience or (monitor and monitor.may_stop)):
-        raise ValueError(f"{len(starts)} networks side by side: what may end early is trained alone")
-    progress = progress or Quiet()
-    interrupts = interrupts or Interrupts()
-    duration, labels = trainer.duration, [start.label for start in starts]
-    begin = [trainer.begin(s.weights, s.mask, s.keys.augment, start_step, mask_update, monitor) for s in starts]
-    state = layout.stack(begin)
-    sums = trainer.zero_sums(len(starts), layout, mask_update)
-    order_key = layout.stack([start.keys.order for start in starts])
-    saver, aid_end = Saver(folder, progress.note), trainer.aid_end
-    if aid_end is not None and saver.saved_step() >= aid_end:
-        state = dataclasses.replace(state, aid=None)
-    state, sums, best, infos = saver.restore(state, sums, trainer.copy(state), [RunInfo() for _ in starts])
-    step = int(layout.fetch(state.step)[0])
-    begun, offset = time.monotonic(), infos[0].seconds
-
-    def note_time() -> None:
-        share = (time.monotonic() - begun) / len(starts)
-        for info in infos:
-            info.seconds = offset + share
-
-    progress.start(_together(labels), steps=duration.total_steps, done=step)
-    chunk = trainer.steps_per_dispatch(state.params, layout)
-    updates = mask_update.steps(duration.total_steps) if mask_update else range(0)
-    settled = max((*updates, aid_end or 0))
-    looks = trainer.measurements(monitor, start_step)
-    events = (*snapshot_steps, *updates, *looks, aid_end or 0)
-    stops = sorted({s for s in events if s > step} | {duration.total_steps})
-    over = False
-    try:
-        while step < duration.total_steps and not over:
-            epoch = step // duration.steps_per_epoch
-            data = trainer.epoch(order_key, epoch, step % duration.steps_per_epoch, layout)
-            epoch_end = min((epoch + 1) * duration.steps_per_epoch, duration.total_steps)
-            epoch_begun, first_step = time.monotonic(), step
-            while step < epoch_end and not over:
-                count = min(chunk, epoch_end - step, next(s for s in stops if s > step) - step)
-                before = sums
-                state, sums = trainer.run(state, sums, data, count, mask_update, layout)
-                step += count
-                interrupts.holding = True
-                # One call of run-ahead keeps the device busy and lets a stop be noticed soon.
-                jax.block_until_ready(before.loss)
-                if mask_update and step in updates:
-                    _refuse_non_finite(trainer, state, sums, labels, layout)
-                    state = trainer.update_mask(state, mask_update, data, layout)
-                if step == aid_end:
-                    state = dataclasses.replace(state, aid=None)
-                if step in snapshot_steps:
-                    _give_snapshots(starts, step, trainer.copy(state), layout)
-                if monitor and step in looks:
-                    count = looks.index(step) + 1
-                    state = trainer.update_monitor(state, monitor, count - 1, layout)
-                    _give_kept(starts, monitor, count, trainer, state, layout)
-                    over = monitor.may_stop and monitor.stop(layout.fetch(state.monitor_state)[0], count)
-                images = (step - first_step) * trainer.options.batch_size * len(starts)
-                progress.advance(step, images_per_second=images / (time.monotonic() - epoch_begun))
-                if interrupts.requested and step < epoch_end and not over:
-                    _refuse_non_finite(trainer, state, sums, labels, layout)
-                    note_time()
-                    saver.save(step, state, sums, best, infos, wait=True)
-                    raise InterruptedRun
-            _refuse_non_finite(trainer, state, sums, labels, layout)
-            note_time()
-            due = over or step == duration.total_steps or (epoch + 1) % trainer.options.eval_epochs == 0
-            best = end_of_epoch(trainer, state, sums, best, infos, epoch + 1, step, settled, due, layout)
-            progress.epoch(mean_record([info.history[-1] for info in infos]))
-            if epoch + 1 in save_epochs and step == (epoch + 1) * duration.steps_per_epoch:
-                _give_saves(starts, infos, epoch + 1, trainer.copy(state), best, layout)
-            state = with_factors(trainer, state, infos, layout)
-            sums = trainer.zero_sums(len(starts), layout, mask_update)
-            if state.aid is None or aid_end is None:  # losses of a network that still leans on its aid say nothing
-                over = over or any(out_of_patience(trainer.options, info.history) for info in infos)
-            if step < duration.total_steps and not over:
-                asked = interrupts.requested
-                if asked or saver.due(epoch + 1, trainer.options.checkpoint_epochs):
-                    saver.save(step, state, sums, best, infos, wait=asked)
-                if asked:
-                    raise InterruptedRun
-    finally:
-        saver.close()
-        interrupts.holding = False
-    fits = []
-    given = layout.gather((trainer.weights(state), best, state.mask, state.monitor_state))
-    for info, (last, its_best, its_mask, record) in zip(infos, given, strict=True):
-        its_best, best_epoch = (its_best, info.best_epoch) if info.best_epoch else (last, info.history[-1]["epoch"])
-        monitored = (record, sum(look <= step for look in looks)) if monitor else None
-        fits.append(Fit(last, its_best, best_epoch, info.history, info.seconds, its_mask, monitored))
-    return fits
+    monitor = specs[0].monitor
+    if len(specs) > 1 and (trainer.options.patience or (monitor and monitor.may_stop)):
+        raise ValueError(f"{len(specs)} networks side by side: what may end early is trained alone")
+    return _Loop(trainer, specs, folder, progress or Quiet(), interrupts or Interrupts()).run()
 
 
-def _give_snapshots(starts: Sequence[Start], step: int, weights: Weights, layout: Layout) -> None:
-    for start, own in zip(starts, layout.gather(weights), strict=True):
-        if start.on_snapshot is not None:
-            start.on_snapshot(step, own)
+class _Loop:
+    """Networks in training: their stacked state, and what happens after which step."""
 
+    def __init__(
+        self,
+        trainer: Trainer,
+        specs: Sequence[RunSpec],
+        folder: Path | None,
+        progress: Progress,
+        interrupts: Interrupts,
+    ) -> None:
+        self.trainer, self.specs, self.common = trainer, specs, specs[0]
+        self.progress, self.interrupts = progress, interrupts
+        self.labels = [spec.label for spec in specs]
+        self.layout, self.total = trainer.layout, trainer.duration.total_steps
+        self.order_key = self.layout.stack([spec.keys.order for spec in specs])
+        self.checkpoints, aid_end = CheckpointPolicy(folder, progress.note), trainer.aid_end
+        state, sums = trainer.begin(specs), self._zero_sums()
+        if aid_end is not None and self.checkpoints.saved_step() >= aid_end:
+            state = dataclasses.replace(state, aid=None)
+        restored = self.checkpoints.restore(state, sums, trainer.copy(state), [RunInfo() for _ in specs])
+        self.state, self.sums, self.best, self.infos = restored
+        self.step = int(self.layout.fetch(self.state.step)[0])
+        self.over = False
+        self.begun, self.offset = time.monotonic(), self.infos[0].seconds
+        update = self.common.mask_update
+        self.updates = update.steps(self.total) if update else range(0)
+        self.measurements = trainer.measurements(self.common)
+        # No weights count as the best before the mask is settled and the aid has ended.
+        self.settled = max((*self.updates, aid_end or 0))
+        events = {self.common.snapshot_step, *self.updates, *self.measurements, aid_end or 0}
+        self.stops = sorted({step for step in events if step > self.step} | {self.total})
 
-def _give_kept(
-    starts: Sequence[Start], monitor: Monitor, looks: int, trainer: Trainer, state: TrainState, layout: Layout
-) -> None:
-    names = [monitor.keep(record, looks) for record in layout.fetch(state.monitor_state)]
-    if any(names):
-        for start, own, its_names in zip(starts, layout.gather(trainer.copy(state)), names, strict=True):
-            if start.on_keep is not None:
-                for name in its_names:
-                    start.on_keep(name, own)
+    def run(self) -> list[RunResult]:
+        """Trains to the end."""
+        first, last = self.labels[0], self.labels[-1]
+        label = first if len(self.labels) == 1 else f"{first} to {last}"
+        self.progress.start(label, steps=self.total, done=self.step)
+        try:
+            while self.step < self.total and not self.over:
+                self._train_epoch()
+                self._end_epoch()
+        finally:
+            self.checkpoints.close()
+            self.interrupts.holding = False
+        return self._results()
 
+    def _train_epoch(self) -> None:
+        """The steps of an epoch, or the rest of them."""
+        trainer, per_epoch = self.trainer, self.trainer.duration.steps_per_epoch
+        chunk = trainer.steps_per_dispatch(self.state.params)
+        epoch, position = divmod(self.step, per_epoch)
+        data = trainer.data.epoch(self.order_key, epoch, position)
+        end, begun, first_step = min((epoch + 1) * per_epoch, self.total), time.monotonic(), self.step
+        while self.step < end and not self.over:
+            next_stop = next(step for step in self.stops if step > self.step)
+            count = min(chunk, end - self.step, next_stop - self.step)
+            before = self.sums
+            self.state, self.sums = trainer.run(self.state, self.sums, data, count, self.common.mask_update)
+            self.step += count
+            self.interrupts.holding = True
+            # One call of run-ahead keeps the device busy and lets a stop be noticed soon.
+            jax.block_until_ready(before.loss)
+            self._act(data)
+            images = (self.step - first_step) * trainer.options.batch_size * len(self.specs)
+            self.progress.advance(self.step, images_per_second=images / (time.monotonic() - begun))
+            if self.interrupts.requested and self.step < end and not self.over:
+                self._check_and_note_time()
+                self._save(wait=True)
+                raise InterruptedRun
 
-def _give_saves(
-    starts: Sequence[Start], infos: Sequence[RunInfo], epoch: int, weights: Weights, best: Weights, layout: Layout
-) -> None:
-    given = zip(starts, infos, layout.gather(weights), layout.gather(best), strict=True)
-    for start, info, own, its_best in given:
-        if start.on_save is not None:
-            start.on_save(epoch, own, its_best if info.best_epoch else own)
+    def _act(self, data: Epoch | Iterator[Batch]) -> None:
+        """What is due after this step: the mask changes, the aid ends, weights are stored, the monitor measures."""
+        trainer, common = self.trainer, self.common
+        if common.mask_update and self.step in self.updates:
+            refuse_non_finite(trainer, self.state, self.sums, self.labels)
+            self.state = trainer.update_mask(self.state, common.mask_update, data)
+        if self.step == trainer.aid_end:
+            self.state = dataclasses.replace(self.state, aid=None)
+        if self.step == common.snapshot_step:
+            self._store(trainer.copy(self.state), lambda _: ("snapshot",))
+        if common.monitor and self.step in self.measurements:
+            monitor, count = common.monitor, self.measurements.index(self.step) + 1
+            self.state = trainer.update_monitor(self.state, monitor, count - 1)
+            states = self.layout.fetch(self.state.monitor_state)
+            names = [tuple(f"kept_{name}" for name in monitor.keep(state, count)) for state in states]
+            if any(names):
+                self._store(trainer.copy(self.state), lambda index: names[index])
+            self.over = monitor.may_stop and monitor.stop(states[0], count)
 
+    def _end_epoch(self) -> None:
+        """Evaluates and records the epoch, keeps the best weights, and saves or stops where that is due."""
+        trainer, options = self.trainer, self.trainer.options
+        self._check_and_note_time()
+        per_epoch = trainer.duration.steps_per_epoch
+        epoch, missing = -(-self.step // per_epoch), -self.step % per_epoch
+        scores = [None] * len(self.specs)
+        if self.over or self.step == self.total or epoch % options.eval_epochs == 0:
+            scores = trainer.evaluate_each(trainer.weights(self.state), "val")
+        may_be_best = self.step >= self.settled
+        better = add_records(trainer, self.sums, scores, self.infos, step=self.step, may_be_best=may_be_best)
+        self.best = trainer.better_of(self.best, self.state, better)
+        self.progress.epoch(mean_record([info.history[-1] for info in self.infos]))
+        if epoch in self.common.save_epochs and not missing:
+            weights = trainer.copy(self.state)
+            self._store(weights, lambda _: (f"exact{epoch}",))
+            self._store(weights, lambda index: () if self.infos[index].best_epoch else (f"best{epoch}",))
+            self._store(self.best, lambda index: (f"best{epoch}",) if self.infos[index].best_epoch else ())
+        self.state = with_factors(trainer, self.state, self.infos)
+        self.sums = self._zero_sums()
+        if self.state.aid is None or trainer.aid_end is None:  # else the losses are not yet those of the network
+            self.over = self.over or any(out_of_patience(options, info.history) for info in self.infos)
+        if self.step < self.total and not self.over:
+            asked = self.interrupts.requested
+            if asked or self.checkpoints.due(epoch, options.checkpoint_epochs):
+                self._save(wait=asked)
+            if asked:
+                raise InterruptedRun
 
-def _refuse_non_finite(
-    trainer: Trainer, state: TrainState, sums: MetricSums, labels: Sequence[str], layout: Layout
-) -> None:
-    bad_steps = [int(bad) for bad in layout.fetch(sums.bad_step)]
-    if max(bad_steps) < 0:
-        return
-    which = next(index for index, bad in enumerate(bad_steps) if bad >= 0)
-    norms = {
-        path: float(jax.numpy.linalg.norm(leaf.astype("float32").ravel()))
-        for path, leaf in paths.leaves(layout.unstack(state.params)[which]).items()
-    }
-    largest = ", ".join(f"{path} {norm:.3g}" for path, norm in sorted(norms.items(), key=lambda item: -item[1])[:4])
-    rate = float(trainer.learning_rate(bad_steps[which]))
-    raise TrainingError(
-        f"{labels[which] and labels[which] + ': '}the loss is not finite at step {bad_steps[which]} "
-        f"(learning rate {rate:.4g}); largest weight norms: {largest}; "
-        "lower config.train.lr or add config.train.warmup_epochs"
-    )
+    def _zero_sums(self) -> MetricSums:
+        return self.trainer.zero_sums(len(self.specs), self.common.mask_update)
 
+    def _check_and_note_time(self) -> None:
+        refuse_non_finite(self.trainer, self.state, self.sums, self.labels)
+        share = (time.monotonic() - self.begun) / len(self.specs)
+        for info in self.infos:
+            info.seconds = self.offset + share
 
-def _together(labels: Sequence[str]) -> str:
-    return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+    def _save(self, *, wait: bool) -> None:
+        self.checkpoints.save(self.step, self.state, self.sums, self.best, self.infos, wait=wait)
+
+    def _store(self, weights: Weights, names_of: Callable[[int], Sequence[str]]) -> None:
+        """Stores the weights of each network under its names."""
+        for index, (spec, own) in enumerate(zip(self.specs, self.layout.gather(weights), strict=True)):
+            for name in names_of(index):
+                spec.store(name, own)
+
+    def _results(self) -> list[RunResult]:
+        measured = sum(step <= self.step for step in self.measurements)
+        arrays = (self.trainer.weights(self.state), self.best, self.state.mask, self.state.monitor_state)
+        results = []
+        for info, (last, best, mask, monitor_state) in zip(self.infos, self.layout.gather(arrays), strict=True):
+            best, epoch = (best, info.best_epoch) if info.best_epoch else (last, info.history[-1]["epoch"])
+            results.append(RunResult(last, best, epoch, info.history, info.seconds, mask, monitor_state, measured))
+        return results

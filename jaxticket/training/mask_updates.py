@@ -1,14 +1,12 @@
-"""Rules that act on masks while a network trains: when, and how.
+"""Updates of masks while a network trains: when, and how.
 
-A mask is data of the compiled step, so a changing mask compiles nothing anew. At the steps that an update names, the
-loop hands it the state; weights and moments of what the new mask prunes become zero, and what it brings back starts
-from zero.
+A mask is data of the compiled step, so a changing mask compiles nothing anew. After the steps that an update names, the
+loop calls it; weights and moments of what the new mask prunes become zero, and what it brings back starts from zero.
 """
 
 import abc
 import dataclasses
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +16,12 @@ from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.core.regrow import mutate, random_order, regrow
 from jaxticket.core.schedules import cubic
-from jaxticket.core.types import Mask
+from jaxticket.core.types import Mask, Params, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskUpdate(abc.ABC):
-    """A rule by which the mask changes; its fields are part of the key of a training run."""
+    """How the mask changes during training; its fields are part of the key of a training run."""
 
     @property
     def needs_gradients(self) -> bool:
@@ -41,26 +39,26 @@ class MaskUpdate(abc.ABC):
 
     @abc.abstractmethod
     def update(
-        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
-    ) -> tuple[Mask, Any]:
-        """The new mask, and what the rule remembers.
+        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
+    ) -> tuple[Mask, PyTree]:
+        """The new mask and the new state.
 
         Args:
             step: the number of finished optimizer steps.
             params: the parameters, zero where pruned.
             mask: path -> bool array.
-            state: what the rule remembers.
+            state: of this update, as `init_state` or the last `update` returned it.
             gradients: of the loss, a tree like the parameters, or None.
             key: for what is random.
         """
 
-    def init_state(self, params: Any, mask: Mask) -> Any:
-        """What the rule remembers at first, a pytree of arrays or None."""
+    def init_state(self, params: Params, mask: Mask) -> PyTree:
+        """The state before the first update: a pytree of arrays, or None."""
         del params, mask
         return None
 
-    def penalty(self, params: Any, mask: Mask, state: Any) -> jax.Array:
-        """What is added to the loss, float32 scalar; traced, and called only where `penalises`."""
+    def penalty(self, params: Params, mask: Mask, state: PyTree) -> jax.Array:
+        """What is added to the loss, a float32 scalar; traced, and called only where `penalises`."""
         del params, mask, state
         return jnp.zeros((), jnp.float32)
 
@@ -90,9 +88,9 @@ class GradualPruning(MaskUpdate):
         return range(self.start, min(self.end, total_steps) + 1, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
-    ) -> tuple[Mask, Any]:
-        """The smallest weights go."""
+        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
+    ) -> tuple[Mask, PyTree]:
+        """Prunes the smallest weights."""
         del gradients, key
         sparsity = cubic(self.start, self.end, self.initial, self.final, self.every)(step)
         return prune(mask, magnitude(params, mask), sparsity=float(sparsity), scope=self.scope), state
@@ -100,15 +98,15 @@ class GradualPruning(MaskUpdate):
 
 @dataclasses.dataclass(frozen=True)
 class Regrowth(MaskUpdate):
-    """SET (Mocanu et al. 2018) and RigL (Evci et al. 2020): the smallest weights go, as many others come.
+    """SET (Mocanu et al. 2018) and RigL (Evci et al. 2020): the smallest weights are pruned, and as many others grow.
 
-    The share that goes falls from `rate` to 0 along a cosine until `end` (RigL, section 3).
+    The share that is pruned falls from `rate` to 0 along a cosine until `end` (RigL, section 3).
 
     Attributes:
-        grow: what comes: `random` (SET) or those with the largest `gradient` (RigL).
+        grow: which weights grow: `random` (SET) or those with the largest `gradient` (RigL).
         every: steps between two updates.
         end: the step after which the mask stays.
-        rate: the share of the kept weights of each layer that goes at first.
+        rate: the share of the kept weights of each layer that is pruned at first.
     """
 
     grow: str
@@ -126,9 +124,9 @@ class Regrowth(MaskUpdate):
         return range(self.every, min(self.end, total_steps), self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
-    ) -> tuple[Mask, Any]:
-        """Every layer keeps its number of weights."""
+        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
+    ) -> tuple[Mask, PyTree]:
+        """Prunes and regrows; every layer keeps its number of weights."""
         rate = self.rate / 2 * (1 + math.cos(math.pi * step / self.end))
         grow = magnitude(gradients, mask) if self.needs_gradients else random_order(mask, key)
         return regrow(mask, magnitude(params, mask), grow, rate), state
@@ -160,8 +158,8 @@ class Mutation(MaskUpdate):
         return range(self.every, total_steps, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
-    ) -> tuple[Mask, Any]:
+        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
+    ) -> tuple[Mask, PyTree]:
         """Prunes and grows."""
         del gradients
         lower, upper = self.bounds(step)
@@ -189,11 +187,11 @@ class Admm(MaskUpdate):
         """The distance to the copy is part of the loss."""
         return True
 
-    def init_state(self, params: Any, mask: Mask) -> Multipliers:
+    def init_state(self, params: Params, mask: Mask) -> Multipliers:
         """The pruned weights, and multipliers of zero."""
         return start_admm(params, mask, sparsity=self.sparsity, scope=self.scope)
 
-    def penalty(self, params: Any, mask: Mask, state: Multipliers) -> jax.Array:
+    def penalty(self, params: Params, mask: Mask, state: Multipliers) -> jax.Array:
         """`rho / 2 * |W - Z + U|^2`."""
         return admm_penalty(params, mask, state, self.rho)
 
@@ -202,7 +200,7 @@ class Admm(MaskUpdate):
         return range(self.every, total_steps, self.every)
 
     def update(
-        self, step: int, params: Any, mask: Mask, state: Any, gradients: Any, key: jax.Array
+        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
     ) -> tuple[Mask, Multipliers]:
         """The copy and the multipliers follow the weights."""
         del step, gradients, key

@@ -1,38 +1,66 @@
-"""What a training run begins with, and what comes of it."""
+"""What a training run is told, and what it returns."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from jaxticket.core.types import Mask, PyTree
+from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.monitors import Monitor
 from jaxticket.training.state import Keys, Weights
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a network trains from: all in which networks that train side by side may differ.
+def _store_nothing(name: str, weights: Weights) -> None:
+    del name, weights
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunSpec:
+    """One training run of a network.
 
     Attributes:
         weights: to start from; pruned ones are set to zero.
         mask: path -> bool array, True = kept.
-        keys: the streams of the data order and of the augmentation.
-        on_snapshot: called with (step, weights) after the steps of snapshots; must have stored the weights when it
-            returns, and after a crash may be called again, with equals.
-        on_save: called with (epoch, weights, the best so far) after the epochs of saves, in the same way.
-        on_keep: called with (name, weights) when the monitor wants weights kept, in the same way.
+        keys: the random streams of the data order and of what is random within a step.
         label: what the network is called while it trains.
+        start_step: where the schedule and the data order begin (rewinding with the remaining schedule).
+        snapshot_step: the step after which the weights are stored as `snapshot`; 0 stores none.
+        save_epochs: epochs, counted from 1, after which the weights are stored as `exact<epoch>` and the best so far as
+            `best<epoch>`; an epoch that is cut short by the end of training stores nothing.
+        mask_update: how the mask changes on the way, None if it does not; until its last update no weights count as
+            the best.
+        monitor: what is measured on the way; it may have weights stored as `kept_<name>`, and may end the training.
+        store: called with (name, weights) for all of these. It must have stored the weights when it returns, and may be
+            called again with the same after a crash.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> weights = Weights({"head": {"kernel": np.ones((4, 2), np.float32)}}, {})
+        >>> keys = Keys(order=jax.random.key(0), augment=jax.random.key(1))
+        >>> spec = RunSpec(weights, {"head/kernel": np.ones((4, 2), bool)}, keys, start_step=500)
+        >>> spec.start_step, spec.snapshot_step, spec.monitor
+        (500, 0, None)
     """
 
     weights: Weights
-    mask: dict[str, Any]
+    mask: Mask
     keys: Keys
-    on_snapshot: Callable[[int, Weights], None] | None = None
-    on_save: Callable[[int, Weights, Weights], None] | None = None
-    on_keep: Callable[[str, Weights], None] | None = None
     label: str = ""
+    start_step: int = 0
+    snapshot_step: int = 0
+    save_epochs: tuple[int, ...] = ()
+    mask_update: MaskUpdate | None = None
+    monitor: Monitor | None = None
+    store: Callable[[str, Weights], None] = _store_nothing
+
+    @property
+    def common(self) -> tuple[Any, ...]:
+        """What the runs that train side by side have in common."""
+        return self.start_step, self.snapshot_step, self.save_epochs, self.mask_update, self.monitor
 
 
-@dataclasses.dataclass(frozen=True)
-class Fit:
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunResult:
     """A trained network.
 
     Attributes:
@@ -42,7 +70,8 @@ class Fit:
         history: one record per epoch, JSON-ready.
         seconds: training time in all, interruptions left out; side by side, the network's share of it.
         mask: path -> bool array, as it was in the end.
-        monitored: the state of the monitor, and its number of measurements; None where there was none.
+        monitor_state: the state of the monitor, None where there was none.
+        measurements: how often it measured.
     """
 
     last: Weights
@@ -50,5 +79,6 @@ class Fit:
     best_epoch: int
     history: list[dict[str, Any]]
     seconds: float
-    mask: dict[str, Any]
-    monitored: tuple[Any, int] | None = None
+    mask: Mask
+    monitor_state: PyTree = None
+    measurements: int = 0

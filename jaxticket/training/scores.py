@@ -1,6 +1,7 @@
-"""What is counted while a split is evaluated, and the scores that come of it."""
+"""What is counted while a split is evaluated, and the scores that follow from it."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -90,3 +91,20 @@ class Tally:
 def named(split: str, scores: Scores | None) -> dict[str, float | None]:
     """The scores on a split by the names that rows and curves give them, such as `val_loss`; without scores, Nones."""
     return {f"{split}_{field.name}": getattr(scores, field.name, None) for field in dataclasses.fields(Scores)}
+
+
+def weighted_mean(values: Sequence[float], counts: Sequence[float]) -> float:
+    """The mean over examples of means over batches of different sizes: `sum(values * counts) / sum(counts)`.
+
+    Raises:
+        ValueError: no examples were counted, or the lengths differ.
+
+    Example:
+        >>> weighted_mean([1.0, 4.0], [30, 10])
+        1.75
+    """
+    if len(values) != len(counts):
+        raise ValueError(f"weighted_mean: {len(values)} values and {len(counts)} counts; give one count for each value")
+    if not sum(counts):
+        raise ValueError("weighted_mean: the counts sum to 0; give at least one example")
+    return float(np.average(np.asarray(values, np.float64), weights=np.asarray(counts, np.float64)))

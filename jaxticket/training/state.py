@@ -1,17 +1,19 @@
 """What training carries from step to step, and the sums an epoch is reported by."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from jaxticket.core.types import Mask, Params, PyTree
 
 
 class Weights(NamedTuple):
     """A network's arrays: what is trained, and what it collects on the way (batch-norm statistics)."""
 
-    params: Any
-    model_state: Any
+    params: Params
+    model_state: PyTree
 
 
 class Keys(NamedTuple):
@@ -26,9 +28,9 @@ class Keys(NamedTuple):
 class AidState:
     """What belongs to an aid of training: its parameters, what it collects, and the moments of its own optimizer."""
 
-    params: Any
-    model_state: Any
-    opt_state: Any
+    params: Params
+    model_state: PyTree
+    opt_state: PyTree
 
 
 @jax.tree_util.register_dataclass
@@ -36,19 +38,27 @@ class AidState:
 class TrainState:
     """One network in training. `params` and the moments in `opt_state` are exactly zero where `mask` is False.
 
-    `mask_state` is the state of the mask update, `monitor_state` that of the monitor, `lr_factor` what the
-    learning rate is multiplied with beyond its schedule, `aid` the aid of training until it ends; each is None where
-    there is no such thing.
+    Attributes:
+        step: int32, the number of finished optimizer steps.
+        params: what is trained.
+        model_state: what the network collects.
+        opt_state: of the optimizer.
+        mask: path -> bool array.
+        key: for what is random within a step.
+        mask_state: of the mask update, None where there is none.
+        monitor_state: of the monitor, None where there is none.
+        lr_factor: of the learning rate beyond its schedule, None where that never changes.
+        aid: of the aid of training until it ends.
     """
 
     step: jax.Array
-    params: Any
-    model_state: Any
-    opt_state: Any
-    mask: dict[str, jax.Array]
+    params: Params
+    model_state: PyTree
+    opt_state: PyTree
+    mask: Mask
     key: jax.Array
-    mask_state: Any = None
-    monitor_state: Any = None
+    mask_state: PyTree = None
+    monitor_state: PyTree = None
     lr_factor: jax.Array | None = None
     aid: AidState | None = None
 
@@ -74,7 +84,7 @@ class MetricSums:
 
     @classmethod
     def zero(cls, *, objective: bool = False) -> "MetricSums":
-        """Totals over no examples; with `objective`, what is trained on is summed apart."""
+        """Totals over no examples; with `objective`, what is trained on is summed separately."""
         return cls(
             loss=jnp.zeros((), jnp.float32),
             correct=jnp.zeros((), jnp.int32),

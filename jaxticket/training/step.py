@@ -11,6 +11,7 @@ import optax
 from jaxticket.core import paths
 from jaxticket.core.masks import apply_mask
 from jaxticket.core.optax import zero_pruned
+from jaxticket.core.types import Mask, Params, PyTree
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
 from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
@@ -21,49 +22,61 @@ from jaxticket.training.scores import Tally
 from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
-ApplyFn = Callable[..., tuple[jax.Array, Any]]
+NetworkFn = Callable[..., tuple[jax.Array, PyTree]]
 Step = Callable[[TrainState, MetricSums, Epoch | Batch], tuple[TrainState, MetricSums]]
 
 
-def make_step(
-    apply: ApplyFn,
-    optimizer: optax.GradientTransformation,
-    schedule: Callable[[jax.Array], jax.Array],
-    batches: Batches,
-    options: TrainOptions,
-    rule: MaskUpdate | None = None,
-    aid: Aid | None = None,
-    *,
-    on_one_cpu: bool = False,
-) -> Step:
+@dataclasses.dataclass(frozen=True)
+class StepParts:
+    """What a step is compiled from.
+
+    Attributes:
+        apply: the network.
+        optimizer: gradients -> the descent direction, without the learning rate.
+        learning_rate: step -> the rate.
+        batches: how data becomes the network's inputs.
+        options: of the training.
+        aid: acts on the network while the state has one, and its parameters are trained with it.
+        on_one_cpu: whether a batch is in the memory of a single CPU, see `with_fast_kernel_gradients`.
+    """
+
+    apply: NetworkFn
+    optimizer: optax.GradientTransformation
+    learning_rate: Callable[[jax.Array | int], jax.Array]
+    batches: Batches
+    options: TrainOptions
+    aid: Aid | None = None
+    on_one_cpu: bool = False
+
+
+def make_step(parts: StepParts, update: MaskUpdate | None = None) -> Step:
     """One masked optimizer step on a given batch, or on the batch of an epoch that `state.step` points at.
 
     The mask is data: the same compiled step serves every mask, the full one too. Where the loss is not finite the
-    parameters stay as they were, so that they can be looked at. The penalty of `rule`, if it has one, is part of the
-    loss. While the state has one, `aid` acts on the network, and its parameters are trained with it. `on_one_cpu` says
-    that a batch is in the memory of a single CPU, see `with_fast_kernel_gradients`.
+    parameters stay as they were, so that they can be looked at. The penalty of `update`, if it has one, is part of the
+    loss.
 
     Returns:
         (state, sums, epoch or batch) -> (state, sums).
     """
-    loss_of = _make_loss(apply, batches, options, rule, aid)
+    loss_of, optimizer, batches = _make_loss(parts, update), parts.optimizer, parts.batches
 
     def step(state: TrainState, sums: MetricSums, data: Epoch | Batch) -> tuple[TrainState, MetricSums]:
         own = None if state.aid is None else state.aid.params
         value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
-        value = with_fast_kernel_gradients(value) if on_one_cpu else value
+        value = with_fast_kernel_gradients(value) if parts.on_one_cpu else value
         (loss, aux), (grads, own_grads) = value(state.params, own, state, data)
         labels, logits, plain, model_state, own_state = aux
         # With zero gradients where parameters are zero, these optimizers keep moments and updates at zero by
         # themselves, which makes one pass over the mask enough.
-        grads = apply_mask(_with_scale_penalty(grads, state.params, options.bn_l1), state.mask)
+        grads = apply_mask(_with_scale_penalty(grads, state.params, parts.options.bn_l1), state.mask)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        rate = schedule(state.step)
+        rate = parts.learning_rate(state.step)
         if state.lr_factor is not None:
             rate *= state.lr_factor
         finite = jnp.isfinite(loss)
 
-        def stepped(params: Any, updates: Any) -> Any:
+        def stepped(params: Params, updates: Params) -> Params:
             return jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), params, updates)
 
         params = stepped(state.params, updates)
@@ -86,7 +99,7 @@ def make_step(
     return step
 
 
-def _with_scale_penalty(grads: Any, params: Any, strength: float) -> Any:
+def _with_scale_penalty(grads: Params, params: Params, strength: float) -> Params:
     """The gradients with those of `strength * |scale|` added for every normalisation scale; 0 at a scale of 0."""
     if not strength:
         return grads
@@ -97,15 +110,18 @@ def _with_scale_penalty(grads: Any, params: Any, strength: float) -> Any:
 
 
 def _make_loss(
-    apply: ApplyFn, batches: Batches, options: TrainOptions, rule: MaskUpdate | None, aid: Aid | None
-) -> Callable[[Any, Any, TrainState, Epoch | Batch], tuple[jax.Array, tuple[Any, ...]]]:
+    parts: StepParts, update: MaskUpdate | None
+) -> Callable[[Params, Params, TrainState, Epoch | Batch], tuple[jax.Array, tuple[Any, ...]]]:
     """(params, the aid's own, state, data) -> what is trained on: the mean loss of the next batch, with its penalty.
 
-    Beside it labels, logits, the mean cross entropy of the labels as they are, and the model states.
+    Next to it labels, logits, the mean cross entropy of the labels as they are, and the model states.
     """
+    apply, aid, batches, options = parts.apply, parts.aid, parts.batches, parts.options
     smoothing = smoothing_of(options, batches.steps_per_epoch)
 
-    def loss_of(params: Any, own: Any, state: TrainState, data: Epoch | Batch) -> tuple[jax.Array, tuple[Any, ...]]:
+    def loss_of(
+        params: Params, own: Params, state: TrainState, data: Epoch | Batch
+    ) -> tuple[jax.Array, tuple[Any, ...]]:
         raw, labels = data.take(state.step, batches)
         images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
         if state.aid is None or aid is None:
@@ -117,29 +133,27 @@ def _make_loss(
         loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.label_smoothing_kind).mean()
         if options.label_smoothing or targets.others is not None:
             plain = cross_entropy(logits, labels).mean()
-        if rule is not None and rule.penalises:
-            loss += rule.penalty(params, state.mask, state.mask_state)
+        if update is not None and update.penalises:
+            loss += update.penalty(params, state.mask, state.mask_state)
         return loss, (labels, logits, plain, model_state, own_state)
 
     return loss_of
 
 
-def make_gradients(
-    apply: ApplyFn, batches: Batches, options: TrainOptions, aid: Aid | None = None, *, on_one_cpu: bool = False
-) -> Callable[[TrainState, Epoch | Batch], Any]:
+def make_gradients(parts: StepParts) -> Callable[[TrainState, Epoch | Batch], Params]:
     """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
-    loss_of = _make_loss(apply, batches, options, None, aid)
+    loss_of = _make_loss(parts, None)
 
-    def gradients(state: TrainState, data: Epoch | Batch) -> Any:
+    def gradients(state: TrainState, data: Epoch | Batch) -> Params:
         own = None if state.aid is None else state.aid.params
         gradient = jax.grad(loss_of, has_aux=True)
-        gradient = with_fast_kernel_gradients(gradient) if on_one_cpu else gradient
+        gradient = with_fast_kernel_gradients(gradient) if parts.on_one_cpu else gradient
         return gradient(state.params, own, state, data)[0]
 
     return gradients
 
 
-def with_mask(state: TrainState, mask: dict[str, jax.Array], mask_state: Any) -> TrainState:
+def with_mask(state: TrainState, mask: Mask, mask_state: PyTree) -> TrainState:
     """The state under another mask: what it prunes becomes zero, in the weights and in the optimizer's moments."""
     return dataclasses.replace(
         state,
@@ -173,8 +187,8 @@ def repeat(step: Step) -> Callable[[TrainState, MetricSums, Epoch, jax.Array], t
 
 
 def make_evaluation(
-    apply: ApplyFn, batches: Batches
-) -> Callable[[Any, Any, DeviceSplit, jax.Array, jax.Array, Tally], Tally]:
+    apply: NetworkFn, batches: Batches
+) -> Callable[[Params, PyTree, DeviceSplit, jax.Array, jax.Array, Tally], Tally]:
     """What is counted over batches `first` to `last` (exclusive) of a padded split.
 
     Returns:
@@ -182,14 +196,12 @@ def make_evaluation(
     """
 
     def evaluate(
-        params: Any, model_state: Any, split: DeviceSplit, first: jax.Array, last: jax.Array, tally: Tally
+        params: Params, model_state: PyTree, split: DeviceSplit, first: jax.Array, last: jax.Array, tally: Tally
     ) -> Tally:
         def body(index: jax.Array, tally: Tally) -> Tally:
-            images, labels, weights = batches.shard(
-                tuple(
-                    jax.lax.dynamic_slice_in_dim(part, index * batches.batch_size, batches.batch_size) for part in split
-                )
-            )
+            start, size = index * batches.batch_size, batches.batch_size
+            batch = tuple(jax.lax.dynamic_slice_in_dim(part, start, size) for part in split)
+            images, labels, weights = batches.shard(batch)
             logits, _ = apply(params, model_state, batches.for_evaluation(images), train=False)
             return tally.add(logits, labels, weights)
 

@@ -30,12 +30,12 @@ def serial(tmp_path_factory):
 def test_parts_side_by_side_are_the_parts_one_after_the_other(serial, tmp_path, monkeypatch, way, seeds):
     """Same masks on two devices as one after the other; with several seeds all their parts are trained at once."""
     groups = []
-    fit = training_job.fit_side_by_side
+    train = training_job.train_runs
     monkeypatch.setattr(
         training_job,
-        "fit_side_by_side",
-        lambda trainer, starts, layout, **k: (
-            groups.append((len(starts), type(layout), trainer.own_data)) or fit(trainer, starts, layout, **k)
+        "train_runs",
+        lambda trainer, specs, **k: (
+            groups.append((len(specs), type(trainer.layout), trainer.own_data)) or train(trainer, specs, **k)
         ),
     )
     workdir, folder, summary = serial

@@ -78,7 +78,7 @@ def test_the_curves_are_in_the_order_of_the_seeds_and_time_is_shared(serial, par
 
 
 def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkeypatch):
-    monkeypatch.setattr(training_job, "fit_side_by_side", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(training_job, "train_runs", lambda *_, **__: pytest.fail("trained again"))
     for run in (serial, parallel):
         for choice in ("serial", "vmap", "devices"):
             again = make_run(run.workdir, seed_parallelism=choice, **SMALL)
@@ -88,11 +88,11 @@ def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkey
 
 def test_only_the_missing_seeds_are_trained(serial, make_run, monkeypatch, tmp_path):
     groups = []
-    fit = training_job.fit_side_by_side
+    train = training_job.train_runs
     monkeypatch.setattr(
         training_job,
-        "fit_side_by_side",
-        lambda trainer, starts, *a, **k: groups.append([s.label for s in starts]) or fit(trainer, starts, *a, **k),
+        "train_runs",
+        lambda trainer, specs, **k: groups.append([s.label for s in specs]) or train(trainer, specs, **k),
     )
     changes = SMALL | {"train.epochs": 1, "levels": 1}
     make_run(tmp_path, seed_parallelism="vmap", **changes | {"seeds": (1,)})
@@ -173,13 +173,14 @@ def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_pat
 
 
 def test_a_seed_that_diverges_is_named_and_no_thread_is_left(make_run, tmp_path, monkeypatch):
-    start = training_job._start
+    train = training_job.train_runs
 
-    def spoiled(job):
-        found = start(job)
-        return dataclasses.replace(found, weights=_times(found.weights, 1e38)) if job.seed == 1 else found
+    def spoiled(spec):
+        return dataclasses.replace(spec, weights=_times(spec.weights, 1e38)) if spec.label == "dense-0-1" else spec
 
-    monkeypatch.setattr(training_job, "_start", spoiled)
+    monkeypatch.setattr(
+        training_job, "train_runs", lambda trainer, specs, **k: train(trainer, [*map(spoiled, specs)], **k)
+    )
     with pytest.raises(TrainingError, match=r"^dense-0-1: the loss is not finite at step 0 "):
         make_run(tmp_path, seed_parallelism="vmap", **SMALL)
     assert not _seats()

@@ -1,5 +1,6 @@
 """One network on many devices: the results of one device, and no more communication than that takes."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -16,9 +17,9 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.parallel import SINGLE, MeshOptions, OnePerDevice, Sharded, choose_layout, mesh
-from jaxticket.training.loop import fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.run_spec import Start
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys, Weights
 from jaxticket.training.trainer import Trainer
 
@@ -80,14 +81,14 @@ def networks(digits):
         "normalised": (normalised, normalised_start(), {"conv/kernel": np.ones((3, 3, 1, 8), bool)}),
     }
     return {
-        name: (Trainer(apply, digits, OPTIONS, augment), Start(weights, mask, keys))
+        name: (Trainer(apply, digits, OPTIONS, augment), RunSpec(weights, mask, keys))
         for name, (apply, weights, mask) in found.items()
     }
 
 
 @pytest.fixture(scope="module")
 def alone(networks):
-    return {name: fit_side_by_side(trainer, [start], SINGLE)[0] for name, (trainer, start) in networks.items()}
+    return {name: train_runs(trainer, [start])[0] for name, (trainer, start) in networks.items()}
 
 
 def collectives(compiled):
@@ -102,12 +103,12 @@ def numbers(shapes):
 
 def step_on(layout, trainer, start):
     """The compiled step as it is dispatched: one of a convolution, a loop of the others."""
-    state = layout.stack([trainer.begin(start.weights, start.mask, start.keys.augment)])
-    epoch = trainer.epoch(layout.stack([start.keys.order]), 0, 0, layout)
-    arguments = (state, trainer.zero_sums(1, layout), epoch)
-    if trainer.steps_per_dispatch(state.params, layout) == 1:
-        return trainer._compiled.step(layout, None).lower(*arguments).compile()
-    return trainer._compiled.steps(layout, None).lower(*arguments, jnp.int32(5)).compile()
+    trainer = trainer.on(layout)
+    state, epoch = trainer.begin([start]), trainer.data.epoch(layout.stack([start.keys.order]), 0)
+    arguments = (state, trainer.zero_sums(1), epoch)
+    if trainer.steps_per_dispatch(state.params) == 1:
+        return trainer.compiled.step(None).lower(*arguments).compile()
+    return trainer.compiled.steps(None).lower(*arguments, jnp.int32(5)).compile()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def step_on(layout, trainer, start):
 def test_training_on_many_devices_is_that_of_one(networks, alone, name, devices):
     """To 1e-5 in the weights; batch normalisation sees the whole batch."""
     trainer, start = networks[name]
-    (fit,) = fit_side_by_side(trainer, [start], sharded(*LAYOUTS[devices]))
+    (fit,) = train_runs(trainer.on(sharded(*LAYOUTS[devices])), [start])
     wanted = alone[name]
     for path, leaf in paths.leaves((wanted.last, wanted.best, wanted.mask)).items():
         found = paths.leaves((fit.last, fit.best, fit.mask))[path]
@@ -132,12 +133,13 @@ def test_training_on_many_devices_is_that_of_one(networks, alone, name, devices)
 def test_compiled_once_for_all_masks_and_the_state_stays_in_place(networks):
     trainer, start = networks["lenet300"]
     layout = sharded(2, 4)
-    fit_side_by_side(trainer, [start], layout)
+    trainer = trainer.on(layout)
+    train_runs(trainer, [start])
     before = dict(trainer.compilations)
-    state = layout.stack([trainer.begin(start.weights, jt.full_mask(start.weights.params), start.keys.augment)])
+    state = trainer.begin([dataclasses.replace(start, mask=jt.full_mask(start.weights.params))])
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    epoch = trainer.epoch(layout.stack([start.keys.order]), 0, 0, layout)
-    state, _ = trainer.run(state, trainer.zero_sums(1, layout), epoch, 5, None, layout)
+    epoch = trainer.data.epoch(layout.stack([start.keys.order]), 0)
+    state, _ = trainer.run(state, trainer.zero_sums(1), epoch, 5)
     assert trainer.compilations == before
     same = jax.tree.map(lambda leaf, place: leaf.sharding.is_equivalent_to(place, leaf.ndim), state, places)
     assert all(jax.tree.leaves(same))
@@ -171,9 +173,9 @@ def test_divided_parameters_are_gathered_and_activations_are_not(networks):
 def test_eight_replicates_of_lenet300_do_not_communicate(networks):
     trainer, start = networks["lenet300"]
     layout = OnePerDevice.of(jax.devices())
-    state = layout.stack([trainer.begin(start.weights, start.mask, start.keys.augment)] * 8)
-    epoch = trainer.epoch(layout.stack([start.keys.order] * 8), 0, 0, layout)
-    compiled = trainer._compiled.step(layout, None).lower(state, trainer.zero_sums(8, layout), epoch).compile()
+    trainer = trainer.on(layout)
+    state, epoch = trainer.begin([start] * 8), trainer.data.epoch(layout.stack([start.keys.order] * 8), 0)
+    compiled = trainer.compiled.step(None).lower(state, trainer.zero_sums(8), epoch).compile()
     assert "num_partitions=8" in compiled.as_text()
     assert not collectives(compiled)
 

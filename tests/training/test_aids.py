@@ -11,13 +11,14 @@ from jaxticket.core import paths
 from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
 from jaxticket.training.aids import Aid
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit, fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.mask_updates import Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.run_spec import Start
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys, MetricSums, Weights
 from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)  # 4 steps in an epoch
 END = 6
@@ -61,9 +62,9 @@ def plain(dataset, network):
 
 def test_an_aid_trains_beside_the_network_with_an_optimizer_of_its_own(trainer, plain, start, mask, keys):
     def after_a_step(trainer):
-        state = trainer.begin(start, mask, keys.augment)
+        state = trainer.begin([RunSpec(start, mask, keys)])
         begun = None if state.aid is None else np.asarray(state.aid.params["kernel"])
-        return begun, trainer.run(state, MetricSums.zero(), trainer.epoch(keys.order, 0), 1)[0]
+        return begun, trainer.run(state, MetricSums.zero(), trainer.data.epoch(keys.order, 0), 1)[0]
 
     begun, aided = after_a_step(trainer)
     _, alone = after_a_step(plain)
@@ -93,20 +94,20 @@ def watched(trainer, monkeypatch):
 def test_it_is_gone_at_its_end(trainer, plain, start, mask, keys, monkeypatch):
     """ToST check 20: the state has no extra leaves, and what comes after is the step without an aid, bit for bit."""
     at, aided = {}, watched(trainer, monkeypatch)
-    trained = fit(trainer, start, mask, keys, snapshot_steps=(END,), on_snapshot=lambda step, w: at.update({step: w}))
+    trained = train_one(trainer, start, mask, keys, snapshot_step=END, store=at.__setitem__)
     assert aided == {step: step < END for step in range(0, 16, 2)}
     assert paths.leaves(trained.last.params).keys() == paths.leaves(start.params).keys()
-    after = fit(trainer, at[END], mask, keys, start_step=END)  # with a fresh optimizer
-    assert bits(after.last) == bits(fit(plain, at[END], mask, keys, start_step=END).last)
-    state = trainer.begin(at[END], mask, keys.augment, END)
-    assert jax.tree.structure(state) == jax.tree.structure(plain.begin(at[END], mask, keys.augment, END))
+    after = train_one(trainer, at["snapshot"], mask, keys, start_step=END)  # with a fresh optimizer
+    assert bits(after.last) == bits(train_one(plain, at["snapshot"], mask, keys, start_step=END).last)
+    late = [RunSpec(at["snapshot"], mask, keys, start_step=END)]
+    assert jax.tree.structure(trainer.begin(late)) == jax.tree.structure(plain.begin(late))
 
 
 def test_no_weights_count_as_best_before_its_end(dataset, network, start, mask, keys):
     """With a network that hardly moves the first epoch would be the best."""
     options = dataclasses.replace(OPTIONS, lr=1e-7)
-    assert fit(Trainer(network, dataset, options), start, mask, keys).best_epoch == 1
-    assert fit(Trainer(network, dataset, options, aid=Shortcut(network, 10)), start, mask, keys).best_epoch == 3
+    assert train_one(Trainer(network, dataset, options), start, mask, keys).best_epoch == 1
+    assert train_one(Trainer(network, dataset, options, aid=Shortcut(network, 10)), start, mask, keys).best_epoch == 3
 
 
 class StopAt(Quiet):
@@ -121,15 +122,15 @@ class StopAt(Quiet):
 def stopped_and_continued(trainer, starts, layout, folder, at):
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit_side_by_side(trainer, starts, layout, folder=folder, interrupts=interrupts, progress=StopAt(interrupts, at))
-    return fit_side_by_side(trainer, starts, layout, folder=folder)
+        train_runs(trainer.on(layout), starts, folder=folder, interrupts=interrupts, progress=StopAt(interrupts, at))
+    return train_runs(trainer.on(layout), starts, folder=folder)
 
 
 @pytest.mark.parametrize("at", [2, END, END + 4], ids=["before", "at", "after"])
 def test_stopped_and_continued_on_either_side_of_the_end_is_bit_equal(trainer, start, mask, keys, at, tmp_path):
-    starts = [Start(start, mask, keys)]
+    starts = [RunSpec(start, mask, keys)]
     (again,) = stopped_and_continued(trainer, starts, SINGLE, tmp_path / "run", at)
-    whole = fit(trainer, start, mask, keys)
+    whole = train_one(trainer, start, mask, keys)
     assert bits((again.last, again.best)) == bits((whole.last, whole.best))
     assert [line["val_accuracy"] for line in again.history] == [line["val_accuracy"] for line in whole.history]
 
@@ -137,7 +138,7 @@ def test_stopped_and_continued_on_either_side_of_the_end_is_bit_equal(trainer, s
 @pytest.fixture
 def starts(start, mask):
     return [
-        Start(
+        RunSpec(
             jax.tree.map(lambda leaf, s=s: leaf * leaf.dtype.type(1 + s), start),
             mask,
             Keys(jax.random.key(10 + s), jax.random.key(20 + s)),
@@ -150,7 +151,7 @@ def starts(start, mask):
 def test_side_by_side_is_one_after_the_other(trainer, starts, layout, tmp_path):
     together = stopped_and_continued(trainer, starts, layout, tmp_path / "pair", 2)
     for one, found in zip(starts, together, strict=True):
-        (alone,) = fit_side_by_side(trainer, [one], SINGLE)
+        (alone,) = train_runs(trainer, [one])
         assert found.best_epoch == alone.best_epoch
         for path, leaf in paths.leaves((alone.last, alone.best)).items():
             np.testing.assert_allclose(np.float64(paths.leaves((found.last, found.best))[path]), leaf, atol=1e-5)
@@ -159,7 +160,7 @@ def test_side_by_side_is_one_after_the_other(trainer, starts, layout, tmp_path):
 def test_a_mask_may_change_under_an_aid_and_after_it(dataset, network, start, mask, keys, monkeypatch):
     trainer = Trainer(network, dataset, OPTIONS, aid=Shortcut(network, END))
     aided = watched(trainer, monkeypatch)
-    trained = fit(trainer, start, mask, keys, mask_update=Regrowth("gradient", 5, 12))
+    trained = train_one(trainer, start, mask, keys, mask_update=Regrowth("gradient", 5, 12))
     assert aided == {0: True, 4: True, 5: True, 6: False, 8: False, 10: False, 12: False}
     assert {path: int(np.sum(kept)) for path, kept in trained.mask.items()} == {
         path: int(kept.sum()) for path, kept in mask.items()
@@ -170,13 +171,14 @@ def test_a_mask_may_change_under_an_aid_and_after_it(dataset, network, start, ma
 
 def test_an_aid_that_stays_is_part_of_the_weights_and_of_evaluation(dataset, network, plain, start, mask, keys):
     trainer = Trainer(network, dataset, OPTIONS, aid=Shortcut(network, None))
-    trained = fit(trainer, start, mask, keys)
+    trained = train_one(trainer, start, mask, keys)
     own = trained.last.params["ghost"]["kernel"]
     assert trained.last.model_state["ghost"]["batches"] == 16
     without = Weights({n: p for n, p in trained.last.params.items() if n != "ghost"}, {"seen": np.int32(0)})
     assert trainer.evaluate(trained.last, "test") != plain.evaluate(without, "test")
     assert trained.history[-1]["val_loss"] == trainer.evaluate(trained.last, "val").loss
     # Weights go on with the aid they carry, and lose it where none stays.
-    state = trainer.begin(trained.last, mask, keys.augment)
+    spec = RunSpec(trained.last, mask, keys)
+    state = trainer.begin([spec])
     assert np.array_equal(state.aid.params["kernel"], own)
-    assert "ghost" not in plain.begin(trained.last, mask, keys.augment).params
+    assert "ghost" not in plain.begin([spec]).params

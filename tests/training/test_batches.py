@@ -13,14 +13,16 @@ from jaxticket.data.options import AugmentOptions
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel import SINGLE, Sharded
 from jaxticket.training.batches import Batches, Targets
+from jaxticket.training.device_data import pad_split
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit, fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.run_spec import Start
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Weights
-from jaxticket.training.trainer import Trainer, _filled_up
+from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.integers(1, 256, (6, 8, 8, 2), dtype=np.uint8))
@@ -83,7 +85,7 @@ def test_every_step_draws_anew_and_a_run_is_reproducible(dataset, network, start
 
     def losses(augment, keys=keys):
         trainer = Trainer(network, dataset, options, augment)
-        return [record["train_loss"] for record in fit(trainer, start, mask, keys).history]
+        return [record["train_loss"] for record in train_one(trainer, start, mask, keys).history]
 
     plain = losses(AugmentOptions())
     assert plain[0] == pytest.approx(plain[1], rel=1e-5)
@@ -136,7 +138,7 @@ def trainer(streams, network):
 
 
 def test_streamed_training_learns_and_evaluates_every_image_once(trainer, colour_start, colour_mask, keys):
-    found = fit(trainer, colour_start, colour_mask, keys)
+    found = train_one(trainer, colour_start, colour_mask, keys)
     losses = [record["train_loss"] for record in found.history]
     assert losses[-1] < losses[0]
     assert int(found.last.model_state["seen"]) == 3 * (70 // 16)
@@ -148,8 +150,8 @@ def test_streamed_training_learns_and_evaluates_every_image_once(trainer, colour
 
 def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
     layout = Sharded.of(jax.devices())
-    start = Start(colour_start, colour_mask, keys)
-    (found,), (wanted,) = (fit_side_by_side(trainer, [start], where) for where in (layout, SINGLE))
+    start = RunSpec(colour_start, colour_mask, keys)
+    (found,), (wanted,) = (train_runs(trainer.on(where), [start]) for where in (layout, SINGLE))
     for line, same in zip(found.history, wanted.history, strict=True):
         assert line["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
         for name in ("val_accuracy", "val_accuracy_balanced"):
@@ -157,14 +159,14 @@ def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
 
 
 def test_a_process_without_a_share_of_the_last_batch_fills_it_up():
-    part = _filled_up(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)), 2)
+    part = pad_split(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)), 2)
     assert [array.shape for array in part] == [(2, 4, 4, 3), (2,), (2,)]
     assert not part.weights.any()
 
 
 def test_every_epoch_of_a_stream_has_its_own_order(trainer):
     first, again, second, other = (
-        np.concatenate([batch.labels for batch in trainer.epoch(jax.random.key(seed), number)])
+        np.concatenate([batch.labels for batch in trainer.data.epoch(jax.random.key(seed), number)])
         for seed, number in ((0, 0), (0, 0), (0, 1), (1, 0))
     )
     assert np.array_equal(first, again)
@@ -176,7 +178,7 @@ def test_every_epoch_of_a_stream_has_its_own_order(trainer):
 def test_streamed_run_stopped_anywhere_continues_with_the_same_batches(
     trainer, colour_start, colour_mask, keys, tmp_path, stop_at
 ):
-    undisturbed = fit(trainer, colour_start, colour_mask, keys)
+    undisturbed = train_one(trainer, colour_start, colour_mask, keys)
     interrupts = Interrupts()
 
     class StopAt(Quiet):
@@ -184,8 +186,10 @@ def test_streamed_run_stopped_anywhere_continues_with_the_same_batches(
             interrupts.requested = interrupts.requested or step == stop_at
 
     with pytest.raises(InterruptedRun):
-        fit(trainer, colour_start, colour_mask, keys, folder=tmp_path / "c", interrupts=interrupts, progress=StopAt())
-    continued = fit(trainer, colour_start, colour_mask, keys, folder=tmp_path / "c")
+        train_one(
+            trainer, colour_start, colour_mask, keys, folder=tmp_path / "c", interrupts=interrupts, progress=StopAt()
+        )
+    continued = train_one(trainer, colour_start, colour_mask, keys, folder=tmp_path / "c")
     for found, expected in zip(jax.tree.leaves(continued.last), jax.tree.leaves(undisturbed.last), strict=True):
         assert np.array_equal(found, expected)
 

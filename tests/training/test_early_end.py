@@ -11,14 +11,15 @@ import pytest
 from jaxticket import training
 from jaxticket.core import paths
 from jaxticket.parallel.layouts import Vmapped
+from jaxticket.training.checkpointing import epoch_saves
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit, fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.run_spec import Start
-from jaxticket.training.saves import epoch_saves
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 OPTIONS = TrainOptions(epochs=6, batch_size=16, lr=0.05, weight_decay=1e-3)
 
@@ -76,75 +77,76 @@ def impatient(dataset, network):
     return Trainer(network, dataset, dataclasses.replace(OPTIONS, patience=1, lr=1.5, epochs=40))
 
 
+def weights_at(step, trainer, *run):
+    """The weights of a run after a step."""
+    stored = {}
+    train_one(trainer, *run, snapshot_step=step, store=stored.__setitem__)
+    return stored["snapshot"]
+
+
 def test_a_monitor_sees_the_weights_of_its_steps(trainer, start, mask, keys):
-    seen = {}
-    watched = fit(
+    seen = {step: weights_at(step, trainer, start, mask, keys) for step in (3, 9, 24)}
+    watched = train_one(
         trainer,
         start,
         mask,
         keys,
         monitor=Norms(),
-        snapshot_steps=(3, 9, 24),
-        on_snapshot=lambda s, w: seen.update({s: w}),
     )
-    record, looks = watched.monitored
-    assert looks == 8
+    record = watched.monitor_state
+    assert watched.measurements == 8
     for number, step in ((0, 3), (2, 9), (7, 24)):
         np.testing.assert_allclose(
             record["norms"][number], np.linalg.norm(seen[step].params["head"]["kernel"]), rtol=1e-6
         )
-    assert bits(watched.last) == bits(fit(trainer, start, mask, keys).last)
+    assert bits(watched.last) == bits(train_one(trainer, start, mask, keys).last)
 
 
 def test_a_monitor_has_weights_kept_when_it_wants(trainer, start, mask, keys):
-    kept, seen = {}, {}
-    fit(
-        trainer, start, mask, keys, monitor=Norms(), on_keep=kept.__setitem__,
-        snapshot_steps=(3, 9), on_snapshot=seen.__setitem__,
-    )  # fmt: skip
-    assert {name: bits(weights) for name, weights in kept.items()} == {"look1": bits(seen[3]), "look3": bits(seen[9])}
+    kept, seen = {}, [weights_at(step, trainer, start, mask, keys) for step in (3, 9)]
+    train_one(trainer, start, mask, keys, monitor=Norms(), store=kept.__setitem__)
+    assert [*kept] == ["kept_look1", "kept_look3"]
+    assert [bits(weights) for weights in kept.values()] == [bits(weights) for weights in seen]
 
 
 def test_a_monitor_survives_an_interruption(trainer, start, mask, keys, tmp_path):
-    whole = fit(trainer, start, mask, keys, monitor=Norms())
+    whole = train_one(trainer, start, mask, keys, monitor=Norms())
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path, interrupts=interrupts,
+        train_one(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path, interrupts=interrupts,
             progress=StopAt(interrupts, 6))  # fmt: skip
-    again = fit(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path)
-    np.testing.assert_array_equal(again.monitored[0]["norms"], whole.monitored[0]["norms"])
+    again = train_one(trainer, start, mask, keys, monitor=Norms(), folder=tmp_path)
+    np.testing.assert_array_equal(again.monitor_state["norms"], whole.monitor_state["norms"])
     assert bits(again.last) == bits(whole.last)
 
 
 def test_a_monitor_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, keys):
-    ended = fit(trainer, start, mask, keys, monitor=Norms(until=2))
-    kept = {}
-    fit(trainer, start, mask, keys, snapshot_steps=(6,), on_snapshot=lambda _, weights: kept.update(at=weights))
-    assert bits(ended.last) == bits(kept["at"])
+    ended = train_one(trainer, start, mask, keys, monitor=Norms(until=2))
+    assert bits(ended.last) == bits(weights_at(6, trainer, start, mask, keys))
     assert [line["step"] for line in ended.history] == [4, 6]
     assert ended.history[-1]["val_accuracy"] is not None
-    assert ended.monitored[1] == 2
+    assert ended.measurements == 2
 
 
 def test_a_run_that_begins_late_looks_from_there_on(trainer, start, mask, keys):
-    late = fit(trainer, start, mask, keys, start_step=13, monitor=Norms())
-    assert late.monitored[1] == len(late.monitored[0]["norms"]) == 4
-    assert (np.asarray(late.monitored[0]["norms"]) > 0).all()
+    late = train_one(trainer, start, mask, keys, start_step=13, monitor=Norms())
+    assert late.measurements == len(late.monitor_state["norms"]) == 4
+    assert (np.asarray(late.monitor_state["norms"]) > 0).all()
 
 
 def test_seeds_side_by_side_have_a_record_each(trainer, start, mask, keys):
     other = keys._replace(order=jax.random.key(99))
-    starts = [Start(start, mask, one) for one in (keys, other)]
-    fits = fit_side_by_side(trainer, starts, Vmapped(), monitor=Norms())
+    starts = [RunSpec(start, mask, one, monitor=Norms()) for one in (keys, other)]
+    fits = train_runs(trainer.on(Vmapped()), starts)
     for one, its_keys in zip(fits, (keys, other), strict=True):
-        alone = fit(trainer, start, mask, its_keys, monitor=Norms())
-        np.testing.assert_allclose(one.monitored[0]["norms"], alone.monitored[0]["norms"], rtol=1e-5)
+        alone = train_one(trainer, start, mask, its_keys, monitor=Norms())
+        np.testing.assert_allclose(one.monitor_state["norms"], alone.monitor_state["norms"], rtol=1e-5)
     with pytest.raises(ValueError, match="trained alone"):
-        fit_side_by_side(trainer, starts, Vmapped(), monitor=Norms(until=1))
+        train_runs(trainer.on(Vmapped()), [dataclasses.replace(one, monitor=Norms(until=1)) for one in starts])
 
 
 def test_patience_ends_a_run_after_its_evaluations(impatient, start, mask, keys):
-    ended = fit(impatient, start, mask, keys)
+    ended = train_one(impatient, start, mask, keys)
     losses = [line["val_loss"] for line in ended.history]
     assert 1 < len(losses) < 40
     assert losses[-1] >= min(losses[:-1])
@@ -152,11 +154,11 @@ def test_patience_ends_a_run_after_its_evaluations(impatient, start, mask, keys)
 
 
 def test_patience_is_the_same_after_an_interruption(impatient, start, mask, keys, tmp_path):
-    whole = fit(impatient, start, mask, keys)
+    whole = train_one(impatient, start, mask, keys)
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit(impatient, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 4))
-    again = fit(impatient, start, mask, keys, folder=tmp_path)
+        train_one(impatient, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 4))
+    again = train_one(impatient, start, mask, keys, folder=tmp_path)
     assert bits(again.last) == bits(whole.last)
     assert len(again.history) == len(whole.history)
 
@@ -172,18 +174,11 @@ def test_early_stopping_counts_losses_that_are_not_lower():
 
 def test_saves_hold_the_epochs_that_their_names_say(trainer, start, mask, keys):
     given = {}
-    trained = fit(
-        trainer, start, mask, keys, save_epochs=(2, 5), on_save=lambda e, now, best: given.update({e: (now, best)})
-    )
+    trained = train_one(trainer, start, mask, keys, save_epochs=(2, 5), store=given.__setitem__)
     saves = epoch_saves([line["val_accuracy"] for line in trained.history], (2, 5))
-    steps = {}
-    fit(
-        trainer, start, mask, keys, snapshot_steps=tuple(range(4, 25, 4)), on_snapshot=lambda s, w: steps.update({s: w})
-    )
-    for epoch in (2, 5):
-        now, best = given[epoch]
-        assert bits(now) == bits(steps[4 * epoch])
-        assert bits(best) == bits(steps[4 * saves[f"best{epoch}"]])
+    assert sorted(given) == ["best2", "best5", "exact2", "exact5"]
+    for name, weights in given.items():
+        assert bits(weights) == bits(weights_at(4 * saves[name], trainer, start, mask, keys))
 
 
 def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start, mask, keys, tmp_path):
@@ -191,8 +186,8 @@ def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start,
     trainer = Trainer(network, dataset, options)
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit(trainer, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 28))
-    trained = fit(trainer, start, mask, keys, folder=tmp_path)
+        train_one(trainer, start, mask, keys, folder=tmp_path, interrupts=interrupts, progress=StopAt(interrupts, 28))
+    trained = train_one(trainer, start, mask, keys, folder=tmp_path)
     rates, losses = ([line[name] for line in trained.history] for name in ("learning_rate", "val_loss"))
     assert rates[0] == 1.5
     assert rates[-1] < 1.5
@@ -200,5 +195,5 @@ def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start,
         fell = losses[epoch - 1] < min(losses[: epoch - 1], default=np.inf) * (1 - 1e-4)
         assert rates[epoch] == pytest.approx(rates[epoch - 1] if fell else max(rates[epoch - 1] * 0.1, 0.01))
     # The rate is not only reported: the weights move less.
-    assert bits(trained.last) != bits(fit(Trainer(network, dataset, dataclasses.replace(
+    assert bits(trained.last) != bits(train_one(Trainer(network, dataset, dataclasses.replace(
         options, schedule="constant", min_lr=0.0, plateau_patience=10)), start, mask, keys).last)  # fmt: skip

@@ -16,7 +16,8 @@ from jaxticket.data.options import AugmentOptions
 from jaxticket.experiments import default_config
 from jaxticket.lab.presets import apply_preset
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.state import MetricSums, Weights
+from jaxticket.training.run_spec import RunSpec
+from jaxticket.training.state import Keys, MetricSums, Weights
 from jaxticket.training.trainer import Trainer
 
 # One or two of each kind, quick to compile; the others take minutes.
@@ -64,7 +65,7 @@ def test_trains_a_few_steps_with_a_mask_and_finite_loss(emoji, name):
     full = masks.full_mask(start.params)
     rng = np.random.default_rng(0)
     mask = {path: rng.random(kept.shape) < 0.5 for path, kept in full.items()}
-    state, sums = trainer.begin(start, mask, jax.random.key(1)), MetricSums.zero()
+    state, sums = trainer.begin([RunSpec(start, mask, Keys(jax.random.key(2), jax.random.key(1)))]), MetricSums.zero()
     epoch = trainer.epoch(jax.random.key(2), 0)
     for _ in range(STEPS):
         state, sums = trainer.run(state, sums, epoch, 1)

@@ -10,11 +10,10 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.data.options import AugmentOptions
 from jaxticket.data.splits import Split
-from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
-from jaxticket.training.joint import JointTrainer
-from jaxticket.training.loop import fit_side_by_side
+from jaxticket.parallel import OnePerDevice, Vmapped
+from jaxticket.training.loop import train_runs
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.run_spec import Start
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 
@@ -42,19 +41,19 @@ def datasets(dataset):
 
 @pytest.fixture
 def starts(start, mask):
-    return [Start(start, mask, Keys(jax.random.key(10 + s), jax.random.key(20)), label=f"net-{s}") for s in range(2)]
+    return [RunSpec(start, mask, Keys(jax.random.key(10 + s), jax.random.key(20)), label=f"net-{s}") for s in range(2)]
 
 
 @pytest.mark.parametrize("way", ["vmap", "devices"])
 def test_each_trains_as_on_its_data_alone(datasets, network, starts, way):
     layout = Vmapped() if way == "vmap" else OnePerDevice.of(jax.devices()[:2])
-    joint = JointTrainer(network, datasets, OPTIONS, AUGMENT)
-    found = fit_side_by_side(joint, starts, layout)
-    scores = joint.evaluate_each(layout.stack([fit.last for fit in found]), "test", 2, layout)
+    joint = Trainer(network, datasets, OPTIONS, AUGMENT).on(layout)
+    found = train_runs(joint, starts)
+    scores = joint.evaluate_each(layout.stack([fit.last for fit in found]), "test")
     losses = []
     for dataset, start, fit, score in zip(datasets, starts, found, scores, strict=True):
         trainer = Trainer(network, dataset, OPTIONS, AUGMENT)
-        (expected,) = fit_side_by_side(trainer, [start], SINGLE)
+        (expected,) = train_runs(trainer, [start])
         losses.append(expected.history[-1]["train_loss"])
         for path, leaf in paths.leaves(expected.last).items():
             np.testing.assert_allclose(paths.leaves(fit.last)[path], leaf, atol=0 if way == "devices" else 1e-5)
@@ -69,16 +68,16 @@ def test_each_trains_as_on_its_data_alone(datasets, network, starts, way):
 def test_devices_do_not_communicate(datasets, network, starts, name):
     """Partitions side by side: a program without collectives, each device with its own images."""
     layout = OnePerDevice.of(jax.devices()[:2])
-    trainer = JointTrainer(network, datasets, OPTIONS, AUGMENT)
-    state = layout.stack([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
-    data = trainer.epoch(layout.stack([one.keys.order for one in starts]), 0, 0, layout)
+    trainer = Trainer(network, datasets, OPTIONS, AUGMENT).on(layout)
+    state = trainer.begin(starts)
+    data = trainer.data.epoch(layout.stack([one.keys.order for one in starts]), 0)
     assert {leaf.sharding.spec for leaf in jax.tree.leaves((state, data))} == {jax.P("replicate")}
-    arguments = (state, trainer.zero_sums(2, layout), data, *((jax.numpy.int32(5),) if name == "steps" else ()))
-    text = getattr(trainer._compiled, name)(layout, None).lower(*arguments).compile().as_text()
+    arguments = (state, trainer.zero_sums(2), data, *((jax.numpy.int32(5),) if name == "steps" else ()))
+    text = getattr(trainer.compiled, name)(None).lower(*arguments).compile().as_text()
     assert "num_partitions=2" in text
     assert not [word for word in ("all-", "collective", "reduce-scatter") if word in text]
 
 
 def test_epochs_must_be_equally_long(dataset, network):
     with pytest.raises(ConfigError, match=r"config.train.batch_size=16: data sets have \[\d+, \d+\] steps in an epoch"):
-        JointTrainer(network, [dataset, without(dataset, OPTIONS.batch_size, 0)], OPTIONS)
+        Trainer(network, [dataset, without(dataset, OPTIONS.batch_size, 0)], OPTIONS)

@@ -7,14 +7,16 @@ import pytest
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, MaskError, TrainingError
 from jaxticket.data.options import AugmentOptions
+from jaxticket.training.duration import Duration
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit
 from jaxticket.training.mask_updates import Admm
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.schedules import learning_rate_factor
 from jaxticket.training.state import MetricSums, Weights
-from jaxticket.training.trainer import Duration, Trainer
+from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)
 
@@ -30,7 +32,7 @@ def trainer(dataset, network):
 
 @pytest.fixture
 def undisturbed(trainer, start, mask, keys):
-    return fit(trainer, start, mask, keys)
+    return train_one(trainer, start, mask, keys)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_pruned_weights_and_moments_are_zero_after_50_steps(dataset, network, st
     options = dataclasses.replace(OPTIONS, optimizer=optimizer, nesterov=nesterov, weight_decay=0.01)
     trainer = Trainer(network, dataset, options)
     state, _ = trainer.run(
-        trainer.begin(start, mask, keys.augment), MetricSums.zero(), trainer.epoch(keys.order, 0), 50
+        trainer.begin([RunSpec(start, mask, keys)]), MetricSums.zero(), trainer.data.epoch(keys.order, 0), 50
     )
     assert int(state.step) == 50
     for path, kept in mask.items():
@@ -60,7 +62,7 @@ def test_pruned_weights_and_moments_are_zero_after_50_steps(dataset, network, st
 def test_first_step_is_sgd_with_coupled_decay_by_hand(dataset, network, start, mask, keys):
     options = TrainOptions(steps=1, batch_size=70, lr=0.5, momentum=0.0, weight_decay=0.1)
     trainer = Trainer(network, dataset, options)
-    got = fit(trainer, start, mask, keys).last.params["head"]["kernel"]
+    got = train_one(trainer, start, mask, keys).last.params["head"]["kernel"]
 
     images = (np.asarray(dataset.train.images, np.float64) / 255 - 0.3) / 0.2
     x = images.reshape(70, 16)
@@ -97,14 +99,14 @@ def test_one_compilation_serves_every_mask_and_length(dataset, network, start, m
     trainer = Trainer(network, dataset, OPTIONS)
     full = {path: np.ones_like(kept) for path, kept in mask.items()}
     for each in (full, mask):
-        fit(trainer, start, each, keys)
-    fit(trainer, start, mask, keys, start_step=3, snapshot_steps=(5,), on_snapshot=lambda *_: None)
+        train_one(trainer, start, each, keys)
+    train_one(trainer, start, mask, keys, start_step=3, snapshot_step=5)
     assert trainer.compilations == {"train_step": 1, "evaluate": 1}
 
 
 def test_empty_split_has_no_scores(dataset, network, start, mask, keys):
     without = dataclasses.replace(dataset, val=type(dataset.val)(dataset.val.images[:0], dataset.val.labels[:0]))
-    trained = fit(Trainer(network, without, OPTIONS), start, mask, keys)
+    trained = train_one(Trainer(network, without, OPTIONS), start, mask, keys)
     assert trained.history[-1]["val_accuracy"] is None
     assert bits(trained.best) == bits(trained.last)
     assert trained.best_epoch == 4
@@ -128,7 +130,7 @@ def test_stopped_anywhere_and_continued_is_bit_equal(
     trainer = Trainer(network, dataset, dataclasses.replace(OPTIONS, steps_per_dispatch=2))
     interrupts = Interrupts()
     with pytest.raises(InterruptedRun):
-        fit(
+        train_one(
             trainer,
             start,
             mask,
@@ -137,7 +139,7 @@ def test_stopped_anywhere_and_continued_is_bit_equal(
             interrupts=interrupts,
             progress=StopAt(interrupts, stop_at),
         )
-    again = fit(trainer, start, mask, keys, folder=tmp_path / "run")
+    again = train_one(trainer, start, mask, keys, folder=tmp_path / "run")
     assert bits(again.last) == bits(undisturbed.last)
     assert bits(again.best) == bits(undisturbed.best)
     assert again.best_epoch == undisturbed.best_epoch
@@ -147,24 +149,24 @@ def test_stopped_anywhere_and_continued_is_bit_equal(
 
 def test_snapshot_is_the_run_that_ends_there(dataset, network, start, mask, keys):
     snapshots = {}
-    fit(
+    train_one(
         Trainer(network, dataset, OPTIONS),
         start,
         mask,
         keys,
-        snapshot_steps=(6,),
-        on_snapshot=lambda step, weights: snapshots.update({step: weights}),
+        snapshot_step=6,
+        store=snapshots.__setitem__,
     )
     short = Trainer(network, dataset, dataclasses.replace(OPTIONS, epochs=0, steps=6))
-    assert bits(snapshots[6]) == bits(fit(short, start, mask, keys).last)
+    assert bits(snapshots["snapshot"]) == bits(train_one(short, start, mask, keys).last)
 
 
 def test_remaining_schedule_continues_order_and_learning_rate(dataset, network, start, mask, keys):
     options = dataclasses.replace(OPTIONS, momentum=0.0, schedule="milestones", milestones=(2,))
     trainer, at = Trainer(network, dataset, options), {}
-    whole = fit(trainer, start, mask, keys, snapshot_steps=(6,), on_snapshot=lambda step, w: at.update({step: w}))
+    whole = train_one(trainer, start, mask, keys, snapshot_step=6, store=at.__setitem__)
     # Without momentum nothing but the weights is carried over, so the second half repeats exactly.
-    second = fit(trainer, at[6], mask, keys, start_step=6)
+    second = train_one(trainer, at["snapshot"], mask, keys, start_step=6)
     assert bits(second.last) == bits(whole.last)
     assert [line["epoch"] for line in second.history] == [2, 3, 4]
 
@@ -173,8 +175,8 @@ def test_milestone_acts_on_the_step_it_names_and_not_before(dataset, network, st
     def run(**schedule):
         options, at = dataclasses.replace(OPTIONS, epochs=0, steps=9, **schedule), {}
         trainer = Trainer(network, dataset, options)
-        run = fit(trainer, start, mask, keys, snapshot_steps=(8,), on_snapshot=lambda step, w: at.update({step: w}))
-        return bits(at[8]), bits(run.last)
+        run = train_one(trainer, start, mask, keys, snapshot_step=8, store=at.__setitem__)
+        return bits(at["snapshot"]), bits(run.last)
 
     before, after = run()
     dropped_before, dropped_after = run(schedule="milestones", milestones=(2,))
@@ -186,13 +188,13 @@ def test_milestone_acts_on_the_step_it_names_and_not_before(dataset, network, st
 def test_loss_that_is_not_finite_stops_with_step_rate_and_norms(dataset, network, start, mask, keys):
     options = dataclasses.replace(OPTIONS, lr=1e38, momentum=0.0)
     with pytest.raises(TrainingError, match=r"not finite at step [1-9].*1e\+38.*kernel.*config\.train\.lr") as error:
-        fit(Trainer(network, dataset, options), start, mask, keys)
+        train_one(Trainer(network, dataset, options), start, mask, keys)
     assert "nan" not in str(error.value)
 
 
 def test_mask_that_does_not_fit_is_refused(trainer, start, keys):
     with pytest.raises(MaskError, match="fc9/kernel"):
-        trainer.begin(start, {"fc9/kernel": np.ones((2, 2), bool)}, keys.augment)
+        trainer.begin([RunSpec(start, {"fc9/kernel": np.ones((2, 2), bool)}, keys)])
 
 
 def test_duration_counts_whole_batches_and_refuses_a_batch_too_large():
@@ -216,10 +218,10 @@ def test_loss_is_the_cross_entropy_whatever_is_trained_on(dataset, network, star
     """Of one step, which all make from the same weights, and of many, which the objective drives elsewhere."""
     one = TrainOptions(steps=1, batch_size=70, lr=0.05)
     many = dataclasses.replace(one, steps=6)
-    plain = [fit(Trainer(network, dataset, options), start, mask, keys) for options in (one, many)]
+    plain = [train_one(Trainer(network, dataset, options), start, mask, keys) for options in (one, many)]
     objectives = [dataclasses.replace(options, **changes) for options in (one, many)]
     trainers = [Trainer(network, dataset, options, AugmentOptions(**augment)) for options in objectives]
-    found = [fit(trainer, start, mask, keys, mask_update=rule) for trainer in trainers]
+    found = [train_one(trainer, start, mask, keys, mask_update=rule) for trainer in trainers]
     for fits, expected in zip(found, plain, strict=True):
         assert "train_objective" not in expected.history[0]
         assert fits.history[-1]["train_objective"] != fits.history[-1]["train_loss"] or rule

@@ -12,12 +12,13 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import cubic
 from jaxticket.training.batches import Batch
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit
 from jaxticket.training.mask_updates import Admm, GradualPruning, MaskUpdate, Mutation, Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import MetricSums
 from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 # 4 steps per epoch, 20 in all.
 OPTIONS = TrainOptions(epochs=5, batch_size=16, lr=0.05, momentum=0.9, weight_decay=1e-3)
@@ -62,7 +63,7 @@ def moments(state):
 
 def test_gradual_pruning_follows_the_cubic_exactly_at_every_update(trainer, start, full, keys):
     watched = Watched(GMP)
-    result = fit(trainer, start, full, keys, mask_update=watched)
+    result = train_one(trainer, start, full, keys, mask_update=watched)
     total = masks.count(full)[1]
     schedule = cubic(2, 14, 0.0, 0.8, 3)
     assert [step for step, _, _ in watched.seen] == [2, 5, 8, 11, 14]
@@ -77,7 +78,7 @@ def test_gradual_pruning_follows_the_cubic_exactly_at_every_update(trainer, star
 @pytest.mark.parametrize("grow", ["random", "gradient"])
 def test_regrowth_keeps_the_number_of_weights_of_every_layer(trainer, start, mask, keys, grow):
     watched = Watched(Regrowth(grow, 3, 15))
-    result = fit(trainer, start, mask, keys, mask_update=watched)
+    result = train_one(trainer, start, mask, keys, mask_update=watched)
     assert [step for step, _, _ in watched.seen] == [3, 6, 9, 12]
     changed = []
     for _, before, after in watched.seen:
@@ -90,11 +91,11 @@ def test_regrowth_keeps_the_number_of_weights_of_every_layer(trainer, start, mas
 
 
 def test_rigl_grows_where_the_dense_gradient_is_largest(trainer, start, mask, keys):
-    state, data = trainer.begin(start, mask, keys.augment), trainer.epoch(keys.order, 0)
-    gradient = np.abs(np.asarray(paths.leaves(trainer._gradients(state, data))["fc1/kernel"]))
+    state, data = trainer.begin([RunSpec(start, mask, keys)]), trainer.data.epoch(keys.order, 0)
+    gradient = np.abs(np.asarray(paths.leaves(trainer.compiled.gradients(state, data))["fc1/kernel"]))
     assert gradient[~mask["fc1/kernel"]].any()
     state, _ = trainer.run(state, MetricSums.zero(), data, 3)
-    gradient = np.abs(np.asarray(paths.leaves(trainer._gradients(state, data))["fc1/kernel"]))
+    gradient = np.abs(np.asarray(paths.leaves(trainer.compiled.gradients(state, data))["fc1/kernel"]))
     before, weights = mask["fc1/kernel"], np.abs(np.asarray(state.params["fc1"]["kernel"]))
     after = np.asarray(trainer.update_mask(state, Regrowth("gradient", 3, 15), data).mask["fc1/kernel"])
     grown, never = after & ~before, ~after & ~before
@@ -106,7 +107,8 @@ def test_rigl_grows_where_the_dense_gradient_is_largest(trainer, start, mask, ke
 
 @rules
 def test_what_is_pruned_is_zero_and_what_comes_back_starts_from_zero(trainer, start, mask, keys, rule):
-    state, data = trainer.begin(start, mask, keys.augment, rule=rule), trainer.epoch(keys.order, 0)
+    state = trainer.begin([RunSpec(start, mask, keys, mask_update=rule)])
+    data = trainer.data.epoch(keys.order, 0)
     state, _ = trainer.run(state, MetricSums.zero(), data, 3, rule)
     before = jax.device_get(state.mask)
     state = trainer.update_mask(state, rule, data)
@@ -129,7 +131,7 @@ def test_what_is_pruned_is_zero_and_what_comes_back_starts_from_zero(trainer, st
 @rules
 @pytest.mark.parametrize("stop_at", [3, 10])
 def test_stopped_and_continued_is_bit_equal(trainer, start, mask, keys, tmp_path, rule, stop_at):
-    undisturbed = fit(trainer, start, mask, keys, mask_update=rule)
+    undisturbed = train_one(trainer, start, mask, keys, mask_update=rule)
     interrupts = Interrupts()
 
     class StopAt(Quiet):
@@ -137,7 +139,7 @@ def test_stopped_and_continued_is_bit_equal(trainer, start, mask, keys, tmp_path
             interrupts.requested = interrupts.requested or step >= stop_at
 
     with pytest.raises(InterruptedRun):
-        fit(
+        train_one(
             trainer,
             start,
             mask,
@@ -147,7 +149,7 @@ def test_stopped_and_continued_is_bit_equal(trainer, start, mask, keys, tmp_path
             interrupts=interrupts,
             progress=StopAt(),
         )
-    continued = fit(trainer, start, mask, keys, mask_update=rule, folder=tmp_path / "run")
+    continued = train_one(trainer, start, mask, keys, mask_update=rule, folder=tmp_path / "run")
     for found, expected in zip(
         jax.tree.leaves((continued.last, continued.mask)),
         jax.tree.leaves((undisturbed.last, undisturbed.mask)),
@@ -157,7 +159,7 @@ def test_stopped_and_continued_is_bit_equal(trainer, start, mask, keys, tmp_path
 
 
 def test_best_weights_are_looked_for_once_the_mask_is_settled(trainer, start, full, keys):
-    result = fit(trainer, start, full, keys, mask_update=GMP)
+    result = train_one(trainer, start, full, keys, mask_update=GMP)
     assert result.best_epoch >= 4
     for path, kept in result.mask.items():
         assert not np.asarray(paths.leaves(result.best.params)[path])[~np.asarray(kept)].any()
@@ -166,15 +168,15 @@ def test_best_weights_are_looked_for_once_the_mask_is_settled(trainer, start, fu
 def test_rules_without_a_penalty_share_the_compiled_step(dataset, network, start, mask, keys):
     trainer = Trainer(network, dataset, dataclasses.replace(OPTIONS, epochs=1))
     for rule in (None, GMP, Regrowth("random", 3, 15)):
-        fit(trainer, start, mask, keys, mask_update=rule)
+        train_one(trainer, start, mask, keys, mask_update=rule)
     assert trainer.compilations["train_step"] == 1
-    fit(trainer, start, mask, keys, mask_update=Admm(2, 0.01, 0.5))
+    train_one(trainer, start, mask, keys, mask_update=Admm(2, 0.01, 0.5))
     assert trainer.compilations["train_step"] == 2
 
 
 def test_admm_draws_the_weights_that_will_go_towards_zero(trainer, start, full, keys):
     def small_share(rule):
-        weights = fit(trainer, start, full, keys, mask_update=rule).last.params["fc1"]["kernel"]
+        weights = train_one(trainer, start, full, keys, mask_update=rule).last.params["fc1"]["kernel"]
         magnitude = np.sort(np.abs(np.asarray(weights)).ravel())
         return magnitude[: int(0.8 * magnitude.size)].mean()
 
@@ -192,4 +194,4 @@ def test_sanity_check_lth_18_mutation_bounds():
 def test_gradients_of_streamed_data_are_refused(trainer, start, mask, keys):
     batch = Batch(jnp.zeros((16, 4, 4, 1), jnp.uint8), jnp.zeros(16, jnp.int32))
     with pytest.raises(ConfigError, match="needs data in memory"):
-        trainer.update_mask(trainer.begin(start, mask, keys.augment), Regrowth("gradient", 3, 15), iter([batch]))
+        trainer.update_mask(trainer.begin([RunSpec(start, mask, keys)]), Regrowth("gradient", 3, 15), iter([batch]))

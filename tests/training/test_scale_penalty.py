@@ -2,10 +2,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxticket.training.loop import fit
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
+from tests.train_one import train_one
 
 SCALES = np.array([0.5, -0.2, 0.0], np.float32)
 
@@ -21,7 +21,7 @@ def trained(dataset, network, start, mask, keys, **options):
     extended = {**start.params, "norm": {"scale": SCALES, "bias": SCALES}}
     # An epoch is a step: all are evaluated once.
     options = TrainOptions(epochs=0, batch_size=70, eval_epochs=options["steps"], **options)
-    return fit(Trainer(apply, dataset, options), Weights(extended, start.model_state), mask, keys).last.params
+    return train_one(Trainer(apply, dataset, options), Weights(extended, start.model_state), mask, keys).last.params
 
 
 def test_early_bird_check_7_l1_of_scales_enters_the_gradient(dataset, network, start, mask, keys):

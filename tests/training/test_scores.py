@@ -62,9 +62,10 @@ def by_numpy(dataset, params):
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_scores_are_those_of_numpy(imbalanced, name):
     count, make = LAYOUTS[name]
-    layout, trainer = make(), Trainer(linear, imbalanced, TrainOptions(epochs=1, batch_size=BATCH))
+    layout = make()
+    trainer = Trainer(linear, imbalanced, TrainOptions(epochs=1, batch_size=BATCH)).on(layout)
     networks = [weights(seed) for seed in range(count)]
-    found = trainer.evaluate_each(layout.stack(networks), "test", count, layout)
+    found = trainer.evaluate_each(layout.stack(networks), "test")
     assert trainer.compilations["evaluate"] == 1
     for scores, network in zip(found, networks, strict=True):
         loss, accuracy, top5, balanced = by_numpy(imbalanced, network.params)

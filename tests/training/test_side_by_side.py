@@ -10,13 +10,13 @@ import pytest
 from jaxticket.core import paths
 from jaxticket.core.errors import TrainingError
 from jaxticket.data.options import AugmentOptions
-from jaxticket.parallel import SINGLE, OnePerDevice, Vmapped
+from jaxticket.parallel import OnePerDevice, Vmapped
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.loop import fit_side_by_side
+from jaxticket.training.loop import train_runs
 from jaxticket.training.mask_updates import Admm, Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
-from jaxticket.training.run_spec import Start
+from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 
@@ -40,7 +40,7 @@ def starts(start, mask):
     """Three networks that differ in weights, mask and keys."""
     rng = np.random.default_rng(7)
     return [
-        Start(
+        RunSpec(
             jax.tree.map(lambda leaf, s=s: leaf * leaf.dtype.type(1 + s), start),
             {path: kept & (rng.random(kept.shape) < 1 - 0.2 * s) for path, kept in mask.items()},
             Keys(jax.random.key(10 + s), jax.random.key(20 + s)),
@@ -75,8 +75,12 @@ def assert_close(fits, others):
             assert line["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
 
 
-def serially(trainer, starts, **how):
-    return [fit_side_by_side(trainer, [start], SINGLE, **how)[0] for start in starts]
+def changed(specs, **parts):
+    return [dataclasses.replace(spec, **parts) for spec in specs]
+
+
+def serially(trainer, specs):
+    return [train_runs(trainer, [spec])[0] for spec in specs]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +92,9 @@ def serially(trainer, starts, **how):
     ],
 )
 def test_side_by_side_is_one_after_the_other(trainer, starts, layout, rule):
-    together = fit_side_by_side(trainer, starts, layout, mask_update=rule)
-    assert_close(together, serially(trainer, starts, mask_update=rule))
+    starts = changed(starts, mask_update=rule)
+    together = train_runs(trainer.on(layout), starts)
+    assert_close(together, serially(trainer, starts))
     final = [np.asarray(fit.last.params["fc1"]["kernel"]) for fit in together]
     assert len({array.tobytes() for array in final}) == COUNT
     for fit in together:
@@ -99,18 +104,18 @@ def test_side_by_side_is_one_after_the_other(trainer, starts, layout, rule):
 
 def test_one_per_device_is_the_program_of_one(trainer, starts):
     layout = OnePerDevice.of(jax.devices()[:COUNT])
-    assert bits(fit_side_by_side(trainer, starts, layout)) == bits(serially(trainer, starts))
+    assert bits(train_runs(trainer.on(layout), starts)) == bits(serially(trainer, starts))
 
 
 @pytest.mark.parametrize("name", ["step", "steps"])
 def test_devices_do_not_communicate(dataset, network, starts, name):
     layout = OnePerDevice.of(jax.devices()[:COUNT])
-    trainer = Trainer(network, dataset, OPTIONS)
-    state = layout.stack([trainer.begin(one.weights, one.mask, one.keys.augment) for one in starts])
-    data = trainer.epoch(layout.stack([one.keys.order for one in starts]), 0, 0, layout)
+    trainer = Trainer(network, dataset, OPTIONS).on(layout)
+    state = trainer.begin(starts)
+    data = trainer.data.epoch(layout.stack([one.keys.order for one in starts]), 0)
     assert {leaf.sharding.spec for leaf in jax.tree.leaves(state)} == {jax.P("replicate")}
-    arguments = (state, trainer.zero_sums(COUNT, layout), data, *((jnp.int32(5),) if name == "steps" else ()))
-    text = getattr(trainer._compiled, name)(layout, None).lower(*arguments).compile().as_text()
+    arguments = (state, trainer.zero_sums(COUNT), data, *((jnp.int32(5),) if name == "steps" else ()))
+    text = getattr(trainer.compiled, name)(None).lower(*arguments).compile().as_text()
     assert "num_partitions=3" in text
     assert not [word for word in ("all-", "collective", "reduce-scatter") if word in text]
 
@@ -120,25 +125,22 @@ def test_snapshots_and_the_remaining_schedule_belong_to_each(trainer, starts, la
 
     def recording(kind):
         def one(index, start):
-            def keep(step, weights):
-                taken[kind, index, step] = np.asarray(weights.params["fc1"]["bias"])
+            def store(name, weights):
+                taken[kind, index, name] = np.asarray(weights.params["fc1"]["bias"])
 
-            return dataclasses.replace(start, on_snapshot=keep)
+            return dataclasses.replace(start, store=store, start_step=3, snapshot_step=6)
 
         return [one(index, start) for index, start in enumerate(starts)]
 
-    how = {"start_step": 3, "snapshot_steps": (6,)}
-    assert_close(
-        fit_side_by_side(trainer, recording("together"), layout, **how), serially(trainer, recording("alone"), **how)
-    )
+    assert_close(train_runs(trainer.on(layout), recording("together")), serially(trainer, recording("alone")))
     for index in range(COUNT):
-        np.testing.assert_allclose(taken["together", index, 6], taken["alone", index, 6], atol=1e-6)
+        np.testing.assert_allclose(taken["together", index, "snapshot"], taken["alone", index, "snapshot"], atol=1e-6)
 
 
 def test_compiled_once_for_all_masks_and_lengths(dataset, network, starts, layout):
     trainer = Trainer(network, dataset, OPTIONS)
-    fit_side_by_side(trainer, starts, layout)
-    fit_side_by_side(trainer, starts[::-1], layout, start_step=3)
+    train_runs(trainer.on(layout), starts)
+    train_runs(trainer.on(layout), changed(starts[::-1], start_step=3))
     assert trainer.compilations == {"train_step": 1, "evaluate": 1}
 
 
@@ -154,16 +156,14 @@ class StopAt(Quiet):
 
 
 def test_stopped_and_continued_is_bit_equal_for_all(dataset, network, trainer, starts, layout, tmp_path):
-    undisturbed = fit_side_by_side(trainer, starts, layout)
+    undisturbed = train_runs(trainer.on(layout), starts)
     small_steps = Trainer(
         network, dataset, dataclasses.replace(OPTIONS, steps_per_dispatch=2), AugmentOptions(crop_padding=1)
     )
     interrupts, folder = Interrupts(), tmp_path / "group"
     with pytest.raises(InterruptedRun):
-        fit_side_by_side(
-            small_steps, starts, layout, folder=folder, interrupts=interrupts, progress=StopAt(interrupts, 6)
-        )
-    again = fit_side_by_side(small_steps, starts, layout, folder=folder)
+        train_runs(small_steps.on(layout), starts, folder=folder, interrupts=interrupts, progress=StopAt(interrupts, 6))
+    again = train_runs(small_steps.on(layout), starts, folder=folder)
     assert bits(again) == bits(undisturbed)
     assert histories(again) == histories(undisturbed)
     assert len({fit.seconds for fit in again}) == 1
@@ -175,7 +175,7 @@ def test_the_network_that_diverges_is_named(dataset, network, starts, layout):
     spoiled.params["head"]["bias"][0] = np.inf
     starts[1] = dataclasses.replace(starts[1], weights=spoiled)
     with pytest.raises(TrainingError, match=r"^net-1: the loss is not finite at step 0 .*head/bias inf"):
-        fit_side_by_side(trainer, starts, layout)
+        train_runs(trainer.on(layout), starts)
 
 
 def test_progress_of_several_is_their_mean(trainer, starts):
@@ -188,7 +188,7 @@ def test_progress_of_several_is_their_mean(trainer, starts):
         def epoch(self, record):
             told.append(record)
 
-    fits = fit_side_by_side(trainer, starts, Vmapped(), progress=Told())
+    fits = train_runs(trainer.on(Vmapped()), starts, progress=Told())
     assert told[0] == "net-0 to net-2"
     assert [record["epoch"] for record in told[1:]] == [1, 2, 3, 4]
     assert told[4]["train_loss"] == pytest.approx(np.mean([fit.history[3]["train_loss"] for fit in fits]))
