@@ -115,6 +115,7 @@ def epoch_saves(metrics: Sequence[float], epochs: Collection[int]) -> dict[str, 
         ValueError: there was no epoch.
 
     Example:
+        >>> from jaxticket.training import epoch_saves
         >>> epoch_saves([0.1, 0.5, 0.4], epochs=(2,))
         {'exact2': 2, 'best2': 2, 'best': 2, 'last': 3}
     """

@@ -12,6 +12,7 @@ class Duration:
     """The length of a run: steps in an epoch, and in all.
 
     Example:
+        >>> from jaxticket.training import TrainOptions
         >>> Duration.of(TrainOptions(epochs=3, batch_size=16), images=70)
         Duration(steps_per_epoch=4, total_steps=12)
     """

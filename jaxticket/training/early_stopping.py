@@ -16,6 +16,7 @@ class EarlyStopping:
         patience: how many in a row without a lower loss end the run; 0 never does.
 
     Example:
+        >>> from jaxticket.training import EarlyStopping
         >>> stopping = EarlyStopping(patience=2)
         >>> [stopping.update(loss) for loss in (0.9, 0.5, 0.6, 0.5)]
         [False, False, False, True]

@@ -34,7 +34,7 @@ class RunSpec:
             called again with the same after a crash.
 
     Example:
-        >>> import jax, numpy as np
+        >>> from jaxticket.training import Keys, RunSpec, Weights
         >>> weights = Weights({"head": {"kernel": np.ones((4, 2), np.float32)}}, {})
         >>> keys = Keys(order=jax.random.key(0), augment=jax.random.key(1))
         >>> spec = RunSpec(weights, {"head/kernel": np.ones((4, 2), bool)}, keys, start_step=500)

@@ -100,6 +100,7 @@ def weighted_mean(values: Sequence[float], counts: Sequence[float]) -> float:
         ValueError: no examples were counted, or the lengths differ.
 
     Example:
+        >>> from jaxticket.training import weighted_mean
         >>> weighted_mean([1.0, 4.0], [30, 10])
         1.75
     """
