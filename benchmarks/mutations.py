@@ -33,9 +33,9 @@ class Mutation(NamedTuple):
     breaks: str
 
 
-SELECT = ("core/test_select.py", "core/test_prune_contract.py")
+SELECT = ("core/test_prune.py", "core/test_prune_contract.py")
 ZERO = (
-    "core/test_transforms.py",
+    "core/test_optax.py",
     "core/test_every_optimizer.py",
     "training/test_loop.py",
     "training/test_mask_updates.py",
@@ -57,18 +57,20 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
         (
             Mutation("core/topk.py", "counts <= numbers[:, None]", "counts < numbers[:, None]", "one too few"),
             Mutation("core/topk.py", "~(is_lower | is_next)", "~is_lower", "ties all stay"),
-            Mutation("core/topk.py", "mask[place.path] & kept[row]", "kept[row]", "what is pruned may come back"),
+            Mutation("core/topk.py", "mask[slot.path] & kept[row]", "kept[row]", "what is pruned may come back"),
             Mutation("core/topk.py", "lowest - bits, bits)", "bits, bits)", "negative scores in the wrong order"),
             Mutation("core/topk.py", "numbers - number_lower, first", "numbers, first", "ties counted twice"),
-            Mutation("core/topk.py", "(positions < _beside", "(positions <= _beside", "one tie too many"),
+            Mutation("core/topk.py", "(positions < ", "(positions <= ", "one tie too many"),
             Mutation(
                 "core/topk.py",
                 "return jnp.where(kept, ordered_integers(score, wide=wide), pruned)",
                 "return ordered_integers(score, wide=wide)",
                 "pruned weights count as kept",
             ),
-            Mutation("core/scopes.py", "return part - least(part, total - kept)", "return part", "sparsity as a rate"),
-            Mutation("core/scopes.py", "[round(float(s)", "[int(float(s)", "rounds down"),
+            Mutation(
+                "core/scope_counts.py", "return part - least(part, total - kept)", "return part", "sparsity as a rate"
+            ),
+            Mutation("core/scope_counts.py", "[round(float(s)", "[int(float(s)", "rounds down"),
         ),
     ),
     "what is pruned stays zero, in the weights and in the optimizer": (

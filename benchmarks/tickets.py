@@ -23,8 +23,7 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._measure import interleaved, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.core.errors import MaskError  # noqa: E402
-from jaxticket.core.granularity import Block  # noqa: E402
-from jaxticket.lab.scoring import granularity_of  # noqa: E402
+from jaxticket.core.granularity import Block, granularity_of  # noqa: E402
 
 SAME = ("dataset", "model", "options", "granularity", "level")
 

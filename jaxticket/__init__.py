@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from jaxticket.core.criteria.magnitude import bn_scale as bn_scale
-    from jaxticket.core.criteria.magnitude import lamp as lamp
+    from jaxticket.core.criteria import Criterion as Criterion
+    from jaxticket.core.criteria import criteria as criteria
+    from jaxticket.core.criteria.bn_scale import bn_scale as bn_scale
+    from jaxticket.core.criteria.grasp import grasp as grasp
+    from jaxticket.core.criteria.lamp import lamp as lamp
     from jaxticket.core.criteria.magnitude import magnitude as magnitude
-    from jaxticket.core.criteria.magnitude import random_scores as random_scores
-    from jaxticket.core.criteria.snip import grasp as grasp
-    from jaxticket.core.criteria.snip import movement as movement
-    from jaxticket.core.criteria.snip import obd as obd
+    from jaxticket.core.criteria.movement import movement as movement
+    from jaxticket.core.criteria.obd import obd as obd
+    from jaxticket.core.criteria.random import random_scores as random_scores
     from jaxticket.core.criteria.snip import snip as snip
     from jaxticket.core.criteria.snip import taylor as taylor
     from jaxticket.core.criteria.synflow import synflow as synflow
     from jaxticket.core.criteria.synflow import synflow_prune as synflow_prune
-    from jaxticket.core.criteria.wanda import per_output as per_output
     from jaxticket.core.criteria.wanda import wanda as wanda
     from jaxticket.core.gradual import gradual as gradual
+    from jaxticket.core.granularities import NamedGranularity as NamedGranularity
+    from jaxticket.core.granularities import granularities as granularities
     from jaxticket.core.granularity import UNSTRUCTURED as UNSTRUCTURED
     from jaxticket.core.granularity import block as block
     from jaxticket.core.granularity import channel as channel
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from jaxticket.core.schedules import exponential as exponential
     from jaxticket.core.schedules import geometric as geometric
     from jaxticket.core.schedules import linear as linear
+    from jaxticket.core.scopes import Scope as Scope
+    from jaxticket.core.scopes import scopes as scopes
     from jaxticket.kernels.conv import block_conv as block_conv
     from jaxticket.kernels.convert.report import Sparsified as Sparsified
     from jaxticket.kernels.convert.sparsify import sparsify as sparsify
@@ -70,9 +75,19 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "core.criteria.wanda": ("per_output", "wanda"),
-        "core.criteria.magnitude": ("bn_scale", "lamp", "magnitude", "random_scores"),
+        "core.criteria": ("Criterion", "criteria"),
+        "core.criteria.magnitude": ("magnitude",),
+        "core.criteria.random": ("random_scores",),
+        "core.criteria.lamp": ("lamp",),
+        "core.criteria.bn_scale": ("bn_scale",),
+        "core.criteria.snip": ("snip", "taylor"),
+        "core.criteria.grasp": ("grasp",),
+        "core.criteria.obd": ("obd",),
+        "core.criteria.movement": ("movement",),
+        "core.criteria.wanda": ("wanda",),
         "core.gradual": ("gradual",),
+        "core.granularities": ("NamedGranularity", "granularities"),
+        "core.scopes": ("Scope", "scopes"),
         "core.granularity": ("UNSTRUCTURED", "block", "channel", "n_of_m"),
         "core.masks": (
             "DEFAULT_RULES",
@@ -89,7 +104,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "core.pruning_plan": ("plan",),
         "core.schedules": ("cubic", "exponential", "geometric", "linear"),
         "core.prune": ("prune",),
-        "core.criteria.snip": ("grasp", "movement", "obd", "snip", "taylor"),
         "core.criteria.synflow": ("synflow", "synflow_prune"),
         "core.optax": ("keep_pruned", "mask_of"),
         "kernels.formats.block_sparse": ("BlockSparse",),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
-from jaxticket.core.scopes import Scope
+from jaxticket.core.scopes import ScopeLike
 from jaxticket.core.types import Mask, Params, Path
 
 
@@ -25,7 +25,7 @@ class Multipliers(NamedTuple):
     u: dict[Path, jax.Array]
 
 
-def start_admm(params: Params, mask: Mask, *, sparsity: float, scope: Scope = "global") -> Multipliers:
+def start_admm(params: Params, mask: Mask, *, sparsity: float, scope: ScopeLike = "global") -> Multipliers:
     """Z is the pruned weights, U is zero.
 
     Args:
@@ -39,7 +39,7 @@ def start_admm(params: Params, mask: Mask, *, sparsity: float, scope: Scope = "g
 
 
 def update_admm(
-    params: Params, mask: Mask, multipliers: Multipliers, *, sparsity: float, scope: Scope = "global"
+    params: Params, mask: Mask, multipliers: Multipliers, *, sparsity: float, scope: ScopeLike = "global"
 ) -> Multipliers:
     """`Z = prune(W + U)`, then `U = U + W - Z`; arguments as for `start_admm`."""
     weights = _weights(params, mask)
@@ -60,7 +60,7 @@ def _weights(params: Params, mask: Mask) -> dict[Path, jax.Array]:
     return {path: jnp.asarray(found[path]) for path in mask}
 
 
-def _pruned(weights: Mapping[Path, jax.Array], mask: Mask, sparsity: float, scope: Scope) -> dict[Path, jax.Array]:
+def _pruned(weights: Mapping[Path, jax.Array], mask: Mask, sparsity: float, scope: ScopeLike) -> dict[Path, jax.Array]:
     scores = {path: jnp.abs(leaf) for path, leaf in weights.items()}
     kept = prune(mask, scores, sparsity=sparsity, scope=scope)
     return {path: jnp.where(kept[path], leaf, jnp.zeros_like(leaf)) for path, leaf in weights.items()}

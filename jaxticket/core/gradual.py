@@ -12,14 +12,14 @@ from jax import lax
 from jaxticket.core.checks import check_function, check_optimizer
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM, check_granularity
+from jaxticket.core.granularity import UNSTRUCTURED, Granularity, Pattern, granularity_of
 from jaxticket.core.masks import DEFAULT_RULES, full_mask
 from jaxticket.core.optax import KeepPrunedState, masked_update, zero_pruned
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.prune import prune
 from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.schedules import Schedule
-from jaxticket.core.scopes import groups_of
+from jaxticket.core.scopes import scope_of
 from jaxticket.core.types import Mask, Params, PyTree, Scores
 
 
@@ -43,7 +43,7 @@ def gradual(
     *,
     scores: Callable[[Any, Mask], Scores] = magnitude,
     scope: str = "global",
-    granularity: Granularity = UNSTRUCTURED,
+    granularity: Granularity | str = UNSTRUCTURED,
     rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_RULES,
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer `tx`, which prunes while it trains: after its update number t the sparsity is `schedule(t)`.
@@ -67,8 +67,8 @@ def gradual(
         schedule: t -> sparsity in [0, 1], for a traced int32 t; `linear` or `cubic`, an Optax schedule, or your own.
         scores: (params, mask) -> a float array for every path of the mask, higher = keep; traceable and hashable, as
             any function is.
-        scope: 'global', 'layer' or 'erk', as in `prune`.
-        granularity: what goes as one piece, as in `prune`; sparsities count units.
+        scope: its name, as in `prune`.
+        granularity: what is removed as one unit, as in `prune`; sparsities count units.
         rules: what is prunable, as in `full_mask`.
 
     Returns:
@@ -76,17 +76,19 @@ def gradual(
         finds the mask in its state.
 
     Raises:
-        MaskError: a scope or granularity that says itself how much goes, or an unknown scope. From `init`: an array
+        MaskError: a scope or granularity that fixes its own sparsity, or an unknown scope. From `init`: an array
             leaf that no rule covers. From `update`: no parameters, or nothing prunable in them.
     """
     check_optimizer(tx)
     check_function("schedule", schedule)
     check_function("scores", scores)
-    check_granularity(granularity)
-    for name, value, kind in (("scope", scope, Mapping), ("granularity", granularity, NOfM)):
+    unit = granularity_of(granularity)
+    for name, value, kind in (("scope", scope, Mapping), ("granularity", unit, Pattern)):
         if isinstance(value, kind):
-            raise MaskError(f"{name}={value!r} says itself how much goes; in gradual the schedule does, choose another")
-    groups_of(scope, ())
+            raise MaskError(
+                f"{name}={value!r} fixes its own sparsity; in gradual it comes from the schedule, choose another"
+            )
+    scope_of(scope)
     match_rules(rules, ())
 
     def init(params: Params) -> GradualState:
@@ -103,7 +105,7 @@ def gradual(
         sparsity = jnp.asarray(schedule(state.step), jnp.float32)
         # The mask itself tells no more than the highest sparsity, and would have to be counted at every step.
         higher = sparsity > state.sparsity
-        mask = _pruned_if(higher, mask, params, updates, sparsity, scores=scores, scope=scope, granularity=granularity)
+        mask = _pruned_if(higher, mask, params, updates, sparsity, scores=scores, scope=scope, granularity=unit)
         state = GradualState(
             jnp.asarray(optax.safe_increment(state.step)),
             jnp.maximum(sparsity, state.sparsity),
@@ -125,7 +127,7 @@ def _pruned_if(
     *,
     scores: Callable[[Any, Mask], Scores],
     scope: str,
-    granularity: Granularity,
+    granularity: Granularity | Pattern,
 ) -> Mask:
     """The mask pruned to `sparsity` by the scores of `params + updates` if `higher`, else as it is."""
 

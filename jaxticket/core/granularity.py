@@ -1,13 +1,13 @@
 """Granularities: what is pruned as one piece, a weight, a block of a matrix or an output channel.
 
 A granularity pools the weights of a leaf into units and expands chosen units to weights; `prune` ranks and counts
-units. `n_of_m` alone leaves nothing to count: how many weights go is in its name.
+units. A pattern, such as that of `n_of_m`, leaves nothing to count: how many weights are removed is in its name.
 """
 
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,11 @@ from jax import lax
 
 from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import ConfigError, MaskError
+from jaxticket.core.granularities import find_granularity
+from jaxticket.core.lazy import load
 from jaxticket.core.pooling import Pooling, check_pooling, pooled
 from jaxticket.core.topk import ordered_integers
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Mask, Path, Scores
 
 
 @runtime_checkable
@@ -58,6 +60,27 @@ class Unstructured:
 
 UNSTRUCTURED = Unstructured()
 """Every weight is pruned by itself."""
+
+
+@runtime_checkable
+class Pattern(Protocol):
+    """A granularity that says itself which weights are removed, so that no rate, sparsity or scope is given."""
+
+    def check(self, mask: Mask) -> None:
+        """Refuses leaves that it does not fit.
+
+        Raises:
+            MaskError: naming the first of them.
+        """
+        ...
+
+    def choose(self, mask: Mask, scores: Scores) -> tuple[Mask, dict[Path, jax.Array]]:
+        """The new mask, and how many kept weights of each leaf have a NaN score, uint32."""
+        ...
+
+    def count(self, kept: np.ndarray) -> int:
+        """How many weights of a leaf of the mask it keeps, whatever the scores."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -114,6 +137,45 @@ class NOfM:
 
     n: int
     m: int
+
+    def check(self, mask: Mask) -> None:
+        """Refuses leaves without an input axis, or with one that m does not divide."""
+        for path, kept in sorted(mask.items()):
+            shape = np.shape(kept)
+            if len(shape) < 2 or shape[-2] % self.m:
+                inputs = f"{shape[-2]} inputs" if len(shape) >= 2 else "no input axis"
+                raise MaskError(
+                    f"{path!r} of shape {shape} has {inputs}, n_of_m({self.n}, {self.m}) needs a multiple of "
+                    f"{self.m}; leave it out of the mask or choose another m"
+                )
+
+    def choose(self, mask: Mask, scores: Scores) -> tuple[Mask, dict[Path, jax.Array]]:
+        """Of every m weights those of the highest scores."""
+        return _keep_n_of_m(mask, scores, self)
+
+    def count(self, kept: np.ndarray) -> int:
+        """At most n of every m."""
+        *others, inputs, outputs = kept.shape
+        in_a_row = kept.reshape(*others, inputs // self.m, self.m, outputs).sum(-2)
+        return int(np.minimum(in_a_row, self.n).sum())
+
+
+def granularity_of(granularity: Granularity | Pattern | str) -> Granularity | Pattern:
+    """The granularity itself, or that which a text such as `block:16x128` stands for.
+
+    Raises:
+        ConfigError: a text that stands for none.
+        MaskError: it is no granularity.
+    """
+    if isinstance(granularity, str):
+        row, numbers = find_granularity(granularity, "granularity")
+        return load(row.make)(*numbers)
+    if isinstance(granularity, type) or not isinstance(granularity, Granularity | Pattern):
+        raise MaskError(
+            f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel(), the text "
+            "of one, or an object with the methods pool and expand"
+        )
+    return granularity
 
 
 def block(rows: int, cols: int, *, pool: Pooling = "mean") -> Block:
@@ -172,7 +234,7 @@ def n_of_m(n: int, m: int) -> NOfM:
 
 
 @functools.partial(jax.jit, static_argnames="granularity")
-def pool_units(mask: Mask, scores: dict[Path, Any], granularity: Granularity) -> tuple[Mask, dict[Path, jax.Array]]:
+def pool_units(mask: Mask, scores: Scores, granularity: Granularity) -> tuple[Mask, Scores]:
     """Which units are alive, path -> bool array, and their scores, path -> float array of the same shape."""
     units = {path: granularity.pool(kept, scores[path]) for path, kept in mask.items()}
     return {path: alive for path, (alive, _) in units.items()}, {path: score for path, (_, score) in units.items()}
@@ -184,37 +246,8 @@ def expand_units(mask: Mask, units: Mask, granularity: Granularity) -> Mask:
     return {path: kept & granularity.expand(units[path], kept.shape) for path, kept in mask.items()}
 
 
-def check_granularity(granularity: Any) -> None:
-    """Makes sure that something says what goes as one piece.
-
-    Raises:
-        MaskError: it does not.
-    """
-    if isinstance(granularity, type) or not isinstance(granularity, Granularity | NOfM):
-        raise MaskError(
-            f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel() or "
-            "an object with the methods pool and expand"
-        )
-
-
-def check_n_of_m(mask: Mask, pattern: NOfM) -> None:
-    """Makes sure that the input axis of every leaf can be cut into pieces of m.
-
-    Raises:
-        MaskError: naming the first leaf that has no input axis, or one that m does not divide.
-    """
-    for path, kept in sorted(mask.items()):
-        shape = np.shape(kept)
-        if len(shape) < 2 or shape[-2] % pattern.m:
-            inputs = f"{shape[-2]} inputs" if len(shape) >= 2 else "no input axis"
-            raise MaskError(
-                f"{path!r} of shape {shape} has {inputs}, n_of_m({pattern.n}, {pattern.m}) needs a multiple of "
-                f"{pattern.m}; leave it out of the mask or choose another m"
-            )
-
-
 @functools.partial(jax.jit, static_argnames="pattern")
-def keep_n_of_m(mask: Mask, scores: dict[Path, Any], pattern: NOfM) -> tuple[Mask, dict[Path, jax.Array]]:
+def _keep_n_of_m(mask: Mask, scores: Scores, pattern: NOfM) -> tuple[Mask, dict[Path, jax.Array]]:
     """The mask with at most n kept of every m, and how many kept weights of each leaf have a NaN score, uint32."""
 
     def keep(kept: jax.Array, score: jax.Array) -> jax.Array:
@@ -224,11 +257,11 @@ def keep_n_of_m(mask: Mask, scores: dict[Path, Any], pattern: NOfM) -> tuple[Mas
         integers = ordered_integers(score).reshape(rows)
         # No score is as low as the least integer, so a pruned weight is never better than a kept one.
         integers = jnp.where(kept.reshape(rows), integers, jnp.iinfo(integers.dtype).min)
-        place = lax.broadcasted_iota(jnp.int32, rows, axis)
+        position = lax.broadcasted_iota(jnp.int32, rows, axis)
 
         def count_better(other: jax.Array, better: jax.Array) -> jax.Array:
             against = lax.dynamic_index_in_dim(integers, other, axis)
-            later = jnp.asarray(other, jnp.int32) > place
+            later = jnp.asarray(other, jnp.int32) > position
             return better + ((against > integers) | ((against == integers) & later)).astype(jnp.int32)
 
         better = lax.fori_loop(0, pattern.m, count_better, jnp.zeros(rows, jnp.int32), unroll=min(pattern.m, 8))

@@ -1,4 +1,4 @@
-"""Package namespaces whose members load on first use, so that importing a package stays cheap."""
+"""What loads on first use, so that importing a package stays cheap: members of packages, functions by name."""
 
 import importlib
 import sys
@@ -29,3 +29,11 @@ def lazy_exports(
         return value
 
     return __getattr__, lambda: sorted(home), sorted(home)
+
+
+def load(named: Any) -> Any:
+    """The object that a text such as `package.module:function` names; anything else is returned as it is."""
+    if not isinstance(named, str):
+        return named
+    module, _, name = named.partition(":")
+    return getattr(importlib.import_module(module), name)

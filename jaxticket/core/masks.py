@@ -58,7 +58,9 @@ def full_mask(params: Params, rules: Rules[bool | Callable[[Any], bool]] = DEFAU
         return bool(value(leaf) if callable(value) else value)
 
     return {
-        path: jnp.ones(leaf.shape, bool, device=spread_of(leaf)) for path, leaf in arrays.items() if chosen(path, leaf)
+        path: jnp.ones(leaf.shape, bool, device=sharding_of(leaf))
+        for path, leaf in arrays.items()
+        if chosen(path, leaf)
     }
 
 
@@ -212,7 +214,7 @@ def is_traced(tree: PyTree) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def spread_of(leaf: Any) -> Any:
+def sharding_of(leaf: Any) -> Any:
     """The sharding of a leaf that lies on several devices; None for every other one, and where it is not known."""
     if isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1:
         return leaf.sharding

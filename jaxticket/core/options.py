@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jaxticket.core.errors import ConfigError
@@ -27,7 +27,7 @@ _INT32_MOST = 2**31 - 1
 def option(
     default: Any,
     *,
-    choices: Sequence[Any] | None = None,
+    choices: Sequence[Any] | Callable[[], Sequence[Any]] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
@@ -45,7 +45,7 @@ def option(
 
     Args:
         default: the value of the field where none is given.
-        choices: the only values allowed.
+        choices: the only values allowed; or a function that gives them, such as the names of a registry.
         minimum: the least value allowed; of every item where the field is a tuple.
         maximum: the greatest value allowed.
         above: a bound the value must exceed.
@@ -231,8 +231,10 @@ def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:
         return
     if value is None or not limits:
         return
-    if limits["choices"] is not None and value not in limits["choices"]:
-        raise _wrong(where, value, "one of " + ", ".join(str(choice) for choice in limits["choices"]))
+    given = limits["choices"]
+    choices: Sequence[Any] | None = given() if callable(given) else given
+    if choices is not None and value not in choices:
+        raise _wrong(where, value, "one of " + ", ".join(map(str, choices)))
     if limits["minimum"] is not None and value < limits["minimum"]:
         raise _wrong(where, value, f"at least {limits['minimum']}")
     if limits["maximum"] is not None and value > limits["maximum"]:

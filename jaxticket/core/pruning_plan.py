@@ -12,13 +12,14 @@ import numpy as np
 from jaxticket.core.checks import check_function
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.granularity import UNSTRUCTURED, Granularity, NOfM
+from jaxticket.core.granularity import UNSTRUCTURED, Granularity, Pattern, granularity_of
 from jaxticket.core.masks import DEFAULT_RULES, check_fit, full_mask, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
 from jaxticket.core.pruning_plan_table import Plan, PlanRow, share
 from jaxticket.core.rules import Rules, match_rules
-from jaxticket.core.scopes import Scope, erk_numbers_to_remove, least_kept, numbers_to_remove, sparsity_by_rules
+from jaxticket.core.scope_counts import UnitCounts, least_kept
+from jaxticket.core.scopes import ScopeLike, scope_of
 from jaxticket.core.types import Mask, Params, Path, Scores
 
 
@@ -28,10 +29,10 @@ def plan(
     rules: Rules[bool | Callable[[Any], bool]] = DEFAULT_RULES,
     rate: float | None = None,
     sparsity: float | None = None,
-    scope: Scope = "global",
-    granularity: Granularity | NOfM = UNSTRUCTURED,
+    scope: ScopeLike = "global",
+    granularity: Granularity | Pattern | str = UNSTRUCTURED,
     max_layer_sparsity: float = 1.0,
-    scores: Callable[[Any, Mask], Scores] = magnitude,
+    scores: Callable[[Params, Mask], Scores] = magnitude,
     mask: Mask | None = None,
 ) -> Plan:
     """What `prune` would do to a network, and to which of its arrays it may do nothing.
@@ -59,6 +60,7 @@ def plan(
         MaskError: what `prune` raises, an array leaf that no rule covers, or a mask that does not fit `params`.
     """
     check_function("scores", scores)
+    granularity = granularity_of(granularity)
     arrays = {path: leaf for path, leaf in leaves(params).items() if hasattr(leaf, "shape")}
     if mask is None:
         prunable: Mask = jax.eval_shape(lambda: full_mask(params, rules))
@@ -74,8 +76,8 @@ def plan(
         # For its errors.
         jax.eval_shape(choose, prunable, {p: jax.ShapeDtypeStruct(arrays[p].shape, jnp.float32) for p in prunable})
         new_mask = None
-        if isinstance(granularity, NOfM):
-            after = {path: _n_of_m_kept(kept, granularity) for path, kept in prunable.items()}
+        if isinstance(granularity, Pattern):
+            after = {path: granularity.count(_known(kept)) for path, kept in prunable.items()}
         elif granularity == UNSTRUCTURED:
             after = _kept_without_scores(prunable, before, rate, sparsity, scope, max_layer_sparsity)
         else:
@@ -122,38 +124,30 @@ def _reasons(arrays: Mapping[Path, Any], rules: Rules[Any]) -> dict[Path, str]:
 
 
 def _kept_without_scores(
-    prunable: Mask, before: Mapping[Path, int], rate: Any, sparsity: Any, scope: Scope, max_layer_sparsity: float
+    prunable: Mask, before: Mapping[Path, int], rate: Any, sparsity: Any, scope: ScopeLike, max_layer_sparsity: float
 ) -> dict[Path, int] | int:
     """How many weights each leaf would keep, or where that depends on their scores, how many all would."""
-    paths = sorted(prunable)
-    shapes = [np.shape(prunable[path]) for path in paths]
-    sizes = [math.prod(shape) for shape in shapes]
+    chosen, paths = scope_of(scope), tuple(sorted(prunable))
+    shapes = tuple(np.shape(prunable[path]) for path in paths)
+    sizes = tuple(math.prod(shape) for shape in shapes)
     kept = np.array([before[path] for path in paths], np.uint32)
-    if scope == "global":
-        all_kept = kept.sum(keepdims=True, dtype=np.uint32)
-        gone = int(numbers_to_remove(all_kept, (sum(sizes),), rate=rate, sparsity=sparsity)[0])
-        possible = int((kept - np.minimum(kept, least_kept(sizes, max_layer_sparsity))).sum())
-        if gone > possible:
-            raise MaskError(
-                f"{gone} of {all_kept[0]} weights would go, with max_layer_sparsity={max_layer_sparsity!r} only "
-                f"{possible} can; ask for less or allow more"
-            )
-        return int(all_kept[0]) - gone
-    if isinstance(scope, Mapping):
-        numbers = numbers_to_remove(kept, sizes, sparsity=sparsity_by_rules(scope, paths))
-    elif scope == "erk":
-        numbers = erk_numbers_to_remove(kept, sizes, shapes, rate=rate, sparsity=sparsity)
-    else:
-        numbers = numbers_to_remove(kept, sizes, rate=rate, sparsity=sparsity)
-    return dict(zip(paths, (kept - numbers).tolist(), strict=True))
+    possible = int((kept - np.minimum(kept, least_kept(sizes, max_layer_sparsity))).sum())
+    if chosen.together:
+        kept, sizes = kept.sum(keepdims=True, dtype=np.uint32), (sum(sizes),)
+    gone = chosen.numbers_to_remove(UnitCounts(kept, sizes, paths, shapes), rate=rate, sparsity=sparsity)
+    if not chosen.together:
+        return dict(zip(paths, (kept - gone).tolist(), strict=True))
+    if gone[0] > possible:
+        raise MaskError(
+            f"{gone[0]} of {kept[0]} weights would go, with max_layer_sparsity={max_layer_sparsity!r} only "
+            f"{possible} can; ask for less or allow more"
+        )
+    return int(kept[0] - gone[0])
 
 
-def _n_of_m_kept(kept: Any, pattern: NOfM) -> int:
-    """How many weights of a leaf `n_of_m` keeps, whatever the scores."""
-    *others, inputs, outputs = kept.shape
-    alive = np.ones(kept.shape, bool) if isinstance(kept, jax.ShapeDtypeStruct) else np.asarray(kept)
-    rows = alive.reshape(*others, inputs // pattern.m, pattern.m, outputs).sum(-2)
-    return int(np.minimum(rows, pattern.n).sum())
+def _known(kept: Any) -> np.ndarray:
+    """A leaf of a mask, all True where it is abstract."""
+    return np.ones(kept.shape, bool) if isinstance(kept, jax.ShapeDtypeStruct) else np.asarray(kept)
 
 
 def _sizes(mask: Mask) -> dict[Path, int]:

@@ -93,7 +93,7 @@ class Registry(Generic[R]):
         return iter(list(self._all().values()))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._all()
+        return isinstance(name, str) and name in self._all()
 
     def _all(self) -> dict[str, R]:
         if not self._complete:

@@ -3,9 +3,6 @@
 Here, and only here, weights come back. A weight that comes back starts at zero.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +11,11 @@ from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import is_traced, union
 from jaxticket.core.prune import prune
-from jaxticket.core.scopes import groups_of
-from jaxticket.core.topk import layout_of, ordered_keys, remove_lowest
-from jaxticket.core.types import Mask, Params, Path
+from jaxticket.core.topk import group_layout, ordered_keys, prune_lowest_k
+from jaxticket.core.types import Mask, Number, Params, Scores
 
 
-def regrow(mask: Mask, drop_scores: Mapping[Path, Any], grow_scores: Mapping[Path, Any], rate: Any) -> Mask:
+def regrow(mask: Mask, drop_scores: Scores, grow_scores: Scores, rate: Number) -> Mask:
     """Each leaf loses `round(rate * kept)` of its lowest weights and gains as many of the highest that it lacks.
 
     With magnitudes to drop and random scores to grow it is SET (Mocanu et al. 2018, algorithm 1), with magnitudes of
@@ -70,18 +66,18 @@ def mutate(mask: Mask, params: Params, key: jax.Array, *, lower: float, upper: f
     return _grow(left, random_order(left, key), jnp.stack(counts))
 
 
-def random_order(mask: Mask, key: jax.Array) -> dict[Path, jax.Array]:
+def random_order(mask: Mask, key: jax.Array) -> Scores:
     """Uniform random scores for every weight, kept or not; each path has a key of its own."""
     keys = jax.random.split(key, len(mask))
     return {path: jax.random.uniform(keys[i], np.shape(mask[path])) for i, path in enumerate(sorted(mask))}
 
 
-def _grow(mask: Mask, scores: Mapping[Path, Any], counts: jax.Array) -> Mask:
+def _grow(mask: Mask, scores: Scores, counts: jax.Array) -> Mask:
     """The mask with the highest-scored weights that it lacks, `counts` of them in each leaf in sorted order."""
     lacking = {path: ~jnp.asarray(kept) for path, kept in mask.items()}
-    layout = layout_of(scores, groups_of("layer", mask))
+    layout = group_layout(scores, together=False)
     keys, available, nan = ordered_keys(lacking, dict(scores), layout)
     if not is_traced(nan) and int(jnp.sum(nan)):
-        paths = [place.path for place in layout.places]
+        paths = [slot.path for slot in layout.slots]
         raise MaskError(f"{paths[int(jnp.argmax(nan))]!r} has NaN scores; look for the cause in what computed them")
-    return union(mask, remove_lowest(lacking, keys, available - counts, layout))
+    return union(mask, prune_lowest_k(lacking, keys, available - counts, layout))

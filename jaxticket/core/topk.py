@@ -9,7 +9,7 @@ Only counts travel between devices and only integers are compared, so the result
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxticket.core.masks import is_traced, spread_of
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.masks import is_traced, sharding_of
+from jaxticket.core.types import Mask, Path, Scores
 
 # Seven bounds a pass: with fewer there are more passes, with more each takes longer to run and to compile.
 BITS_PER_PASS = 3
@@ -30,15 +30,15 @@ MOST_PER_STACK = 2**23
 _SearchState = tuple[jax.Array, jax.Array, jax.Array]
 
 
-class Place(NamedTuple):
-    """Where a leaf stands: the group within which it is compared, and the position of its first weight there."""
+class LeafSlot(NamedTuple):
+    """The slot of a leaf: the group within which it is compared, and the position of its first weight there."""
 
     path: Path
     group: int
     first: int
 
 
-class Layout(NamedTuple):
+class GroupLayout(NamedTuple):
     """How the leaves of a mask are compared; hashable, for `jit`.
 
     Attributes:
@@ -46,53 +46,54 @@ class Layout(NamedTuple):
         sizes: the number of weights in each group.
     """
 
-    stacks: tuple[tuple[Place, ...], ...]
+    stacks: tuple[tuple[LeafSlot, ...], ...]
     sizes: tuple[int, ...]
 
     @property
-    def places(self) -> list[Place]:
+    def slots(self) -> list[LeafSlot]:
         """All leaves in the order of the stacks."""
-        return [place for stack in self.stacks for place in stack]
+        return [slot for stack in self.stacks for slot in stack]
 
     @property
     def groups(self) -> np.ndarray:
-        """The group of every leaf, in the order of `places`."""
-        return np.array([place.group for place in self.places])
+        """The group of every leaf, in the order of `slots`."""
+        return np.array([slot.group for slot in self.slots])
 
 
-def layout_of(scores: Mapping[Path, Any], groups: Mapping[Path, int]) -> Layout:
-    """Puts leaves that are alike together, and gives each leaf its place in its group.
+def group_layout(scores: Scores, *, together: bool) -> GroupLayout:
+    """Stacks leaves that are alike, and gives each leaf its slot in its group.
 
     Args:
         scores: path -> array.
-        groups: path -> group, numbered from 0; within a group weights are ordered by (sorted path, C-order index).
+        together: whether all leaves are one group, else each is one, in sorted order. Within a group weights are
+            ordered by (sorted path, C-order index).
     """
-    sizes = [0] * (max(groups.values()) + 1)
-    stacks: dict[Any, list[list[Place]]] = {}
-    for path in sorted(groups):
-        size, group = math.prod(np.shape(scores[path])), groups[path]
+    sizes = [0] * (1 if together else len(scores))
+    stacks: dict[Any, list[list[LeafSlot]]] = {}
+    for number, path in enumerate(sorted(scores)):
+        size, group = math.prod(np.shape(scores[path])), 0 if together else number
         alike = stacks.setdefault(_kind(path, scores[path]), [[]])
         if alike[-1] and (len(alike[-1]) + 1) * size > MOST_PER_STACK:
             alike.append([])
-        alike[-1].append(Place(path, group, sizes[group]))
+        alike[-1].append(LeafSlot(path, group, sizes[group]))
         sizes[group] += size
-    return Layout(tuple(tuple(stack) for alike in stacks.values() for stack in alike), tuple(sizes))
+    return GroupLayout(tuple(tuple(stack) for alike in stacks.values() for stack in alike), tuple(sizes))
 
 
 def _kind(path: Path, score: Any) -> Any:
     """Equal for leaves that can lie in one array without being moved between devices: of one shape and sharding."""
     if is_traced(score) and jax.device_count() > 1:
         return path  # its sharding cannot be known
-    return np.shape(score), spread_of(score)
+    return np.shape(score), sharding_of(score)
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[list[jax.Array], jax.Array, jax.Array]:
+def ordered_keys(mask: Mask, scores: Scores, layout: GroupLayout) -> tuple[list[jax.Array], jax.Array, jax.Array]:
     """Integers in the order of the scores, the greatest of all where the mask is False.
 
     Returns:
         The integers, an array [leaves, *shape] per stack; how many weights each group keeps, uint32 [groups]; and how
-        many of these have a NaN score in each leaf, in the order of `layout.places`, uint32 [leaves].
+        many of these have a NaN score in each leaf, in the order of `layout.slots`, uint32 [leaves].
     """
     wide = any(score.dtype == jnp.float64 for score in scores.values())
     pruned = jnp.iinfo(jnp.int64 if wide else jnp.int32).max
@@ -101,7 +102,7 @@ def ordered_keys(mask: Mask, scores: dict[Path, Any], layout: Layout) -> tuple[l
     def key(kept: jax.Array, score: jax.Array) -> jax.Array:
         return jnp.where(kept, ordered_integers(score, wide=wide), pruned)
 
-    keys = [jnp.stack([key(mask[place.path], scores[place.path]) for place in stack]) for stack in layout.stacks]
+    keys = [jnp.stack([key(mask[slot.path], scores[slot.path]) for slot in stack]) for stack in layout.stacks]
     counts = _count([[stack != pruned, stack == not_a_number] for stack in keys])
     # In one program with the search, the compiler would otherwise compute the integers anew in every pass.
     return lax.optimization_barrier((keys, _sum_by_group(counts[:, 0], layout), counts[:, 1]))
@@ -127,36 +128,38 @@ def ordered_integers(score: jax.Array, *, wide: bool = False) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def hide(keys: list[jax.Array], mask: Mask, layout: Layout) -> list[jax.Array]:
+def protect(keys: list[jax.Array], mask: Mask, layout: GroupLayout) -> list[jax.Array]:
     """The keys with the greatest of all where the mask is True, so that these are never the lowest."""
-    hidden = [jnp.stack([mask[place.path] for place in stack]) for stack in layout.stacks]
+    hidden = [jnp.stack([mask[slot.path] for slot in stack]) for stack in layout.stacks]
     return [jnp.where(at, jnp.iinfo(key.dtype).max, key) for at, key in zip(hidden, keys, strict=True)]
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def remove_lowest(mask: Mask, keys: list[jax.Array], numbers: jax.Array, layout: Layout) -> Mask:
+def prune_lowest_k(mask: Mask, keys: list[jax.Array], numbers: jax.Array, layout: GroupLayout) -> Mask:
     """The mask without the lowest keys of every group; among equal keys the first in position go first.
 
     Args:
         mask: path -> bool array.
         keys: what `ordered_keys` made of the scores.
         numbers: how many weights go from each group, at most as many as are kept, uint32 [groups].
-        layout: the places of the leaves.
+        layout: the slots of the leaves.
     """
     groups = layout.groups
-    firsts = np.array([place.first for place in layout.places], np.uint32)
+    firsts = np.array([slot.first for slot in layout.slots], np.uint32)
     rows = _rows(layout)
 
     def lower(bounds: jax.Array) -> list[list[jax.Array]]:
-        return [[key < _beside(bound, key) for bound in bounds[at].T] for key, at in zip(keys, rows, strict=True)]
+        return [
+            [key < _broadcast_rows(bound, key) for bound in bounds[at].T] for key, at in zip(keys, rows, strict=True)
+        ]
 
     def equal_and_before(bounds: jax.Array) -> list[list[jax.Array]]:
         # Tied to the bounds, or the compiler works out all positions ahead of a search that is seldom needed.
         bounds, values, starts = lax.optimization_barrier((bounds, value[groups], firsts))
         conditions = []
         for key, at in zip(keys, rows, strict=True):
-            equal, positions = key == _beside(values[at], key), _positions(starts[at], key.shape)
-            conditions.append([equal & (positions < _beside(bound, key)) for bound in bounds[at].T])
+            equal, positions = key == _broadcast_rows(values[at], key), _positions(starts[at], key.shape)
+            conditions.append([equal & (positions < _broadcast_rows(bound, key)) for bound in bounds[at].T])
         return conditions
 
     def count(conditions: Callable[[jax.Array], list[list[jax.Array]]], bounds: jax.Array) -> jax.Array:
@@ -174,12 +177,12 @@ def remove_lowest(mask: Mask, keys: list[jax.Array], numbers: jax.Array, layout:
     gone = zip(lower(value[groups, None]), equal_and_before(position[groups, None]), strict=True)
     for stack, ((is_lower,), (is_next,)) in zip(layout.stacks, gone, strict=True):
         kept = ~(is_lower | is_next)
-        new |= {place.path: mask[place.path] & kept[row] for row, place in enumerate(stack)}
+        new |= {slot.path: mask[slot.path] & kept[row] for row, slot in enumerate(stack)}
     return new
 
 
-def _rows(layout: Layout) -> list[slice]:
-    """Where the leaves of every stack are in `layout.places`."""
+def _rows(layout: GroupLayout) -> list[slice]:
+    """Where the leaves of every stack are in `layout.slots`."""
     ends = np.cumsum([len(stack) for stack in layout.stacks]).tolist()
     return [slice(end - len(stack), end) for end, stack in zip(ends, layout.stacks, strict=True)]
 
@@ -236,12 +239,12 @@ def _count(conditions: Sequence[Sequence[jax.Array]]) -> jax.Array:
     return jnp.stack([jnp.concatenate(leaves) for leaves in zip(*counts, strict=True)], axis=1)
 
 
-def _sum_by_group(by_leaf: jax.Array, layout: Layout) -> jax.Array:
+def _sum_by_group(by_leaf: jax.Array, layout: GroupLayout) -> jax.Array:
     """[leaves, ...] -> [groups, ...]."""
     return jnp.zeros((len(layout.sizes), *by_leaf.shape[1:]), by_leaf.dtype).at[layout.groups].add(by_leaf)
 
 
-def _beside(by_row: jax.Array, rows: jax.Array) -> jax.Array:
+def _broadcast_rows(by_row: jax.Array, rows: jax.Array) -> jax.Array:
     """One value per row, [leaves], in the rank of `rows`, [leaves, *shape]."""
     return lax.expand_dims(by_row, range(1, rows.ndim))
 

@@ -1,7 +1,7 @@
 """The trees that jaxticket works on, by name. It loads no JAX, so that options can use it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 if TYPE_CHECKING:
     import jax
@@ -26,4 +26,4 @@ ApplyFn: TypeAlias = Callable[[Params, Inputs], "jax.Array"]
 Batch: TypeAlias = tuple[Inputs, Any]
 Batches: TypeAlias = Iterable[Batch]
 # A scalar that may be traced.
-Number: TypeAlias = "float | jax.Array"
+Number: TypeAlias = Union[float, "jax.Array"]

@@ -4,17 +4,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from jaxticket.analysis import Pair
+from jaxticket.core.criteria import criteria_of_initial_weights
 from jaxticket.core.options import option
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.prune_options import CRITERIA, PruneOptions
+from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.registry import Experiment
 
 if TYPE_CHECKING:
     from jaxticket.lab.lab import Lab
-
-
-# The scales of a new network are all the same.
-_AT_INIT = tuple(name for name in CRITERIA if name != "bn_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +26,10 @@ class AtInitOptions(ExperimentOptions):
     """
 
     methods: tuple[str, ...] = option(
-        ("random", "magnitude", "snip", "grasp", "synflow"), choices=_AT_INIT, nonempty=True, unique=True
+        ("random", "magnitude", "snip", "grasp", "synflow"),
+        choices=criteria_of_initial_weights,
+        nonempty=True,
+        unique=True,
     )
     sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)
     prune: PruneOptions = PruneOptions()

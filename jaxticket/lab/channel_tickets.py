@@ -71,7 +71,7 @@ def pruned_to(
 
 def channel_facts(mask: MaskRef, how: PruneOptions) -> dict[str, Any]:
     """What a row says of the channels that `bn_scale` left: `channels`, of `channels_dense`; empty in a plan."""
-    if how.criterion != "bn_scale" or not mask.stage.content:
+    if not how.ranks_scales or not mask.stage.content:
         return {}
     layers = mask.stage.content.get("channels")
     if layers is None:

@@ -14,7 +14,7 @@ from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen, digest
-from jaxticket.core.scopes import empty_layers
+from jaxticket.core.scope_counts import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.derived import Derived, derive
@@ -22,12 +22,12 @@ from jaxticket.lab.evaluation_job import EvaluationJob
 from jaxticket.lab.given import WHAT, given_weights, named_errors, read_given
 from jaxticket.lab.lockstep import ask, in_lockstep
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.reach import Reach
 from jaxticket.lab.recorded_run import RecordedRun
 from jaxticket.lab.recorder import Recorder
 from jaxticket.lab.rescaling import scaled_start
-from jaxticket.lab.scoring import pruned
+from jaxticket.lab.scoring import own_code, pruned
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.side_by_side import choose_replication, do_questions, pass_on
 from jaxticket.lab.stages.memo import Stages
@@ -335,24 +335,29 @@ class Lab:
     ) -> MaskRef:
         """`mask` less what `how` ranks lowest by `weights`: its rate of the survivors, or down to a sparsity."""
 
-        def compute(weights: Weights, mask: Mask) -> Derived:
+        def compute(weights: Weights, mask: Mask, initial: Weights | None = None) -> Derived:
             note = self.progress.note
-            new = pruned(self.setting, weights, mask, how, seed_key(seed, stream), sparsity=sparsity, note=note)
+            key = seed_key(seed, stream)
+            new = pruned(self.setting, weights, mask, how, key, initial=initial, sparsity=sparsity, note=note)
             if empty := empty_layers(new):
                 note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
             return Derived(mask=new)
 
         # The mask's own key makes every round a fresh draw.
-        stream = f"prune {mask.key}" if how.criterion == "random" else "score"
+        stream = f"prune {mask.key}" if "key" in how.row.needs else "score"
         # The rules made the mask; they do not act a second time.
         config: dict[str, Any] = {"prune": chosen(dataclasses.replace(how, rules=()))}
-        if how.criterion in ("random", *DATA_CRITERIA):
+        if "key" in how.row.needs or how.row.sees_images:
             config["seed"] = seed
-        if how.criterion in DATA_CRITERIA:
+        if how.row.sees_images:
             config["data"] = self.setting.data_key()
         if sparsity is not None:
             config["sparsity"] = sparsity
+        if source := own_code(how):
+            config["source"] = source
         label, inputs = f"{how.criterion}, seed {seed}", {"weights": weights, "mask": mask}
+        if "initial" in how.row.needs:
+            inputs["initial"] = self.init(seed)
         new = MaskRef(self.derive("prune", compute, inputs, config=config, label=label))
         if not self.stages.execute:
             self.reach.prune(mask.key, how, sparsity=sparsity, new=new.key)

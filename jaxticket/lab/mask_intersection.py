@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.analysis.pruning_overlap import expected_kept, pruning_overlap
 from jaxticket.core import masks, paths
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.core.types import Mask
 from jaxticket.lab.derived import Derived
@@ -39,7 +39,7 @@ def prune_groups(mask: Mask, params: Any, groups: Groups, scope: str) -> Mask:
     new: Mask = {}
     for group in groups:
         own = {path: mask[path] for path in group.sizes}
-        new |= prune(own, magnitude.magnitude(params, own), rate=group.rate, scope=scope)
+        new |= prune(own, magnitude(params, own), rate=group.rate, scope=scope)
     return new
 
 
@@ -69,7 +69,7 @@ def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) 
         for paths_of in [list(group.sizes)] if scope == "global" else [[path] for path in group.sizes]:
             own = {path: mask[path] for path in paths_of}
             sparsity = masks.sparsity({path: like[path] for path in paths_of})
-            new |= prune(own, magnitude.magnitude(params, own), sparsity=sparsity)
+            new |= prune(own, magnitude(params, own), sparsity=sparsity)
     return new
 
 

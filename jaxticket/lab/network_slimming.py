@@ -102,7 +102,7 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
     Raises:
         ConfigError: the criterion is `bn_scale`, and no channel can go or a layer has no normalisation.
     """
-    if how.criterion != "bn_scale" or how.ratio_of == "channels":  # which trims residual blocks too
+    if not how.ranks_scales or how.ratio_of == "channels":  # which trims residual blocks too
         return
     mask = setting.prunable(how.prunable)
     groups = _groups(*setting.as_function(setting.shapes), mask)
@@ -110,7 +110,7 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
     if plain or not groups:
         reason = f"{plain[0]} has no normalisation" if plain else "no channel can go"
         raise ConfigError(
-            f"config.prune.criterion='bn_scale': {reason} in {setting.options.model.name}; set batch_norm in "
+            f"config.prune.criterion={how.criterion!r}: {reason} in {setting.options.model.name}; set batch_norm in "
             "config.model.options where the network has it, leave layers out by config.prune.rules, or use 'magnitude'"
         )
 

@@ -1,22 +1,26 @@
 """How much is left of a network after each pruning, counted without training, so that a plan finds what cannot be."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.granularity import Block
-from jaxticket.core.scopes import least_kept
-from jaxticket.core.types import Path
+from jaxticket.core.granularities import find_granularity
+from jaxticket.core.granularity import Block, Pattern, granularity_of, pool_units
+from jaxticket.core.lazy import load
+from jaxticket.core.scope_counts import UnitCounts, least_kept
+from jaxticket.core.scopes import scope_of
+from jaxticket.core.types import Mask, Path, Scores
 from jaxticket.lab.prune_options import PruneOptions
-from jaxticket.lab.scoring import granularity_of
 from jaxticket.lab.setting import Setting
 
-# Where an experiment is told how often, or how much, it prunes.
+# The option of an experiment that says how often, or how much, it prunes.
 _KEYS = ("levels", "ratios", "sparsities")
 
 
@@ -67,20 +71,29 @@ class Reach:
             ConfigError: nothing would be removed, or left.
             MaskError: nothing is prunable.
         """
-        left = self._left.get(key)
-        ranking = ("each" if how.scope == "layer" else "all", _unit_of(how))
+        left, scope, ranking = self._left.get(key), scope_of(how.scope), (how.scope, how.units)
         if left is None or left.how not in (None, ranking):
             return
         if not left.shapes:
             self._setting.prunable(left.rules)  # says so
-        sizes = _units(left.shapes, how)
-        if ranking[0] == "all":
+        paths, shapes, sizes = tuple(left.shapes), tuple(left.shapes.values()), _units(left.shapes, how)
+        if scope.together:
             sizes = [sum(sizes)]
         alive = list(left.alive or sizes)
-        if sparsity is None:
-            after = [count - round(how.rate * count) for count in alive]
-        else:
-            after = [min(count, size - round(sparsity * size)) for count, size in zip(alive, sizes, strict=True)]
+        counts = UnitCounts(np.array(alive, np.uint32), tuple(sizes), paths, shapes)
+        target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
+        after = (counts.kept - scope.numbers_to_remove(counts, **target)).tolist()
+        granularity = granularity_of(how.units)
+        if isinstance(granularity, Pattern):
+            whole = {path: np.broadcast_to(np.True_, shape) for path, shape in left.shapes.items()}
+            granularity.check(whole)
+            fixed = [min(alive[0], sum(map(granularity.count, whole.values())))]
+            if fixed not in (after, alive):
+                raise ConfigError(
+                    f"{self._asked()}: {how.units} leaves {fixed[0]:,} of {sizes[0]:,} weights, not {after[0]:,}; ask "
+                    f"for sparsity {1 - fixed[0] / sizes[0]:.6g}"
+                )
+            after = fixed
         if after == alive or not sum(after):
             does = "would remove nothing from" if after == alive else "would leave nothing of"
             asked = f"rate {how.rate:.6g}" if sparsity is None else f"sparsity {sparsity:.6g}"
@@ -110,13 +123,8 @@ class Reach:
         return f"config.{key}={getattr(options, key)!r}" if key else "config.prune"
 
 
-def _unit_of(how: PruneOptions) -> str:
-    """What is counted; of shares of weights, scales decide on channels until few enough weights are left."""
-    return "unstructured" if how.criterion == "bn_scale" and how.ratio_of == "weights" else how.granularity
-
-
 def _name(how: PruneOptions) -> str:
-    return {"unstructured": "weights", "channel": "channels"}.get(_unit_of(how), "blocks")
+    return find_granularity(how.units, "config.prune.granularity")[0].units
 
 
 def _units(shapes: Mapping[Path, tuple[int, ...]], how: PruneOptions) -> list[int]:
@@ -124,18 +132,21 @@ def _units(shapes: Mapping[Path, tuple[int, ...]], how: PruneOptions) -> list[in
 
     Raises:
         ConfigError: a block is larger than any leaf.
+        MaskError: the scope cannot compare them.
     """
-    if _unit_of(how) == "unstructured":
-        return [math.prod(shape) for shape in shapes.values()]
-    if _unit_of(how) == "channel":
-        return [shape[-1] for shape in shapes.values()]
-    block: Any = granularity_of(how.granularity)
-    assert isinstance(block, Block)
-    sides = [(math.prod(shape[:-1]), shape[-1]) for shape in shapes.values()]
-    highest, widest = max(height for height, _ in sides), max(width for _, width in sides)
-    if block.rows > highest or block.cols > widest:
-        raise ConfigError(
-            f"config.prune.granularity={how.granularity!r}: no layer is so large; must be at most {highest} inputs and "
-            f"{widest} outputs"
-        )
-    return [math.ceil(height / block.rows) * math.ceil(width / block.cols) for height, width in sides]
+    granularity, scope = granularity_of(how.units), scope_of(how.scope)
+    if isinstance(granularity, Block):
+        sides = [(math.prod(shape[:-1]), shape[-1]) for shape in shapes.values()]
+        highest, widest = max(height for height, _ in sides), max(width for _, width in sides)
+        if granularity.rows > highest or granularity.cols > widest:
+            raise ConfigError(
+                f"config.prune.granularity={how.granularity!r}: no layer is so large; must be at most {highest} inputs "
+                f"and {widest} outputs"
+            )
+    mask: Mask = {path: jax.ShapeDtypeStruct(shape, bool) for path, shape in shapes.items()}
+    scores: Scores = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes.items()}
+    if not isinstance(granularity, Pattern):
+        mask, scores = jax.eval_shape(functools.partial(pool_units, granularity=granularity), mask, scores)
+    if scope.ranks:
+        jax.eval_shape(load(scope.ranks), mask, scores)
+    return [math.prod(units.shape) for units in mask.values()]

@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jaxticket.core.lazy import load
 from jaxticket.core.registry import Registry
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.row import Column
@@ -51,23 +52,15 @@ class Experiment:
 
     def load(self) -> "Callable[[Lab, Any], None]":
         """The function `run`."""
-        return _function(self.run)
+        return load(self.run)
 
     def load_recipe(self) -> Callable[..., None]:
         """The function `recipes`."""
-        return _function(self.recipes)
+        return load(self.recipes)
 
     def load_sections(self) -> list[Callable[..., Any]]:
         """The functions `sections`."""
-        return [_function(section) for section in self.sections]
-
-
-def _function(named: str | Callable[..., Any]) -> Callable[..., Any]:
-    """A function itself, or by name."""
-    if not isinstance(named, str):
-        return named
-    module, _, name = named.partition(":")
-    return getattr(importlib.import_module(module), name)
+        return [load(section) for section in self.sections]
 
 
 def _own() -> Iterator[Experiment]:

@@ -9,29 +9,22 @@ import numpy as np
 
 from jaxticket import models
 from jaxticket.core import masks
-from jaxticket.core.criteria import magnitude, snip
-from jaxticket.core.criteria.synflow import synflow_prune
+from jaxticket.core.criteria import criteria
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.granularity import UNSTRUCTURED, Granularity, block, channel
+from jaxticket.core.granularities import find_granularity
+from jaxticket.core.lazy import load
 from jaxticket.core.prune import prune
-from jaxticket.core.types import Mask
+from jaxticket.core.scopes import scope_of
+from jaxticket.core.types import Batch, Mask, Params
 from jaxticket.data.splits import Split, permutation
+from jaxticket.interop.linen_inputs import input_norms
 from jaxticket.lab.network_slimming import slim_mask
-from jaxticket.lab.prune_options import DATA_CRITERIA, PruneOptions
+from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.setting import Setting
+from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.training.state import Weights
 
 _BATCH_SIZE = 256
-
-
-def granularity_of(text: str) -> Granularity:
-    """What `unstructured`, `channel` or `block:ROWSxCOLS` means."""
-    if text == "unstructured":
-        return UNSTRUCTURED
-    if text == "channel":
-        return channel()
-    rows, cols = (int(number) for number in text.removeprefix("block:").split("x"))
-    return block(rows, cols)
 
 
 def pruned(
@@ -41,10 +34,11 @@ def pruned(
     how: PruneOptions,
     key: jax.Array,
     *,
+    initial: Weights | None = None,
     sparsity: float | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Mask:
-    """`mask` less what the criterion of `how` ranks lowest.
+    """`mask` without what the criterion of `how` ranks lowest.
 
     Args:
         setting: the network and the data, of which criteria that need any see a few images per class.
@@ -52,29 +46,44 @@ def pruned(
         mask: path -> bool array.
         how: criterion, scope, granularity; its rate counts where no sparsity is given.
         key: for random scores and the choice of images.
+        initial: the weights before training, for criteria that need them.
         sparsity: to reach, of the prunable set.
-        note: told where that is out of reach.
+        note: takes a line of text where that is out of reach.
     """
-    demand: dict[str, Any] = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
-    if how.criterion == "bn_scale":
-        wanted = _weights_left(mask, demand)
-        new, reached, exhausted = slim_mask(setting, weights, mask, "bn_scale", wanted)
+    target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
+    criterion = how.row
+    if how.ranks_scales:
+        wanted = _weights_left(mask, **target)
+        new, reached, exhausted = slim_mask(setting, weights, mask, how.criterion, wanted)
         for path, words in exhausted.items():
-            note(f"bn_scale, {path}: {words}")
+            note(f"{how.criterion}, {path}: {words}")
         if reached > wanted:
-            note(f"bn_scale: {reached:,} weights are left where every channel that can go is gone, not {wanted:,}")
+            note(
+                f"{how.criterion}: {reached:,} weights are left with every channel removed that can be, not {wanted:,}"
+            )
         return new
-    if how.criterion == "synflow":
-        return _by_synflow(setting, weights, mask, how, demand)
-    scores = _scores(setting, weights, mask, how, key)
+    given = _arguments(setting, weights, mask, how, key, initial)
+    if criterion.prunes:
+        reached = 1 - _weights_left(mask, **target) / masks.count(mask)[1] if sparsity is None else sparsity
+        return load(criterion.prunes)(**given, sparsity=reached, rounds=how.rounds)
+    if find_granularity(how.granularity, "config.prune.granularity")[0].fixed:
+        return prune(mask, criterion(**given), granularity=how.granularity)
     return prune(
         mask,
-        scores,
+        criterion(**given),
         scope=how.scope,
-        granularity=granularity_of(how.granularity),
+        granularity=how.granularity,
         max_layer_sparsity=how.max_layer_sparsity,
-        **demand,
+        **target,
     )
+
+
+def own_code(how: PruneOptions) -> str:
+    """The digest of a user's own criterion, scope and granularity; empty where all are the package's."""
+    criterion, scope = how.row, scope_of(how.scope)
+    make = find_granularity(how.granularity, "config.prune.granularity")[0].make
+    named = (criterion.scores, criterion.prunes, scope.numbers, scope.ranks, make)
+    return own_sources(*(load(part) for part in named if part))
 
 
 def scoring_images(split: Split, per_class: int, num_classes: int, seed: int) -> np.ndarray:
@@ -86,24 +95,29 @@ def scoring_images(split: Split, per_class: int, num_classes: int, seed: int) ->
     return chosen[permutation(len(chosen), seed + 1)]
 
 
-def _scores(setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, key: jax.Array) -> Any:
-    params = weights.params
-    if how.criterion == "magnitude":
-        return magnitude.magnitude(params, mask)
-    if how.criterion == "random":
-        return magnitude.random_scores(params, mask, key)
-    if how.criterion == "lamp":
-        return magnitude.lamp(params, mask)
-    assert how.criterion in DATA_CRITERIA
+def _arguments(
+    setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, key: jax.Array, initial: Weights | None
+) -> dict[str, Any]:
+    """What the criterion is called with."""
+    criterion, state = how.row, weights.model_state
+    if criterion.statistics == "initial":
+        state = jax.tree_util.tree_map_with_path(_initial_statistic, state)
 
-    # Statistics of the batch, for at initialisation the running ones say nothing yet; but OBD sees images one by one.
-    train = how.criterion != "obd"
+    def apply(params: Params, x: jax.Array) -> jax.Array:
+        return models.apply_model(setting.model, params, state, x, train=criterion.statistics == "batch")[0]
 
-    def apply(params: Any, x: jax.Array) -> jax.Array:
-        return models.apply_model(setting.model, params, weights.model_state, x, train=train)[0]
+    def batches() -> list[Batch]:
+        return list(_batches(setting, how.images_per_class, key))
 
-    method = {"snip": snip.snip, "grasp": snip.grasp, "obd": snip.obd}[how.criterion]
-    return method(apply, params, mask, list(_batches(setting, how.images_per_class, key)))
+    brought: dict[str, Callable[[], Any]] = {
+        "key": lambda: key,
+        "apply_fn": lambda: apply,
+        "batches": batches,
+        "input_shape": lambda: (1, *setting.image_shape),
+        "input_norms": lambda: input_norms(apply, masks.apply_mask(weights.params, mask), batches()),
+        "initial": lambda: initial and initial.params,
+    }
+    return {"params": weights.params, "mask": mask} | {name: brought[name]() for name in criterion.arguments}
 
 
 def _batches(setting: Setting, per_class: int, key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
@@ -112,7 +126,7 @@ def _batches(setting: Setting, per_class: int, key: jax.Array) -> Iterator[tuple
     if not isinstance(train, Split):
         raise ConfigError(
             f"config.prune.criterion: needs images in memory, and {setting.spec.name} is streamed; "
-            "use magnitude, random, lamp or synflow"
+            f"use {', '.join(row.name for row in criteria if not row.sees_images)}"
         )
     seed = int(jax.random.bits(key, dtype=jnp.uint32))
     rows = scoring_images(train, per_class, setting.options.data.num_classes, seed)
@@ -122,26 +136,11 @@ def _batches(setting: Setting, per_class: int, key: jax.Array) -> Iterator[tuple
         yield images, jnp.asarray(train.labels[part])
 
 
-def _by_synflow(setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, demand: dict[str, Any]) -> Mask:
-    """SynFlow chooses in rounds of its own; normalisations are the identity, as at initialisation."""
-    state = jax.tree_util.tree_map_with_path(_starting_statistic, weights.model_state)
-
-    def apply(params: Any, x: jax.Array) -> jax.Array:
-        return models.apply_model(setting.model, params, state, x, train=False)[0]
-
-    if "rate" in demand:
-        demand = {"sparsity": 1 - _weights_left(mask, demand) / masks.count(mask)[1]}
-    shape = (1, *setting.image_shape)
-    return synflow_prune(apply, weights.params, mask, shape, rounds=how.rounds, **demand)
-
-
-def _weights_left(mask: Mask, demand: dict[str, Any]) -> int:
-    """How many weights a demand leaves."""
+def _weights_left(mask: Mask, *, rate: float = 0.0, sparsity: float | None = None) -> int:
+    """How many weights stay."""
     kept, total = masks.count(mask)
-    if "rate" in demand:
-        return kept - round(demand["rate"] * kept)
-    return min(kept, total - round(demand["sparsity"] * total))
+    return kept - round(rate * kept) if sparsity is None else min(kept, total - round(sparsity * total))
 
 
-def _starting_statistic(path: Any, leaf: Any) -> jax.Array:
+def _initial_statistic(path: Any, leaf: Any) -> jax.Array:
     return jnp.ones_like(leaf) if getattr(path[-1], "key", None) == "var" else jnp.zeros_like(leaf)

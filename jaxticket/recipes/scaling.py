@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxticket.core.criteria.snip import check_logits
+from jaxticket.core.criteria.loss_gradients import check_logits
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.types import ApplyFn, Mask, Path

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.core.checks import check_paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import check_fit, is_traced, spread_of
+from jaxticket.core.masks import check_fit, is_traced, sharding_of
 from jaxticket.core.types import Mask, Path
 
 
@@ -69,7 +69,7 @@ def masks_of(matrices: dict[Path, np.ndarray], like: Mask) -> Mask:
     new = {}
     for path, matrix in matrices.items():
         kept = jnp.asarray(from_matrix(matrix, np.shape(like[path])))
-        spread = spread_of(like[path])
+        spread = sharding_of(like[path])
         new[path] = kept if spread is None else jax.device_put(kept, spread)
     return new
 

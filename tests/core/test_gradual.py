@@ -361,8 +361,8 @@ def test_any_tree_of_parameters_is_served() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"scope": {".*": 0.5}}, r"scope=.*the schedule does"),
-        ({"granularity": n_of_m(2, 4)}, r"granularity=NOfM.*the schedule does"),
+        ({"scope": {".*": 0.5}}, r"scope=.*fixes its own sparsity"),
+        ({"granularity": n_of_m(2, 4)}, r"granularity=NOfM.*fixes its own sparsity"),
         ({"scope": "network"}, "scope='network'"),
     ],
 )

@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxticket as jt
 from jaxticket.core.errors import ConfigError, MaskError
-from jaxticket.core.granularity import UNSTRUCTURED, block, channel, n_of_m, pool_units
+from jaxticket.core.granularity import UNSTRUCTURED, block, channel, granularity_of, n_of_m, pool_units
 from jaxticket.core.pooling import pooled
 from jaxticket.core.prune import prune
 
@@ -229,6 +229,8 @@ def test_n_of_m_ranks_signed_zeros_infinities_and_subnormals_as_everything_else_
         (lambda: channel(pool="min"), "pool='min'"),
         (lambda: n_of_m(5, 4), "n=5, m=4"),
         (lambda: n_of_m(0, 4), "n=0"),
+        (lambda: granularity_of("block"), "granularity='block': must be 'unstructured'.* or .*, with any numbers"),
+        (lambda: granularity_of("block:0x2"), "granularity='block:0x2'"),
     ],
 )
 def test_an_impossible_granularity_is_named(make, message) -> None:
@@ -245,7 +247,6 @@ def test_an_impossible_granularity_is_named(make, message) -> None:
         ((4, 4), {"granularity": n_of_m(2, 4), "max_layer_sparsity": 0.9}, r"max_layer_sparsity=0\.9"),
         ((6, 4), {"granularity": n_of_m(2, 4)}, "'w' .* has 6 inputs.*multiple of 4"),
         ((8,), {"granularity": n_of_m(2, 4)}, "'w' .* has no input axis"),
-        ((4, 4), {"granularity": "block", "rate": 0.5}, "granularity='block'.*block"),
     ],
 )
 def test_a_demand_that_does_not_fit_is_named(shape, how, message) -> None:

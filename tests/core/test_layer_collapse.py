@@ -9,7 +9,7 @@ from jaxticket.core import masks
 from jaxticket.core.criteria.snip import snip
 from jaxticket.core.criteria.synflow import synflow_prune
 from jaxticket.core.prune import prune
-from jaxticket.core.scopes import empty_layers
+from jaxticket.core.scope_counts import empty_layers
 
 
 @pytest.mark.slow

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxticket.core import masks, topk
-from jaxticket.core.criteria.magnitude import magnitude, random_scores
+from jaxticket.core.criteria.magnitude import magnitude
+from jaxticket.core.criteria.random import random_scores
 from jaxticket.core.errors import MaskError
 from jaxticket.core.prune import prune
-from jaxticket.core.scopes import numbers_to_remove
+from jaxticket.core.scope_counts import numbers_to_remove
 
 # Every test below uses these shapes where it can: compilation is what tests of this kind spend their time on.
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc1/kernel": (16, 24), "fc2/kernel": (16, 24), "norm/scale": (16,)}
@@ -367,12 +368,12 @@ def collective_sizes(compiled: str) -> list[int]:
 def test_only_counts_travel_between_devices(scope) -> None:
     mask, scores = sharded(full()), sharded(draw(0))
     traced = jitted(scope).lower(mask, scores, 0.5).compile().as_text()
-    layout = topk.layout_of(scores, {p: i if scope == "layer" else 0 for i, p in enumerate(sorted(scores))})
+    layout = topk.group_layout(scores, together=scope == "global")
     keys, _, _ = topk.ordered_keys(mask, scores, layout)
     numbers = np.zeros(len(layout.sizes), np.uint32)
     eager = [
         topk.ordered_keys.lower(mask, scores, layout).compile().as_text(),
-        topk.remove_lowest.lower(mask, keys, numbers, layout).compile().as_text(),
+        topk.prune_lowest_k.lower(mask, keys, numbers, layout).compile().as_text(),
     ]
     for program in (traced, *eager):
         sizes = collective_sizes(program)
@@ -384,26 +385,26 @@ def test_only_counts_travel_between_devices(scope) -> None:
 
 def test_no_copy_of_positions_is_made_ahead_of_the_search() -> None:
     scores = as_jax(draw(0))
-    layout = topk.layout_of(scores, dict.fromkeys(scores, 0))
+    layout = topk.group_layout(scores, together=True)
     keys, _, _ = topk.ordered_keys(full(), scores, layout)
-    compiled = topk.remove_lowest.lower(full(), keys, np.zeros(1, np.uint32), layout).compile()
+    compiled = topk.prune_lowest_k.lower(full(), keys, np.zeros(1, np.uint32), layout).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * TOTAL
 
 
 def test_leaves_of_one_shape_are_counted_together_up_to_a_size() -> None:
     scores = {f"layer{i}/kernel": np.broadcast_to(np.float32(0), (2**11, 2**10)) for i in range(6)}
-    layout = topk.layout_of(scores, dict.fromkeys(scores, 0))
+    layout = topk.group_layout(scores, together=True)
     assert [len(stack) for stack in layout.stacks] == [4, 2]
-    assert [place.first for place in layout.places] == [i * 2**21 for i in range(6)]
+    assert [slot.first for slot in layout.slots] == [i * 2**21 for i in range(6)]
 
 
 def test_pruning_compiles_once_for_all_levels() -> None:
     mask, scores = as_jax(full()), as_jax(draw(1))
     prune(mask, scores, rate=0.1)
-    before = topk.remove_lowest._cache_size(), topk.ordered_keys._cache_size()
+    before = topk.prune_lowest_k._cache_size(), topk.ordered_keys._cache_size()
     for rate in (0.2, 0.3):
         mask = prune(mask, scores, rate=rate)
-    assert (topk.remove_lowest._cache_size(), topk.ordered_keys._cache_size()) == before
+    assert (topk.prune_lowest_k._cache_size(), topk.ordered_keys._cache_size()) == before
 
 
 # --- mistakes ----------------------------------------------------------------------------------------------------

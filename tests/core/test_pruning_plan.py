@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxticket.core.criteria.magnitude import lamp, magnitude
+from jaxticket.core.criteria.lamp import lamp
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, block, channel, n_of_m
 from jaxticket.core.masks import count, full_mask, layer_sparsity, sparsity

@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 from jaxticket.core import masks
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
-from jaxticket.core.granularity import channel
+from jaxticket.core.granularity import UNSTRUCTURED, channel
 from jaxticket.core.prune import prune
-from jaxticket.core.scopes import empty_layers, erk_numbers_to_remove, least_kept, numbers_to_remove
+from jaxticket.core.scope_counts import (
+    UnitCounts,
+    empty_layers,
+    erdos_renyi_kernel,
+    least_kept,
+    numbers_to_remove,
+    ranks_within_outputs,
+)
 
 # A small ResNet: two convolutions, a 1x1 convolution and a linear layer.
 SHAPES = {"conv1": (3, 3, 4, 8), "conv2": (3, 3, 8, 8), "mix": (1, 1, 8, 16), "out": (16, 10)}
@@ -93,6 +100,11 @@ def test_colt_8_groups_have_shares_of_their_own() -> None:
     assert kept_by_layer(prune(mask, scores, scope=shares)) == expected
 
 
+def layer_counts(kept, sizes, shapes) -> UnitCounts:
+    """Of layers that are groups of their own."""
+    return UnitCounts(kept, tuple(sizes), tuple(f"layer{i:02}" for i in range(len(sizes))), tuple(shapes))
+
+
 # --- Erdos-Renyi-Kernel ------------------------------------------------------------------------------------------
 
 
@@ -135,7 +147,7 @@ def test_erk_counts_are_exact_and_within_one_of_the_ideal(layers, share) -> None
     shapes = [(inputs, outputs) for inputs, outputs, _ in layers]
     sizes = [math.prod(shape) for shape in shapes]
     kept = np.array([round(alive * size) for size, (*_, alive) in zip(sizes, layers, strict=True)], np.uint32)
-    removed = erk_numbers_to_remove(kept, sizes, shapes, sparsity=share)
+    removed = erdos_renyi_kernel(layer_counts(kept, sizes, shapes), sparsity=share)
     left = kept.astype(int) - removed.astype(int)
     assert removed.dtype == np.uint32
     assert (left >= 0).all()
@@ -152,7 +164,8 @@ def test_erk_counts_are_exact_and_within_one_of_the_ideal(layers, share) -> None
 def test_a_traced_number_is_met_exactly_by_erk_however_large(most) -> None:
     random = np.random.default_rng(most)
     sizes = random.integers(1, most, 7).tolist()
-    call = jax.jit(lambda kept, share: erk_numbers_to_remove(kept, sizes, [(n, 1) for n in sizes], sparsity=share))
+    shapes = [(n, 1) for n in sizes]
+    call = jax.jit(lambda kept, share: erdos_renyi_kernel(layer_counts(kept, sizes, shapes), sparsity=share))
     for share in (0.0, 1.0, *random.random(100)):
         kept = np.array([random.integers(0, size, endpoint=True) for size in sizes], np.uint32)
         removed = np.asarray(call(kept, share)).astype(np.int64)
@@ -160,6 +173,34 @@ def test_a_traced_number_is_met_exactly_by_erk_however_large(most) -> None:
         assert (removed <= kept).all()
         gone = int(np.round(np.float32(share) * np.float32(sum(sizes))))
         assert removed.sum() == max(0, gone - (sum(sizes) - int(kept.sum(dtype=np.int64))))
+
+
+# --- within each output -----------------------------------------------------------------------------------------
+
+
+def test_the_scope_output_prunes_every_output_alike() -> None:
+    random = np.random.default_rng(0)
+    # Outputs of very different size: by the plain scores whole columns would go.
+    scores = {"w": (random.random((3, 4, 5)) * 10.0 ** np.arange(5)).astype(np.float32)}
+    mask = {"w": jnp.ones((3, 4, 5), bool)}
+    for sparsity, kept in ((0.5, 6), (0.75, 3)):
+        mask = prune(mask, scores, sparsity=sparsity, scope="output")
+        np.testing.assert_array_equal(np.asarray(mask["w"]).sum((0, 1)), [kept] * 5)
+        for output in range(5):
+            column, chosen = scores["w"][..., output], np.asarray(mask["w"])[..., output]
+            assert column[chosen].min() > column[~chosen].max()
+    # Among equal scores the first in C-order ranks lower.
+    ranks = ranks_within_outputs({"w": jnp.array([[True], [False], [True], [True]])}, {"w": jnp.zeros((4, 1))})["w"]
+    np.testing.assert_array_equal(ranks[:, 0], [0.5, 0.25, 0.75, 1])
+
+
+def test_outputs_of_one_unit_have_nothing_to_be_compared_with() -> None:
+    for granularity in ("channel", UNSTRUCTURED):
+        shape = (4, 3) if granularity == "channel" else (3,)
+        with pytest.raises(MaskError, match="scope='output': 'w' has one unit for each output"):
+            prune(
+                {"w": jnp.ones(shape, bool)}, {"w": jnp.ones(shape)}, rate=0.5, scope="output", granularity=granularity
+            )
 
 
 # --- the most that a layer may lose ------------------------------------------------------------------------------
@@ -236,7 +277,7 @@ def test_the_sparsities_of_rules_count_units() -> None:
         ({"scope": {".*": 0.5}, "sparsity": 0.5}, r"sparsity=0\.5 with scope=\{"),
         ({"scope": {".*": 1.5}}, r"sparsity=1\.5"),
         ({"scope": {"(": 0.5}}, r"'\(' is not a regular expression"),
-        ({"scope": "uniform", "rate": 0.5}, "scope='uniform'.*'global', 'layer', 'erk', or a dictionary"),
+        ({"scope": "uniform", "rate": 0.5}, "scope='uniform'.*'global', 'layer', 'erk', 'output', or a dictionary"),
         ({"scope": "erk"}, "exactly one"),
         ({"scope": "layer", "rate": 0.5, "max_layer_sparsity": 0.9}, r"max_layer_sparsity=0\.9 with scope='layer'"),
         ({"rate": 0.5, "max_layer_sparsity": 1.1}, r"max_layer_sparsity=1\.1"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxticket import analysis
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.experiments.early_bird.monitors import ScaleMonitor, WeightMonitor
 
@@ -70,7 +70,7 @@ def test_weights_are_remembered_as_far_back_as_the_rule_looks(rule, width):
     arrays, findings = found[-1][1]
     assert record["bits"].shape == (3, width, 12)
     for ratio in RATIOS:
-        masks = [prune(mask, magnitude.magnitude(params, mask), sparsity=ratio) for params in history]
+        masks = [prune(mask, magnitude(params, mask), sparsity=ratio) for params in history]
         expected, matrix = analysis.mask_distances(masks), arrays[f"distance_p{ratio}"]
         near = ~np.isnan(matrix)
         np.testing.assert_allclose(matrix[near], expected[near], atol=1e-6)

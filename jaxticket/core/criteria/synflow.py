@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.criteria.snip import check_logits
+from jaxticket.core.criteria.loss_gradients import check_logits
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import apply_mask, check_fit, is_traced
 from jaxticket.core.paths import leaves, replace

@@ -1,8 +1,6 @@
-"""Criteria from the inputs of layers."""
+"""Wanda: weights times the inputs they are multiplied with."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +8,18 @@ import numpy as np
 
 from jaxticket.core.checks import check_paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import check_fit, check_scores
+from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
 from jaxticket.core.types import Mask, Params, Path, Scores
 
 
-def wanda(params: Params, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores:
+def wanda(params: Params, mask: Mask, input_norms: Scores) -> Scores:
     """Weights and activations: `|w| * ||x||`, x what the weight is multiplied with over all examples and positions.
 
     Sun et al., "A simple and effective pruning approach for large language models" (ICLR 2024), equation 1. For a
-    convolution x is an input channel, whatever the place in the window. `interop.linen_inputs.input_norms` gathers
-    the norms of a Flax network. The paper compares the weights of one output with each other: prune
-    `per_output(scores, mask)` with scope='layer' for that, or n of m along the inputs.
+    convolution x is an input channel, whatever its position in the window. `interop.linen_inputs.input_norms` gathers
+    the norms of a Flax network. The paper compares the weights of one output with each other: prune with
+    scope='output' for that, or n of m along the inputs.
 
     Args:
         params: any pytree of arrays; kernels are laid out [..., inputs, outputs].
@@ -34,6 +32,11 @@ def wanda(params: Params, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores
 
     Raises:
         MaskError: a mask that does not fit `params`, or norms that are missing or do not fit a kernel.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, -2.0], [3.0, 0.5]])}}
+        >>> jt.wanda(params, jt.full_mask(params), {"fc/kernel": jnp.array([1.0, 10.0])})["fc/kernel"].tolist()
+        [[1.0, 2.0], [30.0, 5.0]]
     """
     check_fit(params, mask)
     check_paths("input_norms", input_norms)
@@ -43,28 +46,8 @@ def wanda(params: Params, mask: Mask, input_norms: Mapping[Path, Any]) -> Scores
     return _wanda({path: found[path] for path in mask}, {path: jnp.asarray(input_norms[path]) for path in mask})
 
 
-def per_output(scores: Mapping[Path, Any], mask: Mask) -> Scores:
-    """Scores as their rank among the weights of the same output, so that every output loses the same share.
-
-    Pruned weights rank first, then the others from the lowest score up; among equal scores the first in C-order has
-    the lower rank. Traceable by `jit` and `vmap`.
-
-    Args:
-        scores: path -> float array [..., outputs], higher = keep.
-        mask: path -> bool array of the same paths and shapes.
-
-    Returns:
-        Path -> float32 array of the leaf's shape, the rank over the number of weights of an output, in (0, 1].
-
-    Raises:
-        MaskError: scores that do not fit the mask.
-    """
-    check_scores(mask, scores)
-    return _per_output({path: scores[path] for path in mask}, dict(mask))
-
-
 @jax.jit
-def _wanda(weights: dict[Path, jax.Array], norms: dict[Path, jax.Array]) -> Scores:
+def _wanda(weights: Scores, norms: Scores) -> Scores:
     def score(weight: jax.Array, norm: jax.Array) -> jax.Array:
         *_, inputs, outputs = weight.shape
         groups = norm.size // inputs
@@ -75,17 +58,7 @@ def _wanda(weights: dict[Path, jax.Array], norms: dict[Path, jax.Array]) -> Scor
     return {path: score(weight, norms[path]) for path, weight in weights.items()}
 
 
-@jax.jit
-def _per_output(scores: dict[Path, jax.Array], mask: Mask) -> Scores:
-    def rank(score: jax.Array, kept: jax.Array) -> jax.Array:
-        flat = jnp.where(kept, score.astype(jnp.float32), -jnp.inf).reshape(-1, score.shape[-1])
-        places = jnp.argsort(jnp.argsort(flat, axis=0, stable=True), axis=0)
-        return ((places + 1).astype(jnp.float32) / len(flat)).reshape(score.shape)
-
-    return {path: rank(score, mask[path]) for path, score in scores.items()}
-
-
-def _check_norms(path: Path, shape: tuple[int, ...], input_norms: Mapping[Path, Any]) -> None:
+def _check_norms(path: Path, shape: tuple[int, ...], input_norms: Scores) -> None:
     if len(shape) < 2:
         raise MaskError(f"the mask has {path!r} of shape {shape}; wanda scores kernels [..., inputs, outputs] only")
     if path not in input_norms:

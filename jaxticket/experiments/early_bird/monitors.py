@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxticket.analysis.mask_convergence import band_matrix, emergence
 from jaxticket.core import paths
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.core.types import Mask
 from jaxticket.lab.channel_tickets import scale_paths
@@ -166,7 +166,7 @@ class WeightMonitor(EmergenceMonitor):
     scope: str = "global"
 
     def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
-        scores = magnitude.magnitude(params, mask)
+        scores = magnitude(params, mask)
         bits = []
         for ratio in self.ratios:
             drawn = prune(mask, scores, sparsity=ratio, scope=self.scope)

@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket.analysis import Pair
 from jaxticket.core.schedules import geometric
 from jaxticket.experiments.structured.analysis import extreme_tickets
-from jaxticket.experiments.structured.options import AT_INIT, StructuredOptions
+from jaxticket.experiments.structured.options import StructuredOptions
 from jaxticket.experiments.structured.structured_masks import refilled, regrouped, slimmed, structure_of
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rewound_ticket import rewound_ticket
@@ -88,9 +88,9 @@ class _Replicate:
         if options.source == "imp":
             return lab.prune(trained.weights, mask, how, seed=self.seed), trained.weights
         sparsity = float(geometric(how.rate)(level))
-        if options.source in AT_INIT:
+        if options.scores_initial_weights:
             how = dataclasses.replace(how, criterion=options.source)
-        weights = init if options.source in AT_INIT else dense.weights
+        weights = init if options.scores_initial_weights else dense.weights
         return lab.prune(weights, full, how, seed=self.seed, sparsity=sparsity), weights
 
     def _structured_mask(self, method: str, trained: Trained, mask: MaskRef) -> MaskRef:

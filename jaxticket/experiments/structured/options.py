@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxticket.core.criteria import criteria_of_initial_weights
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.lab.options import ExperimentOptions, check_train_levels
@@ -9,9 +10,7 @@ from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.structure.regroup.block_columns import RULES
 from jaxticket.structure.regroup.options import RegroupOptions
 
-# Criteria that need no training, beside rounds (`imp`), one shot (`omp`) and a saved ticket.
-AT_INIT = ("random", "snip", "grasp", "synflow")
-SOURCES = ("imp", "omp", *AT_INIT, "ticket")
+_SOURCES = ("imp", "omp", "ticket")
 METHODS = ("refill", "refill_plus", "regroup")
 FEATURES = ("l1", "l2", "saliency")
 SLIM = ("bn_scale", "magnitude", *FEATURES)
@@ -46,7 +45,7 @@ class StructuredOptions(ExperimentOptions):
     Attributes:
         source: where the unstructured masks come from: rounds of magnitude pruning and rewinding (`imp`), one shot of
             `prune.criterion` on the dense network (`omp`), a criterion on the initial weights (`random`, `snip`,
-            `grasp`, `synflow`), or a saved `ticket`.
+            `grasp`, `synflow`, ...), or a saved `ticket`.
         ticket: the folder of that ticket.
         levels: masks, level k with the share (1 - prune.rate)^k of the prunable weights; a ticket is level 1.
         prune: what a round removes.
@@ -70,7 +69,7 @@ class StructuredOptions(ExperimentOptions):
         channel_floor: the share of its channels that channel pruning leaves every layer at least.
     """
 
-    source: str = option("imp", choices=SOURCES)
+    source: str = option("imp", choices=lambda: (*_SOURCES, *criteria_of_initial_weights()))
     ticket: str = ""
     levels: int = option(4, minimum=1)
     prune: PruneOptions = PruneOptions()
@@ -94,6 +93,11 @@ class StructuredOptions(ExperimentOptions):
             how = dataclasses.replace(how, min_rows_per_column=0, min_columns=0, until_empty=False)
         return how
 
+    @property
+    def scores_initial_weights(self) -> bool:
+        """Whether the source is a criterion."""
+        return self.source not in _SOURCES
+
     def is_trained(self, level: int) -> bool:
         """Whether everything is trained at a level."""
         return not self.train_levels or level in self.train_levels
@@ -115,7 +119,7 @@ class StructuredOptions(ExperimentOptions):
             raise ConfigError(f"config.levels={self.levels}: a ticket is one level; set 1")
         if self.group_aware and self.source != "imp":
             raise ConfigError(f"config.group_aware=True: needs source='imp', found {self.source!r}")
-        if self.source in AT_INIT and self.prune.criterion != "magnitude":
+        if self.scores_initial_weights and self.prune.criterion != "magnitude":
             raise ConfigError(
                 f"config.prune.criterion={self.prune.criterion!r}: source={self.source!r} is the criterion; leave it"
             )

@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxticket import models
 from jaxticket.core import masks
-from jaxticket.core.criteria import magnitude
+from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen
-from jaxticket.core.scopes import empty_layers
+from jaxticket.core.scope_counts import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.data.splits import Split
 from jaxticket.experiments.structured.options import FEATURES, RefillOptions
@@ -196,7 +196,7 @@ def _refill_scores(lab: Lab, weights: Weights | None, mask: Mask, how: RefillOpt
     if weights is None:  # `remain` needs none
         return {path: np.asarray(kept, np.float32) for path, kept in mask.items()}
     if how.criterion == "magnitude":
-        return magnitude.magnitude(weights.params, mask)
+        return magnitude(weights.params, mask)
     return _feature_scores(lab, weights, mask, how.criterion, how.images_per_class, seed)
 
 

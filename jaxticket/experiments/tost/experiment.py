@@ -8,13 +8,13 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.experiments.tost.analysis import compare
 from jaxticket.experiments.tost.measurements import analyse
 from jaxticket.experiments.tost.options import (
-    AT_INIT,
     OF_TRAINED,
     PLAIN,
     SOURCES,
     TostOptions,
     aids_of,
     branch_of,
+    criterion_of_initial,
     is_ticket,
 )
 from jaxticket.lab.aid_options import AidOptions
@@ -93,8 +93,9 @@ class _Masks:
 
     def of(self, source: str, level: int, sparsity: float) -> tuple[MaskRef, WeightsRef]:
         """The mask of a source at a sparsity, and the weights that were pruned to it."""
-        if source in AT_INIT:
-            how = dataclasses.replace(self._options.prune, criterion=AT_INIT[source])
+        criterion = criterion_of_initial(source)
+        if criterion:
+            how = dataclasses.replace(self._options.prune, criterion=criterion)
             return self._pruned(self._lab.init(self._seed), self.full, sparsity, how)
         if source in OF_TRAINED:
             how = dataclasses.replace(self._options.prune, criterion=OF_TRAINED[source])

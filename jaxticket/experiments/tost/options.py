@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxticket.core.criteria import criteria_of_initial_weights
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.core.spans import UP_TO, Length, Span
@@ -13,10 +14,9 @@ from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.recipes.choices import SOFT_ACTIVATIONS
 
-# Where a mask comes from, and the criterion that ranks: of initial weights, of trained weights, or its own way.
-AT_INIT = {"rp": "random", "snip": "snip", "grasp": "grasp", "synflow": "synflow"}
-OF_TRAINED = {"omp": "magnitude", "tp": "snip"}
+# Where a mask comes from, by the names of the paper; more are the criteria that can score initial weights.
 SOURCES = ("rp", "omp", "gmp", "tp", "snip", "grasp", "synflow", "lt")
+OF_TRAINED = {"omp": "magnitude", "tp": "snip"}
 PARTS = ("soft", "ghost", "smoothing", "lrsi")
 PLAIN = "plain"
 # A swish that sharpens is one of training, not of a network.
@@ -32,7 +32,8 @@ class TostOptions(ExperimentOptions):
     Attributes:
         sources: of masks, each a branch of the rows: random (`rp`), magnitudes of the trained dense network (`omp`),
             gradual pruning (`gmp`), SNIP's score of the trained dense network (`tp`), `snip`, `grasp` and `synflow` of
-            the initial weights, and iterative magnitude pruning (`lt`); and folders of saved tickets, such as
+            the initial weights, iterative magnitude pruning (`lt`), and every other criterion of
+            initial weights by its name; and folders of saved tickets, such as
             `runs/imp-1a2b3c4d/tickets/imp-4-0`, whose own mask and weights are trained: the branch is the folder's
             name, its level 1.
         sparsities: increasing; level k of the rows is the k-th.
@@ -67,7 +68,7 @@ class TostOptions(ExperimentOptions):
         """Refuses what does not exist, or would not be used."""
         super().check(where)
         branches = [branch_of(source) for source in self.sources]
-        unknown = [source for source in self.sources if source not in SOURCES and not is_ticket(source)]
+        unknown = [source for source in self.sources if not is_named(source) and not is_ticket(source)]
         if not branches or unknown or len(set(branches)) < len(branches):
             raise ConfigError(
                 f"config.sources={self.sources}: must be different ones of {', '.join(SOURCES)}, or folders of tickets "
@@ -102,9 +103,20 @@ class TostOptions(ExperimentOptions):
         return (PLAIN, *(cell for cell in self.treatments if parts_of(cell)))
 
 
+def criterion_of_initial(source: str) -> str | None:
+    """The criterion of initial weights that a source is; None for every other source."""
+    name = "random" if source == "rp" else source
+    return name if name in criteria_of_initial_weights() else None
+
+
+def is_named(source: str) -> bool:
+    """Whether a source is one by name."""
+    return source in SOURCES or criterion_of_initial(source) is not None
+
+
 def is_ticket(source: str) -> bool:
     """Whether a source is the folder of a ticket, and no name."""
-    return source not in SOURCES and ("/" in source or Path(source).is_dir())
+    return not is_named(source) and ("/" in source or Path(source).is_dir())
 
 
 def branch_of(source: str) -> str:

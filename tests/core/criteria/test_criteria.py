@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxticket.core.criteria.magnitude import bn_scale, lamp, magnitude, random_scores
-from jaxticket.core.criteria.snip import grasp, movement, obd, snip, taylor
+from jaxticket.core.criteria.bn_scale import bn_scale
+from jaxticket.core.criteria.grasp import grasp
+from jaxticket.core.criteria.lamp import lamp
+from jaxticket.core.criteria.magnitude import magnitude
+from jaxticket.core.criteria.movement import movement
+from jaxticket.core.criteria.obd import obd
+from jaxticket.core.criteria.random import random_scores
+from jaxticket.core.criteria.snip import snip, taylor
 from jaxticket.core.criteria.synflow import synflow
-from jaxticket.core.criteria.wanda import per_output, wanda
+from jaxticket.core.criteria.wanda import wanda
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import count, full_mask
 from jaxticket.core.prune import prune
@@ -183,7 +189,6 @@ CRITERIA = {
     "synflow": (lambda params, mask: synflow(network, params, mask, (1, 8)), KEPT),
     "synflow_scale": (lambda params, mask: synflow(network, params, mask, (1, 8)), SCALES),
     "wanda": (lambda params, mask: wanda(params, mask, NORMS), KEPT),
-    "per_output": (lambda params, mask: per_output(magnitude(params, mask), mask), KEPT),
 }
 
 

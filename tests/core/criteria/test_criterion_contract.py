@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import jaxticket as jt
-from jaxticket.core.granularity import pool_units
+from jaxticket.core.errors import MaskError
+from jaxticket.core.granularity import granularity_of, pool_units
 from jaxticket.core.masks import count
+from jaxticket.core.scope_counts import UnitCounts
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -27,44 +29,60 @@ def network(params, x):
     return x @ params["head"]["kernel"] + params["head"]["bias"][None]
 
 
-CRITERIA = {
-    "magnitude": jt.magnitude,
-    "random": lambda params, mask: jt.random_scores(params, mask, jax.random.key(0)),
-    "lamp": jt.lamp,
-    "snip": lambda params, mask: jt.snip(network, params, mask, BATCHES),
-    "grasp": lambda params, mask: jt.grasp(network, params, mask, BATCHES),
-    "obd": lambda params, mask: jt.obd(network, params, mask, BATCHES),
-    "synflow": lambda params, mask: jt.synflow(network, params, mask, (1, 16)),
-    "wanda": lambda params, mask: jt.wanda(params, mask, {"fc1/kernel": jnp.ones(16), "fc2/kernel": jnp.arange(24.0)}),
-    "movement": lambda params, mask: jt.movement(params, mask, jax.tree.map(jnp.sin, params)),
+# What the criteria need; those that prune by themselves, or rank channels, have suites of their own.
+BROUGHT = {
+    "key": jax.random.key(0),
+    "apply_fn": network,
+    "batches": BATCHES,
+    "input_norms": {"fc1/kernel": jnp.ones(16), "fc2/kernel": jnp.arange(24.0)},
+    "input_shape": (1, 16),
+    "initial": jax.tree.map(jnp.cos, PARAMS),
 }
-SCOPES = ("global", "layer", "erk")
-GRANULARITIES = {"unstructured": jt.UNSTRUCTURED, "block": jt.block(4, 3), "channel": jt.channel()}
+CRITERIA = [row.name for row in jt.criteria if row.ranks == "weights"]
+SCOPES = jt.scopes.names()
+# Blocks as small as the layers here.
+GRANULARITIES = {row.example: {"block:16x128": "block:4x3"}.get(row.example, row.example) for row in jt.granularities}
+FIXED = [row.example for row in jt.granularities if row.fixed]
 
 
 @functools.cache
-def scores_of(criterion):
-    return CRITERIA[criterion](PARAMS, FULL)
+def scores_of(name):
+    criterion = jt.criteria.get(name)
+    return criterion(params=PARAMS, mask=FULL, **{argument: BROUGHT[argument] for argument in criterion.arguments})
 
 
-@pytest.mark.parametrize("granularity", GRANULARITIES)
+def units_of(mask, scores, granularity):
+    return mask if granularity == jt.UNSTRUCTURED else pool_units(mask, scores, granularity)[0]
+
+
+@pytest.mark.parametrize("granularity", [example for example in GRANULARITIES if example not in FIXED])
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_contract(criterion, scope, granularity):
-    scores, unit = scores_of(criterion), GRANULARITIES[granularity]
+    scores, unit, row = scores_of(criterion), granularity_of(GRANULARITIES[granularity]), jt.scopes.get(scope)
     assert {path: score.shape for path, score in scores.items()} == {path: kept.shape for path, kept in FULL.items()}
     assert {score.dtype for score in scores.values()} == {jnp.dtype("float32")}
-    units, _ = pool_units(FULL, scores, unit) if granularity != "unstructured" else (FULL, None)
-    sizes = {path: leaf.size for path, leaf in units.items()}
-    mask = FULL
+    if scope == "output" and granularity == "channel":
+        with pytest.raises(MaskError, match="one unit for each output"):
+            jt.prune(FULL, scores, sparsity=0.3, scope=scope, granularity=unit)
+        return
+    mask, alive, paths = FULL, units_of(FULL, scores, unit), tuple(sorted(FULL))
+    sizes = [alive[path].size for path in paths]
     for sparsity in (0.3, 0.6, 0.9):
         new = jt.prune(mask, scores, sparsity=sparsity, scope=scope, granularity=unit)
-        left, _ = pool_units(new, scores, unit) if granularity != "unstructured" else (new, None)
-        kept = {path: int(jnp.sum(leaf)) for path, leaf in left.items()}
-        if scope == "layer":
-            assert kept == {path: size - round(sparsity * size) for path, size in sizes.items()}
+        before, alive = alive, units_of(new, scores, unit)
+        kept, left = ([int(jnp.sum(tree[path])) for path in paths] for tree in (before, alive))
+        if row.together:
+            kept, left, groups = [sum(kept)], [sum(left)], [sum(sizes)]
         else:
-            assert sum(kept.values()) == sum(sizes.values()) - round(sparsity * sum(sizes.values()))
+            groups = sizes
+        counts = UnitCounts(np.array(kept, np.uint32), tuple(groups), paths, tuple(FULL[path].shape for path in paths))
+        removed = row.numbers_to_remove(counts, sparsity=sparsity)
+        assert left == (counts.kept - removed).tolist()
+        if scope in ("layer", "output"):
+            assert left == [size - round(sparsity * size) for size in sizes]
+        elif scope in ("global", "erk"):
+            assert sum(left) == sum(sizes) - round(sparsity * sum(sizes))
         assert all((np.asarray(new[path]) <= np.asarray(mask[path])).all() for path in new)
         swapped = jt.prune(
             dict(reversed(mask.items())),
@@ -77,8 +95,15 @@ def test_contract(criterion, scope, granularity):
         mask = new
 
 
-def test_snip_and_taylor_choose_alike_and_n_of_m_takes_every_criterion():
-    for criterion in CRITERIA:
-        mask = jt.prune(FULL, scores_of(criterion), granularity=jt.n_of_m(2, 4))
+@pytest.mark.parametrize("granularity", FIXED)
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_patterns_take_every_criterion(criterion, granularity):
+    mask = jt.prune(FULL, scores_of(criterion), granularity=granularity)
+    pattern = granularity_of(granularity)
+    assert count(mask)[0] == sum(pattern.count(np.asarray(kept)) for kept in FULL.values())
+    if granularity == "n_of_m:2:4":
         assert count(mask)[0] == count(FULL)[0] // 2
+
+
+def test_taylor_is_snip():
     assert jt.taylor is jt.snip

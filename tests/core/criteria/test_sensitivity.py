@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxticket.core.criteria.snip import grasp, movement, obd, snip, taylor
+from jaxticket.core.criteria.grasp import grasp
+from jaxticket.core.criteria.movement import movement
+from jaxticket.core.criteria.obd import obd
+from jaxticket.core.criteria.snip import snip, taylor
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import full_mask
 from jaxticket.core.prune import prune

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxticket.core.criteria.wanda import per_output, wanda
+from jaxticket.core.criteria.wanda import wanda
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import full_mask
-from jaxticket.core.prune import prune
 from jaxticket.interop.linen_inputs import input_norms
 
 
@@ -23,22 +22,6 @@ def test_wanda_gives_each_group_of_a_convolution_its_own_inputs() -> None:
     norms = {"conv/kernel": jnp.array([1.0, 2.0, 10.0, 20.0])}  # two groups of two inputs, three outputs each
     scores = wanda(params, full_mask(params), norms)["conv/kernel"]
     np.testing.assert_array_equal(scores[1, 2], [[1, 1, 1, 10, 10, 10], [2, 2, 2, 20, 20, 20]])
-
-
-def test_per_output_prunes_every_output_alike() -> None:
-    random = np.random.default_rng(0)
-    # Outputs of very different size: by the plain scores whole columns would go.
-    scores = {"w": (random.random((3, 4, 5)) * 10.0 ** np.arange(5)).astype(np.float32)}
-    mask = {"w": jnp.ones((3, 4, 5), bool)}
-    for sparsity, kept in ((0.5, 6), (0.75, 3)):
-        mask = prune(mask, per_output(scores, mask), sparsity=sparsity, scope="layer")
-        np.testing.assert_array_equal(np.asarray(mask["w"]).sum((0, 1)), [kept] * 5)
-        for output in range(5):
-            column, chosen = scores["w"][..., output], np.asarray(mask["w"])[..., output]
-            assert column[chosen].min() > column[~chosen].max()
-    # Among equal scores the first in C-order ranks lower.
-    ranks = per_output({"w": jnp.zeros((4, 1))}, {"w": jnp.array([[True], [False], [True], [True]])})["w"]
-    np.testing.assert_array_equal(ranks[:, 0], [0.5, 0.25, 0.75, 1])
 
 
 class Net(nn.Module):
