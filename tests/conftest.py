@@ -18,13 +18,16 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxticket.core.criteria import criteria  # noqa: E402
+from jaxticket.core.granularities import granularities  # noqa: E402
+from jaxticket.core.scopes import scopes  # noqa: E402
 from jaxticket.data.registry import DATASETS  # noqa: E402
 from jaxticket.kernels import BACKENDS  # noqa: E402
 from jaxticket.lab.registry import experiments  # noqa: E402
 from jaxticket.models.registry import NETWORKS  # noqa: E402
 from jaxticket.report.registry import sections  # noqa: E402
 
-REGISTRIES = [NETWORKS, DATASETS, experiments, BACKENDS, sections]
+REGISTRIES = [criteria, scopes, granularities, NETWORKS, DATASETS, experiments, BACKENDS, sections]
 pytest_plugins = ["tests.small_runs", "tests.made_studies"]
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.

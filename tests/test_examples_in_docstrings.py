@@ -72,8 +72,7 @@ def run(docstring, name):
     space = {"jt": jt, "jax": jax, "jnp": jnp, "np": np}
     test = doctest.DocTestParser().get_doctest(docstring, space, name, None, 0)
     failures = []
-    with jt.criteria.restored(), jt.scopes.restored(), jt.granularities.restored():
-        doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=failures.append)
+    doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=failures.append)
     return "".join(failures)
 
 
