@@ -40,6 +40,12 @@ class Ticket:
         mask: path -> bool array, True = kept.
         model_state: nested dict of the other arrays (`{'batch_stats': ...}`), or empty.
         meta: JSON-ready facts. `save_ticket` adds `weights`, `sparsity` and `versions` where they are missing.
+
+    Example:
+        >>> params, mask = {"fc": {"kernel": np.array([[1.0, 0.0]])}}, {"fc/kernel": np.array([[True, False]])}
+        >>> ticket = jt.Ticket(params, mask)
+        >>> ticket.restore({"fc": {"kernel": jnp.zeros((1, 2))}})["fc"]["kernel"].tolist()
+        [[1.0, 0.0]]
     """
 
     params: Any
@@ -81,6 +87,14 @@ def save_ticket(folder: storage.PathLike, ticket: Ticket) -> None:
         MaskError: the mask does not fit the params.
         TicketError: params are not zero where pruned and `meta['removed']` is not True, a part cannot be stored, `meta`
             is not JSON or contradicts the mask, or the operating system refuses.
+
+    Example:
+        >>> import tempfile
+        >>> ticket = jt.Ticket({"fc": {"kernel": np.array([[1.0, 0.0]])}}, {"fc/kernel": np.array([[True, False]])})
+        >>> folder = tempfile.mkdtemp()
+        >>> jt.save_ticket(folder, ticket)
+        >>> jt.load_ticket(folder).meta["sparsity"]
+        0.5
     """
     folder = _path(folder)
     if not isinstance(ticket, Ticket):
@@ -113,6 +127,14 @@ def load_ticket(folder: storage.PathLike) -> Ticket:
 
     Raises:
         TicketError: there is no ticket, or it is damaged, changed by hand, incomplete, or from a newer jaxticket.
+
+    Example:
+        >>> import tempfile
+        >>> ticket = jt.Ticket({"fc": {"kernel": np.array([[1.0, 0.0]])}}, {"fc/kernel": np.array([[True, False]])})
+        >>> folder = tempfile.mkdtemp()
+        >>> jt.save_ticket(folder, ticket)
+        >>> jt.load_ticket(folder).params["fc"]["kernel"].tolist()
+        [[1.0, 0.0]]
     """
     folder = _path(folder)
     file, description = folder / ARRAYS, folder / DESCRIPTION

@@ -78,6 +78,16 @@ def gradual(
     Raises:
         MaskError: a scope or granularity that fixes its own sparsity, or an unknown scope. From `init`: an array
             leaf that no rule covers. From `update`: no parameters, or nothing prunable in them.
+
+    Example:
+        >>> import optax
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, 2.0, 3.0, 4.0]])}}
+        >>> tx = jt.gradual(optax.sgd(0.1), jt.linear(0, 2, 0.0, 0.5))
+        >>> state = tx.init(params)
+        >>> for _ in range(3):
+        ...     _, state = tx.update(jax.tree.map(jnp.zeros_like, params), state, params)
+        >>> jt.mask_of(state)["fc/kernel"].tolist()
+        [[False, False, True, True]]
     """
     check_optimizer(tx)
     check_function("schedule", schedule)

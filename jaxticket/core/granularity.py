@@ -191,6 +191,12 @@ def block(rows: int, cols: int, *, pool: Pooling = "mean") -> Block:
 
     Raises:
         ConfigError: an argument out of range.
+
+    Example:
+        >>> scores = {"w": jnp.arange(16.0).reshape(4, 4)}
+        >>> mask = {"w": jnp.ones((4, 4), bool)}
+        >>> jt.prune(mask, scores, sparsity=0.5, granularity=jt.block(2, 2))["w"].sum(1).tolist()
+        [0, 0, 4, 4]
     """
     for name, number in (("rows", rows), ("cols", cols)):
         check_whole(name, number, 1, error=ConfigError)
@@ -208,6 +214,11 @@ def channel(*, pool: Pooling = "mean") -> Channel:
 
     Raises:
         ConfigError: an unknown `pool`.
+
+    Example:
+        >>> scores = {"w": jnp.array([[3.0, 1.0], [4.0, 2.0]])}
+        >>> jt.prune({"w": jnp.ones((2, 2), bool)}, scores, sparsity=0.5, granularity=jt.channel())["w"].tolist()
+        [[True, False], [True, False]]
     """
     check_pooling(pool)
     return Channel(pool)
@@ -225,6 +236,11 @@ def n_of_m(n: int, m: int) -> NOfM:
 
     Raises:
         ConfigError: an argument out of range.
+
+    Example:
+        >>> scores = {"w": jnp.array([[3.0], [1.0], [4.0], [2.0]])}
+        >>> jt.prune({"w": jnp.ones((4, 1), bool)}, scores, granularity=jt.n_of_m(2, 4))["w"][:, 0].tolist()
+        [True, False, True, False]
     """
     for name, number in (("n", n), ("m", m)):
         check_whole(name, number, 1, error=ConfigError)

@@ -46,6 +46,11 @@ def full_mask(params: Params, rules: Rules[bool | Callable[[Any], bool]] = DEFAU
 
     Raises:
         MaskError: there are no arrays, or one that no rule covers.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+        >>> {path: kept.shape for path, kept in jt.full_mask(params).items()}
+        {'fc/kernel': (2, 3)}
     """
     arrays = {path: leaf for path, leaf in leaves(params).items() if hasattr(leaf, "shape")}
     check_params("params", params, arrays)
@@ -73,6 +78,12 @@ def apply_mask(params: Params, mask: Mask) -> Any:
 
     Raises:
         MaskError: a mask that does not fit `params`.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.array([[0.5, -2.0], [1.0, 0.1]])}}
+        >>> mask = {"fc/kernel": jnp.array([[True, False], [True, True]])}
+        >>> jt.apply_mask(params, mask)["fc"]["kernel"].tolist()
+        [[0.5, 0.0], [1.0, 0.10...]]
     """
     check_fit(params, mask)
     found = leaves(params)
@@ -86,6 +97,11 @@ def count(mask: Mask) -> tuple[int, int]:
 
     Raises:
         MaskError: the mask is traced, so that its values are not known.
+
+    Example:
+        >>> mask = {"fc/kernel": jnp.array([[True, False], [True, True]])}
+        >>> jt.count(mask)
+        (3, 4)
     """
     kept = _kept(mask)
     return sum(kept.values()), sum(math.prod(np.shape(leaf)) for leaf in mask.values())
@@ -96,6 +112,11 @@ def sparsity(mask: Mask) -> float:
 
     Raises:
         MaskError: the mask is traced, so that its values are not known.
+
+    Example:
+        >>> mask = {"fc/kernel": jnp.array([[True, False], [True, True]])}
+        >>> jt.sparsity(mask)
+        0.25
     """
     kept, total = count(mask)
     return (total - kept) / total if total else 0.0
@@ -106,6 +127,11 @@ def layer_sparsity(mask: Mask) -> dict[Path, float]:
 
     Raises:
         MaskError: the mask is traced, so that its values are not known.
+
+    Example:
+        >>> mask = {"fc/kernel": jnp.array([[True, False], [True, True]])}
+        >>> jt.layer_sparsity(mask)
+        {'fc/kernel': 0.25}
     """
     counted = _kept(mask)
     sizes = {path: math.prod(np.shape(leaf)) for path, leaf in mask.items()}
@@ -119,6 +145,12 @@ def sparsity_total(params: Params, mask: Mask) -> float:
 
     Raises:
         MaskError: a mask that does not fit `params`, or is traced.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones((2, 2))}}
+        >>> mask = {"fc/kernel": jnp.array([[True, False], [True, True]])}
+        >>> jt.sparsity_total(params, mask)  # one of eight weights
+        0.125
     """
     check_fit(params, mask)
     total = sum(
@@ -135,6 +167,11 @@ def intersect(*masks: Mask) -> Mask:
 
     Raises:
         MaskError: no mask, or masks of other paths or shapes.
+
+    Example:
+        >>> a, b = {"w": jnp.array([True, True, False])}, {"w": jnp.array([True, False, False])}
+        >>> jt.intersect(a, b)["w"].tolist()
+        [True, False, False]
     """
     return _combine(operator.and_, masks)
 
@@ -144,6 +181,11 @@ def union(*masks: Mask) -> Mask:
 
     Raises:
         MaskError: no mask, or masks of other paths or shapes.
+
+    Example:
+        >>> a, b = {"w": jnp.array([True, True, False])}, {"w": jnp.array([True, False, False])}
+        >>> jt.union(a, b)["w"].tolist()
+        [True, True, False]
     """
     return _combine(operator.or_, masks)
 
@@ -155,6 +197,11 @@ def distance(a: Mask, b: Mask) -> float:
 
     Raises:
         MaskError: masks of other paths or shapes, or traced ones.
+
+    Example:
+        >>> a, b = {"w": jnp.array([True, True, False, False])}, {"w": jnp.array([True, False, False, False])}
+        >>> jt.distance(a, b)
+        0.25
     """
     differing, total = count(_combine(operator.xor, (a, b)))
     return differing / total if total else 0.0

@@ -35,6 +35,15 @@ def keep_pruned(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientT
     Returns:
         A transformation that passes extra arguments on to `tx`. Its functions raise `MaskError` for a mask that
         does not fit the parameters.
+
+    Example:
+        >>> import optax
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, 2.0]])}}
+        >>> mask = {"fc/kernel": jnp.array([[True, False]])}
+        >>> params, tx = jt.apply_mask(params, mask), jt.keep_pruned(optax.sgd(0.5), mask)
+        >>> updates, _ = tx.update({"fc": {"kernel": jnp.ones((1, 2))}}, tx.init(params), params)
+        >>> optax.apply_updates(params, updates)["fc"]["kernel"].tolist()
+        [[0.5, 0.0]]
     """
     check_optimizer(tx)
     check_fit(mask, mask)
@@ -86,6 +95,14 @@ def mask_of(opt_state: PyTree) -> Mask:
 
     Raises:
         MaskError: the state has no mask, or several.
+
+    Example:
+        >>> import optax
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, 2.0]])}}
+        >>> mask = {"fc/kernel": jnp.array([[True, False]])}
+        >>> state = jt.keep_pruned(optax.adam(0.1), mask).init(params)
+        >>> jt.mask_of(state)["fc/kernel"].tolist()
+        [[True, False]]
     """
     masks = _masks(opt_state)
     if len(masks) != 1:

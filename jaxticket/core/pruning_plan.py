@@ -58,6 +58,14 @@ def plan(
 
     Raises:
         MaskError: what `prune` raises, an array leaf that no rule covers, or a mask that does not fit `params`.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}}
+        >>> plan = jt.plan(params, sparsity=0.75)
+        >>> plan.prunable, plan.kept_after
+        (16, 4)
+        >>> [(row.path, row.reason) for row in plan.rows]
+        [('fc/bias', "rule '.*'"), ('fc/kernel', None)]
     """
     check_function("scores", scores)
     granularity = granularity_of(granularity)

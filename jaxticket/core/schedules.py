@@ -24,6 +24,11 @@ def geometric(rate: float) -> Schedule:
 
     Raises:
         ConfigError: a rate out of range.
+
+    Example:
+        >>> sparsity = jt.geometric(0.2)
+        >>> [round(sparsity(level), 3) for level in range(4)]
+        [0.0, 0.2, 0.36, 0.488]
     """
     _check("rate", rate, below_one=True)
     return lambda level: 1 - (1 - rate) ** _real(level)
@@ -43,6 +48,11 @@ def exponential(final: float, rounds: int) -> Schedule:
 
     Raises:
         ConfigError: an argument out of range.
+
+    Example:
+        >>> sparsity = jt.exponential(0.9, rounds=2)
+        >>> [round(sparsity(k), 3) for k in range(3)]
+        [0.0, 0.684, 0.9]
     """
     _check("final", final, below_one=True)
     check_whole("rounds", rounds, 1, error=ConfigError)
@@ -63,6 +73,11 @@ def linear(start: int, end: int, initial: float, final: float) -> Schedule:
 
     Raises:
         ConfigError: an argument out of range.
+
+    Example:
+        >>> sparsity = jt.linear(start=10, end=20, initial=0.0, final=0.8)
+        >>> [float(sparsity(step)) for step in (5, 15, 30)]
+        [0.0, 0.4, 0.8]
     """
     _check_span(start, end, initial, final)
     return lambda step: final + (initial - final) * _share_left(step, start, end)
@@ -86,6 +101,11 @@ def cubic(start: int, end: int, initial: float, final: float, every: int) -> Sch
 
     Raises:
         ConfigError: an argument out of range.
+
+    Example:
+        >>> sparsity = jt.cubic(start=0, end=10, initial=0.0, final=0.8, every=5)
+        >>> [round(float(sparsity(step)), 3) for step in (0, 4, 5, 10)]
+        [0.0, 0.0, 0.7, 0.8]
     """
     _check_span(start, end, initial, final)
     check_whole("every", every, 1, error=ConfigError)

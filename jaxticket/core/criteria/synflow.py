@@ -48,6 +48,13 @@ def synflow(apply_fn: ApplyFn, params: Params, mask: Mask, input_shape: Sequence
     Raises:
         MaskError: a mask that does not fit `params`; an input shape whose batch is not 1; scores that are not finite,
             or all zero.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, -3.0], [2.0, 1.0]])}, "head": {"kernel": jnp.ones((2, 1))}}
+        >>> network = lambda params, x: jax.nn.relu(x @ params["fc"]["kernel"]) @ params["head"]["kernel"]
+        >>> scores = jt.synflow(network, params, jt.full_mask(params), (1, 2))["fc/kernel"]
+        >>> (scores / scores[0, 0]).tolist()  # |w|, up to a common factor
+        [[1.0, 3.0], [2.0, 1.0]]
     """
     check_fit(params, mask)
     scores, peak = _compiled(apply_fn, input_shape)(params, mask)
@@ -77,6 +84,13 @@ def synflow_prune(
     Raises:
         MaskError: as for `synflow`, or a sparsity so high that no path through the network is left before the end.
         ConfigError: a sparsity or number of rounds out of range.
+
+    Example:
+        >>> params = {"fc": {"kernel": jnp.array([[1.0, -3.0], [2.0, 1.0]])}, "head": {"kernel": jnp.ones((2, 1))}}
+        >>> network = lambda params, x: jax.nn.relu(x @ params["fc"]["kernel"]) @ params["head"]["kernel"]
+        >>> mask = jt.synflow_prune(network, params, jt.full_mask(params), (1, 2), sparsity=0.5, rounds=2)
+        >>> mask["fc/kernel"].tolist()
+        [[False, True], [True, False]]
     """
     check_fit(params, mask)
     schedule = exponential(sparsity, rounds)
