@@ -47,7 +47,8 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
 from jaxticket.kernels.convert.layers import run_dense, run_sparse  # noqa: E402
-from jaxticket.kernels.layer_shape import LayerShape, Window  # noqa: E402
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry  # noqa: E402
+from jaxticket.kernels.layer_shape import LayerShape  # noqa: E402
 
 DENSITIES = (0.05, 0.1, 0.25, 0.5, 0.75)
 BLOCKS = ((16, 128), (64, 128), (128, 128))
@@ -196,8 +197,8 @@ def main() -> None:
     if "convolutions" in parts:
         results["convolutions"] = []
         for images, side, inputs, outputs, stride in CONVOLUTIONS[1:2] if quick else CONVOLUTIONS:
-            window = Window((stride, stride), ((1, 1), (1, 1)), (1, 1))
-            call = LayerShape((images, side, side, inputs), (3, 3, inputs, outputs), "float32", window)
+            geometry = ConvGeometry((stride, stride), (1, 1), ((1, 1), (1, 1)))
+            call = LayerShape((images, side, side, inputs), (3, 3, inputs, outputs), "float32", geometry)
             results["convolutions"].append(layer(call, BLOCKS[0], rounds))
     if "models" in parts:
         listed = MODELS[:1] if quick else MODELS

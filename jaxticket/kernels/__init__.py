@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxticket.kernels.convert.device_rates import known_timings as known_timings
     from jaxticket.kernels.convert.device_rates import load_timings as load_timings
     from jaxticket.kernels.convert.device_rates import tune as tune
-    from jaxticket.kernels.convert.report import LayerReport as LayerReport
+    from jaxticket.kernels.convert.report import SparseLayerReport as SparseLayerReport
     from jaxticket.kernels.convert.report import Sparsified as Sparsified
     from jaxticket.kernels.convert.report import SparsifyReport as SparsifyReport
     from jaxticket.kernels.epilogue import Epilogue as Epilogue
@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "backends.cost_model": ("Rates",),
         "conv": ("block_conv",),
         "convert.device_rates": ("Timings", "known_timings", "load_timings", "tune"),
-        "convert.report": ("LayerReport", "Sparsified", "SparsifyReport"),
+        "convert.report": ("SparseLayerReport", "Sparsified", "SparsifyReport"),
         "epilogue": ("Epilogue", "accumulation_dtype"),
         "formats.block_sparse": ("BlockSparse",),
         "formats.conv_geometry": ("ConvGeometry",),

@@ -1,7 +1,6 @@
 """Convolutions with a sparse kernel, with bias and activation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,8 +94,8 @@ def sides_of(padding: Padding, image: Sequence[int], window: Sequence[int], geom
     return pairs
 
 
-def _pair(name: str, value: Any) -> Pair:
-    pair = value if isinstance(value, tuple | list) else (value, value)
+def _pair(name: str, value: int | Pair) -> Pair:
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
         raise MaskError(f"{name}={value!r}: must be a whole number of at least 1, or two of them")
     for number in pair:

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError, TicketError
+from jaxticket.core.types import Inputs, PyTree
 from jaxticket.kernels.convert.report import Sparsified
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.dense_groups import DenseGroups, GroupStructure
@@ -20,7 +21,7 @@ _BLOCKS, _GROUPS = "@blocks/", "@groups/"
 _IS_SPARSE = (BlockSparse, DenseGroups)
 
 
-def save_sparse(path: PathLike, variables: Any) -> None:
+def save_sparse(path: PathLike, variables: PyTree) -> None:
     """Writes variables with sparse weights as a safetensors file: values and structures, nothing of the zeros.
 
     Args:
@@ -48,7 +49,7 @@ def save_sparse(path: PathLike, variables: Any) -> None:
     save_arrays(path, found)
 
 
-def load_sparse(path: PathLike, like: Any = None) -> Any:
+def load_sparse(path: PathLike, like: PyTree = None) -> PyTree:
     """The variables that `save_sparse` has written.
 
     Args:
@@ -79,7 +80,7 @@ def load_sparse(path: PathLike, like: Any = None) -> Any:
 
 
 def export_stablehlo(
-    sparsified: Sparsified, sample: Any, *, platforms: Sequence[str] | None = None
+    sparsified: Sparsified, sample: Inputs, *, platforms: Sequence[str] | None = None
 ) -> jax.export.Exported:
     """A sparse model as StableHLO, with its weights inside, that JAX and others can run without jaxticket.
 
@@ -119,10 +120,10 @@ def _unpacked(own: dict[str, np.ndarray]) -> Any:
     return DenseGroups(tuple(arrays), GroupStructure(shape, tuple(groups)))
 
 
-def _leaves(tree: Any) -> dict[str, Any]:
+def _leaves(tree: PyTree) -> dict[str, Any]:
     keyed = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_sparse)[0]
     return {paths.path_string(key_path): leaf for key_path, leaf in keyed}
 
 
-def _is_sparse(leaf: Any) -> bool:
+def _is_sparse(leaf: object) -> bool:
     return isinstance(leaf, _IS_SPARSE)

@@ -3,27 +3,7 @@
 import dataclasses
 import math
 
-from jaxticket.kernels.formats.conv_geometry import ConvGeometry, Pair
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """How the window of a convolution moves.
-
-    Attributes:
-        strides: (height, width).
-        padding: zeros, ((above, below), (left, right)).
-        dilation: (height, width).
-    """
-
-    strides: Pair
-    padding: tuple[Pair, Pair]
-    dilation: Pair
-
-    @property
-    def geometry(self) -> ConvGeometry:
-        """Without the padding."""
-        return ConvGeometry(self.strides, self.dilation)
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +14,20 @@ class LayerShape:
         x: shape of the input.
         kernel: shape of the kernel, [inputs, outputs] or [height, width, inputs, outputs].
         dtype: name of the dtype that it computes in.
-        window: None for a dense layer.
+        geometry: of a convolution; None for a dense layer.
     """
 
     x: tuple[int, ...]
     kernel: tuple[int, ...]
     dtype: str
-    window: Window | None = None
+    geometry: ConvGeometry | None = None
 
     @property
     def rows(self) -> int:
         """Rows of the matmul: examples, or positions of the output of all images."""
-        if self.window is None:
+        if self.geometry is None:
             return math.prod(self.x[:-1])
-        padded = [size + sum(sides) for size, sides in zip(self.x[1:3], self.window.padding, strict=True)]
-        return self.x[0] * math.prod(self.window.geometry.positions(padded, self.kernel[:2]))
+        return self.x[0] * math.prod(self.geometry.positions(self.x[1:3], self.kernel[:2]))
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -58,7 +37,7 @@ class LayerShape:
     @property
     def has_window(self) -> bool:
         """Whether it is a convolution that is no matmul: its window has more than one pixel."""
-        return self.window is not None and self.kernel[:2] != (1, 1)
+        return self.geometry is not None and self.kernel[:2] != (1, 1)
 
     @property
     def images(self) -> int | None:

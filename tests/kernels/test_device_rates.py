@@ -14,7 +14,8 @@ from jaxticket.kernels.backends.cost_model import Rates, dense_work, fit_rates
 from jaxticket.kernels.backends.xla.work import gathered_work
 from jaxticket.kernels.convert.choose_format import choose_format
 from jaxticket.kernels.convert.device_rates import FOLDER_VARIABLE
-from jaxticket.kernels.layer_shape import LayerShape, Window
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
+from jaxticket.kernels.layer_shape import LayerShape
 
 rate = st.floats(0.0, 1e3)
 # So little a time that it looks like none is still compared, not divided by a floor.
@@ -56,8 +57,8 @@ def test_work_is_counted():
     kernel = np.zeros((3, 3, 4, 16), np.float32)
     kernel[0, 0, :, :8] = kernel[2, 2, :, :8] = kernel[1, 1, :, 8:] = 1
     weight = BlockSparse.from_dense(kernel, None, (4, 8))
-    window = Window((2, 2), ((1, 1), (1, 1)), (1, 1))
-    call = LayerShape((2, 9, 7, 4), kernel.shape, "float32", window)
+    geometry = ConvGeometry((2, 2), (1, 1), ((1, 1), (1, 1)))
+    call = LayerShape((2, 9, 7, 4), kernel.shape, "float32", geometry)
     assert call.rows == 2 * 5 * 4
     assert dense_work(call) == (40 * 36 * 16, 2 * 9 * 7 * 4 + 36 * 16 + 40 * 16, 1)
     assert gathered_work(call, weight) == (40 * (8 * 8 + 4 * 8), 40 * 12, 40 * 36, 40 * 16, 2)

@@ -13,7 +13,8 @@ from jaxticket.kernels import BlockSparse, DenseGroups, Timings, block_conv, blo
 from jaxticket.kernels.backends.dispatch import choose_backend
 from jaxticket.kernels.convert.choose_format import choose_format
 from jaxticket.kernels.epilogue import Epilogue
-from jaxticket.kernels.layer_shape import LayerShape, Window
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
+from jaxticket.kernels.layer_shape import LayerShape
 
 CUSTOM_CALLS = {"tpu": ("tpu", "@tpu_custom_call"), "gpu": ("cuda", "@mosaic_gpu")}
 
@@ -36,7 +37,7 @@ def device(request, monkeypatch):
 
 @pytest.mark.parametrize("device", ["tpu", "gpu"], indirect=True)
 @pytest.mark.parametrize("activation", [None, "relu", jnp.tanh])
-def test_each_device_gets_its_kernel_and_others_get_xla(device, activation):
+def test_each_device_gets_its_kernel(device, activation):
     x, weight, bias = case()
     product = jax.jit(lambda x, w, b: block_matmul(x, w, bias=b, activation=activation))
     platform, name = CUSTOM_CALLS[device]
@@ -53,7 +54,7 @@ def test_each_device_gets_its_kernel_and_others_get_xla(device, activation):
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu"], indirect=True)
-def test_windows_of_one_pixel_are_products_and_gradients_are_plain(device):
+def test_windows_of_one_pixel_are_matmuls(device):
     x, weight, _ = case()
     kernel = BlockSparse.from_dense(weight.to_dense().reshape(1, 1, 64, 256), None, (16, 128))
     images = x.reshape(2, 2, 2, 64)
@@ -67,7 +68,7 @@ def test_windows_of_one_pixel_are_products_and_gradients_are_plain(device):
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu", "cpu"], indirect=True)
-def test_what_a_kernel_cannot_do_is_done_by_xla_and_the_reason_is_given(device):
+def test_xla_does_what_a_kernel_cannot(device):
     _, weight, _ = case()
     _, small, _ = case(block=(16, 32))
     dense = np.asarray(weight.to_dense(), np.float32)
@@ -89,7 +90,7 @@ def test_what_a_kernel_cannot_do_is_done_by_xla_and_the_reason_is_given(device):
 
 @pytest.mark.parametrize("device", ["tpu", "gpu"], indirect=True)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_a_sharded_batch_is_multiplied_by_xla_unless_each_device_has_its_own(device, kind):
+def test_a_sharded_batch_is_multiplied_by_xla(device, kind):
     x, weight, _ = case()
     mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,), devices=jax.devices()[:2])
     x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
@@ -106,11 +107,11 @@ def test_a_sharded_batch_is_multiplied_by_xla_unless_each_device_has_its_own(dev
 
 
 @pytest.mark.parametrize("device", ["tpu", "cpu"], indirect=True)
-def test_the_report_of_a_layer_says_what_runs_it(device):
+def test_the_report_says_what_runs_a_layer(device):
     kernel = np.asarray(case()[1].to_dense(), np.float32)
     how = {"min_speedup": 0, "timings": Timings("some", {}), "measure": False}
-    window = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
-    convolution = LayerShape((1, 8, 8, 16), (2, 2, 16, 256), "float32", window)
+    geometry = ConvGeometry((1, 1), (1, 1), ((1, 1), (1, 1)))
+    convolution = LayerShape((1, 8, 8, 16), (2, 2, 16, 256), "float32", geometry)
     for call, block, end in [
         (LayerShape((8, 64), (64, 256), "float32"), (16, 128), ", by the tpu kernel"),
         (LayerShape((8, 64), (64, 256), "float32"), (16, 32), ", by XLA, for blocks are 32 outputs wide"),
@@ -168,7 +169,7 @@ def test_a_kernel_differentiates_like_the_product(activation):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_rows_of_a_mapped_axis_are_rows_of_one_call():
+def test_a_mapped_axis_becomes_rows():
     x, weight, bias = case("float32", (8, 16), 24, 48)
     many = jnp.stack([x, 2 * x, -x])
     expected = jnp.stack([plain(part, weight, bias) for part in many])

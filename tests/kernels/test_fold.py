@@ -60,7 +60,7 @@ def blocks(params):
 
 
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
-def test_what_alone_reads_a_layer_becomes_part_of_it(kind):
+def test_a_norm_that_alone_reads_is_folded(kind):
     x = jnp.asarray(np.random.default_rng(2).standard_normal((2, 5, 5, 4)), jnp.float32)
     if kind == "linen":
         model = Net()

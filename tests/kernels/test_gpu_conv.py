@@ -94,7 +94,7 @@ def test_every_kind_of_shape_is_lowered_for_cuda(block, dtype):
 
 
 @pytest.mark.parametrize("activation", ["relu", jnp.tanh])
-def test_a_gpu_gets_the_kernel_and_derivatives_are_plain(activation, monkeypatch):
+def test_a_gpu_differentiates_the_kernel_by_xla(activation, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     x, weight, bias = case(64, (4, 4), (3, 3), 16, 64, (16, 64), "bfloat16")
 

@@ -180,7 +180,7 @@ def test_errors_name_what_is_wrong():
         BlockSparse.from_dense(weight[0])
 
 
-def test_long_runs_of_inputs_are_copied_and_short_ones_gathered():
+def test_long_runs_are_copied_short_ones_gathered():
     """The same numbers and derivatives either way; only what is copied has no gather."""
     random = np.random.default_rng(0)
     weight = jnp.asarray(random.standard_normal((128, 32)), jnp.float32)

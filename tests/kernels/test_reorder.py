@@ -48,7 +48,7 @@ def test_nothing_is_moved_that_would_not_gain():
 
 
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
-def test_a_network_with_its_channels_in_order_computes_the_same(kind):
+def test_a_reordered_network_computes_the_same(kind):
     """Through a normalisation, a convolution in groups and a flatten; the report says how many blocks that saves."""
     model, variables = (Net(), linen_net()[1]) if kind == "linen" else (nnx_net(), None)
     params = variables["params"] if kind == "linen" else nnx.state(model, nnx.Param)

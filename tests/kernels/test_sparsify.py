@@ -163,7 +163,7 @@ def test_dead_channels_are_cut_out_first(kind):
     assert "parameters" in str(found.report)
 
 
-def test_layers_are_found_where_no_dead_channel_can_go():
+def test_layers_are_found_where_no_channel_goes():
     """A shift behind the normalisation makes a constant of dead channels; shrink has traced the model before."""
     model, variables = linen_net()
     mask = block_mask(variables["params"])
@@ -197,7 +197,7 @@ def test_scattered_weights_stay_dense():
     assert found.report.bytes[0] == found.report.bytes[1]
 
 
-def test_a_layer_stays_dense_unless_sparse_is_predicted_faster():
+def test_a_layer_stays_dense_unless_predicted_faster():
     model, variables = linen_net()
     mask, x = block_mask(variables["params"]), images()
     assert set(forms(jt.sparsify(model, variables, mask, x, block=BLOCK, timings=SLOW)).values()) == {"dense"}
@@ -224,7 +224,7 @@ def test_what_is_measured_decides(monkeypatch):
     assert not isinstance(undone.variables["params"]["fc1"]["kernel"], BlockSparse)
 
 
-def test_a_model_that_is_slower_with_its_sparse_layers_is_left_dense(monkeypatch):
+def test_a_model_that_gets_slower_stays_dense(monkeypatch):
     """Whatever is predicted of each; with channels cut out it is compared with the smaller dense model."""
     model, variables = linen_net()
     blocks, channels, x = block_mask(variables["params"]), block_mask(variables["params"], dead=3), images()
@@ -252,7 +252,7 @@ def test_a_model_that_is_slower_with_its_sparse_layers_is_left_dense(monkeypatch
     assert timed == [2, 2, 3, 3]
 
 
-def test_a_model_that_is_not_the_same_at_each_call_is_refused():
+def test_a_model_that_changes_is_refused():
     class Counting(nn.Module):
         calls = 0
 

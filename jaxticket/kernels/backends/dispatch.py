@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax import lax
 from jax.sharding import AxisType
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.kernels.backends.backend import BACKENDS, Backend
@@ -39,7 +39,7 @@ def available_backend(name: str) -> Backend:
 
 
 def choose_backend(
-    name: str | None, weight: SparseWeight, dtype: DTypeLike, x: Any = None, images: int | None = None
+    name: str | None, weight: SparseWeight, dtype: DTypeLike, x: ArrayLike | None = None, images: int | None = None
 ) -> Choice:
     """The backend that runs: the one asked for, or where that is None one of the device's own that can, or XLA.
 
@@ -133,7 +133,7 @@ def _of_this_device() -> list[Backend]:
 
 
 def unsupported_reason(
-    backend: Backend, weight: SparseWeight, dtype: DTypeLike, images: int | None, x: Any = None
+    backend: Backend, weight: SparseWeight, dtype: DTypeLike, images: int | None, x: ArrayLike | None = None
 ) -> str | None:
     """Why a backend cannot compute something, or None; the arguments are those of `choose_backend`."""
     reason = backend.unsupported_reason(weight, dtype, images)

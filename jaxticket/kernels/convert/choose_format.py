@@ -14,7 +14,7 @@ from jaxticket.core.types import Path
 from jaxticket.kernels.backends.dispatch import available_backend, explain_backend, unsupported_reason
 from jaxticket.kernels.convert.device_rates import Timings, measure_layer
 from jaxticket.kernels.convert.model import SparseModel
-from jaxticket.kernels.convert.report import LayerReport
+from jaxticket.kernels.convert.report import SparseLayerReport
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.dense_groups import DenseGroups
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
@@ -48,7 +48,7 @@ def choose_format(
     timings: Timings,
     measure: bool,
     backend: str | None = None,
-) -> tuple[SparseWeight | None, LayerReport]:
+) -> tuple[SparseWeight | None, SparseLayerReport]:
     """The sparse weight that a layer runs with, None where it stays dense, and the reasons.
 
     Args:
@@ -64,8 +64,8 @@ def choose_format(
     array = np.asarray(kernel)
     density = int(np.count_nonzero(array)) / max(array.size, 1)
 
-    def dense(reason: str, **seconds: Seconds | None) -> tuple[None, LayerReport]:
-        return None, LayerReport(path, "dense", reason, density, (array.nbytes, array.nbytes), **seconds)
+    def dense(reason: str, **seconds: Seconds | None) -> tuple[None, SparseLayerReport]:
+        return None, SparseLayerReport(path, "dense", reason, density, (array.nbytes, array.nbytes), **seconds)
 
     reasons = [call for call in calls if isinstance(call, str)]
     if not calls or reasons:
@@ -99,7 +99,7 @@ def choose_format(
             return dense(f"{reason}, {min_speedup:.2f} is needed", predicted=predicted, measured=measured)
     reason += explain_backend(backend, forms[form], layers[0].dtype, layers[0].images)
     size = array.nbytes, forms[form].nbytes
-    return forms[form], LayerReport(path, form, reason, density, size, predicted, measured)
+    return forms[form], SparseLayerReport(path, form, reason, density, size, predicted, measured)
 
 
 def layer_problem(backend: str, layers: Sequence[LayerShape], weight: SparseWeight) -> str | None:

@@ -18,15 +18,16 @@ from jaxticket.kernels.backends.cost_model import Rates, SparseWork, Work, as_ra
 from jaxticket.kernels.backends.dispatch import available_backend, unsupported_reason
 from jaxticket.kernels.convert.layers import run_dense, run_sparse
 from jaxticket.kernels.formats.block_sparse import BlockSparse
+from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
-from jaxticket.kernels.layer_shape import LayerShape, Window
+from jaxticket.kernels.layer_shape import LayerShape
 from jaxticket.storage import PathLike, read_json, write_json
 
 FOLDER_VARIABLE = "JAXTICKET_TIMINGS"
 """Environment variable that names the folder in which `tune` has written."""
 
 _FORMAT = {"format": "jaxticket-timings", "version": 1}
-_SAME = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
+_SAME = ConvGeometry((1, 1), (1, 1), ((1, 1), (1, 1)))
 # Matmuls (rows, inputs, outputs) and convolutions (images, side, channels) whose costs span those in use.
 _MATMULS = ((256, 512, 512), (1024, 1024, 1024), (2048, 256, 1024), (4096, 128, 128))
 _CONVOLUTIONS = ((8, 32, 16), (8, 32, 64), (16, 16, 32), (16, 16, 128), (16, 8, 256))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.types import Path
-from jaxticket.kernels.convert.model import Fold, SparseModel, Watched
+from jaxticket.core.types import Inputs, Path, PyTree
+from jaxticket.kernels.convert.model import ArrayFn, Fold, SparseModel, Watched
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 
 
@@ -32,7 +32,9 @@ def fold_batch_norms(model: SparseModel) -> SparseModel:
     )
 
 
-def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[Path]) -> dict[Path, tuple[Path, float]]:
+def foldable(
+    watched: Watched, variables: PyTree, sample: Inputs, layers: Collection[Path]
+) -> dict[Path, tuple[Path, float]]:
     """The layers whose outputs go to a batch normalisation with fixed statistics and nowhere else.
 
     That nothing else reads them is tried, for each in turn: the normalisation gets what the layer returns and whatever
@@ -51,13 +53,13 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
     found: dict[Path, tuple[Path, float]] = {}
     calls: Counter[Path] = Counter()
 
-    def note_layer(path: Path, result: Any) -> Any:
+    def note_layer(path: Path, result: jax.Array) -> jax.Array:
         calls[path] += 1
         if path in layers:
             outputs_of.append((path, result))
         return result
 
-    def note_norm(path: Path, module: Any, x: Any, call: Callable[[Any], Any]) -> Any:
+    def note_norm(path: Path, module: Any, x: jax.Array, call: ArrayFn) -> jax.Array:
         result = call(x)
         calls[path] += 1
         source = [layer for layer, output in outputs_of if output is x]
@@ -70,17 +72,17 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
     pairs = {layer: norm for layer, norm in found.items() if calls[layer] == calls[norm[0]] == 1}
     numbers = {layer: number for number, layer in enumerate(pairs)}
 
-    def outputs_without(number: Any, variables: Any, x: Any) -> Any:
+    def outputs_without(number: jax.Array, variables: PyTree, x: Inputs) -> Any:
         """The outputs of the model if only its normalisation gets what the layer of this number returns."""
         held: dict[Path, Any] = {}
 
-        def hide(path: Path, result: Any) -> Any:
+        def hide(path: Path, result: jax.Array) -> jax.Array:
             if path not in pairs:
                 return result
             held[pairs[path][0]] = result
             return jnp.where(number == numbers[path], jnp.full_like(result, jnp.nan), result)
 
-        def unhide(path: Path, module: Any, x: Any, call: Callable[[Any], Any]) -> Any:
+        def unhide(path: Path, module: Any, x: jax.Array, call: ArrayFn) -> jax.Array:
             del module
             return call(held.pop(path, x))
 
@@ -96,7 +98,7 @@ def foldable(watched: Watched, variables: Any, sample: Any, layers: Collection[P
 
 
 def fold(
-    variables: Any, weights: Mapping[Path, SparseWeight], pairs: Mapping[Path, tuple[Path, float]]
+    variables: PyTree, weights: Mapping[Path, SparseWeight], pairs: Mapping[Path, tuple[Path, float]]
 ) -> tuple[dict[Path, SparseWeight], dict[Path, Fold]]:
     """Scales sparse weights like the batch normalisations that follow them, whose shifts become biases.
 
@@ -113,10 +115,10 @@ def fold(
     for path, (norm, epsilon) in pairs.items():
         if path not in weights:
             continue
-        prefixes = ("params/", "batch_stats/", "")
 
-        def array(name: str, otherwise: float = 0.0, norm: Path = norm, prefixes: Any = prefixes) -> np.ndarray:
-            stored = [arrays[f"{prefix}{norm}/{name}"] for prefix in prefixes if f"{prefix}{norm}/{name}" in arrays]
+        def array(name: str, otherwise: float = 0.0, norm: Path = norm) -> np.ndarray:
+            names = [f"{prefix}{norm}/{name}" for prefix in ("params/", "batch_stats/", "")]
+            stored = [arrays[name] for name in names if name in arrays]
             return np.asarray(stored[0], np.float64) if stored else np.asarray(otherwise)
 
         factor = array("scale", 1.0) / np.sqrt(array("var") + epsilon)

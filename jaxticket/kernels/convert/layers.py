@@ -11,11 +11,11 @@ from jaxticket.core.errors import MaskError
 from jaxticket.kernels.conv import block_conv, sides_of
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry, Pair
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
-from jaxticket.kernels.layer_shape import LayerShape, Window
+from jaxticket.kernels.layer_shape import LayerShape
 from jaxticket.kernels.matmul import block_matmul
 
 
-def shape_of_layer(module: Any, x: Any, kernel: Any) -> LayerShape | str:
+def shape_of_layer(module: Any, x: jax.Array, kernel: jax.Array | SparseWeight) -> LayerShape | str:
     """The shape of a call of a layer, or why it has to stay dense.
 
     Args:
@@ -44,8 +44,8 @@ def shape_of_layer(module: Any, x: Any, kernel: Any) -> LayerShape | str:
     if isinstance(module.padding, str) and module.padding not in ("SAME", "VALID"):
         return f"its padding is {module.padding}"
     strides, dilation = _pair(module.strides), _pair(module.kernel_dilation)
-    above, beside = sides_of(module.padding, x.shape[1:3], kernel.shape[:2], ConvGeometry(strides, dilation))
-    return LayerShape(tuple(x.shape), tuple(kernel.shape), dtype.name, Window(strides, (above, beside), dilation))
+    rows, columns = sides_of(module.padding, x.shape[1:3], kernel.shape[:2], ConvGeometry(strides, dilation))
+    return LayerShape(tuple(x.shape), tuple(kernel.shape), dtype.name, ConvGeometry(strides, dilation, (rows, columns)))
 
 
 def _pair(value: Any) -> Pair:
@@ -53,7 +53,9 @@ def _pair(value: Any) -> Pair:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def run_module(module: Any, x: Any, kernel: SparseWeight, bias: Any, backend: str | None) -> jax.Array:
+def run_module(
+    module: Any, x: jax.Array, kernel: SparseWeight, bias: jax.Array | None, backend: str | None
+) -> jax.Array:
     """What a dense or convolutional layer returns, computed with a sparse kernel.
 
     Raises:
@@ -66,24 +68,24 @@ def run_module(module: Any, x: Any, kernel: SparseWeight, bias: Any, backend: st
 
 
 def run_sparse(
-    layer: LayerShape, x: jax.Array, weight: SparseWeight, bias: Any = None, backend: str | None = None
+    layer: LayerShape, x: jax.Array, weight: SparseWeight, bias: jax.Array | None = None, backend: str | None = None
 ) -> jax.Array:
     """The layer with a sparse weight, on an input of any float dtype."""
     x, weight = x.astype(layer.dtype), jax.tree.map(lambda values: values.astype(layer.dtype), weight)
-    if layer.window is None:
+    if layer.geometry is None:
         return block_matmul(x, weight, bias=bias, backend=backend)
-    return block_conv(x, weight, bias=bias, backend=backend, **dataclasses.asdict(layer.window))
+    return block_conv(x, weight, bias=bias, backend=backend, **dataclasses.asdict(layer.geometry))
 
 
 def run_dense(layer: LayerShape, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The layer with a dense kernel, without bias."""
-    if layer.window is None:
+    if layer.geometry is None:
         return jnp.dot(x, kernel)
     return lax.conv_general_dilated(
         x,
         kernel,
-        layer.window.strides,
-        layer.window.padding,
-        rhs_dilation=layer.window.dilation,
+        layer.geometry.strides,
+        layer.geometry.padding,
+        rhs_dilation=layer.geometry.dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Path
+from jaxticket.core.types import Inputs, Path, PyTree, Variables
 from jaxticket.kernels.convert.layers import run_module, shape_of_layer
 from jaxticket.kernels.convert.model import Apply, Fold, LayerShapes, ModelAdapter, OnLayer, OnNorm, Runnable
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
@@ -17,7 +17,7 @@ from jaxticket.structure.shrink.resized import resized
 from jaxticket.tracing.linen import ModuleCall, listen
 
 
-def linen_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelAdapter, Any] | None:
+def linen_adapter(model: object, variables: PyTree, backend: str | None) -> tuple[ModelAdapter, Variables] | None:
     """What a Linen module is to `sparsify`, and its variables; None of anything else.
 
     Raises:
@@ -31,7 +31,7 @@ def linen_adapter(model: Any, variables: Any, backend: str | None) -> tuple[Mode
         )
     apply = resized(lambda variables, *inputs, **how: model.apply(variables, *inputs, **how))
 
-    def sparse(variables: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
+    def sparse(variables: Variables, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
         new = paths.replace(variables, weights)
         for path, fold in folds.items():
             *parents, _ = path.split("/")
@@ -42,7 +42,7 @@ def linen_adapter(model: Any, variables: Any, backend: str | None) -> tuple[Mode
     return ModelAdapter(apply, shapes, sparse, watched), variables
 
 
-def linen_shapes(apply: Apply, variables: Any, x: Any) -> LayerShapes:
+def linen_shapes(apply: Apply, variables: Variables, x: Inputs) -> LayerShapes:
     """The shapes with which the dense and convolutional layers of a Linen model are called; nothing is computed.
 
     Args:
@@ -77,7 +77,7 @@ def linen_watched(apply: Apply, on_layer: OnLayer, on_norm: OnNorm) -> Apply:
             return on_norm(call.path(), call.module, call.args[0], call.run)
         return call.proceed()
 
-    def watched_apply(variables: Any, x: Any) -> Any:
+    def watched_apply(variables: Variables, x: Inputs) -> Any:
         with listen(watch):
             return apply(variables, x)
 
@@ -103,7 +103,7 @@ def linen_sparse(apply: Apply, folded: Collection[Path], backend: str | None) ->
                 return run_module(call.module, call.inputs, kernel, bias, backend)
         return call.proceed()
 
-    def sparse_apply(variables: Any, *args: Any, **kwargs: Any) -> Any:
+    def sparse_apply(variables: Variables, *args: Any, **kwargs: Any) -> Any:
         with listen(run):
             return apply(variables, *args, **kwargs)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Inputs, Mask, Path, PyTree
 from jaxticket.kernels.convert.report import SparsifyReport
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 from jaxticket.kernels.layer_shape import LayerShape
@@ -15,9 +15,10 @@ from jaxticket.kernels.layer_shape import LayerShape
 Apply = Callable[..., Any]
 LayerShapes = dict[Path, list[LayerShape | str]]
 """Path of a kernel -> the shapes of its calls, in order, with a reason in place of one that has to stay dense."""
-OnLayer = Callable[[Path, Any], Any]
+ArrayFn = Callable[[jax.Array], jax.Array]
+OnLayer = Callable[[Path, jax.Array], jax.Array]
 """(path of the kernel, what the layer returned) -> what it returns instead."""
-OnNorm = Callable[[Path, Any, Any, Callable[[Any], Any]], Any]
+OnNorm = Callable[[Path, Any, jax.Array, ArrayFn], jax.Array]
 """(path of the batch normalisation, the module, its input, the module as a function) -> what it returns."""
 Watched = Callable[[OnLayer, OnNorm], Apply]
 """Gives a function (variables, x) -> outputs that runs the model with these two in between."""
@@ -38,7 +39,7 @@ class Fold(NamedTuple):
 class Runnable(NamedTuple):
     """Variables, and the function (variables, x) -> outputs that takes them."""
 
-    variables: Any
+    variables: PyTree
     apply: Apply
 
 
@@ -53,8 +54,8 @@ class ModelAdapter(NamedTuple):
     """
 
     apply: Apply
-    layer_shapes: Callable[[Any, Any], LayerShapes]
-    sparse: Callable[[Any, Mapping[Path, SparseWeight], Mapping[Path, Fold]], Runnable]
+    layer_shapes: Callable[[PyTree, Inputs], LayerShapes]
+    sparse: Callable[[PyTree, Mapping[Path, SparseWeight], Mapping[Path, Fold]], Runnable]
     watched: Watched
 
 
@@ -75,10 +76,10 @@ class SparseModel:
     """
 
     adapter: ModelAdapter
-    masked: Any
+    masked: PyTree
     mask: Mask
-    sample: Any
-    variables: Any
+    sample: Inputs
+    variables: PyTree
     result: Runnable
     weights: Mapping[Path, SparseWeight] = dataclasses.field(default_factory=dict)
     folds: Mapping[Path, Fold] = dataclasses.field(default_factory=dict)
@@ -89,7 +90,7 @@ class SparseModel:
         """What each layer is called with on the sample."""
         return self.adapter.layer_shapes(self.variables, self.sample)
 
-    def dense(self, variables: Any) -> Runnable:
+    def dense(self, variables: PyTree) -> Runnable:
         """The model without sparse layers."""
         return self.adapter.sparse(variables, {}, {})
 

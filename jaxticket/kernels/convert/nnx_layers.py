@@ -6,14 +6,14 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxticket.core.types import Path
+from jaxticket.core.types import Inputs, Path, PyTree
 from jaxticket.kernels.convert.layers import run_module, shape_of_layer
 from jaxticket.kernels.convert.model import Fold, LayerShapes, ModelAdapter, OnLayer, OnNorm, Runnable
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
 from jaxticket.structure.shrink.resized import fit_nnx
 
 
-def nnx_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelAdapter, Any] | None:
+def nnx_adapter(model: object, variables: PyTree, backend: str | None) -> tuple[ModelAdapter, Any] | None:
     """What an NNX module is to `sparsify`, and its state; None of anything else."""
     if not isinstance(model, nnx.Module):
         return None
@@ -23,10 +23,10 @@ def nnx_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelA
         nnx.update(copy, variables)
     graph, state = nnx.split(copy)
 
-    def merged(state: Any) -> Any:
+    def merged(state: PyTree) -> Any:
         return fit_nnx(nnx.merge(graph, state, copy=True))
 
-    def sparse(state: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
+    def sparse(state: PyTree, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold]) -> Runnable:
         new_graph, new = nnx.split(nnx_sparse(merged(state), weights, folds, backend))
         return Runnable(new, lambda state, x: nnx.merge(new_graph, state, copy=True)(x))
 
@@ -42,7 +42,7 @@ def nnx_adapter(model: Any, variables: Any, backend: str | None) -> tuple[ModelA
 class SparseLayer(nnx.Module):
     """An `nnx.Linear` or `nnx.Conv` with a sparse weight in its `kernel`; its other fields are the layer's."""
 
-    def __init__(self, layer: Any, weight: SparseWeight, bias: Any = None, backend: str | None = None):
+    def __init__(self, layer: Any, weight: SparseWeight, bias: jax.Array | None, backend: str | None = None):
         for name, value in vars(layer).items():
             if not name.startswith("_") and name not in ("kernel", "bias"):
                 setattr(self, name, value)
@@ -50,7 +50,7 @@ class SparseLayer(nnx.Module):
         self.kernel = nnx.Param(weight)
         self.bias = layer.bias if bias is None else nnx.Param(bias)
 
-    def __call__(self, inputs: Any) -> jax.Array:
+    def __call__(self, inputs: jax.Array) -> jax.Array:
         """The layer on [..., inputs], or on images."""
         bias: Any = vars(self)["bias"]
         return run_module(
@@ -58,7 +58,7 @@ class SparseLayer(nnx.Module):
         )
 
 
-def nnx_shapes(model: Any, x: Any) -> LayerShapes:
+def nnx_shapes(model: nnx.Module, x: Inputs) -> LayerShapes:
     """The shapes with which the layers of an NNX model are called; nothing is computed.
 
     Args:
@@ -68,7 +68,7 @@ def nnx_shapes(model: Any, x: Any) -> LayerShapes:
     found: LayerShapes = {}
 
     def listening(path: Path, layer: Any) -> Callable[[Any], Any]:
-        def call(inputs: Any) -> Any:
+        def call(inputs: jax.Array) -> Any:
             found.setdefault(path, []).append(shape_of_layer(layer, inputs, layer.kernel.get_value()))
             return layer(inputs)
 
@@ -76,7 +76,7 @@ def nnx_shapes(model: Any, x: Any) -> LayerShapes:
 
     graph, state = nnx.split(model)
 
-    def run(state: Any, x: Any) -> Any:
+    def run(state: PyTree, x: Inputs) -> Any:
         return replaced(nnx.merge(graph, state), listening)(x)
 
     jax.eval_shape(run, state, x)
@@ -86,20 +86,20 @@ def nnx_shapes(model: Any, x: Any) -> LayerShapes:
 class FoldedNorm(nnx.Module):
     """In place of a batch normalisation that has become part of the layer before it."""
 
-    def __call__(self, x: Any, **kwargs: Any) -> Any:
+    def __call__(self, x: jax.Array, **kwargs: Any) -> Any:
         """Its input."""
         del kwargs
         return x
 
 
-def nnx_watched(model: Any, on_layer: OnLayer, on_norm: OnNorm) -> Any:
+def nnx_watched(model: nnx.Module, on_layer: OnLayer, on_norm: OnNorm) -> Any:
     """An NNX model, changed: something is in between at dense and convolutional layers and batch normalisations."""
 
     def layer_watched(path: Path, layer: Any) -> Callable[[Any], Any]:
         return lambda inputs: on_layer(path, layer(inputs))
 
     def norm_watched(path: Path, norm: Any) -> Callable[..., Any]:
-        def call(x: Any, **kwargs: Any) -> Any:
+        def call(x: jax.Array, **kwargs: Any) -> Any:
             # One with a mask, or with statistics that the call decides about, is left alone.
             return norm(x, **kwargs) if kwargs else on_norm(path.removesuffix("/kernel"), norm, x, norm)
 
@@ -109,7 +109,7 @@ def nnx_watched(model: Any, on_layer: OnLayer, on_norm: OnNorm) -> Any:
 
 
 def nnx_sparse(
-    model: Any, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold], backend: str | None
+    model: nnx.Module, weights: Mapping[Path, SparseWeight], folds: Mapping[Path, Fold], backend: str | None
 ) -> Any:
     """A copy of an NNX model with a `SparseLayer` in place of each layer whose kernel is among `weights`.
 
@@ -142,7 +142,7 @@ def replaced(
         name = "/".join(str(key) for key in (*path, "kernel"))
         if not path:
             return new(name, layer)
-        parent = model
+        parent: Any = model
         for key in path[:-1]:
             parent = _child(parent, key)
         if isinstance(path[-1], int):
@@ -152,5 +152,5 @@ def replaced(
     return model
 
 
-def _child(parent: Any, key: Any) -> Any:
-    return parent[key] if isinstance(key, int) else getattr(parent, key)
+def _child(parent: Any, key: object) -> Any:
+    return parent[key] if isinstance(key, int) else getattr(parent, str(key))

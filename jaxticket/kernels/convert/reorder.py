@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.types import Path
+from jaxticket.core.types import Inputs, Path, PyTree
 from jaxticket.kernels.convert.model import SparseModel
 from jaxticket.structure.channel_groups.channels import Group, Slice
 from jaxticket.structure.channel_groups.trace import channel_groups
@@ -30,7 +30,7 @@ class Reordered(NamedTuple):
         blocks: stored before and after, in all kernels.
     """
 
-    variables: Any
+    variables: PyTree
     blocks: tuple[int, int]
 
 
@@ -41,7 +41,7 @@ def reorder_channels(model: SparseModel, block: tuple[int, int]) -> SparseModel:
 
 
 def reorder(
-    fn: Callable[..., Any], variables: Any, kernels: Iterable[Path], sample: Any, block: tuple[int, int]
+    fn: Callable[..., Any], variables: PyTree, kernels: Iterable[Path], sample: Inputs, block: tuple[int, int]
 ) -> Reordered:
     """Puts the channels of a network in an order in which its kernels fill fewer blocks.
 

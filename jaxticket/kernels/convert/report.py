@@ -10,7 +10,7 @@ from jaxticket.structure.shrink.report import ShrinkReport
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerReport:
+class SparseLayerReport:
     """One masked leaf.
 
     Attributes:
@@ -46,7 +46,7 @@ class SparsifyReport:
             where they were not.
     """
 
-    layers: tuple[LayerReport, ...] = ()
+    layers: tuple[SparseLayerReport, ...] = ()
     shrunk: ShrinkReport | str = "not asked to shrink"
     bytes: tuple[int, int] = (0, 0)
     difference: float = math.nan

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from typing import Any
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxticket.core.checks import check_number
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.masks import apply_mask, is_traced
-from jaxticket.core.types import Mask
+from jaxticket.core.types import Inputs, Mask, PyTree
 from jaxticket.kernels.backends.dispatch import available_backend
 from jaxticket.kernels.convert.choose_format import choose_formats
 from jaxticket.kernels.convert.cut_channels import cut_channels
@@ -29,10 +29,10 @@ from jaxticket.structure.shrink.slicing import full_paths
 
 
 def sparsify(
-    model: Any,
-    variables: Any,
+    model: object,
+    variables: PyTree,
     mask: Mask,
-    sample: Any,
+    sample: Inputs,
     *,
     block: tuple[int, int] = (16, 128),
     min_speedup: float = 1.05,
@@ -131,14 +131,14 @@ def _checked_timings(timings: Timings | None, backend: str | None) -> Timings:
     return timings or known_timings(backend)
 
 
-def _refuse(model: Any) -> Any:
+def _refuse(model: object) -> NoReturn:
     raise MaskError(
         f"sparsify takes a Flax Linen or NNX module, got a {type(model).__name__}; "
         "for a function of your own use BlockSparse and block_matmul in it"
     )
 
 
-def _bytes(tree: Any) -> int:
+def _bytes(tree: PyTree) -> int:
     return sum(
         leaf.size * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(tree)

@@ -6,7 +6,7 @@ import jax
 
 from jaxticket.kernels.convert.device_rates import least_seconds
 from jaxticket.kernels.convert.model import Runnable, SparseModel
-from jaxticket.kernels.convert.report import LayerReport
+from jaxticket.kernels.convert.report import SparseLayerReport
 
 _ROUNDS = 7
 # What takes this share of the time of another is faster than it, and not by chance.
@@ -40,7 +40,7 @@ def time_model(model: SparseModel, undo: bool) -> SparseModel:
     return dataclasses.replace(model, result=result, report=report)
 
 
-def _all_dense(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
+def _all_dense(layers: tuple[SparseLayerReport, ...]) -> tuple[SparseLayerReport, ...]:
     return tuple(
         layer
         if layer.form == "dense"

@@ -1,12 +1,12 @@
 """The check that a converted model computes what the masked dense model does."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxticket.core.errors import MaskError
+from jaxticket.core.types import PyTree
 from jaxticket.kernels.convert.model import SparseModel
 from jaxticket.kernels.layer_shape import LayerShape
 
@@ -32,7 +32,7 @@ def verify(model: SparseModel) -> SparseModel:
     return dataclasses.replace(model, report=dataclasses.replace(model.report, difference=difference))
 
 
-def relative_difference(expected: Any, found: Any) -> float:
+def relative_difference(expected: PyTree, found: PyTree) -> float:
     """The largest difference of two trees of arrays, relative to the largest element of each array; NaN counts."""
     worst = 0.0
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):

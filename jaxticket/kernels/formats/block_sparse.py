@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,18 +140,16 @@ class BlockSparse:
         return found
 
 
-def check_block(block: Any) -> None:
+def check_block(block: object) -> None:
     """Makes sure that `block` is the size of a block.
 
     Raises:
         MaskError: it is not.
     """
-    whole = (
-        [n for n in block if isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1]
-        if isinstance(block, tuple | list)
-        else []
-    )
-    if len(whole) != 2 or len(block) != 2:
+    sizes = block if isinstance(block, tuple | list) else ()
+    if len(sizes) != 2 or not all(
+        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in sizes
+    ):
         raise MaskError(f"block={block!r}: must be two positive numbers, (inputs, outputs), such as (16, 128)")
 
 

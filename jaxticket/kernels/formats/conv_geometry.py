@@ -1,4 +1,4 @@
-"""How the window of a convolution moves over a padded image."""
+"""How the window of a convolution moves over images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,15 +10,17 @@ Pair = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class ConvGeometry:
-    """Strides and dilation of a convolution of images that are padded already.
+    """Strides, dilation and padding of a convolution.
 
     Attributes:
         strides: of the window, (height, width).
         dilation: distance between the window's positions, (height, width).
+        padding: zeros, ((above, below), (left, right)); none where images are padded already.
     """
 
     strides: Pair
     dilation: Pair
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
     def span(self, window: Sequence[int]) -> Pair:
         """The part of an image that the window covers, (height, width)."""
@@ -32,6 +34,7 @@ class ConvGeometry:
             MaskError: the image is smaller than the window.
         """
         spans = self.span(window)
+        image = [size + sum(sides) for size, sides in zip(image, self.padding, strict=True)]
         height, width = (
             (size - span) // stride + 1 for size, span, stride in zip(image, spans, self.strides, strict=True)
         )

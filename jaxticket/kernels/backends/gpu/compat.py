@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 
+from jaxticket.kernels.backends.pallas_types import Ref
+
 _OLD = jax.__version_info__ < (0, 11)
 
 
-def load(ref: Any, layout: Any) -> Any:
+def load_with_layout(ref: Ref, layout: Any) -> Any:
     """The contents of a reference in a layout, whether or not the load is fast."""
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
@@ -15,7 +17,7 @@ def load(ref: Any, layout: Any) -> Any:
     return plgpu.load(ref, **options)
 
 
-def transpose_ref(ref: Any) -> Any:
+def transpose_ref(ref: Ref) -> Ref:
     """A reference to the transposed matrix."""
     from jax.experimental.pallas import mosaic_gpu as plgpu
 

@@ -6,14 +6,15 @@ the weight reads of a tile is a part of the padded input at the block's position
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxticket.kernels.backends.gpu.kernel import GpuTiling
 from jaxticket.kernels.backends.gpu.matmul import gpu_tiling, launch
+from jaxticket.kernels.backends.pallas_types import Interpret, Ref
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 
@@ -25,26 +26,23 @@ def gpu_conv(
     *,
     structure: BlockStructure,
     relu: bool,
-    dtype: Any,
+    dtype: DTypeLike,
     geometry: ConvGeometry,
     tiling: GpuTiling | None = None,
-    interpret: Any = None,
+    interpret: Interpret = None,
 ) -> jax.Array:
-    """`conv(x, weight) + bias`, at least zero if `relu`, by the kernel.
+    """`conv(x, weight) + bias`, at least zero if `relu`, by the kernel; the contract is that of `differentiable`.
 
     Args:
         x: [images, height, width, inputs], padded, bfloat16 or float16.
-        values: [blocks, inputs of a block, outputs of a block] of the dtype of `x`.
-        bias: float32 [outputs].
-        structure: of the weight [height, width, inputs, outputs]; one that `gpu_unsupported` has no reason against.
-        relu: whether ReLU is applied.
-        dtype: of the result, that of `x` or float32; sums are in float32.
+        values: as for `gpu_matmul`, like all that is not named here.
+        bias: likewise.
+        structure: of the weight [height, width, inputs, outputs].
+        relu: likewise.
+        dtype: likewise.
         geometry: of the window.
-        tiling: how it is cut; None is that of a matmul with as many rows as there are images, for each position.
-        interpret: simulation, `pallas.mosaic_gpu.InterpretGPUParams`, or None.
-
-    Returns:
-        [images, height', width', outputs].
+        tiling: None is that of a matmul with as many rows as there are images, for each position.
+        interpret: likewise.
     """
     images = x.shape[0]
     high, wide = geometry.positions(x.shape[1:3], structure.shape[:2])
@@ -59,16 +57,16 @@ def gpu_conv(
 
 
 def _part(
-    x: Any,
-    block: Any,
-    tile: Any,
+    x: Ref,
+    block: jax.Array,
+    tile: jax.Array,
     *,
     tiling: GpuTiling,
     structure: BlockStructure,
     geometry: ConvGeometry,
     wide: int,
     groups: int,
-) -> Any:
+) -> Ref:
     """The inputs of a block for a tile: one position of the output, and a group of images."""
     from jax.experimental import pallas as pl
 
@@ -81,7 +79,7 @@ def _part(
     return x.at[down, right, inputs, rows] if tiling.transposed else x.at[down, right, rows, inputs]
 
 
-def _divided(value: Any, by: int) -> tuple[Any, Any]:
+def _divided(value: jax.Array, by: int) -> tuple[jax.Array, jax.Array]:
     """Quotient and remainder of numbers that are not negative."""
     divisor = jnp.int32(by)
     return lax.div(value, divisor), lax.rem(value, divisor)

@@ -10,10 +10,12 @@ other, those with most blocks first.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxticket.kernels.backends.gpu.compat import load, transpose_ref
+from jaxticket.kernels.backends.gpu.compat import load_with_layout, transpose_ref
+from jaxticket.kernels.backends.pallas_types import Ref, Source
 
 DEPTH = 64
 """Inputs of a step: 128 bytes, the width at which shared memory is read without bank conflicts."""
@@ -44,21 +46,21 @@ class GpuTiling(NamedTuple):
 
 
 def kernel(
-    x: Any,
-    weights: Any,
-    bias: Any,
-    inputs: Any,
-    starts: Any,
-    order: Any,
-    result: Any,
-    x_stages: Any,
-    weight_stages: Any,
-    boxes: Any,
-    loaded: Any,
-    consumed: Any,
+    x: Ref,
+    weights: Ref,
+    bias: Ref,
+    inputs: Ref,
+    starts: Ref,
+    order: Ref,
+    result: Ref,
+    x_stages: Ref,
+    weight_stages: Ref,
+    boxes: Ref,
+    loaded: Ref,
+    consumed: Ref,
     *,
     tiling: GpuTiling,
-    source: Callable[[Any, Any, Any], Any],
+    source: Source,
     height: int,
     tiles: int,
     relu: bool,
@@ -92,11 +94,11 @@ def kernel(
     thread = lax.axis_index("thread")
     cols, share = weight_stages.shape[2], tiling.rows // CONSUMERS
 
-    def over_tiles(body: Any) -> Any:
+    def over_tiles(body: Callable[..., None]) -> Any:
         """Calls body(output block, tile of rows, first step, steps, steps so far) for each tile of this processor."""
 
         @plgpu.nd_loop((order.shape[0] * tiles,), collective_axes="sm", init_carry=jnp.int32(0))
-        def total(info: Any, carry: Any) -> Any:
+        def total(info: Any, carry: jax.Array) -> jax.Array:
             output, row = order[lax.div(info.index[0], jnp.int32(tiles))], lax.rem(info.index[0], jnp.int32(tiles))
             first = starts[output]
             steps = starts[output + 1] - first
@@ -105,15 +107,15 @@ def kernel(
 
         return total
 
-    def stage_of(number: Any) -> Any:
+    def stage_of(number: jax.Array) -> Any:
         return lax.rem(number, jnp.int32(tiling.stages))
 
     @pl.when(thread == CONSUMERS)
     def _() -> None:
         plgpu.set_max_registers(_FEW, action="decrease")
 
-        def produce(output: Any, row: Any, first: Any, steps: Any, before: Any) -> None:
-            def step(number: Any, _: None) -> None:
+        def produce(output: jax.Array, row: jax.Array, first: jax.Array, steps: jax.Array, before: jax.Array) -> None:
+            def step(number: jax.Array, _: None) -> None:
                 stage, at = stage_of(before + number), first + number
 
                 @pl.when(before + number >= tiling.stages)
@@ -142,9 +144,9 @@ def kernel(
     def _() -> None:
         plgpu.set_max_registers(_MANY, action="increase")
 
-        def consume(output: Any, row: Any, first: Any, steps: Any, before: Any) -> None:
-            def add_up(total: Any) -> Any:
-                def step(number: Any, _: None) -> None:
+        def consume(output: jax.Array, row: jax.Array, first: jax.Array, steps: jax.Array, before: jax.Array) -> None:
+            def add_up(total: Ref) -> Any:
+                def step(number: jax.Array, _: None) -> None:
                     stage = stage_of(before + number)
                     plgpu.barrier_wait(loaded.at[stage])
                     if tiling.transposed:
@@ -169,7 +171,7 @@ def kernel(
 
             found = pl.run_scoped(add_up, plgpu.WGMMAAccumulatorRef((share, cols), jnp.float32))
             part = bias.at[pl.ds(output * cols, cols)]
-            shift = part[...] if simulated else load(part, plgpu.Layout.WGMMA.reduce(0))
+            shift = part[...] if simulated else load_with_layout(part, plgpu.Layout.WGMMA.reduce(0))
             found = found + lax.broadcast_in_dim(shift, found.shape, (1,))
             found = (jnp.maximum(found, 0.0) if relu else found).astype(result.dtype)
             top, left = row * tiling.rows + thread * share, output * cols

@@ -5,14 +5,15 @@ rows of it, which fill up the 64 inputs of a step without gaps.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxticket.kernels.backends.gpu.kernel import BOX_ROWS, CONSUMERS, DEPTH, GpuTiling, kernel
+from jaxticket.kernels.backends.pallas_types import Interpret, Ref, Source
 from jaxticket.kernels.backends.work_list import WorkList, work_list
 from jaxticket.kernels.formats.structure import BlockStructure
 
@@ -35,11 +36,11 @@ def gpu_matmul(
     *,
     structure: BlockStructure,
     relu: bool,
-    dtype: Any,
+    dtype: DTypeLike,
     tiling: GpuTiling | None = None,
-    interpret: Any = None,
+    interpret: Interpret = None,
 ) -> jax.Array:
-    """`x @ weight + bias`, at least zero if `relu`, by the kernel.
+    """`x @ weight + bias`, at least zero if `relu`, by the kernel; the contract is that of `differentiable`.
 
     Args:
         x: [rows, inputs], bfloat16 or float16.
@@ -48,11 +49,8 @@ def gpu_matmul(
         structure: of the weight; one that `gpu_unsupported` has no reason against.
         relu: whether ReLU is applied.
         dtype: of the result, that of `x` or float32; sums are in float32.
-        tiling: how it is cut; None is `gpu_tiling`.
+        tiling: None is `gpu_tiling`.
         interpret: simulation, `pallas.mosaic_gpu.InterpretGPUParams`, or None.
-
-    Returns:
-        [rows, outputs].
     """
     rows, inputs = x.shape[0], structure.matrix[0]
     if not rows:
@@ -65,7 +63,7 @@ def gpu_matmul(
     return launch(x, values, bias, source, structure, tiles, relu, dtype, tiling, interpret)[:rows]
 
 
-def _part(x: Any, block: Any, row: Any, *, tiling: GpuTiling, height: int) -> Any:
+def _part(x: Ref, block: jax.Array, row: jax.Array, *, tiling: GpuTiling, height: int) -> Ref:
     """The inputs of a block for a tile of rows."""
     from jax.experimental import pallas as pl
 
@@ -77,30 +75,17 @@ def launch(
     x: jax.Array,
     values: jax.Array,
     bias: jax.Array,
-    source: Callable[[Any, Any, Any], Any],
+    source: Source,
     structure: BlockStructure,
     tiles: int,
     relu: bool,
-    dtype: Any,
+    dtype: DTypeLike,
     tiling: GpuTiling,
-    interpret: Any,
+    interpret: Interpret,
 ) -> jax.Array:
-    """Calls the kernel on whole tiles of rows.
+    """The result of the kernel on whole tiles of rows, [tiles * rows of a tile, outputs].
 
-    Args:
-        x: what inputs are gathered from.
-        values: as for `gpu_matmul`, like `bias`, `structure`, `relu`, `dtype` and `interpret`.
-        bias: likewise.
-        source: as for the kernel.
-        structure: of the weight.
-        tiles: of rows.
-        relu: whether ReLU is applied.
-        dtype: of the result.
-        tiling: how it is cut.
-        interpret: simulation, or None.
-
-    Returns:
-        [tiles * rows of a tile, outputs].
+    Arguments are those of `gpu_matmul`, but that `source` gathers the inputs of a block for a tile from `x`.
     """
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
@@ -134,7 +119,7 @@ def launch(
     return call(x, weights, bias, *[jnp.asarray(table) for table in _tables(steps)])[:, :outputs]
 
 
-def _swizzled(dtype: Any) -> tuple[Any, ...]:
+def _swizzled(dtype: DTypeLike) -> tuple[Any, ...]:
     """The layout of a matrix in shared memory: tiles of 8 rows of 128 bytes, swizzled."""
     from jax.experimental.pallas import mosaic_gpu as plgpu
 

@@ -6,7 +6,7 @@ short slices are aligned.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
+from jaxticket.kernels.backends.pallas_types import Interpret, Ref
 from jaxticket.kernels.backends.work_list import WorkList, work_list
 from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.sparse_weight import SparseWeight
@@ -65,7 +66,7 @@ def tpu_unsupported(weight: SparseWeight, dtype: DTypeLike, images: int | None =
     return None
 
 
-def tpu_tiling(structure: BlockStructure, dtype: Any, rows: int) -> TpuTiling | None:
+def tpu_tiling(structure: BlockStructure, dtype: DTypeLike, rows: int) -> TpuTiling | None:
     """The tiling of a matmul: steps as deep as they can be with few zeros, tiles as high as the fast memory holds.
 
     Args:
@@ -98,8 +99,8 @@ def tpu_matmul(
     *,
     structure: BlockStructure,
     relu: bool,
-    dtype: Any,
-    interpret: Any = False,
+    dtype: DTypeLike,
+    interpret: Interpret = False,
 ) -> jax.Array:
     """`x @ weight + bias` by the kernel, at least zero if `relu`.
 
@@ -163,14 +164,14 @@ def _flags(steps: WorkList) -> np.ndarray:
 
 
 def _kernel(
-    inputs: Any,
-    outputs: Any,
-    flags: Any,
-    x: Any,
-    weights: Any,
-    bias: Any,
-    result: Any,
-    total: Any,
+    inputs: Ref,
+    outputs: Ref,
+    flags: Ref,
+    x: Ref,
+    weights: Ref,
+    bias: Ref,
+    result: Ref,
+    total: Ref,
     *,
     tiling: TpuTiling,
     height: int,
@@ -211,6 +212,6 @@ def _kernel(
         result[...] = (jnp.maximum(found, 0) if relu else found).astype(result.dtype)
 
 
-def _tile_inputs(dtype: Any) -> int:
+def _tile_inputs(dtype: DTypeLike) -> int:
     """Inputs to which a slice of the transposed `x` must be aligned: those of a register."""
     return 32 // jnp.dtype(dtype).itemsize
