@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.core.errors import TicketError
-from jaxticket.data.files import replacing
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.splits import Split
 from jaxticket.storage import check_fields, read_json
+from jaxticket.storage.files import replacing
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"

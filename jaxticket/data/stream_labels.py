@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.data.cache import cache_folder, fingerprint, write_array
-from jaxticket.data.files import replacing
 from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.specs import DatasetSpec
+from jaxticket.storage.files import replacing
 
 _log = logging.getLogger(__name__)
 _BLOCK = 4096

@@ -14,7 +14,6 @@ from jaxticket.analysis.activation_sparsity import ActivationRates
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.types import Mask
-from jaxticket.data.splits import Split
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
@@ -102,8 +101,7 @@ def check_listening(setting: Setting) -> None:
     Raises:
         ConfigError: the images are streamed, or the network does not let others be its activations.
     """
-    if setting.spec.stream:
-        raise ConfigError(f"config.analyse=True: needs images in memory, and {setting.spec.name} is streamed")
+    setting.needs_memory("analyse=True")
     if getattr(setting.model, "activation", None) is None:
         raise ConfigError(
             f"config.analyse=True: listens at the activations, and {setting.options.model.name} has no option "
@@ -121,8 +119,7 @@ def silence_of(setting: Setting, near_zero: float) -> Callable[[Weights], list[t
         ConfigError: the images are streamed, or the network does not let others be its activations.
     """
     check_listening(setting)
-    test = setting.dataset.test
-    assert isinstance(test, Split)
+    test = setting.images("test", "analyse=True")
     names: list[str] = []
 
     @jax.jit

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket import models
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen
 from jaxticket.core.types import Mask
-from jaxticket.data.splits import Split, permutation
+from jaxticket.data.splits import permutation
 from jaxticket.lab.derived import Derived, derive
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.memo import Stages
@@ -93,12 +92,7 @@ def _logits(setting: Setting, params: Any, x: jax.Array) -> jax.Array:
 def _batches(
     setting: Setting, train: TrainOptions, key: jax.Array, count: int
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
-    split, size = setting.dataset.train, train.batch_size
-    if not isinstance(split, Split):
-        raise ConfigError(
-            f"config.aids.rescale_init=True: needs images in memory, and {setting.spec.name} is streamed; "
-            "set it to False"
-        )
+    split, size = setting.images("train", "aids.rescale_init=True", "set it to False"), train.batch_size
     to_input = setting.trainer_of(train).batches.for_evaluation
     per_epoch, order = split.size // size, None
     for number in range(count):

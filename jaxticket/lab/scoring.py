@@ -1,30 +1,26 @@
 """From weights to a smaller mask, by any criterion: what the lab's pruning stage does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxticket import models
 from jaxticket.core import masks
 from jaxticket.core.criteria import criteria
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularities import find_granularity
 from jaxticket.core.lazy import load
 from jaxticket.core.prune import prune
 from jaxticket.core.scopes import scope_of
 from jaxticket.core.types import Batch, Mask, Params
-from jaxticket.data.splits import Split, permutation
 from jaxticket.interop.linen_inputs import input_norms
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.scoring_batches import scoring_batches
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.training.state import Weights
-
-_BATCH_SIZE = 256
 
 
 def pruned(
@@ -86,15 +82,6 @@ def own_code(how: PruneOptions) -> str:
     return own_sources(*(load(part) for part in named if part))
 
 
-def scoring_images(split: Split, per_class: int, num_classes: int, seed: int) -> np.ndarray:
-    """The rows of `per_class` images of every class, fewer where there are fewer, in random order."""
-    order = permutation(split.size, seed)
-    labels = split.labels[order]
-    rows = [order[labels == label][:per_class] for label in range(num_classes)]
-    chosen = np.concatenate(rows)
-    return chosen[permutation(len(chosen), seed + 1)]
-
-
 def _arguments(
     setting: Setting, weights: Weights, mask: Mask, how: PruneOptions, key: jax.Array, initial: Weights | None
 ) -> dict[str, Any]:
@@ -107,7 +94,9 @@ def _arguments(
         return models.apply_model(setting.model, params, state, x, train=criterion.statistics == "batch")[0]
 
     def batches() -> list[Batch]:
-        return list(_batches(setting, how.images_per_class, key))
+        seed = int(jax.random.bits(key, dtype=jnp.uint32))
+        others = f"use {', '.join(row.name for row in criteria if not row.sees_images)}"
+        return list(scoring_batches(setting, how.images_per_class, seed, "prune.criterion", others))
 
     brought: dict[str, Callable[[], Any]] = {
         "key": lambda: key,
@@ -118,22 +107,6 @@ def _arguments(
         "initial": lambda: initial and initial.params,
     }
     return {"params": weights.params, "mask": mask} | {name: brought[name]() for name in criterion.arguments}
-
-
-def _batches(setting: Setting, per_class: int, key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """Normalised training images without augmentation, the same for every criterion of a seed."""
-    train = setting.dataset.train
-    if not isinstance(train, Split):
-        raise ConfigError(
-            f"config.prune.criterion: needs images in memory, and {setting.spec.name} is streamed; "
-            f"use {', '.join(row.name for row in criteria if not row.sees_images)}"
-        )
-    seed = int(jax.random.bits(key, dtype=jnp.uint32))
-    rows = scoring_images(train, per_class, setting.options.data.num_classes, seed)
-    for first in range(0, len(rows), _BATCH_SIZE):
-        part = rows[first : first + _BATCH_SIZE]
-        images = setting.trainer.batches.for_evaluation(jnp.asarray(train.images[part]))
-        yield images, jnp.asarray(train.labels[part])
 
 
 def _weights_left(mask: Mask, *, rate: float = 0.0, sparsity: float | None = None) -> int:

@@ -10,13 +10,13 @@ import numpy as np
 
 from jaxticket import data, models
 from jaxticket.core import masks, paths
-from jaxticket.core.errors import DataError, MaskError
+from jaxticket.core.errors import ConfigError, DataError, MaskError
 from jaxticket.core.options import chosen
 from jaxticket.core.types import Variables
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.loading import data_folder
 from jaxticket.data.sources.find import readers
-from jaxticket.data.splits import Dataset
+from jaxticket.data.splits import Dataset, Split
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.aids import NetworkAid
 from jaxticket.lab.options import ExperimentOptions
@@ -171,6 +171,27 @@ class Setting:
             augment, aid = self.options.data.augment, self.aid_of(train)
             self._joint_trainers[trainers] = Trainer(apply, datasets, train, augment, aid)
         return self._joint_trainers[trainers]
+
+    def needs_memory(self, what: str, instead: str = "") -> None:
+        """Refuses data that is streamed.
+
+        Args:
+            what: the key and value of the configuration that needs images in memory, `prune.criterion='snip'`.
+            instead: what to choose otherwise.
+
+        Raises:
+            ConfigError: naming them.
+        """
+        if self.spec.stream:
+            remedy = f"; {instead}" if instead else ""
+            raise ConfigError(f"config.{what}: needs images in memory, and {self.spec.name} is streamed{remedy}")
+
+    def images(self, split: str, what: str, instead: str = "") -> Split:
+        """The images and labels of `train`, `val` or `test`, in memory; raises as `needs_memory`."""
+        self.needs_memory(what, instead)
+        found = getattr(self.dataset, split)
+        assert isinstance(found, Split)
+        return found
 
     def prunable(self, rules: tuple[tuple[str, bool], ...] = ()) -> dict[str, int]:
         """The number of weights in each leaf that `rules` (empty: the default ones) let be pruned.

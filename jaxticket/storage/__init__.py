@@ -12,6 +12,7 @@ from jaxticket.storage.files import PathLike as PathLike
 from jaxticket.storage.files import checksum as checksum
 from jaxticket.storage.files import naming_errors as naming_errors
 from jaxticket.storage.files import read_bytes as read_bytes
+from jaxticket.storage.files import replacing as replacing
 from jaxticket.storage.files import write_bytes as write_bytes
 from jaxticket.storage.files import write_files as write_files
 from jaxticket.storage.json_files import check_fields as check_fields

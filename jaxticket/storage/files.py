@@ -71,6 +71,26 @@ def write_files(files: Mapping[PathLike, bytes]) -> None:
             _in_flight.discard(temporary.name)
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name next to `path` for a file too large for memory; at the end it takes the name `path`.
+
+    After an error nothing is left.
+
+    Raises:
+        OSError: the operating system refuses.
+    """
+    temporary = _temporary(path)
+    _in_flight.add(temporary.name)
+    try:
+        yield temporary
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+        _in_flight.discard(temporary.name)
+
+
 def read_bytes(path: PathLike) -> bytes:
     """The content of a file.
 

@@ -10,7 +10,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularity import granularity_of
 from jaxticket.data.splits import Split
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.lab.scoring import scoring_images
+from jaxticket.lab.scoring_batches import scoring_images
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.ticket import load_ticket
 

@@ -7,9 +7,9 @@ import urllib.request
 from pathlib import Path
 
 from jaxticket.core.errors import DataError
-from jaxticket.data.files import replacing
 from jaxticket.data.sources.archives import existing, own_folder
 from jaxticket.data.specs import Archive, DatasetSpec
+from jaxticket.storage.files import replacing
 
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 20

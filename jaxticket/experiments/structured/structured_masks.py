@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxticket import models
@@ -16,13 +15,12 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen
 from jaxticket.core.scope_counts import empty_layers
 from jaxticket.core.types import Mask
-from jaxticket.data.splits import Split
 from jaxticket.experiments.structured.options import FEATURES, RefillOptions
 from jaxticket.interop import layer_outputs, output_gradients
 from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
-from jaxticket.lab.scoring import scoring_images
+from jaxticket.lab.scoring_batches import scoring_batches
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.structure.feature_scores import feature_scores
 from jaxticket.structure.matrix import to_matrix
@@ -32,8 +30,6 @@ from jaxticket.structure.regroup.regroup import regroup_by
 from jaxticket.structure.regroup.report import RegroupReport, report_layer
 from jaxticket.training.losses import cross_entropy
 from jaxticket.training.state import Weights
-
-_ONE_BATCH = 256
 
 
 def refilled(
@@ -204,16 +200,8 @@ def _feature_scores(
     lab: Lab, weights: Weights, mask: Mask, kind: Any, per_class: int, seed: int, mean: bool = False
 ) -> dict[str, np.ndarray]:
     """A score per channel from the layers' own outputs on one batch of training images, in evaluation mode."""
-    split = lab.setting.dataset.train
-    if not isinstance(split, Split):
-        raise ConfigError(
-            f"{kind!r} in config.refill.criterion or config.channel_criterion: needs images in memory, and "
-            f"{lab.setting.spec.name} is "
-            "streamed; use magnitude"
-        )
-    rows = scoring_images(split, per_class, lab.options.data.num_classes, seed)[:_ONE_BATCH]
-    images = lab.setting.trainer.batches.for_evaluation(jnp.asarray(split.images[rows]))
-    labels = jnp.asarray(split.labels[rows])
+    what = f"refill.criterion or config.channel_criterion={kind!r}"
+    images, labels = next(scoring_batches(lab.setting, per_class, seed, what, "use magnitude"))
 
     def apply(params: Any, x: Any) -> Any:
         return models.apply_model(lab.setting.model, params, weights.model_state, x, train=False)[0]

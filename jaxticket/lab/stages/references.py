@@ -19,10 +19,13 @@ from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import TicketError
 from jaxticket.lab.training_cost import NO_COST, TrainingCost
+from jaxticket.storage.recent import RecentArrays
 from jaxticket.training.state import Weights
 
 # How the names of folders in a stage's folder begin that hold checkpoints; removed when the stage is complete.
 CHECKPOINTS = "checkpoints"
+# A mask is pruned, trained under, evaluated and saved; its file, and that of its weights, are read once for that.
+_RECENT = RecentArrays(most=1 << 28)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +70,16 @@ class Stage:
             TicketError: the file is not the one that was there when this command came to the stage.
         """
         file = self.folder / f"{name}.safetensors"
-        data = storage.read_bytes(file)
         stated = self.files.get(file.name)
+        if (kept := _RECENT.get((file, stated))) is not None:
+            return kept
+        data = storage.read_bytes(file)
         if stated is not None and stated != hashlib.sha256(data).hexdigest():
             raise TicketError(f"{file}: another run has put a new file there; start this one again to go on with it")
-        return storage.parse_arrays(data, file)
+        arrays = storage.parse_arrays(data, file)
+        if stated is not None:
+            _RECENT.add((file, stated), arrays)
+        return arrays
 
 
 @dataclasses.dataclass(frozen=True)

@@ -337,12 +337,13 @@ def test_a_rerun_goes_on_where_it_was_stopped_and_the_next_one_begins_anew(tmp_p
 
 def test_what_another_run_put_there_in_the_meantime_is_not_read_as_what_was_there(tmp_path):
     cache = a_cache(tmp_path)
-    make(cache, "a")
-    (stage,) = cache.asked.values()
-    assert stage.load("weights")["x"].tolist() == [1, 1, 1]
-    make(a_cache(tmp_path, "all"), "a", value=2)
+    make(cache, "a", "b")
+    read, unread = cache.asked.values()
+    assert read.load("weights")["x"].tolist() == [1, 1, 1]
+    make(a_cache(tmp_path, "all"), "a", "b", value=2)
+    assert read.load("weights")["x"].tolist() == [1, 1, 1], "it is still in memory"
     with pytest.raises(TicketError, match="another run has put a new file there"):
-        stage.load("weights")
+        unread.load("weights")
 
 
 def test_a_kind_that_the_command_has_not_is_refused():
