@@ -50,7 +50,7 @@ class ActivationRates:
 
     @property
     def dead(self) -> np.ndarray:
-        """Channels that are exactly zero for all inputs and in all places, bool [C]."""
+        """Channels that are exactly zero for all inputs and at all positions, bool [C]."""
         return np.asarray(self.zeros) == np.asarray(self.values)
 
     def _share(self, counts: jax.Array) -> np.ndarray:
@@ -71,6 +71,12 @@ def activation_rates(x: Any, threshold: float = 1e-2) -> ActivationRates:
 
     Raises:
         MaskError: no channel axis, or a threshold below 0.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> rates = analysis.activation_rates(jnp.array([[0.0, 0.0], [0.0, 1.0]]))
+        >>> rates.zero, rates.dead.tolist()
+        (0.75, [True, False])
     """
     if not threshold >= 0:
         raise MaskError(f"activation_rates(threshold={threshold!r}): must be at least 0")
@@ -119,6 +125,11 @@ def empty_filters(kernel: Any, threshold: float = 0.9, tiny: float = 1e-5) -> np
 
     Raises:
         MaskError: as for `filter_zero_rates`, or a threshold out of range.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.empty_filters(np.array([[0.0, 0.5], [0.0, 0.0]])).tolist()
+        [True, False]
     """
     if not 0 <= threshold < 1:
         raise MaskError(f"empty_filters(threshold={threshold!r}): must be at least 0 and less than 1")

@@ -1,4 +1,4 @@
-"""Which differences of a study are settled: paired tests, corrected for how many comparisons were made (Holm 1979)."""
+"""Which differences of a study are settled: paired tests, corrected for their number (Holm 1979)."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from jaxticket.analysis.families import paired_tests
 from jaxticket.core.errors import ConfigError
 
-# What is written of a network beside its branch, and makes it another treatment.
+# Columns of a row, besides its branch, by which networks are different treatments.
 _PARTS_OF_NAME = ("source", "aids")
 
 
@@ -36,7 +36,7 @@ class Comparison:
         treatment: name of the networks.
         control: likewise.
         level: of the treatment; None where networks were matched by something else than their level.
-        case: what both have in common beside the seed, such as `{"lr": 0.1}`.
+        case: what both have in common besides the seed, such as `{"lr": 0.1}`.
         n: number of seeds.
         mean: of the differences, in accuracy.
         low: end of the interval of this comparison taken alone; None for a single seed and for a few equal differences.
@@ -46,7 +46,7 @@ class Comparison:
         high_holm: likewise.
         p: two-sided p-value of this comparison taken alone; None for a single seed.
         p_holm: the same, corrected for all comparisons.
-        comparisons: how many were made.
+        comparisons: their number.
         confidence: of the intervals, and of all decisions together.
         settled: whether `p_holm` is at most 1 - confidence.
     """
@@ -140,16 +140,16 @@ def _matched(
 def _by_place(
     rows: Sequence[Mapping[str, Any]], pair: Pair, name: str, value: str
 ) -> dict[tuple[int | None, _Case], dict[int, float]]:
-    places: dict[tuple[int | None, _Case], dict[int, float]] = {}
+    found: dict[tuple[int | None, _Case], dict[int, float]] = {}
     for row in rows:
         if treatment_of(row) != name:
             continue
         case = tuple((key, row[key]) for key in pair.case if key in row)
-        values = places.setdefault((row["level"], case), {})
+        values = found.setdefault((row["level"], case), {})
         if row["seed"] in values:
             raise ConfigError(
                 f"compare(): {name} has two networks of level {row['level']}, seed {row['seed']} and case "
                 f"{dict(case)}; the pair must name in `case` what tells them apart, found {pair.case}"
             )
         values[row["seed"]] = row[value]
-    return places
+    return found

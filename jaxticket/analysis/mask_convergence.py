@@ -35,6 +35,12 @@ def emergence(
 
     Raises:
         MaskError: an unknown rule, a number out of range, or a history that is neither masks nor distances.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> masks = np.array([[1, 0, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]], bool)
+        >>> analysis.emergence(masks, window=3)
+        4
     """
     _check_rule(rule, window, epsilon)
     found = np.asarray(history) if not _by_path(history) else _flat(history)
@@ -98,7 +104,7 @@ def channel_mask(scales: Any, ratio: float, rule: str = "count") -> np.ndarray:
 
     Args:
         scales: scales of all channels, one after the other, [N]; or several such lists, [T, N]. Signs do not matter.
-        ratio: the share that goes, in [0, 1].
+        ratio: the share that is removed, in [0, 1].
         rule: `count` removes exactly `round(ratio * N)`, of equal ones the first. The published programs compare with a
             threshold instead and keep what is strictly greater: the element `int(N * ratio)` of the `sorted` scales
             (the authors of early birds), or the interpolated `quantile` of those above zero. Both remove more where
@@ -122,8 +128,8 @@ def channel_mask(scales: Any, ratio: float, rule: str = "count") -> np.ndarray:
         kept[np.argsort(sizes, kind="stable")[: round(ratio * sizes.size)]] = False
         return kept
     if rule == "sorted":
-        place = int(sizes.size * ratio)
-        return sizes > (np.sort(sizes)[place] if place < sizes.size else math.inf)
+        position = int(sizes.size * ratio)
+        return sizes > (np.sort(sizes)[position] if position < sizes.size else math.inf)
     return sizes > np.quantile(sizes[sizes > 0], ratio) if (sizes > 0).any() else np.zeros(sizes.shape, bool)
 
 

@@ -1,4 +1,4 @@
-"""How far those who prune one mask agree on what goes: the quantity that COLT lives on."""
+"""How far those who prune one mask agree on what is removed: the quantity that COLT lives on."""
 
 import dataclasses
 import itertools
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class PruningOverlap:
-    """What several masks, each made from one mask by pruning it, removed together.
+    """What several masks, each pruned from one mask, removed together.
 
     Attributes:
         overlap: q, the share of what one of a pair removes that the other removes too, the mean over all pairs; None
@@ -26,7 +26,7 @@ class PruningOverlap:
 
 
 def pruning_overlap(before: Mapping[str, Any], after: Sequence[Mapping[str, Any]]) -> PruningOverlap:
-    """Counts what masks made from `before` removed, and what any two of them both removed.
+    """Counts what masks pruned from `before` removed, and what any two of them both removed.
 
     Two that remove different numbers from a leaf share `|A & B| / ((|A| + |B|) / 2)`. For two masks that each remove a
     share p, what both keep is `1 - p * (2 - q)`.

@@ -84,6 +84,12 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], confidence
 
     Raises:
         ConfigError: no seed is in both.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> found = analysis.paired_difference({0: 0.9, 1: 0.8, 2: 0.7}, {0: 0.8, 1: 0.7, 2: 0.4})
+        >>> round(found.mean, 3), found.n
+        (0.167, 3)
     """
     seeds = sorted(a.keys() & b.keys())
     if not seeds:

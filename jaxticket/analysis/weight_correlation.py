@@ -29,6 +29,13 @@ def correlation(a: Any, b: Any, mask: Mapping[str, Any] | None = None, p: float 
 
     Raises:
         MaskError: `p` is out of range, paths or shapes differ, or no layer has enough weights for a single large one.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> a = {"fc/kernel": np.array([[4.0, 3.0], [2.0, 1.0]])}
+        >>> b = {"fc/kernel": np.array([[4.0, 1.0], [-3.0, 2.0]])}
+        >>> analysis.correlation(a, b, p=0.5)  # the first of the two largest is among the largest of both
+        0.5
     """
     shared, sizes = _shared(a, b, mask, p)
     total = sum(sizes.values())
@@ -38,7 +45,7 @@ def correlation(a: Any, b: Any, mask: Mapping[str, Any] | None = None, p: float 
 
 
 def layer_correlation(a: Any, b: Any, mask: Mapping[str, Any] | None = None, p: float = 0.1) -> dict[str, float]:
-    """`correlation` of each layer by itself; layers too small for a single large weight are left out."""
+    """`correlation` of each layer separately; layers too small for a single large weight are left out."""
     shared, sizes = _shared(a, b, mask, p)
     return {path: shared[path] / size for path, size in sizes.items() if size}
 

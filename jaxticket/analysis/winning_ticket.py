@@ -75,6 +75,12 @@ def verdict(
 
     Raises:
         ConfigError: an accuracy is no number in [0, 1].
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> rates = {"dense": {0.1: 0.90}, "lt": {0.1: 0.91}, "rr": {0.1: 0.85}, "small_dense": {0.1: 0.80}}
+        >>> analysis.verdict(**rates, sparsity=0.9).conditions[1]
+        True
     """
     known = {"dense": dense, "lt": lt, "rr": rr, "small_dense": small_dense}
     of = {name: _decimals(name, accuracies or {}) for name, accuracies in known.items()}

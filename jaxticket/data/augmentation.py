@@ -1,7 +1,7 @@
 """Random changes of training images, inside jit: a batch stays on the device from its uint8 pixels to the network.
 
-Every function takes a key and a batch [B, H, W, C] and draws for each image by itself. Pixels that come in from outside
-an image are 0, black, as they are before normalisation in PyTorch's pipelines.
+Every function takes a key and a batch [B, H, W, C] and draws for each image separately. Pixels from outside of an
+image are 0, black, as they are before normalisation in PyTorch's pipelines.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxticket.data.decoding import AREA, LOG_ASPECT, RESIZE_PER_CROP
 
 
 def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
-    """Crops of the images' own size, at a random place after `padding` pixels of zeros are put on every side."""
+    """Crops of the images' own size, at a random position after `padding` pixels of zeros are put on every side."""
     batch, height, width, channels = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
@@ -55,13 +55,13 @@ def random_resized_crop(key: jax.Array, images: jax.Array, side: int) -> jax.Arr
     linear with antialiasing.
     """
     batch, height, width, channels = images.shape
-    area_key, ratio_key, place_key = jax.random.split(key, 3)
+    area_key, ratio_key, position_key = jax.random.split(key, 3)
     area = height * width * jax.random.uniform(area_key, (batch,), jnp.float32, *AREA)
     log_ratio = jax.random.uniform(ratio_key, (batch,), jnp.float32, *LOG_ASPECT)
     sides = jnp.sqrt(jnp.stack([area / jnp.exp(log_ratio), area * jnp.exp(log_ratio)], axis=1))
     whole = jnp.asarray([[height, width]], jnp.float32)
     sides = jnp.minimum(sides, whole)
-    corners = jax.random.uniform(place_key, (batch, 2), jnp.float32) * (whole - sides)
+    corners = jax.random.uniform(position_key, (batch, 2), jnp.float32) * (whole - sides)
 
     def resize(image: jax.Array, window: jax.Array, corner: jax.Array) -> jax.Array:
         scale = side / window
@@ -103,7 +103,7 @@ def mixup(key: jax.Array, images: jax.Array, alpha: float) -> tuple[jax.Array, j
 
 
 def resize_and_crop(images: jax.Array, side: int) -> jax.Array:
-    """What is tested instead of a random resized crop: float32 [B, side, side, C].
+    """The crop of test images where training images have a random resized crop: float32 [B, side, side, C].
 
     The shorter side is scaled to `side * 256 / 224`, linear with antialiasing, and the middle is cropped.
     """

@@ -45,7 +45,7 @@ def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
     try:
         return _read(spec, cache)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, TicketError) as error:
-        _log.warning("%s: the decoded copy is damaged (%s) and is made again", cache, error)
+        _log.warning("%s: the decoded copy is damaged (%s) and is written again", cache, error)
         return None
 
 

@@ -13,7 +13,7 @@ AREA = (0.08, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 LOG_ASPECT = (math.log(_ASPECT[0]), math.log(_ASPECT[1]))
 _ATTEMPTS = 10
-# Customary for ImageNet: the shorter side of a test image is made 256 pixels before 224 are cropped.
+# Customary for ImageNet: the shorter side of a test image is scaled to 256 pixels before 224 are cropped.
 RESIZE_PER_CROP = 256 / 224
 
 

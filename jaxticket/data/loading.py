@@ -46,13 +46,19 @@ def load(
         part: `full`, or which part of the classes in all three splits, such as `1/2`; see `class_parts`.
         class_order: `label` or `shuffled`: how classes are dealt out to parts.
         class_seed: of the shuffle.
-        label_noise: share of the training labels that is made wrong; validation and test labels stay right.
+        label_noise: share of the training labels that is replaced by wrong ones; validation and test labels stay right.
         noise_seed: of the wrong labels.
         side: height and width of streamed images, 0: those of the registry; others have the size they have.
 
     Raises:
         ConfigError: an unknown name, or a number or part that cannot be.
         DataError: the data is missing, damaged or not what its name says; the message says how to mend it.
+
+    Example:
+        >>> from jaxticket import data
+        >>> digits = data.load("digits")
+        >>> digits.train.images.shape, digits.val.size, digits.test.size
+        ((1293, 8, 8, 1), 144, 360)
     """
     spec = registry.spec(name)
     train_size, val_size, _ = spec.split_sizes(val_fraction)

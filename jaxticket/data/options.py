@@ -49,7 +49,7 @@ class DataOptions:
         folder: where data sets are looked for and decoded copies are kept; empty: the environment variable
             JAXTICKET_DATA, else `~/.cache/jaxticket/data`.
         val_fraction: share of the official training images kept for validation, in [0, 1).
-        val_seed: which ones; apart from all other seeds, so that replicates share one validation split.
+        val_seed: which ones; separate from all other seeds, so that replicates share one validation split.
         train_fraction: share of the remaining training images that is used, the first ones: 0.1 is `train[:10%]`.
         part: `full`, or which part of the classes: `1/2` is the first of two equal parts (COLT, section 3).
         class_order: how classes are dealt out to parts: by `label`, or `shuffled`.
@@ -73,7 +73,7 @@ class DataOptions:
     augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 
     def check(self, where: str) -> None:
-        """Refuses unknown data sets, and splits and parts that cannot be made; reads no data.
+        """Refuses unknown data sets, and splits and parts that are impossible; reads no data.
 
         Raises:
             ConfigError: naming the key, the value and what is allowed.

@@ -60,6 +60,11 @@ def spec(name: str) -> DatasetSpec:
 
     Raises:
         ConfigError: there is no such data set.
+
+    Example:
+        >>> from jaxticket import data
+        >>> data.spec("cifar10").image_shape
+        (32, 32, 3)
     """
     if name not in DATASETS:
         raise ConfigError(f"data set {name!r}: {unknown_name(name)}")

@@ -103,7 +103,7 @@ class DatasetSpec:
 
     @property
     def folder_name(self) -> str:
-        """The folder, among data sets, of its archives; data sets made of the same archives share it."""
+        """The folder, among data sets, of its archives; data sets of the same archives share it."""
         return self.prepared_name.partition("/")[0]
 
     @property

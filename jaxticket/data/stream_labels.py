@@ -1,6 +1,6 @@
 """The labels of a streamed data set, which say what belongs to a part of its classes: read once, then kept.
 
-They live in `<folder>/cache/<name>-<version>/<split>_stream_labels.npy` with a file of its size and checksum beside it.
+They live in `<folder>/cache/<name>-<version>/<split>_stream_labels.npy` next to a file of its size and checksum.
 """
 
 import json
@@ -69,7 +69,7 @@ def _read(spec: DatasetSpec, folder: Path, split: str, size: int) -> np.ndarray 
         if labels.shape != (size,) or labels.dtype != np.int32:
             raise ValueError(f"it has shape {labels.shape} and type {labels.dtype}")
     except (OSError, ValueError, RecursionError) as error:
-        _log.warning("%s: is damaged (%s) and is made again", array, error)
+        _log.warning("%s: is damaged (%s) and is written again", array, error)
         return None
     return labels
 

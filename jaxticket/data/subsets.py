@@ -67,7 +67,7 @@ def take_classes(split: Split, classes: np.ndarray) -> Split:
 
 
 def labels_within(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """What each of `num_classes` labels is called within a part: its place among `classes`, else -1: int32."""
+    """The name of each of `num_classes` labels within a part: its position in `classes`, else -1: int32."""
     label = np.full(num_classes, -1, np.int32)
     label[classes] = np.arange(len(classes), dtype=np.int32)
     return label

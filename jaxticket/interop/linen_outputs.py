@@ -1,4 +1,4 @@
-"""What the layers of a Flax Linen network give out, and the slope of a loss in it."""
+"""What the layers of a Flax Linen network return, and the gradient of a loss in it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -50,7 +50,7 @@ def output_gradients(
         loss: a scalar function of what `apply_fn` returns.
 
     Returns:
-        Two dictionaries of the same paths and shapes: the outputs, and the slopes.
+        Two dictionaries of the same paths and shapes: the outputs, and the gradients.
     """
     wanted = frozenset(paths)
     shapes = jax.eval_shape(lambda: layer_outputs(apply_fn, params, x, wanted))
@@ -60,9 +60,9 @@ def output_gradients(
         found, result = _listen(apply_fn, params, x, wanted, added)
         return loss(result), found
 
-    # The slope in what is added to an output is the slope in the output.
-    slopes, found = jax.grad(of_added, has_aux=True)(nothing)
-    return found, slopes
+    # The gradient in what is added to an output is the gradient in the output.
+    gradients, found = jax.grad(of_added, has_aux=True)(nothing)
+    return found, gradients
 
 
 def _listen(

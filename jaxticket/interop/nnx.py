@@ -41,6 +41,13 @@ def functional(model: nnx.Module, *, train: bool = False) -> tuple[Callable[[Any
 
     Raises:
         MaskError: `model` is no NNX module, or has no parameters; and `apply_fn`, when `params` do not fit the model.
+
+    Example:
+        >>> from flax import nnx
+        >>> from jaxticket.interop import functional
+        >>> apply_fn, params = functional(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+        >>> apply_fn(params, jnp.zeros((1, 2))).shape
+        (1, 3)
     """
     if not isinstance(model, nnx.Module):
         raise MaskError(

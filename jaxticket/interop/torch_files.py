@@ -23,11 +23,11 @@ def read_torch(path: PathLike, *, key: str | None = None) -> dict[str, np.ndarra
     """The tensors of a state dict that PyTorch saved, in either of its formats, or of a safetensors file.
 
     Only numbers, strings, plain containers and tensors are read. Whatever else a file has, such as the parsed command
-    line beside the weights, is skipped and named in a warning; nothing of it is imported or run.
+    line next to the weights, is skipped and named in a warning; nothing of it is imported or run.
 
     Args:
         path: a file of `torch.save` (`.pth`, `.pt`, `.th`, `.pth.tar`), or one whose name ends in `.safetensors`.
-        key: of the state dict in a checkpoint that has other entries beside it. Without it, the state dict is the
+        key: of the state dict in a checkpoint that has other entries too. Without it, the state dict is the
             entry `state_dict`, `model_state_dict`, `model` or `net` where there is one, else the whole.
 
     Returns:

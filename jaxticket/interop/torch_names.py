@@ -1,7 +1,7 @@
 """What PyTorch's networks call their layers: ordered (regular expression, path) rules per family of architectures.
 
 An expression has to match the whole name of a PyTorch module, the first match wins. What it captures, digits as
-numbers, goes to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets,
+numbers, is passed to a function that gives the path of the layer here. Names are those of torchvision, and for ResNets,
 VGGs and MobileNet-v1 those customary for CIFAR.
 """
 
@@ -49,7 +49,7 @@ _MOBILENET_V1: NameRules = (
 _MOBILENET_V2: NameRules = (
     (r"features\.0\.0", _always("stem")),
     (r"features\.0\.1", _always("stem_bn")),
-    # The first block has no expansion, so its places are one earlier.
+    # The first block has no expansion, so its positions are one earlier.
     (r"features\.1\.conv\.0\.0", _always("block0/depthwise")),
     (r"features\.1\.conv\.0\.1", _always("block0/depthwise_bn")),
     (r"features\.1\.conv\.1", _always("block0/project")),
@@ -96,14 +96,14 @@ def _vgg(ranks: Mapping[str, int], layers: Sequence[Path]) -> NameRules:
     """A VGG's `features.N` are numbered through, poolings included: its convolutions are ours in order."""
     numbered = sorted((int(name.split(".")[1]), name) for name in ranks if re.fullmatch(r"features\.\d+", name))
     ours = sorted((path for path in layers if re.fullmatch(r"stage\d+_conv\d+", path)), key=_numbers)
-    places = ["stem", *ours]
+    targets = ["stem", *ours]
     rules: list[tuple[str, Callable[..., Path]]] = []
     convolutions = 0
     for _, name in numbered:
         convolutions += ranks[name] == 4
-        if 1 <= convolutions <= len(places):
-            place = places[convolutions - 1]
-            rules.append((re.escape(name), _always(place if ranks[name] == 4 else f"{place}_bn")))
+        if 1 <= convolutions <= len(targets):
+            target = targets[convolutions - 1]
+            rules.append((re.escape(name), _always(target if ranks[name] == 4 else f"{target}_bn")))
     return (*rules, (r"classifier\.0", _always("head")), _HEAD)
 
 
@@ -188,9 +188,9 @@ def without_wrappers(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_match(rules: NameRules, name: str) -> Path | None:
-    for expression, place in rules:
+    for expression, path_of in rules:
         if match := re.fullmatch(expression, name):
-            return place(*(int(group) if group.isdecimal() else group for group in match.groups()))
+            return path_of(*(int(group) if group.isdecimal() else group for group in match.groups()))
     return None
 
 

@@ -63,7 +63,7 @@ def from_torch(
         **options: of the network, as for `create_model`.
 
     Raises:
-        TicketError: a tensor without a place, a leaf without a tensor, or two that do not fit.
+        TicketError: a tensor without a leaf, a leaf without a tensor, or two that do not fit.
         ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
     """
     name, options = resolve(name), proper(name, options)[1]
@@ -136,11 +136,11 @@ def _classes(network: str, tensors: Mapping[str, np.ndarray]) -> int:
 def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Path, Any]) -> dict[Path, str]:
     """Path of a leaf -> the tensor that fills it, for every leaf."""
     layers = sorted({path.removeprefix("params/").rpartition("/")[0] for path in wanted if path.startswith("params/")})
-    places = layer_paths(network, _modules(tensors), layers)
+    found = layer_paths(network, _modules(tensors), layers)
     sources: dict[Path, str] = {}
     for tensor in tensors:
         module, _, kind = tensor.rpartition(".")
-        layer = places[module]
+        layer = found[module]
         if layer is None:
             raise TicketError(f"tensor {tensor!r} is none of {network}'s; give the state dict of that network alone")
         if kind in _STATISTICS:

@@ -20,7 +20,7 @@ Variables = tuple[dict[str, Any], dict[str, Any]]
 
 
 def init_variables(model: nn.Module, key: jax.Array, input_shape: Sequence[int]) -> Variables:
-    """Random parameters and the model state that goes with them.
+    """Random parameters and the model state that belongs to them.
 
     The same key gives the same bits; `jax.vmap` over keys gives a stack of networks. A model whose
     initialisers are not those of `initializers` gets its usual draws, compiled one by one.
@@ -32,6 +32,13 @@ def init_variables(model: nn.Module, key: jax.Array, input_shape: Sequence[int])
 
     Returns:
         params as a nested dict, and the other collections, `{'batch_stats': ...}` or empty.
+
+    Example:
+        >>> from jaxticket import models
+        >>> model = models.create_model("lenet300", num_classes=10, width=0.1)
+        >>> params, state = models.init_variables(model, jax.random.key(0), (8, 8, 1))
+        >>> params["fc1"]["kernel"].shape, state
+        ((64, 30), {})
     """
     shape = _batch_shape(input_shape)
     try:

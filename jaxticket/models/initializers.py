@@ -1,4 +1,4 @@
-"""Initial weights: Linen initialisers that can share one random draw, and the named schemes made of them.
+"""Initial weights: Linen initialisers that can share one random draw, and the named schemes built of them.
 
 An initialiser here is a function of (key, shape, dtype), as everywhere in Flax. Called by itself it draws
 from its key. Inside `sharing` it takes the next numbers of one flat draw instead: XLA compiles every shape
@@ -30,7 +30,7 @@ class Initializer(Protocol):
         ...
 
 
-# The distributions from which every leaf is made by scaling: float32, the second on [-1, 1).
+# The distributions from which every leaf is built by scaling: float32, the second on [-1, 1).
 _DRAWS: dict[str, Callable[[jax.Array, Shape], jax.Array]] = {
     "normal": lambda key, shape: jax.random.normal(key, shape, jnp.float32),
     "uniform": lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0),
@@ -56,7 +56,7 @@ class SharedDraw:
         self._trace = get_opaque_trace_state(convention="flax")
 
     def serves_here(self) -> bool:
-        """Whether the caller is in the transformation in which this was made.
+        """Whether the caller is in the transformation in which this was built.
 
         Inside a `vmap` or `scan` over layers one call stands for many leaves, which must not share one slice.
         """
@@ -155,7 +155,7 @@ class Scheme:
 
     Attributes:
         kernel: initialiser of kernels.
-        bias: fan-in of the kernel -> initialiser of the bias beside it.
+        bias: fan-in of the kernel -> initialiser of the bias next to it.
     """
 
     kernel: Initializer

@@ -1,6 +1,6 @@
 """What networks are built of: named layers that share one set of options, and activations by name.
 
-A `Layers` belongs to no module: what it makes goes to the Linen module whose compact method is running.
+A `Layers` belongs to no module: what it builds belongs to the Linen module whose compact method is running.
 """
 
 import dataclasses

@@ -98,7 +98,7 @@ def register(network: Network) -> Network:
     """Makes a network known by its name: on the command line, in configurations and to `create_model`.
 
     Args:
-        network: its name, its class and what goes with them.
+        network: its name, its class and what belongs to them.
 
     Returns:
         The same.
@@ -214,7 +214,7 @@ def create_model(
     row = network(name)
     options = proper(name, options)[1]
     if options.get("dtype") == "float32" and "dtype" not in row.option_fields:
-        del options["dtype"]  # which is what a network computes in that is told nothing
+        del options["dtype"]  # what a network without the option computes in
     checked = row.parse(options, "model.options")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ConfigError(f"num_classes={num_classes!r}: must be a whole number of at least 1")

@@ -21,7 +21,7 @@ def soft_phase(
 ) -> Callable[[Step], tuple[jax.Array, jax.Array]]:
     """What `beta` and `blend` of `soft_activation` are at a step.
 
-    For `pswish` beta goes from the first to the second of `betas`, multiplied by the same factor at each step, and the
+    For `pswish` beta rises from the first to the second of `betas`, multiplied by the same factor at each step, and the
     next step has ReLU; with beta 20 that last jump is at most 0.014. For every other kind beta stays the first of
     `betas` and `blend` rises from 0 in a straight line.
 
@@ -66,6 +66,12 @@ def annealed(initial: float, steps: int | None) -> Callable[[Step], jax.Array]:
 
     Raises:
         ConfigError: `steps` below 1.
+
+    Example:
+        >>> from jaxticket import recipes
+        >>> strength = recipes.annealed(1.0, steps=4)
+        >>> [float(strength(step)) for step in (0, 1, 4, 9)]
+        [1.0, 0.75, 0.0, 0.0]
     """
     _check_steps(steps)
 

@@ -1,4 +1,4 @@
-"""The names of what the aids can be told, for options that load nothing heavy."""
+"""The choices that aids of training have, for options that load nothing heavy."""
 
 SOFT_ACTIVATIONS = ("swish", "pswish", "mish", "gelu", "softplus", "elu", "lisht")
 SMOOTHINGS = ("off_target", "uniform")

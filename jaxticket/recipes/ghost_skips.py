@@ -35,8 +35,8 @@ class Ghost:
     Attributes:
         inputs: channels of the layer's input.
         features: channels that the layer makes.
-        stride: for each axis between batch and channels, the every how manieth place of the input is taken.
-        first: from which place on.
+        stride: subsampling stride of each axis between batch and channels.
+        first: offset of the first sample of each axis.
     """
 
     inputs: int
@@ -84,7 +84,7 @@ def ghost_plan(
         forward: (activation, *arguments) -> anything; calls the network once.
         arguments: arrays, or their shapes and dtypes.
         activation: of the network.
-        layers: `auto`: convolutions with a window and one group where there are such beside the first layer, else
+        layers: `auto`: convolutions with a window and one group where there are such behind the first layer, else
             `conv`, else `dense`, whatever comes first that has any; `conv`: all convolutions with one group, 1x1 ones
             too; `dense`: dense layers.
 
@@ -158,7 +158,7 @@ def with_ghosts(
     *,
     train: bool,
 ) -> tuple[Any, Any]:
-    """What `forward` returns with the bypasses in place, and their statistics after this batch.
+    """What `forward` returns with the bypasses, and their statistics after this batch.
 
     Args:
         forward: calls the network once, with the activation it is given.
@@ -197,19 +197,19 @@ def ghost_branch(
     """
     for axis, (stride, first) in enumerate(zip(ghost.stride, ghost.first, strict=True), start=1):
         x = jax.lax.slice_in_dim(x, first, first + stride * (shape[axis] - 1) + 1, stride, axis)
-    made = x.astype(jnp.float32) @ params["kernel"]
+    skip = x.astype(jnp.float32) @ params["kernel"]
     mean, var = state["mean"], state["var"]
     if train:
-        axes = tuple(range(made.ndim - 1))
-        mean = made.mean(axes)
-        var = jnp.square(made - jnp.broadcast_to(mean, made.shape)).mean(axes)
+        axes = tuple(range(skip.ndim - 1))
+        mean = skip.mean(axes)
+        var = jnp.square(skip - jnp.broadcast_to(mean, skip.shape)).mean(axes)
         state = {
             "mean": _MOMENTUM * state["mean"] + (1 - _MOMENTUM) * mean,
             "var": _MOMENTUM * state["var"] + (1 - _MOMENTUM) * var,
         }
     factor = params["scale"] * jax.lax.rsqrt(var + _EPSILON)
-    mean, factor, bias = (jnp.broadcast_to(one, made.shape) for one in (mean, factor, params["bias"]))
-    return (made - mean) * factor + bias, state
+    mean, factor, bias = (jnp.broadcast_to(one, skip.shape) for one in (mean, factor, params["bias"]))
+    return (skip - mean) * factor + bias, state
 
 
 def _kind(module: nn.Module) -> str | None:

@@ -1,4 +1,4 @@
-"""What learning the scales of an initialisation is told, checked without importing JAX."""
+"""Options of learning the scales of an initialisation, checked without importing JAX."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ class LrsiOptions:
         order: `mask_first` learns the scales of the sparse network, `scale_first` those of the dense network, which is
             masked afterwards.
         min_scale: the least scale of a tensor other than a bias; that of biases is 0.
-        clip: the largest slope of a scale that counts.
+        clip: bound of the size of the gradient of a scale.
     """
 
     iterations: int = option(180, minimum=1)

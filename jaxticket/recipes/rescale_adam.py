@@ -11,12 +11,12 @@ _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ScaleState:
-    """Scales and what Adam remembers of their slopes.
+    """Scales and what Adam remembers of their gradients.
 
     Attributes:
         scales: float32 [T].
-        means: float32 [2, T], the moving average of slopes for each goal.
-        squares: float32 [T], the moving average of squared slopes of both goals.
+        means: float32 [2, T], the moving average of gradients for each goal.
+        squares: float32 [T], the moving average of squared gradients of both goals.
         counts: int32 [2], the steps taken for each goal.
     """
 
@@ -37,24 +37,24 @@ def initial_state(size: int) -> ScaleState:
 
 
 def rescale_adam(
-    state: ScaleState, slopes: jax.Array, goal: jax.Array, *, rate: float, floors: jax.Array, clip: float = 1.0
+    state: ScaleState, gradients: jax.Array, goal: jax.Array, *, rate: float, floors: jax.Array, clip: float = 1.0
 ) -> ScaleState:
-    """One step against the slopes (Zhu et al., "GradInit", NeurIPS 2021, section 3 and its supplement).
+    """One step against the gradients (Zhu et al., "GradInit", NeurIPS 2021, section 3 and its supplement).
 
-    The average of slopes and its bias correction belong to the goal of the step; squares are shared by both goals and
-    corrected with the number of all steps. A scale with slopes of zero stays as it is.
+    The average of gradients and its bias correction belong to the goal of the step; squares are shared by both goals
+    and corrected with the number of all steps. A scale with gradients of zero stays as it is.
 
     Args:
         state: scales of T tensors.
-        slopes: float32 [T].
+        gradients: float32 [T].
         goal: int32 scalar, 0 or 1, traced or not.
         rate: the learning rate.
         floors: float32 [T], the least values of the scales.
-        clip: slopes are clipped to plus and minus this.
+        clip: gradients are clipped to plus and minus this.
     """
-    slopes = jnp.clip(slopes, -clip, clip)
-    mean = _FIRST * state.means[goal] + (1 - _FIRST) * slopes
-    squares = _SECOND * state.squares + (1 - _SECOND) * slopes**2
+    gradients = jnp.clip(gradients, -clip, clip)
+    mean = _FIRST * state.means[goal] + (1 - _FIRST) * gradients
+    squares = _SECOND * state.squares + (1 - _SECOND) * gradients**2
     counts = state.counts.at[goal].add(1)
     corrected = mean / (1 - _FIRST ** counts[goal].astype(jnp.float32))
     spread = jnp.sqrt(squares / (1 - _SECOND ** counts.sum().astype(jnp.float32)))

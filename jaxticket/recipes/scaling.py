@@ -37,24 +37,24 @@ def mean_cross_entropy(logits: jax.Array, labels: Any) -> jax.Array:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Slopes:
+class ScaleGradients:
     """What one iteration has found.
 
     Attributes:
-        slopes: float32 [T], the derivatives with respect to the scales of what is being lowered.
+        gradients: float32 [T], the derivatives with respect to the scales of what is being lowered.
         lowered: what is being lowered: the norm where it is too large, else the loss after a step, over eta.
         norm: norm of the gradient of the weights that are kept.
         goal: int32, `OBJECTIVE` or `CONSTRAINT`.
     """
 
-    slopes: jax.Array
+    gradients: jax.Array
     lowered: jax.Array
     norm: jax.Array
     goal: jax.Array
 
 
 # (scales, params, mask, batches) -> (scales, what was found).
-ScalingStep = Callable[[ScaleState, Any, Mask, tuple[Any, ...]], tuple[ScaleState, Slopes]]
+ScalingStep = Callable[[ScaleState, Any, Mask, tuple[Any, ...]], tuple[ScaleState, ScaleGradients]]
 
 
 def scaling_step(apply_fn: ApplyFn, options: LrsiOptions, loss: Loss = mean_cross_entropy) -> ScalingStep:
@@ -65,19 +65,19 @@ def scaling_step(apply_fn: ApplyFn, options: LrsiOptions, loss: Loss = mean_cros
         step is judged on the first and the third, or, where there are four, on the last two.
     """
 
-    def step(state: ScaleState, params: Any, mask: Mask, batches: tuple[Any, ...]) -> tuple[ScaleState, Slopes]:
+    def step(state: ScaleState, params: Any, mask: Mask, batches: tuple[Any, ...]) -> tuple[ScaleState, ScaleGradients]:
         first, second, *new = batches
         judge = _joined(first, new[0]) if len(new) == 1 else _joined(*new)
-        found = scale_slopes(apply_fn, options, loss, state.scales, params, mask, _joined(first, second), judge)
+        found = scale_gradients(apply_fn, options, loss, state.scales, params, mask, _joined(first, second), judge)
         floors = [0.0 if path.split("/")[-1] == "bias" else options.min_scale for path in scaled_leaves(params)]
         floors = jnp.array(floors, jnp.float32)
-        state = rescale_adam(state, found.slopes, found.goal, rate=options.rate, floors=floors, clip=options.clip)
+        state = rescale_adam(state, found.gradients, found.goal, rate=options.rate, floors=floors, clip=options.clip)
         return state, found
 
     return step
 
 
-def scale_slopes(
+def scale_gradients(
     apply_fn: ApplyFn,
     options: LrsiOptions,
     loss: Loss,
@@ -86,7 +86,7 @@ def scale_slopes(
     mask: Mask,
     batch: tuple[Any, Any],
     judge: tuple[Any, Any],
-) -> Slopes:
+) -> ScaleGradients:
     """Derivatives, with respect to the scales, of the gradient's norm or else of the loss after a step.
 
     The step itself is held fixed, as in the authors' program; what that neglects is small.
@@ -113,29 +113,29 @@ def scale_slopes(
     def gradient(weights: Weights) -> Weights:
         return {path: _masked(leaf, path, mask) for path, leaf in jax.grad(value)(weights, batch).items()}
 
-    slope = gradient(weights)
+    of_weights = gradient(weights)
     if options.direction == "sgd":
-        norm = jnp.sqrt(_total({path: _wide(leaf) ** 2 for path, leaf in slope.items()}))
+        norm = jnp.sqrt(_total({path: _wide(leaf) ** 2 for path, leaf in of_weights.items()}))
         # The derivative of the norm with respect to the gradient; where all is zero, so is it.
         shrink = jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0)
-        unit = {path: (_wide(leaf) * shrink).astype(leaf.dtype) for path, leaf in slope.items()}
-        ahead = unit if options.normalise else slope
+        unit = {path: (_wide(leaf) * shrink).astype(leaf.dtype) for path, leaf in of_weights.items()}
+        ahead = unit if options.normalise else of_weights
     else:
-        norm = _total({path: jnp.abs(_wide(leaf)) for path, leaf in slope.items()})
-        ahead = unit = {path: jnp.sign(leaf) for path, leaf in slope.items()}
+        norm = _total({path: jnp.abs(_wide(leaf)) for path, leaf in of_weights.items()})
+        ahead = unit = {path: jnp.sign(leaf) for path, leaf in of_weights.items()}
 
     def lower_norm() -> tuple[jax.Array, Weights]:
         return norm, jax.jvp(gradient, (weights,), (unit,))[1]
 
     def lower_loss() -> tuple[jax.Array, Weights]:
         after = {path: leaf - options.eta * ahead[path] for path, leaf in weights.items()}
-        reached, slopes = jax.value_and_grad(value)(after, judge)
-        return reached / options.eta, {path: leaf / options.eta for path, leaf in slopes.items()}
+        reached, gradients = jax.value_and_grad(value)(after, judge)
+        return reached / options.eta, {path: leaf / options.eta for path, leaf in gradients.items()}
 
     too_large = norm > (math.inf if options.gamma is None else options.gamma)
-    lowered, slopes = jax.lax.cond(too_large, lower_norm, lower_loss)
-    per_scale = jnp.stack([(_wide(slopes[path]) * _wide(leaf)).sum() for path, leaf in start.items()])
-    return Slopes(per_scale, lowered, norm, jnp.where(too_large, jnp.int32(CONSTRAINT), jnp.int32(OBJECTIVE)))
+    lowered, gradients = jax.lax.cond(too_large, lower_norm, lower_loss)
+    per_scale = jnp.stack([(_wide(gradients[path]) * _wide(leaf)).sum() for path, leaf in start.items()])
+    return ScaleGradients(per_scale, lowered, norm, jnp.where(too_large, jnp.int32(CONSTRAINT), jnp.int32(OBJECTIVE)))
 
 
 def scaled_leaves(params: Any) -> Weights:
@@ -149,9 +149,7 @@ def scaled_leaves(params: Any) -> Weights:
 
 def times(weights: Weights, scales: jax.Array) -> Weights:
     """Each leaf times its scale, float32 [T], in the leaf's dtype."""
-    return {
-        path: (_wide(leaf) * scales[place]).astype(leaf.dtype) for place, (path, leaf) in enumerate(weights.items())
-    }
+    return {path: (_wide(leaf) * scales[i]).astype(leaf.dtype) for i, (path, leaf) in enumerate(weights.items())}
 
 
 def _joined(one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[Any, Any]:

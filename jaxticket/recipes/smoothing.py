@@ -29,6 +29,11 @@ def smoothed_targets(labels: Any, num_classes: int, alpha: Any, kind: str = "off
 
     Raises:
         ConfigError: an unknown kind, fewer than two classes, an alpha out of range, or labels that are not integers.
+
+    Example:
+        >>> from jaxticket import recipes
+        >>> recipes.smoothed_targets(np.array([1]), num_classes=3, alpha=0.5).tolist()
+        [[0.25, 0.5, 0.25]]
     """
     if kind not in SMOOTHINGS:
         raise ConfigError(f"kind={kind!r}: {must_be_one_of(kind, SMOOTHINGS)}")

@@ -47,6 +47,12 @@ def soft_activation(x: jax.Array, kind: str = "swish", beta: Any = 1.0, blend: A
 
     Raises:
         ConfigError: an unknown kind.
+
+    Example:
+        >>> from jaxticket import recipes
+        >>> x = jnp.array([-1.0, 2.0])
+        >>> recipes.soft_activation(x, "elu", blend=1.0).tolist()  # ReLU by then
+        [0.0, 2.0]
     """
     check_kind(kind)
     hard = jax.nn.relu(x)

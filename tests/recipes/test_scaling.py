@@ -14,7 +14,7 @@ from jaxticket.recipes.scaling import (
     CONSTRAINT,
     OBJECTIVE,
     mean_cross_entropy,
-    scale_slopes,
+    scale_gradients,
     scaled_leaves,
     scaling_step,
 )
@@ -28,9 +28,9 @@ def mlp(params, x):
     return jax.nn.relu(x @ params["fc1"]["kernel"]) @ params["fc2"]["kernel"]
 
 
-def slopes(mask, scales=(1.0, 1.0), params=PARAMS, judge=BATCH, **options):
+def gradients(mask, scales=(1.0, 1.0), params=PARAMS, judge=BATCH, **options):
     options = LrsiOptions(**options)
-    return scale_slopes(mlp, options, mean_cross_entropy, jnp.array(scales), params, mask, BATCH, judge)
+    return scale_gradients(mlp, options, mean_cross_entropy, jnp.array(scales), params, mask, BATCH, judge)
 
 
 def value(scales, mask, params=PARAMS):
@@ -43,18 +43,18 @@ def value(scales, mask, params=PARAMS):
     return mean_cross_entropy(mlp(weights, BATCH[0]), BATCH[1])
 
 
-def test_tost_12_the_norm_and_its_slopes():
-    found = slopes({}, gamma=1.0)
+def test_tost_12_the_norm_and_its_gradients():
+    found = gradients({}, gamma=1.0)
     assert float(value((1.0, 1.0), {})) == pytest.approx(1.445434, abs=1e-6)
     assert float(found.norm) == float(found.lowered) == pytest.approx(1.637323, abs=1e-6)
-    np.testing.assert_allclose(found.slopes, [0.995982, 1.397772], atol=2e-6)
+    np.testing.assert_allclose(found.gradients, [0.995982, 1.397772], atol=2e-6)
     assert found.goal == CONSTRAINT
 
 
-def test_tost_12_the_objective_and_its_slopes_with_the_step_held_fixed():
-    found = slopes({}, gamma=None)
+def test_tost_12_the_objective_and_its_gradients_with_the_step_held_fixed():
+    found = gradients({}, gamma=None)
     assert float(found.lowered) == pytest.approx(12.918851, abs=1e-5)
-    np.testing.assert_allclose(found.slopes, [8.239808, 7.856063], atol=2e-5)
+    np.testing.assert_allclose(found.gradients, [8.239808, 7.856063], atol=2e-5)
     assert found.goal == OBJECTIVE
 
 
@@ -67,32 +67,32 @@ def test_directions():
     ]:
         after = jax.tree.map(lambda w, d: w - 0.3 * d, PARAMS, direction)
         expected = mean_cross_entropy(mlp(after, BATCH[0]), BATCH[1]) / 0.3
-        assert float(slopes({}, gamma=None, eta=0.3, **options).lowered) == pytest.approx(float(expected), rel=1e-6)
+        assert float(gradients({}, gamma=None, eta=0.3, **options).lowered) == pytest.approx(float(expected), rel=1e-6)
     sizes = sum(float(jnp.abs(grad).sum()) for grad in jax.tree.leaves(grads))
-    assert float(slopes({}, direction="adam").norm) == pytest.approx(sizes, rel=1e-6)
+    assert float(gradients({}, direction="adam").norm) == pytest.approx(sizes, rel=1e-6)
 
 
 @pytest.mark.parametrize("direction", ["sgd", "adam"])
-def test_slopes_of_the_norm_are_those_of_finite_differences(direction):
-    found = slopes(MASK, (0.9, 1.2), direction=direction, gamma=1e-3)
+def test_gradients_of_the_norm_are_those_of_finite_differences(direction):
+    found = gradients(MASK, (0.9, 1.2), direction=direction, gamma=1e-3)
 
     def norm(first, second):
-        return float(slopes(MASK, (first, second), direction=direction, gamma=None).norm)
+        return float(gradients(MASK, (first, second), direction=direction, gamma=None).norm)
 
     by_hand = [
         (norm(0.9 + 0.01, 1.2) - norm(0.9 - 0.01, 1.2)) / 0.02,
         (norm(0.9, 1.2 + 0.01) - norm(0.9, 1.2 - 0.01)) / 0.02,
     ]
-    np.testing.assert_allclose(found.slopes, by_hand, rtol=2e-3)
+    np.testing.assert_allclose(found.gradients, by_hand, rtol=2e-3)
 
 
 @pytest.mark.parametrize("gamma", [1e-3, None], ids=["constraint", "objective"])
 @pytest.mark.parametrize("direction", ["sgd", "adam"])
 def test_pruned_weights_count_nowhere(direction, gamma):
     """ToST 2.8, order B: neither their values, nor their gradients in the norm, nor a step that revives them."""
-    found = slopes(MASK, direction=direction, gamma=gamma)
+    found = gradients(MASK, direction=direction, gamma=gamma)
     noise = {name: {"kernel": jnp.where(MASK[f"{name}/kernel"], leaf["kernel"], 7.0)} for name, leaf in PARAMS.items()}
-    again = slopes(MASK, direction=direction, gamma=gamma, params=noise)
+    again = gradients(MASK, direction=direction, gamma=gamma, params=noise)
     jax.tree.map(np.testing.assert_array_equal, again, found)
 
     # A network that has no such weights at all: they are multiplied by zero wherever they are used.
@@ -104,17 +104,17 @@ def test_pruned_weights_count_nowhere(direction, gamma):
         return mlp(kept, x)
 
     options = LrsiOptions(direction=direction, gamma=gamma)
-    other = scale_slopes(smaller, options, mean_cross_entropy, jnp.ones(2), noise, {}, BATCH, BATCH)
+    other = scale_gradients(smaller, options, mean_cross_entropy, jnp.ones(2), noise, {}, BATCH, BATCH)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), other, found)
-    assert abs(float(found.norm) - float(slopes({}, direction=direction, gamma=gamma).norm)) > 1e-3
+    assert abs(float(found.norm) - float(gradients({}, direction=direction, gamma=gamma).norm)) > 1e-3
 
 
-def test_a_network_without_gradient_has_no_slopes():
+def test_a_network_without_gradient_has_no_gradients():
     dead = jax.tree.map(jnp.zeros_like, PARAMS)
     for gamma in (None, 1.0):
-        found = slopes({}, params=dead, gamma=gamma)
+        found = gradients({}, params=dead, gamma=gamma)
         assert float(found.norm) == 0
-        np.testing.assert_array_equal(found.slopes, [0, 0])
+        np.testing.assert_array_equal(found.gradients, [0, 0])
 
 
 def test_the_gradient_is_of_two_batches_and_the_step_is_judged_on_half_of_them_or_on_new_ones():
@@ -158,7 +158,7 @@ DEEP = (pytest.mark.slow, pytest.mark.deep)
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else DEEP) for name in models.names()])
 def test_every_network_can_be_scaled(name):
-    """Traced, not run: one scale and one slope for each tensor, all floating-point leaves."""
+    """Traced, not run: one scale and one gradient for each tensor, all floating-point leaves."""
     model = models.create_model(name, 10)
     params, model_state = models.abstract_variables(model, (32, 32, 3))
     batch = (jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32))
@@ -171,4 +171,4 @@ def test_every_network_can_be_scaled(name):
         return scaling_step(apply_fn, LrsiOptions())(state, params, full_mask(params), batches)
 
     state, found = jax.eval_shape(iteration, params, model_state, (batch,) * 3)
-    assert state.scales.shape == found.slopes.shape == (len(leaves(params)),)
+    assert state.scales.shape == found.gradients.shape == (len(leaves(params)),)

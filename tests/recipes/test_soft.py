@@ -11,7 +11,7 @@ from jaxticket.recipes.soft import KINDS
 X = jnp.array([-1e4, -30.0, -1.27846, -1.0, -1e-6, -0.0, 0.0, 1e-6, 0.5, 2.0, 30.0, 1e4])
 
 
-def value_and_slope(x, *how):
+def value_and_gradient(x, *how):
     value, pullback = jax.vjp(lambda x: recipes.soft_activation(x, *how), x)
     return value, pullback(jnp.ones_like(x))[0]
 
@@ -39,15 +39,15 @@ def test_tost_9_distance_of_swish_from_relu():
         assert float(off) == pytest.approx(distance, abs=1e-6)
 
 
-def test_slopes_at_zero_and_lowest_points():
+def test_gradients_at_zero_and_lowest_points():
     zero = jnp.zeros(())
     for beta in (1.0, 20.0):
-        assert float(value_and_slope(zero, "swish", beta)[1]) == pytest.approx(0.5)
-    assert float(value_and_slope(zero, "mish")[1]) == pytest.approx(0.6)
+        assert float(value_and_gradient(zero, "swish", beta)[1]) == pytest.approx(0.5)
+    assert float(value_and_gradient(zero, "mish")[1]) == pytest.approx(0.6)
     for kind, at, lowest in (("swish", -1.27846, -0.27846), ("mish", -1.19243, -0.30884)):
-        value, slope = value_and_slope(jnp.array(at), kind)
+        value, gradient = value_and_gradient(jnp.array(at), kind)
         assert float(value) == pytest.approx(lowest, abs=1e-5)
-        assert float(slope) == pytest.approx(0, abs=1e-5)
+        assert float(gradient) == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
@@ -55,11 +55,11 @@ def test_slopes_at_zero_and_lowest_points():
 def test_at_blend_one_value_and_gradient_are_those_of_relu_bit_for_bit(kind, dtype):
     x = jnp.concatenate([X, jnp.array([-jnp.inf, jnp.inf])]).astype(dtype)
     expected, pullback = jax.vjp(jax.nn.relu, x)
-    value, slope = jax.jit(lambda x, beta, blend: value_and_slope(x, kind, beta, blend))(x, 20.0, 1.0)
+    value, gradient = jax.jit(lambda x, beta, blend: value_and_gradient(x, kind, beta, blend))(x, 20.0, 1.0)
     assert value.dtype == dtype
     # As bytes, so that the sign of a zero counts.
     assert np.asarray(value).tobytes() == np.asarray(expected).tobytes()
-    assert np.asarray(slope).tobytes() == np.asarray(pullback(jnp.ones_like(x))[0]).tobytes()
+    assert np.asarray(gradient).tobytes() == np.asarray(pullback(jnp.ones_like(x))[0]).tobytes()
 
 
 def test_between_soft_and_hard_it_is_the_mixture():

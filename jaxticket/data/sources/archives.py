@@ -36,27 +36,27 @@ def own_folder(spec: DatasetSpec, folder: Path) -> Path:
 
 
 def find_archives(spec: DatasetSpec, folder: Path) -> dict[str, Path] | None:
-    """The archives by name, from the first place that has all of them; None where no place has.
+    """The archives by name, from the first folder that has all of them; None where no folder has.
 
-    The places are `<folder>/<name>/`, the manual folder of TensorFlow Datasets (`<folder>/downloads/manual/`)
+    The folders are `<folder>/<name>/`, the manual folder of TensorFlow Datasets (`<folder>/downloads/manual/`)
     and the folders of Debian packages. A gzip archive may have been decompressed: then its name has lost the
     `.gz`.
     """
-    for place in (own_folder(spec, folder), folder / "downloads" / "manual"):
-        found = archives_in(spec, place)
+    for candidate in (own_folder(spec, folder), folder / "downloads" / "manual"):
+        found = archives_in(spec, candidate)
         if found is not None:
             return found
     return _all({archive.name: _packaged(spec, archive) for archive in spec.archives})
 
 
-def archives_in(spec: DatasetSpec, place: Path) -> dict[str, Path] | None:
-    """The archives by name, where the folder `place` has all of them."""
-    return _all({archive.name: existing(place, archive.name) for archive in spec.archives})
+def archives_in(spec: DatasetSpec, folder: Path) -> dict[str, Path] | None:
+    """The archives by name, where `folder` has all of them."""
+    return _all({archive.name: existing(folder, archive.name) for archive in spec.archives})
 
 
-def existing(place: Path, name: str) -> Path | None:
-    """The file of this name in the folder `place`, or the decompressed one; None where there is neither."""
-    for candidate in (place / name, place / name.removesuffix(".gz")):
+def existing(folder: Path, name: str) -> Path | None:
+    """The file of this name in `folder`, or the decompressed one; None where there is neither."""
+    for candidate in (folder / name, folder / name.removesuffix(".gz")):
         if candidate.is_file():
             return candidate
     return None

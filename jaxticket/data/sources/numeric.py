@@ -75,7 +75,7 @@ def _running(images: np.ndarray, labels: np.ndarray) -> Iterator[Example]:
 
 
 def _owner(content_sha256: str) -> str:
-    """Whose file it is that was found in the place of another, as the end of a sentence."""
+    """Whose file it is that was found instead of another, as the end of a sentence."""
     for name in names():
         for archive in spec(name).archives:
             if archive.content_sha256 == content_sha256:

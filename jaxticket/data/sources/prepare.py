@@ -80,7 +80,7 @@ def _locate(spec: DatasetSpec, folder: Path, archive: Path | None) -> dict[str, 
     paths = archives_in(spec, archive if archive.is_dir() else archive.parent)
     if paths is None:
         place = archive if archive.is_dir() else archive.parent
-        raise DataError(f"{place}: does not have all of {names}, of which {spec.name} is made; put them there")
+        raise DataError(f"{place}: does not have all of {names}, of which {spec.name} consists; put them there")
     return paths
 
 

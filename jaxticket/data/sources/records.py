@@ -1,4 +1,4 @@
-"""Labelled images one by one, as the readers of raw archives give them, and what is made of them."""
+"""Labelled images one by one, as the readers of raw archives give them, and their pixels and files."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -34,8 +34,8 @@ Reader = Callable[[DatasetSpec, Mapping[str, Path], str], Iterator[Example]]
 def decode(image: np.ndarray | bytes, spec: DatasetSpec) -> np.ndarray:
     """The pixels of an image as `spec` wants them, uint8 of its `image_shape`.
 
-    An encoded image must have that shape and be grey or colour as it says. Only where `spec.fit` is set, it is made
-    to fit: RGB, scaled so that the shorter side matches (bilinear, antialiased), cropped in the middle.
+    An encoded image must have that shape and be grey or colour as it says. Only where `spec.fit` is set, it is
+    fitted: RGB, scaled so that the shorter side matches (bilinear, antialiased), cropped in the middle.
 
     Raises:
         ValueError: the image has another shape or type.

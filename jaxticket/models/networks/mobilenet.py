@@ -21,7 +21,7 @@ _STRIDES = {"imagenet": (1, 2, 2, 2, 1, 2, 1), "cifar": (1, 1, 2, 2, 1, 2, 1), "
 
 
 def separable_block(layers: "Layers", x: "jax.Array", features: int, stride: int) -> "jax.Array":
-    """A 3x3 convolution of each channel by itself, then a 1x1 convolution, each normalised and activated."""
+    """A 3x3 convolution of each channel separately, then a 1x1 convolution, each normalised and activated."""
     channels = x.shape[-1]
     x = layers.conv_act(x, channels, 3, "depthwise", stride=stride, groups=channels)
     return layers.conv_act(x, features, 1, "pointwise")
