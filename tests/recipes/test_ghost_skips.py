@@ -10,7 +10,7 @@ from jaxticket.recipes.ghost_skips import Ghost, ghost_branch, ghost_parameters,
 
 def forward_of(model, train=False):
     def forward(activation, params, state, x):
-        return models.apply_model(model.clone(activation=activation), params, state, x, train=train)
+        return models.apply_model(models.with_activation(model, activation), params, state, x, train=train)
 
     return forward
 

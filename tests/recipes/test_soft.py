@@ -79,7 +79,7 @@ def test_a_network_whose_activation_anneals_is_compiled_once_and_ends_as_the_pla
     def logits(params, x, step):
         traced.append(step)
         beta, blend = phase(step)
-        soft = model.clone(activation=lambda x: recipes.soft_activation(x, "pswish", beta, blend))
+        soft = models.with_activation(model, lambda x: recipes.soft_activation(x, "pswish", beta, blend))
         return models.apply_model(soft, params, state, x, train=True)[0]
 
     found = [logits(params, x, step) for step in range(6)]
