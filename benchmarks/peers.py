@@ -32,7 +32,7 @@ from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import RESULTS, ratio, summary, write  # noqa: E402
 from jaxticket import data, models  # noqa: E402
 from jaxticket.data import Split  # noqa: E402
-from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
+from jaxticket.lab.seeds import choose_replication  # noqa: E402
 from jaxticket.parallel import SINGLE, Vmapped  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402
 from jaxticket.training.run_spec import RunSpec  # noqa: E402

@@ -22,7 +22,7 @@ import jaxticket as jt  # noqa: E402
 from benchmarks._data import digits_or_random  # noqa: E402
 from benchmarks._measure import interleaved, ratio, summary, write  # noqa: E402
 from jaxticket import models  # noqa: E402
-from jaxticket.lab.side_by_side import choose_replication  # noqa: E402
+from jaxticket.lab.seeds import choose_replication  # noqa: E402
 from jaxticket.parallel import OnePerDevice, Vmapped  # noqa: E402
 from jaxticket.training.loop import train_runs  # noqa: E402
 from jaxticket.training.options import TrainOptions  # noqa: E402

@@ -1,5 +1,6 @@
 """The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -18,25 +19,23 @@ from jaxticket.core.scope_counts import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.derived import Derived, derive
-from jaxticket.lab.evaluation_job import EvaluationJob
 from jaxticket.lab.given import WHAT, given_weights, named_errors, read_given
-from jaxticket.lab.lockstep import ask, in_lockstep
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.reach import Reach
 from jaxticket.lab.recorded_run import RecordedRun
 from jaxticket.lab.recorder import Recorder
+from jaxticket.lab.requests import EvaluateRequest, TrainRequest
 from jaxticket.lab.rescaling import scaled_start
 from jaxticket.lab.scoring import own_code, pruned
+from jaxticket.lab.seeds import in_lockstep, replication_of, submit
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.side_by_side import choose_replication, do_questions, pass_on
 from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.own_sources import own_sources
-from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
+from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.lab.trained import WEIGHTS, Trained
 from jaxticket.lab.training_cost import NO_COST, PASSES, TrainingCost
-from jaxticket.lab.training_job import TrainingJob
 from jaxticket.ticket import ARRAYS, load_ticket
 from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
@@ -44,7 +43,8 @@ from jaxticket.training.mask_updates import GradualPruning, MaskUpdate
 from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
-from jaxticket.training.state import Weights
+from jaxticket.training.run_spec import RunSpec
+from jaxticket.training.state import Keys, Weights
 
 _Result = TypeVar("_Result")
 
@@ -100,9 +100,7 @@ class Lab:
     @property
     def replication(self) -> str:
         """How the seeds are trained here: `serial`, `vmap` or `devices`."""
-        return choose_replication(
-            self.options.seed_parallelism, self.setting.shapes.params, self.options.train.batch_size
-        )
+        return replication_of(self.setting)
 
     def for_each_seed(self, function: Callable[[int], None]) -> None:
         """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
@@ -111,30 +109,18 @@ class Lab:
         and equal to float tolerance.
         """
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
-        if self.stages.execute and len(calls) > 1 and self.replication != "serial":
-            with self.recorder.sorted_by(self.options.all_seeds):
-                in_lockstep(calls, answer=do_questions)
-        else:
-            for call in calls:
-                call()
+        with self.recorder.sorted_by(self.options.all_seeds) if self._side_by_side(calls) else contextlib.nullcontext():
+            self.train_batch(calls)
 
     def train_batch(self, runs: Sequence[Callable[[], _Result]]) -> list[_Result]:
         """The results of calls of `train`, or of `evaluate`, of this lab or of variants: side by side where that pays.
 
         Which way is as for seeds; within `for_each_seed` the runs of all seeds are trained together.
         """
-        found: dict[int, _Result] = {}
+        return in_lockstep(runs) if self._side_by_side(runs) else [run() for run in runs]
 
-        def run(number: int) -> None:
-            found[number] = runs[number]()
-
-        calls = [functools.partial(run, number) for number in range(len(runs))]
-        if self.stages.execute and len(calls) > 1 and self.replication != "serial":
-            in_lockstep(calls, answer=pass_on)
-        else:
-            for call in calls:
-                call()
-        return [found[number] for number in range(len(runs))]
+    def _side_by_side(self, runs: Sequence[Any]) -> bool:
+        return self.stages.execute and len(runs) > 1 and self.replication != "serial"
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
         """Initial weights, those of `config.init` where it names some; another `stream` of the same seed is a draw.
@@ -271,22 +257,24 @@ class Lab:
         cost = NO_COST if self.stages.execute else self._cost(train, steps, kept)
         stage = self.stages.find("train", 2, config, inputs, label=label, work=work, cost=cost)
         if self.stages.execute and not stage.content:
-            job = TrainingJob(
-                self,
-                stage,
-                train,
-                start,
-                mask,
-                seed=seed,
-                noise=noise,
+            spec = RunSpec(
+                start.load(),
+                mask.load(),
+                Keys(order=seed_key(seed, f"order{noise}"), augment=seed_key(seed, f"augment{noise}")),
+                label=label,
                 start_step=start_step,
                 snapshot_step=snapshot_step,
                 save_epochs=save_epochs,
                 mask_update=mask_update,
                 monitor=monitor,
+                store=functools.partial(self._store, stage),
             )
-            (stage,) = ask([job], alone=do_questions)
+            request = TrainRequest(self.setting, self.stages, self.progress, self.interrupts, stage, train, spec)
+            (stage,) = submit([request])
         return Trained(stage, WEIGHTS[train.select_checkpoint], None if start is given else start)
+
+    def _store(self, stage: Stage, name: str, weights: Weights) -> None:
+        write_weights(self.stages.workplace(stage) / f"{name}.safetensors", weights)
 
     def evaluate(
         self, weights: WeightsRef, mask: MaskRef, *, label: str = "evaluation", train: TrainOptions | None = None
@@ -327,7 +315,10 @@ class Lab:
             lab = self
             if aids.stays and aids.ghost_skips and split_off(weights.load())[1] is None:
                 lab = self.variant(aids=AidOptions())  # they were not trained with ghost skips, and have none
-            (stage,) = ask([EvaluationJob(lab, stage, train, weights, mask)], alone=do_questions)
+            request = EvaluateRequest(
+                lab.setting, self.stages, self.progress, self.interrupts, stage, train, weights, mask
+            )
+            (stage,) = submit([request])
         return stage
 
     def prune(

@@ -11,8 +11,8 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
 from jaxticket.experiments import make_plan
+from jaxticket.lab import seeds
 from jaxticket.lab import setting as setting_module
-from jaxticket.lab import side_by_side
 from jaxticket.lab.stages.references import made_from, read_weights
 from jaxticket.lab.training_cost import total
 
@@ -91,7 +91,7 @@ def test_ticket_is_the_initial_weights_under_the_mask(small_run):
 
 
 def test_running_again_trains_nothing(small_run, make_run, monkeypatch):
-    monkeypatch.setattr(side_by_side, "do_jobs", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(seeds, "run_requests", lambda *_, **__: pytest.fail("trained again"))
     again = make_run(small_run.workdir)
     assert again.folder == small_run.folder
     assert all(row["cached"] for row in again.rows)

@@ -16,7 +16,7 @@ from jaxticket.experiments.sanity.analysis import decide
 from jaxticket.experiments.sanity.options import SETTINGS
 from jaxticket.experiments.sanity.recipes import apply_sanity_recipe
 from jaxticket.experiments.sanity.small_dense import small_dense
-from jaxticket.lab import side_by_side
+from jaxticket.lab import seeds
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
 
@@ -38,18 +38,28 @@ def options_of(**changes):
     return resolve(config)
 
 
+class Job:
+    """A training run: its stage, its options, its mask and what it started from."""
+
+    def __init__(self, request):
+        config, inputs = (request.stage.made_from[part] for part in ("config", "inputs"))
+        self.stage, self.train, self.mask = request.stage, request.train, request.spec.mask
+        self.start_key, self.mask_key, self.noise = inputs["start"], inputs["mask"], config.get("noise", "")
+        self.seed, self.start_step = config["seed"], config["start_step"]
+
+
 class Study:
     """A finished study, the training runs it did, and its options."""
 
     def __init__(self, workdir, **changes):
-        self.jobs, train = [], side_by_side.do_jobs
+        self.jobs, train = [], seeds.run_requests
 
-        def counted(jobs):
-            self.jobs += [job for job in jobs if job.stage.kind == "train"]
-            return train(jobs)
+        def counted(requests):
+            self.jobs += [Job(request) for request in requests if request.stage.kind == "train"]
+            return train(requests)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(side_by_side, "do_jobs", counted)
+            patch.setattr(seeds, "run_requests", counted)
             experiment, self.options = options_of(**changes)
             self.folder, self.summary = run_experiment(experiment, self.options, workdir)
         self.rows = self.summary["rows"]
@@ -91,7 +101,7 @@ def test_every_setting_is_trained_at_every_sparsity_and_keeps_it(study, setting)
             assert row["sparsity"] == 0
             continue
         assert row["kept"] == TOTAL - round((1 - 0.5 ** row["level"]) * TOTAL)
-        mask = study.job(setting, row["level"], row["seed"]).mask.load()
+        mask = study.job(setting, row["level"], row["seed"]).mask
         assert masks.count(mask)[0] == row["kept"]
         for path, kept in mask.items():
             assert not trained[path][~kept].any()
@@ -104,28 +114,28 @@ def test_what_each_setting_starts_from(study):
     dense = study.job("dense", 0)
     for kind in ("imp", "omp"):
         lt, rr, wr = (study.job(f"{start}_{kind}", 3) for start in ("lt", "rr", "wr"))
-        assert (lt.start.key, rr.start.key) == (init.key, other.key)
-        assert lt.mask.key == rr.mask.key == wr.mask.key
+        assert (lt.start_key, rr.start_key) == (init.key, other.key)
+        assert lt.mask_key == rr.mask_key == wr.mask_key
         assert (lt.seed, lt.noise, lt.start_step) == (rr.seed, rr.noise, rr.start_step) == (0, "", 0)
-        assert wr.start.key == f"{dense.stage.id}/snapshot"
+        assert wr.start_key == f"{dense.stage.id}/snapshot"
         assert wr.start_step == study.lab.setting.duration.steps_per_epoch
     retrained = study.job("retrain", 3)
-    assert retrained.start.key == f"{dense.stage.id}/last"
-    assert (retrained.mask.key, retrained.start_step) == (study.job("lt_omp", 3).mask.key, 0)
+    assert retrained.start_key == f"{dense.stage.id}/last"
+    assert (retrained.mask_key, retrained.start_step) == (study.job("lt_omp", 3).mask_key, 0)
     first, second = (paths.leaves(weights.load().params) for weights in (init, other))
-    for path, kept in study.job("lt_imp", 3).mask.load().items():
+    for path, kept in study.job("lt_imp", 3).mask.items():
         assert (first[path][kept] != second[path][kept]).mean() > 0.99
 
 
 def test_iterative_masks_come_from_their_tickets_and_one_shot_masks_from_the_dense_network(study):
     dense = paths.leaves(study.trained(study.rows[0]).params)
     flat = np.concatenate([np.abs(dense[path]).ravel() for path in ("fc1/kernel", "fc2/kernel")])
-    kept = [study.job("lt_omp", 3).mask.load()[path].ravel() for path in ("fc1/kernel", "fc2/kernel")]
+    kept = [study.job("lt_omp", 3).mask[path].ravel() for path in ("fc1/kernel", "fc2/kernel")]
     kept = np.concatenate(kept)
     assert flat[kept].min() >= flat[~kept].max()
-    one, three = (study.job("lt_imp", level).mask.load() for level in LEVELS)
+    one, three = (study.job("lt_imp", level).mask for level in LEVELS)
     assert all((three[path] <= one[path]).all() for path in one)
-    assert not np.array_equal(three["fc1/kernel"], study.job("lt_omp", 3).mask.load()["fc1/kernel"])
+    assert not np.array_equal(three["fc1/kernel"], study.job("lt_omp", 3).mask["fc1/kernel"])
 
 
 def test_no_network_is_trained_twice_and_another_rate_trains_only_what_is_new(study, workdir):
@@ -151,7 +161,7 @@ def test_correlations_are_those_of_initial_and_final_weights(study):
     entries = {(e["mask"], e["level"], e["start"], e["seed"]): e for e in study.summary["correlation"]}
     assert len(entries) == 2 * (1 + 2 * 2 * len(LEVELS))
     assert entries["dense", 0, "init", 0]["correlation"] == analysis.correlation(first, last, masks.full_mask(first))
-    mask = study.job("lt_imp", 3).mask.load()
+    mask = study.job("lt_imp", 3).mask
     found = entries["imp", 3, "init", 0]
     assert found["correlation"] == analysis.correlation(first, last, mask)
     assert set(found["layers"]) == {"fc1/kernel", "fc2/kernel"}
@@ -162,8 +172,8 @@ def test_twins_differ_in_the_order_of_the_data_alone(study):
     pairs = {(e["branch"], e["level"], e["seed"]): e for e in study.summary["instability"]}
     assert len(pairs) == 2 * (1 + len(LEVELS))
     ticket = study.job("lt_imp", 3)
-    twin = next(job for job in study.jobs if job.noise and job.mask.key == ticket.mask.key)
-    assert (twin.start.key, twin.seed, twin.train) == (ticket.start.key, ticket.seed, ticket.train)
+    twin = next(job for job in study.jobs if job.noise and job.mask_key == ticket.mask_key)
+    assert (twin.start_key, twin.seed, twin.train) == (ticket.start_key, ticket.seed, ticket.train)
     entry = pairs["lt_imp", 3, 0]
     ends = [entry["errors"][0], entry["errors"][-1]]
     accuracies = [

@@ -5,7 +5,7 @@ import pytest
 import jaxticket as jt
 from jaxticket.core import paths
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.lab import training_job
+from jaxticket.lab import requests
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.parallel import OnePerDevice, Vmapped
 
@@ -30,9 +30,9 @@ def serial(tmp_path_factory):
 def test_parts_side_by_side_are_the_parts_one_after_the_other(serial, tmp_path, monkeypatch, way, seeds):
     """Same masks on two devices as one after the other; with several seeds all their parts are trained at once."""
     groups = []
-    train = training_job.train_runs
+    train = requests.train_runs
     monkeypatch.setattr(
-        training_job,
+        requests,
         "train_runs",
         lambda trainer, specs, **k: (
             groups.append((len(specs), type(trainer.layout), trainer.own_data)) or train(trainer, specs, **k)

@@ -13,10 +13,9 @@ import jaxticket as jt
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError, TrainingError
 from jaxticket.experiments import run_experiment
+from jaxticket.lab import requests, seeds
 from jaxticket.lab import setting as setting_module
-from jaxticket.lab import side_by_side, training_job
-from jaxticket.lab.lockstep import ask, in_lockstep
-from jaxticket.lab.side_by_side import choose_replication
+from jaxticket.lab.seeds import choose_replication, divide, in_lockstep, submit
 from jaxticket.lab.stages.journal import write_journal
 from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.references import read_weights
@@ -78,7 +77,7 @@ def test_the_curves_are_in_the_order_of_the_seeds_and_time_is_shared(serial, par
 
 
 def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkeypatch):
-    monkeypatch.setattr(training_job, "train_runs", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(requests, "train_runs", lambda *_, **__: pytest.fail("trained again"))
     for run in (serial, parallel):
         for choice in ("serial", "vmap", "devices"):
             again = make_run(run.workdir, seed_parallelism=choice, **SMALL)
@@ -88,9 +87,9 @@ def test_stages_are_found_by_the_other_choice(serial, parallel, make_run, monkey
 
 def test_only_the_missing_seeds_are_trained(serial, make_run, monkeypatch, tmp_path):
     groups = []
-    train = training_job.train_runs
+    train = requests.train_runs
     monkeypatch.setattr(
-        training_job,
+        requests,
         "train_runs",
         lambda trainer, specs, **k: groups.append([s.label for s in specs]) or train(trainer, specs, **k),
     )
@@ -134,7 +133,7 @@ def test_interrupted_side_by_side_continues_to_the_same_bits(parallel, tmp_path,
     stop = StopAt(interrupts, "imp-1", 3)
     with pytest.raises(InterruptedRun):
         run_experiment(parallel.experiment, options, tmp_path, progress=lambda _: stop, interrupts=interrupts)
-    assert not _seats()
+    assert not _seed_threads()
     assert len(list(tmp_path.glob("stages/*/checkpoints-*"))) == 1
     again = make_run(tmp_path, **changes)
     assert [row["cached"] for row in again.rows if row["level"] == 0] == [True] * 3
@@ -142,8 +141,8 @@ def test_interrupted_side_by_side_continues_to_the_same_bits(parallel, tmp_path,
     assert not list(tmp_path.glob("stages/*/checkpoints*"))
 
 
-def _seats():
-    return [thread for thread in threading.enumerate() if type(thread).__name__ == "_Seat"]
+def _seed_threads():
+    return [thread for thread in threading.enumerate() if type(thread).__name__ == "_SeedThread"]
 
 
 def test_killed_while_stages_are_declared_complete_stays_together(tmp_path):
@@ -173,17 +172,15 @@ def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_pat
 
 
 def test_a_seed_that_diverges_is_named_and_no_thread_is_left(make_run, tmp_path, monkeypatch):
-    train = training_job.train_runs
+    train = requests.train_runs
 
     def spoiled(spec):
         return dataclasses.replace(spec, weights=_times(spec.weights, 1e38)) if spec.label == "dense-0-1" else spec
 
-    monkeypatch.setattr(
-        training_job, "train_runs", lambda trainer, specs, **k: train(trainer, [*map(spoiled, specs)], **k)
-    )
+    monkeypatch.setattr(requests, "train_runs", lambda trainer, specs, **k: train(trainer, [*map(spoiled, specs)], **k))
     with pytest.raises(TrainingError, match=r"^dense-0-1: the loss is not finite at step 0 "):
         make_run(tmp_path, seed_parallelism="vmap", **SMALL)
-    assert not _seats()
+    assert not _seed_threads()
     assert not list(tmp_path.glob("stages/train-*/manifest.json"))
 
 
@@ -197,16 +194,17 @@ def test_functions_in_lockstep_run_in_order_and_one_at_a_time():
 
     def function(name, questions):
         for number in range(questions):
-            told.append((name, ask((name, number), alone=pytest.fail)))
+            told.append((name, *submit([(name, number)])))
+        return name.upper()
 
     def answer(questions):
         asked.append(questions)
         return [f"{name}{number}" for name, number in questions]
 
-    in_lockstep([lambda: function("a", 1), lambda: function("b", 3), lambda: function("c", 2)], answer)
+    functions = [lambda: function("a", 1), lambda: function("b", 3), lambda: function("c", 2)]
+    assert in_lockstep(functions, answer) == ["A", "B", "C"]
     assert asked == [[("a", 0), ("b", 0), ("c", 0)], [("b", 1), ("c", 1)], [("b", 2)]]
     assert told == [("a", "a0"), ("b", "b0"), ("c", "c0"), ("b", "b1"), ("c", "c1"), ("b", "b2")]
-    assert ask("alone", alone=lambda questions: [questions]) == ["alone"]
 
 
 @pytest.mark.parametrize("where", ["first", "second", "answer"])
@@ -217,7 +215,7 @@ def test_an_error_in_lockstep_ends_everything_and_is_raised(where):
         try:
             if name == where:
                 raise ValueError(name)
-            ask(name, alone=pytest.fail)
+            submit([name])
             after.append(name)
         finally:
             cleaned.append(name)
@@ -238,7 +236,7 @@ def test_an_error_in_lockstep_ends_everything_and_is_raised(where):
             "second",
         ]
     )
-    assert not _seats()
+    assert not _seed_threads()
 
 
 def dense(inputs, width):
@@ -259,46 +257,46 @@ def dense(inputs, width):
 def test_auto_by_machine_and_network(monkeypatch, platform, devices, params, batch_size, expected):
     """Small dense nets in one program; convolutions apart; a device each where there are several accelerators."""
     found = [types.SimpleNamespace(platform=platform)] * devices
-    monkeypatch.setattr(side_by_side.jax, "local_devices", lambda: found)
+    monkeypatch.setattr(seeds.jax, "local_devices", lambda: found)
     assert choose_replication("auto", params, batch_size) == expected
     assert [choose_replication(choice, params, batch_size) for choice in ("serial", "vmap")] == ["serial", "vmap"]
 
 
-def jobs(count, *, way, choice, streams=False, may_end_early=False):
-    spec = types.SimpleNamespace(name="imagenet2012")
-    setting = types.SimpleNamespace(spec=spec, layout_of=lambda train: SINGLE)
-    lab = types.SimpleNamespace(
-        replication=way, options=types.SimpleNamespace(seed_parallelism=choice), setting=setting
+def wanted(count, choice, *, streams=False, dynamic_length=False):
+    setting = types.SimpleNamespace(
+        options=types.SimpleNamespace(seed_parallelism=choice, train=types.SimpleNamespace(batch_size=64)),
+        shapes=types.SimpleNamespace(params=dense(64, 300)),
+        spec=types.SimpleNamespace(name="imagenet2012"),
+        layout_of=lambda train: SINGLE,
+        trainer_of=lambda train: types.SimpleNamespace(streams=streams),
     )
-    trainer = types.SimpleNamespace(streams=streams)
-    job = types.SimpleNamespace(lab=lab, trainer=trainer, may_end_early=may_end_early, train=None)
-    return [job] * count
+    return [types.SimpleNamespace(setting=setting, dynamic_length=dynamic_length, train=None)] * count
 
 
 def test_groups_are_divided_among_the_devices():
-    parts = list(side_by_side._divided(jobs(19, way="devices", choice="auto")))
+    parts = list(divide(wanted(19, "devices")))
     assert [len(members) for members, _ in parts] == [8, 8, 3]
     assert [layout.mesh.size for _, layout in parts] == [8, 8, 3]
-    assert [len(members) for members, _ in side_by_side._divided(jobs(9, way="devices", choice="auto"))] == [8, 1]
-    (part,) = side_by_side._divided(jobs(19, way="vmap", choice="auto"))
+    assert [len(members) for members, _ in divide(wanted(9, "devices"))] == [8, 1]
+    (part,) = divide(wanted(19, "vmap"))
     assert len(part[0]) == 19
 
 
 def test_what_may_end_early_is_trained_alone():
-    parts = side_by_side._divided(jobs(3, way="devices", choice="auto", may_end_early=True))
+    parts = divide(wanted(3, "devices", dynamic_length=True))
     assert [(len(members), layout) for members, layout in parts] == [(1, SINGLE)] * 3
 
 
 def test_streamed_data_is_trained_on_alone():
-    parts = side_by_side._divided(jobs(3, way="devices", choice="auto", streams=True))
+    parts = divide(wanted(3, "auto", streams=True))
     assert [(len(members), layout) for members, layout in parts] == [(1, SINGLE)] * 3
     with pytest.raises(
         ConfigError, match=r"config\.seed_parallelism='vmap': needs data in memory, and imagenet2012 is str"
     ):
-        list(side_by_side._divided(jobs(2, way="vmap", choice="vmap", streams=True)))
+        list(divide(wanted(2, "vmap", streams=True)))
 
 
 def test_devices_need_more_than_one(monkeypatch):
-    monkeypatch.setattr(side_by_side.jax, "local_devices", lambda: [object()])
+    monkeypatch.setattr(seeds.jax, "local_devices", lambda: [object()])
     with pytest.raises(ConfigError, match=r"config\.seed_parallelism='devices': found 1 device; use 'auto'"):
         choose_replication("devices", {}, 64)
