@@ -6,7 +6,13 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.training.progress import Quiet
 
-SMALL = {"model.name": "lenet300", "train.batch_size": 128, "train.epochs": 2, "train.lr": 0.05}
+SMALL = {
+    "model.name": "lenet300",
+    "model.options.width": 0.1,
+    "train.batch_size": 128,
+    "train.epochs": 2,
+    "train.lr": 0.05,
+}
 
 
 class Notes(Quiet):
@@ -19,13 +25,19 @@ class Notes(Quiet):
         self.notes.append(text)
 
 
-def options_of(name, **changes):
-    """An experiment and its options for a narrow network, with keys such as `train.epochs` changed."""
+def configured(name, changes, recipe=None):
+    """An experiment and its options: its defaults, or those of a recipe, with keys such as `train.epochs` changed."""
     config = default_config(name)
+    if recipe:
+        recipe(config)
     with config.unlocked():
-        config.model.options["width"] = 0.1
-        config.update_from_flattened_dict(SMALL | changes)
+        config.update_from_flattened_dict(changes)
     return resolve(config)
+
+
+def options_of(name, **changes):
+    """An experiment and its options for a narrow network, with keys changed."""
+    return configured(name, SMALL | changes)
 
 
 def run(workdir, name, **changes):

@@ -1,4 +1,4 @@
-"""Experiments: stages done once each, and what is made of them."""
+"""The experiments: each is one object, with its options, its function, its recipes and its report."""
 
 from typing import TYPE_CHECKING
 

@@ -52,7 +52,7 @@ class GradualOptions(ExperimentOptions):
             yield Span("every_steps", self.every_steps, self.every_steps, pruning, "steps", UP_TO, of)
 
 
-def gradual(lab: "Lab", options: GradualOptions) -> None:
+def gradual_magnitude_pruning(lab: "Lab", options: GradualOptions) -> None:
     """Trains once for each sparsity, pruning on the way along a cubic."""
     from jaxticket.training.mask_updates import GradualPruning
 
@@ -83,5 +83,5 @@ EXPERIMENT = Experiment(
     question="how accurate is a network that is pruned step by step while it trains?",
     paper="Zhu & Gupta (2017), arXiv 1710.01878",
     options=GradualOptions,
-    run="jaxticket.experiments.gradual:gradual",
+    run="jaxticket.experiments.gradual:gradual_magnitude_pruning",
 )

@@ -23,7 +23,7 @@ class ImpOptions(ExperimentOptions):
         levels: rounds of pruning and retraining after the dense network, which is level 0.
         prune: what a round removes.
         reinit: where each level starts: `init` from the first weights (or the rewind point), `none` from the weights
-            it was pruned with; `random` is `init` with a control beside each ticket, the branch `rr_imp`: its mask on
+            it was pruned with; `random` is `init` with a control next to each ticket, the branch `rr_imp`: its mask on
             other initial weights, a fresh draw for each level, trained by the full schedule.
         reinit_masks: of `random`, whose masks are trained from other weights: each `ticket`'s, or the control's `own`,
             found on the way by pruning what the last fresh draw was trained to; there are no tickets then.
@@ -85,7 +85,7 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
     """Trains, prunes the smallest survivors, rewinds and trains again, once for every seed.
 
     Level 0 is the dense network. The ticket of a level is its mask with the weights its training starts from. With
-    `reinit='random'` every ticket has a control beside it, `rr_imp`: its mask on other initial weights.
+    `reinit='random'` every ticket has a control next to it, `rr_imp`: its mask on other initial weights.
     """
     from jaxticket.core.schedules import exponential
     from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to

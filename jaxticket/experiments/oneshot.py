@@ -24,7 +24,7 @@ class OneshotOptions(ExperimentOptions):
         retrain: from the weights of the rewind point (`rewind`), from the trained weights with the learning rates from
             the rewind point on (`lr_rewind`), with the whole schedule (`full`), or with that of the last epochs
             (`finetune`).
-            `random` is `rewind` with a control beside each ticket, the branch `rr_omp`: its mask on other initial
+            `random` is `rewind` with a control next to each ticket, the branch `rr_omp`: its mask on other initial
             weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the rewind point; 0 is the start.
         finetune_epochs: how many; with 0 networks are pruned and only evaluated.
@@ -58,7 +58,7 @@ class OneshotOptions(ExperimentOptions):
 def oneshot(lab: "Lab", options: OneshotOptions) -> None:
     """Trains, prunes to each sparsity, and trains each sparse network from where `retrain` says.
 
-    With `retrain='random'` that is the rewind point, and every ticket has a control beside it, `rr_omp`: its mask on
+    With `retrain='random'` that is the rewind point, and every ticket has a control next to it, `rr_omp`: its mask on
     other initial weights.
     """
     from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to

@@ -55,7 +55,7 @@ class TrainExperimentOptions(ExperimentOptions):
             raise ConfigError(f"config.init={self.init!r}: reinit={self.reinit!r} draws other weights; leave one")
         if self.analyse and self.aids.stays:
             raise ConfigError(
-                "config.analyse=True: looks at the plain network, and config.aids.permanent=True leaves another; set "
+                "config.analyse=True: measures the plain network, and config.aids.permanent=True leaves another; set "
                 "one of them to False"
             )
 
@@ -80,7 +80,7 @@ def train(lab: "Lab", options: TrainExperimentOptions) -> None:
 
 
 def _analyse(lab: "Lab", options: TrainExperimentOptions, done: "dict[int, tuple[Trained, MaskRef]]") -> None:
-    """Looks at the network of every seed."""
+    """Measures the network of every seed."""
     from jaxticket.lab.activation_sparsity import Look, note_filters, note_silence
 
     looks, filters = [], []

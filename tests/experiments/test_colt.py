@@ -13,7 +13,7 @@ from jaxticket.analysis import compare
 from jaxticket.core import masks, paths
 from jaxticket.data.subsets import class_parts, take_classes
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
+from jaxticket.experiments.colt.analysis import PAIRS, comparable, compare_with_lth
 from jaxticket.experiments.colt.recipes import apply_colt_recipe
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import agreement, full_mask, intersected, prune_groups, pruned_by_groups
@@ -22,21 +22,25 @@ from jaxticket.lab.rate_groups import RateGroup, rate_groups
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
+from tests.small import configured
 
 CONVS = {"stem/kernel", "conv2/kernel", "conv3/kernel"}
 # Where convolutions do not matter, a network that compiles and trains in no time.
 DENSE = {"model.name": "lenet300", "model.options": {}, "rates": (("dense", 0.15),), "lth": False, "evaluate": False}
 
 
+SMALL = {
+    "target": 0.0,
+    "rounds": 2,
+    "train.epochs": 2,
+    "train.batch_size": 128,
+    "train.milestones": (0.5,),
+    "data.val_fraction": 0.0,
+}
+
+
 def options_of(**changes):
-    config = default_config("colt")
-    apply_colt_recipe(config, "conv3", "digits")
-    config.target, config.rounds = 0.0, 2
-    config.train.update(epochs=2, batch_size=128, milestones=(0.5,))
-    config.data.val_fraction = 0.0
-    with config.unlocked():
-        config.update_from_flattened_dict(changes)
-    return resolve(config)
+    return configured("colt", SMALL | changes, recipe=apply_colt_recipe)
 
 
 @pytest.fixture(scope="session")
@@ -361,13 +365,15 @@ def test_rounds_to_a_sparsity():
         for s in (0, 1)
         for r in (1, 2, 3, 4)
     ]
-    found = {(entry["branch"], entry["sparsity"]): entry for entry in compared(rows)}
+    found = {(entry["branch"], entry["sparsity"]): entry for entry in compare_with_lth(rows)}
     assert set(found) == {("colt", 0.5), ("lth", 0.5)}
     assert found["colt", 0.5] == {"sparsity": 0.5, "branch": "colt", "n": 2, "rounds": 2.0, "test_accuracy": 0.88}
     assert found["lth", 0.5]["rounds"] == 4
     parts = [row("colt_part", r, 0, 1 - 0.7**r, 0.9, part=p) for p in (1, 2) for r in (1, 2)]
-    assert compared(parts) == [{"sparsity": 0.5, "branch": "colt", "n": 1, "rounds": 2.0, "test_accuracy": None}]
-    assert compared([row("dense", 0, 0, 0.0, 0.9)]) == []
+    assert compare_with_lth(parts) == [
+        {"sparsity": 0.5, "branch": "colt", "n": 1, "rounds": 2.0, "test_accuracy": None}
+    ]
+    assert compare_with_lth([row("dense", 0, 0, 0.0, 0.9)]) == []
 
 
 @pytest.mark.slow

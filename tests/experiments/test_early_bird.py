@@ -14,13 +14,15 @@ from jaxticket.experiments.early_bird.monitors import ScaleMonitor
 from jaxticket.lab.channel_tickets import all_channels, channel_ticket
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
-from tests.small import Notes
+from tests.small import Notes, configured
 
 RATIOS = (0.3, 0.6)
 EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images
 CHANNELS = {"conv2_bn": 16, "conv3_bn": 32, "stem_bn": 8}
 SMALL = {
     "model.name": "conv3",
+    "model.options.width": 0.125,
+    "model.options.norm_scale": 0.5,
     "train.epochs": EPOCHS,
     "train.batch_size": BATCH,
     "train.bn_l1": 0.003,
@@ -31,12 +33,7 @@ SMALL = {
 
 
 def options_of(**changes):
-    config = default_config("early_bird")
-    with config.unlocked():
-        config.model.options["width"] = 0.125
-        config.model.options["norm_scale"] = 0.5
-        config.update_from_flattened_dict(SMALL | changes)
-    return resolve(config)
+    return configured("early_bird", SMALL | changes)
 
 
 @pytest.fixture(scope="session")

@@ -9,26 +9,27 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularity import granularity_of
 from jaxticket.data.splits import Split
-from jaxticket.experiments import default_config, resolve, run_experiment
+from jaxticket.experiments import run_experiment
 from jaxticket.lab.scoring_batches import scoring_images
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.ticket import load_ticket
+from tests.small import configured
 
 SPARSITIES = (0.5, 0.9)
 TOTAL = 64 * 300 + 300 * 100  # lenet300 on digits, without its head
 
 
+SMALL = {
+    "sparsities": SPARSITIES,
+    "train.epochs": 2,
+    "train.batch_size": 128,
+    "train.optimizer": "adam",
+    "train.lr": 0.003,
+}
+
+
 def options_of(name, **changes):
-    config = default_config(name)
-    config.train.epochs = 2
-    config.train.batch_size = 128
-    config.train.optimizer = "adam"
-    config.train.lr = 0.003
-    if "sparsities" in config:
-        config.sparsities = SPARSITIES
-    with config.unlocked():
-        config.update_from_flattened_dict(changes)
-    return resolve(config)
+    return configured(name, SMALL | changes)
 
 
 @pytest.fixture(scope="session")

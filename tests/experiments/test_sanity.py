@@ -19,23 +19,25 @@ from jaxticket.experiments.sanity.small_dense import small_dense
 from jaxticket.lab import seeds
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
+from tests.small import configured
 
 TOTAL = 64 * 300 + 300 * 100  # lenet300 on digits, without its head
 LEVELS = (1, 3)
 
 
+SMALL = {
+    "train.epochs": 2,
+    "train.batch_size": 128,
+    "lrs": (0.05,),
+    "levels": LEVELS,
+    "prune.rate": 0.5,
+    "seeds": (0, 1),
+    "seed_parallelism": "serial",
+}
+
+
 def options_of(**changes):
-    config = default_config("sanity")
-    config.train.epochs = 2
-    config.train.batch_size = 128
-    config.lrs = (0.05,)
-    config.levels = LEVELS
-    config.prune.rate = 0.5
-    config.seeds = (0, 1)
-    config.seed_parallelism = "serial"
-    with config.unlocked():
-        config.update_from_flattened_dict(changes)
-    return resolve(config)
+    return configured("sanity", SMALL | changes)
 
 
 class Job:

@@ -25,21 +25,23 @@ from jaxticket.structure.refill import refill
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 from jaxticket.training.progress import Quiet
 from jaxticket.training.state import Weights
+from tests.small import configured
 
 SIZES = {"conv2/kernel": (32, 144), "conv3/kernel": (64, 288)}  # of conv3 with a quarter of its width
 
 
+SMALL = {
+    "model.name": "conv3",
+    "model.options.width": 0.25,
+    "levels": 2,
+    "prune.rate": 0.5,
+    "train.epochs": 2,
+    "train.batch_size": 256,
+}
+
+
 def options_of(**changes):
-    config = default_config("structured")
-    config.model.name = "conv3"
-    config.levels = 2
-    config.prune.rate = 0.5
-    config.train.epochs = 2
-    config.train.batch_size = 256
-    with config.unlocked():
-        config.model.options["width"] = 0.25
-        config.update_from_flattened_dict(changes)
-    return resolve(config)
+    return configured("structured", SMALL | changes)
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,14 @@ import pytest
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
-from jaxticket.experiments.tost.analysis import compare
+from jaxticket.experiments.tost.analysis import compare_treatments
 from jaxticket.experiments.tost.options import PARTS, SOURCES, TostOptions, aids_of, parts_of
 from jaxticket.experiments.tost.recipes import apply_tost_recipe
 from jaxticket.experiments.tost.report import Treatment
 from jaxticket.report.files import read_study
 from jaxticket.report.page import make_sections, make_tables
 from jaxticket.report.sections.inactive_units import inactive_units
+from tests.small import configured
 
 SPARSITIES = (0.5, 0.7)
 SMALL = {
@@ -25,6 +26,7 @@ SMALL = {
     "prune.rounds": 3,
     "gmp_every_steps": 2,
     "aids.rescale_init_options.iterations": 2,
+    "model.name": "lenet300",
     "model.options.width": 0.125,
     "train.epochs": 2,
     "train.batch_size": 256,
@@ -43,11 +45,7 @@ def test_networks_without_a_full_convolution_with_a_window_are_planned(model, tm
 
 
 def options_of(**changes):
-    config = default_config("tost")
-    config.model.name = "lenet300"
-    with config.unlocked():
-        config.update_from_flattened_dict(SMALL | changes)
-    return resolve(config)
+    return configured("tost", SMALL | changes)
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +174,7 @@ def test_differences_are_paired_by_seed():
     def row(seed, cell, accuracy):
         return {"branch": "omp", "level": 1, "seed": seed, "aids": cell, "sparsity": 0.9, "test_accuracy": accuracy}
 
-    plain, soft = compare([
+    plain, soft = compare_treatments([
         row(0, "plain", 0.5), row(1, "plain", 0.9), row(0, "soft", 0.6), row(1, "soft", 1.1), row(2, "soft", 0.0),
     ])  # fmt: skip
     assert plain["difference"] is None

@@ -17,17 +17,14 @@ from jaxticket.experiments.transfer.recipes import apply_source
 from jaxticket.experiments.transfer.sources import find_sources
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
+from tests.small import configured
 
 MODEL = {"model.name": "conv3", "model.options": {"width": 0.25}}
 TRAIN = {"train.epochs": 1, "train.batch_size": 128, "train.lr": 0.05, "data.val_fraction": 0.0}
 
 
 def options_of(folders, **changes):
-    config = default_config("transfer")
-    config.sources = tuple(str(folder) for folder in folders)
-    with config.unlocked():
-        config.update_from_flattened_dict({**MODEL, **TRAIN, **changes})
-    return resolve(config)
+    return configured("transfer", {"sources": tuple(map(str, folders)), **MODEL, **TRAIN, **changes})
 
 
 def make_ticket(folder, label, *, keep=0.7, classes=5, model="conv3", shape=(8, 8, 1), weights="rewind", **meta):

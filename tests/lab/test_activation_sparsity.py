@@ -123,7 +123,7 @@ def test_masks_of_channels_have_filters_in_their_kernels_alone():
     [
         ({"near_zero": 0.1}, "config.near_zero=0.1: only read with analyse True"),
         ({**ANALYSE, "near_zero": -1.0}, "config.near_zero=-1.0: must be at least 0"),
-        ({**ANALYSE, "aids.activation": "swish", "aids.permanent": True}, "config.analyse=True: looks at the plain"),
+        ({**ANALYSE, "aids.activation": "swish", "aids.permanent": True}, "config.analyse=True: measures the plain"),
         ({**ANALYSE, "data.name": "imagenet2012"}, "config.analyse=True: needs images in memory, and imagenet2012 is"),
         ({**LOOK, "ticket": "nowhere"}, "config.ticket='nowhere': there is no such file or folder"),
     ],

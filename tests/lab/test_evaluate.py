@@ -5,21 +5,19 @@ import pytest
 
 from jaxticket import data
 from jaxticket.core import paths
-from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
+from jaxticket.experiments import make_plan, run_experiment
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import made_from, read_weights
 from jaxticket.storage import load_arrays
 from jaxticket.training.trainer import Trainer
+from tests.small import configured
 
 MASK = "mask.safetensors"
 SMALL = {"train.epochs": 2, "train.optimizer": "adam", "train.lr": 0.003, "data.val_fraction": 0.1}
 
 
 def options_of(name, **changes):
-    config = default_config(name)
-    with config.unlocked():
-        config.update_from_flattened_dict(SMALL | changes)
-    return resolve(config)
+    return configured(name, SMALL | changes)
 
 
 @pytest.fixture(scope="module")

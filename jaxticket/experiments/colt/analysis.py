@@ -12,7 +12,7 @@ BRANCHES = ("colt", "lth_matched", "lth", "random")
 PAIRS = tuple(Pair("colt", branch, case=("sparsity",)) for branch in BRANCHES[1:])
 
 
-def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compare_with_lth(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For every sparsity that a branch reaches in all its seeds, the first round in which it does.
 
     Args:
@@ -40,7 +40,7 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the tickets of `compared`, with that `sparsity` for their own and without a level, to be compared.
+    """The rows of the tickets of `compare_with_lth`, with that `sparsity` for their own and without a level.
 
     Where COLT comes to none of `SPARSITIES` they are those of every round, without a sparsity: `lth_matched` and
     `random` have as many weights as COLT in each. LTH at its own rate has not, and is not compared then.

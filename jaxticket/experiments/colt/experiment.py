@@ -1,4 +1,4 @@
-"""Cyclic overlapping lottery tickets, beside iterative magnitude pruning on equal terms (arXiv 2212.12770).
+"""Cyclic overlapping lottery tickets, next to iterative magnitude pruning on equal terms (arXiv 2212.12770).
 
 All parts of the classes train the same masked initial weights, each prunes its own result, and only what all of them
 keep is kept. Then everything is rewound.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
+from jaxticket.experiments.colt.analysis import PAIRS, comparable, compare_with_lth
 from jaxticket.experiments.colt.options import ColtOptions
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import (
@@ -95,7 +95,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
     for entries in notes.values():
         for section, entry in entries:
             lab.recorder.note(section, entry)
-    lab.recorder.conclude("colt", compared)
+    lab.recorder.conclude("colt", compare_with_lth)
     lab.recorder.compare(*PAIRS, of=comparable)
 
 
@@ -135,7 +135,7 @@ def _matched(lab: Lab, groups: Groups, options: ColtOptions, seed: int, reached:
 
 
 def _random(lab: Lab, level: int, init: WeightsRef, mask: MaskRef, seed: int) -> None:
-    """A ticket's initial weights under a mask with its densities, at random places."""
+    """A ticket's initial weights under a mask with its densities, at random positions."""
     twin = random_twin(lab, mask, seed)
     trained = lab.train(init, twin, seed=seed, label=f"random-{level}-{seed}")
     lab.record("random", level, seed, trained, twin, start=init, pruned=init, ticket=False)

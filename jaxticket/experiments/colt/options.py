@@ -1,4 +1,4 @@
-"""What the experiment with cyclic overlapping tickets is told."""
+"""Options of the experiment with cyclic overlapping tickets."""
 
 import dataclasses
 
@@ -19,9 +19,9 @@ class ColtOptions(ExperimentOptions):
         rounds: of pruning, at most; the same for COLT and LTH.
         target: the sparsity at which pruning stops; 0 stops after `rounds`, or when a round removes nothing.
         target_counts: of what: the `prunable` weights, or the `total` of kernels and normalisation scales.
-        rates: ordered (regular expression, rate) pairs. Each is a group of leaves that is ranked apart and loses that
-            share of its survivors in a round. An expression matches a leaf's whole path, or its role: `conv`, `dense`,
-            `head`, `scale`, `bias`. What none matches is never pruned.
+        rates: ordered (regular expression, rate) pairs. Each is a group of leaves that is ranked separately and loses
+            that share of its survivors in a round. An expression matches a leaf's whole path, or its role: `conv`,
+            `dense`, `head`, `scale`, `bias`. Parameters that match no expression are never pruned.
         scope: `global` ranks the leaves of a group together, `layer` each by itself.
         evaluate: whether every ticket is trained on the whole data set with a fresh classifier.
         lth: whether iterative magnitude pruning on the whole data set, from the same initial weights, is run too.
@@ -29,7 +29,7 @@ class ColtOptions(ExperimentOptions):
         lth_matched: whether iterative magnitude pruning is also run with, in every round, as many weights as COLT kept
             in that round: branch `lth_matched`, the control that tells what the parts find from how fast they prune. It
             needs two partitions or more and tickets that are evaluated; without them there is none.
-        random_masks: whether for every ticket a network with as many weights in every layer, at random places, is
+        random_masks: whether for every ticket a network with as many weights in every layer, at random positions, is
             trained from the same initial weights too: branch `random`; needs `evaluate`.
     """
 

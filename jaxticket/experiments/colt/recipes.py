@@ -34,7 +34,7 @@ def apply_colt_recipe(config: Any, model: str = "conv3", dataset: str = "digits"
     convolutions loses weights of its hidden layers.
 
     Args:
-        config: a `ConfigDict` made by `default_config`, of `colt` or `transfer`.
+        config: a `ConfigDict` from `default_config`, of `colt` or `transfer`.
         model: name of a network.
         dataset: name of a data set.
     """

@@ -55,7 +55,7 @@ def _pairs(options: EarlyBirdOptions) -> list[Pair]:
 
 
 def _removed_overlap(kind: str) -> Callable[..., dict[str, Any]]:
-    """What an early mask removes that the final one removes too, beside chance; JSON-ready."""
+    """What an early mask removes that the final one removes too, next to what chance does; JSON-ready."""
 
     def compute(drawn: Mask, final: Mask) -> dict[str, Any]:
         paths = [path for path in final if kind == "unstructured" or path.endswith("/scale")]
@@ -72,12 +72,12 @@ def _removed_overlap(kind: str) -> Callable[..., dict[str, Any]]:
 
 
 def _apart_by_chance(one: float, other: float) -> float:
-    """How far random masks are apart that remove these shares; 2p(1 - p) where both are p."""
+    """The distance of random masks that remove these shares; 2p(1 - p) where both are p."""
     return one * (1 - other) + other * (1 - one)
 
 
 def _check_reachable(lab: Lab, options: EarlyBirdOptions) -> None:
-    """Refuses looks for which training is too short."""
+    """Refuses more measurements than training has time for."""
     per_epoch, total = lab.setting.duration.steps_per_epoch, lab.setting.duration.total_steps
     looks = total // (options.every_steps or per_epoch)
     least = options.window + (options.rule == "consecutive")
@@ -108,7 +108,7 @@ class _Draw:
 
 
 class _Replicate:
-    """All networks of one seed; what goes into the summary beside the rows is kept in `notes`."""
+    """All networks of one seed; what goes into the summary next to the rows is kept in `notes`."""
 
     def __init__(self, lab: Lab, options: EarlyBirdOptions, seed: int) -> None:
         self.lab, self.options, self.seed = lab, options, seed
@@ -140,12 +140,12 @@ class _Replicate:
             self._ratio(level, ratio, dense)
 
     def distances(self) -> dict[str, Any]:
-        """Ratio -> the distances of all masks, float32 [looks, looks]."""
+        """Ratio -> the distances of all masks, float32 [measurements, measurements]."""
         found = self.search.monitored()
         return {str(ratio): found[f"distance_p{ratio}"] for ratio in self.options.ratios}
 
     def distance_rows(self) -> dict[str, Any]:
-        """The distances for the summary: of every look those to the looks before it, None where not known."""
+        """The distances for the summary: of every measurement those to the earlier ones, None where not known."""
         rows = {
             ratio: [[round(float(d), 4) if d == d else None for d in line[:i]] for i, line in enumerate(matrix)]
             for ratio, matrix in self.distances().items()

@@ -1,4 +1,4 @@
-"""Monitors that see a ticket emerge: the masks that would be drawn during training, and how far they are apart."""
+"""Monitors that see a ticket emerge: the masks that would be drawn during training, and their distances."""
 
 import abc
 import dataclasses
@@ -81,7 +81,7 @@ class EmergenceMonitor(Monitor):
         }
 
     def update(self, state: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
-        """With the masks of this moment in place of the oldest, and how far they are from those before them."""
+        """With the masks of this moment in position of the oldest, and their distances from those before them."""
         drawn, size = self._draw(params, mask)
         kept = state["bits"].shape[1]
         bits = jnp.bitwise_xor(state["bits"], drawn[:, None])
@@ -141,8 +141,8 @@ class ScaleMonitor(EmergenceMonitor):
         del mask
         scales = _joined(params)
         order = jnp.argsort(scales, stable=True)
-        place = jnp.zeros_like(order).at[order].set(jnp.arange(scales.size, dtype=order.dtype))
-        masks = [place >= round(ratio * scales.size) for ratio in self.ratios]
+        position = jnp.zeros_like(order).at[order].set(jnp.arange(scales.size, dtype=order.dtype))
+        masks = [position >= round(ratio * scales.size) for ratio in self.ratios]
         return jnp.packbits(jnp.stack(masks), axis=1), scales.size
 
     def _bytes(self, params: Any, mask: Mask) -> int:
@@ -157,7 +157,7 @@ class ScaleMonitor(EmergenceMonitor):
 class WeightMonitor(EmergenceMonitor):
     """Remembers the last few magnitude masks of single weights, a bit for each weight.
 
-    Distances further back than the rule looks are not known.
+    Distances further back than the rule considers are not known.
 
     Attributes:
         scope: what is ranked together, as for `jt.prune`.

@@ -1,4 +1,4 @@
-"""What the experiment with early-bird tickets is told."""
+"""Options of the experiment with early-bird tickets."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ RETRAIN = ("inherit", "rewind", "reinit")
 
 
 def distance_by_chance(ratio: float) -> float:
-    """What two random masks are apart that both remove a share `ratio`: 2p(1 - p), in the mean."""
+    """The mean distance of two random masks that both remove a share `ratio`: 2p(1 - p)."""
     return 2 * ratio * (1 - ratio)
 
 
@@ -27,14 +27,14 @@ class EarlyBirdOptions(ExperimentOptions):
             the dense network.
         rule: when a ticket emerges: the newest mask is near each of the `window` last ones (`latest_vs_window`), or
             each of the last `window` distances from one mask to the next is small (`consecutive`).
-        window: masks, or distances, that the rule looks at.
+        window: masks, or distances, that the rule considers.
         epsilon: the largest distance, a share of the channels or weights.
         epsilon_scale: whether that is the distance itself (`none`, as in the paper), or in units of what two random
-            masks of the ratio p are apart, 2p(1 - p) (`chance`): 0.5 is then half of chance at every ratio.
-        every_steps: optimizer steps between two looks at the masks; 0 looks after every epoch.
+            masks of the ratio p differ by, 2p(1 - p) (`chance`): 0.5 is then half of chance at every ratio.
+        every_steps: optimizer steps between two measurements of the masks; 0 measures after every epoch.
         on_emerge: whether the dense training goes on to its end, to compare with, or is stopped (`stop`) when the
-            tickets of all ratios have emerged; a dense network, if wanted, is then trained apart.
-        retrain: where a drawn ticket goes on from: the weights it was drawn from (`inherit`), the initial weights
+            tickets of all ratios have emerged; a dense network, if wanted, is then trained separately.
+        retrain: where a drawn ticket continues from: the weights it was drawn from (`inherit`), the initial weights
             (`rewind`), or, as a control, others, a fresh draw for each ratio (`reinit`); each a branch `eb_<name>`.
         schedule: of `inherit`, the `remaining` learning rates and epochs, or the `full` schedule again; a ticket drawn
             at the end of training always has the full one, and so have `rewind` and `reinit`.

@@ -13,7 +13,7 @@ def apply_early_bird_recipe(config: Any, model: str = "conv3", dataset: str = "d
     network has none. Digits train for 20 epochs, and conv3 with a quarter of its width.
 
     Args:
-        config: a `ConfigDict` made by `default_config("early_bird")`.
+        config: a `ConfigDict` from `default_config("early_bird")`.
         model: name of a network.
         dataset: name of a data set.
     """

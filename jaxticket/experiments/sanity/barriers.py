@@ -10,7 +10,7 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 
 
-def barrier(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, points: int = 11) -> Mapping[str, Any]:
+def barrier_between(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, points: int = 11) -> Mapping[str, Any]:
     """The test error on the straight line between two networks; running statistics are interpolated too.
 
     Args:

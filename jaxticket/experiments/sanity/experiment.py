@@ -10,7 +10,7 @@ from jaxticket.analysis import Pair
 from jaxticket.core.schedules import geometric
 from jaxticket.core.types import Mask
 from jaxticket.experiments.sanity.analysis import decide
-from jaxticket.experiments.sanity.barriers import barrier
+from jaxticket.experiments.sanity.barriers import barrier_between
 from jaxticket.experiments.sanity.options import TICKETS, SanityOptions
 from jaxticket.experiments.sanity.small_dense import small_dense
 from jaxticket.lab.lab import Lab
@@ -60,7 +60,7 @@ class _Cell:
         self.notes: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
-        """Trains and measures; what goes into the summary beside the rows is kept in `notes`."""
+        """Trains and measures; what goes into the summary next to the rows is kept in `notes`."""
         lab, options, seed = self.lab, self.options, self.seed
         rewind_step = options.rewind_epochs * lab.setting.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
@@ -176,7 +176,7 @@ class _Cell:
         """How high the hill is between `trained` and its twin that saw the data in another order."""
         label = f"{branch}-{level}-{self.seed} lr {self.lr:g}, other order"
         twin = self.lab.train(start, mask, seed=self.seed, label=label, train=self.train, noise=" of the twin")
-        found = barrier(self.lab, trained, twin, train=self.train)
+        found = barrier_between(self.lab, trained, twin, train=self.train)
         self._note("instability", {"branch": branch, "level": level, **found})
 
     def _note(self, section: str, entry: dict[str, Any]) -> None:

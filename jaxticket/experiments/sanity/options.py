@@ -1,4 +1,4 @@
-"""What the sanity-check study is told."""
+"""Options of the sanity checks."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ class SanityOptions(ExperimentOptions):
         lrs: learning rates, each for the dense network and for all that comes from it; `train.lr` is not used.
         levels: increasing rounds of IMP at which everything is compared; round k leaves (1 - prune.rate)^k, and
             one-shot masks have the same sparsities.
-        settings: what is trained beside the dense network: the ticket (`lt_`), random reinitialisation (`rr_`) and
+        settings: what is trained besides the dense network: the ticket (`lt_`), random reinitialisation (`rr_`) and
             weight rewinding (`wr_`) under masks of `imp` and `omp`; `retrain`, the trained weights under the one-shot
             mask with the schedule restarted; `sdt`, a narrower dense network with about as many parameters.
         prune: what a round removes.

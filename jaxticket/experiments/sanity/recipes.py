@@ -48,7 +48,7 @@ def apply_sanity_recipe(config: Any, model: str = "lenet300", dataset: str = "di
     rounds.
 
     Args:
-        config: a `ConfigDict` made by `default_config("sanity")`.
+        config: a `ConfigDict` from `default_config("sanity")`.
         model: name of a network.
         dataset: name of a data set.
         recipe: `paper`; or `code`, for the authors' code where it differs: weight decay 1e-4 on CIFAR, a warm-up of 5

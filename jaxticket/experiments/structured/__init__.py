@@ -1,4 +1,4 @@
-"""Structured tickets: refill and regroup beside their controls."""
+"""Structured tickets: refill and regroup next to their controls."""
 
 from jaxticket.experiments.structured.options import StructuredOptions
 from jaxticket.lab.registry import Experiment

@@ -47,7 +47,7 @@ class _Replicate:
         self.rewind_step = options.rewind_epochs * lab.setting.duration.steps_per_epoch
 
     def run(self) -> None:
-        """Trains everything; what goes into the summary beside the rows is kept in `notes`."""
+        """Trains everything; what goes into the summary next to the rows is kept in `notes`."""
         lab, options, seed = self.lab, self.options, self.seed
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
         full = lab.full_mask(options.prune.prunable)

@@ -1,4 +1,4 @@
-"""What the experiment with structured tickets is told."""
+"""Options of the experiment with structured tickets."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ class RefillOptions:
             figures.
         fractional: keep exactly as many weights as the unstructured mask, the last channel in part.
         min_channels: a layer keeps at least so many.
-        images_per_class: training images that `l1`, `l2` and `saliency` look at.
+        images_per_class: training images of `l1`, `l2` and `saliency`.
     """
 
     criterion: str = option("magnitude", choices=("magnitude", "remain", *FEATURES))
@@ -75,7 +75,7 @@ class StructuredOptions(ExperimentOptions):
     prune: PruneOptions = PruneOptions()
     methods: tuple[str, ...] = option(METHODS, choices=METHODS, unique=True)
     refill: RefillOptions = RefillOptions()
-    regroup: RegroupOptions = RegroupOptions()
+    regroup: RegroupKeys = RegroupKeys()
     rewind_epochs: int = option(1, minimum=0, within="epochs")
     retrain: str = option("full", choices=("full", "remaining"))
     random_tickets: bool = option(True)
@@ -86,7 +86,7 @@ class StructuredOptions(ExperimentOptions):
     channel_floor: float = option(0.1, minimum=0, maximum=1)
 
     @property
-    def regroup_of_rounds(self) -> RegroupOptions:
+    def regroup_of_rounds(self) -> RegroupKeys:
         """How group-aware rounds regroup."""
         how = dataclasses.replace(self.regroup, rule=self.group_aware_rule)
         if self.group_aware_rule != "min_count":  # which alone uses these

@@ -37,7 +37,7 @@ def apply_structured_recipe(config: Any, model: str = "conv3", dataset: str = "d
     have, digits above all, trains by the pair's own preset, and short, for five larger rounds.
 
     Args:
-        config: a `ConfigDict` made by `default_config("structured")`.
+        config: a `ConfigDict` from `default_config("structured")`.
         model: name of a network.
         dataset: name of a data set.
         preset: `paper`; or `upstream`, for the published program where it differs: a later rewind point, refill by the

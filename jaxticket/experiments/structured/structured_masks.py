@@ -40,9 +40,9 @@ def refilled(
     Args:
         lab: where the stage is done.
         mask: the unstructured mask.
-        trained: weights trained under it, which scores are made of.
+        trained: weights trained under it, from which scores are computed.
         how: the criterion and the rest; its rate is not used.
-        seed: of the images that a criterion looks at.
+        seed: of the images of a criterion.
         rate: the share of the other channels that stay as well.
     """
 
@@ -111,7 +111,7 @@ def slimmed(
         full: what is prunable.
         like: the mask whose number of weights is reached.
         criterion: one of `structured_options.SLIM`.
-        how: how many images a criterion looks at.
+        how: how many images of a criterion.
         seed: of these images.
         floor: the share of its channels that every layer keeps at least.
     """
@@ -147,7 +147,7 @@ def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None)
     """What became of a mask of whole channels; channels that keep the same weights are a block.
 
     Args:
-        before: the mask that was made structured.
+        before: the mask before it became structured.
         after: what became of it.
         notes: path -> what is to be said of a layer.
     """
@@ -206,11 +206,13 @@ def _feature_scores(
     def apply(params: Any, x: Any) -> Any:
         return models.apply_model(lab.setting.model, params, weights.model_state, x, train=False)[0]
 
-    slopes = None
+    gradients = None
     if kind == "saliency":
-        found, slopes = output_gradients(apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean())
+        found, gradients = output_gradients(
+            apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean()
+        )
     else:
         found = layer_outputs(apply, weights.params, images, mask)
-    scores = feature_scores(found, kind, slopes)
+    scores = feature_scores(found, kind, gradients)
     number = {path: leaf.size // leaf.shape[-1] if mean else 1 for path, leaf in found.items()}
     return {path: np.asarray(score, np.float64) / number[path] for path, score in scores.items()}

@@ -11,7 +11,7 @@ from jaxticket.experiments.tost.options import PLAIN
 _Accuracies = dict[int, float]
 
 
-def compare(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def compare_treatments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The test accuracy of every source, sparsity and cell, and its difference from the plain network; JSON-ready.
 
     Differences are paired: networks of one seed share their mask, their initial weights and the order of their data.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.tost.analysis import compare
+from jaxticket.experiments.tost.analysis import compare_treatments
 from jaxticket.experiments.tost.measurements import analyse
 from jaxticket.experiments.tost.options import (
     OF_TRAINED,
@@ -49,7 +49,7 @@ def tost(lab: Lab, options: TostOptions) -> None:
                     own.record(branch, level, seed, trained, mask, start=start, pruned=pruned, case={"aids": cell})
 
     lab.for_each_seed(one_seed)
-    lab.recorder.conclude("aids", compare)
+    lab.recorder.conclude("aids", compare_treatments)
     lab.recorder.compare(
         *(
             Pair(f"{source} {cell}", f"{source} {PLAIN}")

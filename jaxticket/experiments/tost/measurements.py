@@ -14,10 +14,10 @@ from jaxticket.lab.stages.references import MaskRef
 
 
 def analyse(lab: Lab, options: TostOptions) -> None:
-    """Trains a dense network with each activation, looks at its neurons, prunes it and compares the masks.
+    """Trains a dense network with each activation, measures its neurons, prunes it and compares the masks.
 
-    The summary gets `silence` (the rates of every layer at every look), `silent_filters` (how empty the filters are at
-    every sparsity) and `activation_masks` (the distances of all masks); the rates of single channels are arrays.
+    The summary gets `silence` (the rates of every layer at every measurement), `silent_filters` (how empty the filters
+    are at every sparsity) and `activation_masks` (the distances of all masks); the rates of single channels are arrays.
     """
     seed = options.all_seeds[0]
     epochs = tuple(sorted({round(at) for at in np.linspace(1, options.train.epochs, options.measurements)}))

@@ -1,4 +1,4 @@
-"""What the experiment with aids of sparse training is told."""
+"""Options of the experiment with aids of sparse training."""
 
 import dataclasses
 import re
@@ -89,7 +89,7 @@ class TostOptions(ExperimentOptions):
         if self.prune.criterion != "magnitude":
             raise ConfigError(f"config.prune.criterion={self.prune.criterion!r}: comes from sources; leave it")
         if self.analyse and not self.train.epochs:
-            raise ConfigError("config.analyse=True: looks after epochs; set config.train.epochs instead of steps")
+            raise ConfigError("config.analyse=True: measures after epochs; set config.train.epochs instead of steps")
 
     def spans(self, length: Length, where: str) -> Iterator[Span]:
         """Gradual pruning needs a step at which it is done."""

@@ -18,7 +18,7 @@ def apply_tost_recipe(config: Any, model: str = "lenet300", dataset: str = "digi
     nonlinearity get ReLU, which soft activations end in.
 
     Args:
-        config: a `ConfigDict` made by `default_config("tost")`.
+        config: a `ConfigDict` from `default_config("tost")`.
         model: name of a network.
         dataset: name of a data set.
         preset: `default`; or `upstream`, for the authors' program: swish and ghost skips as they are at first, to the

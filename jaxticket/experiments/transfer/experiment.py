@@ -6,7 +6,7 @@ from jaxticket import storage
 from jaxticket.analysis import Pair
 from jaxticket.core import paths
 from jaxticket.experiments.transfer.options import TransferOptions
-from jaxticket.experiments.transfer.sources import Source, find_sources, taken_with
+from jaxticket.experiments.transfer.sources import TicketSource, find_sources, taken_with
 from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import whole_head
@@ -48,7 +48,7 @@ def transfer(lab: Lab, options: TransferOptions) -> None:
     )
 
 
-def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:
+def transferred(lab: Lab, source: TicketSource, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:
     """A ticket's weights and mask with another classifier, and running statistics as at initialisation.
 
     Args:
@@ -69,7 +69,7 @@ def transferred(lab: Lab, source: Source, head: WeightsRef) -> tuple[WeightsRef,
     return WeightsRef(stage, "weights"), MaskRef(stage)
 
 
-def reused(lab: Lab, source: Source) -> dict[str, Any]:
+def reused(lab: Lab, source: TicketSource) -> dict[str, Any]:
     """Which leaves a transfer takes from the ticket, and which are new, JSON-ready."""
     leaves = list(paths.leaves(lab.setting.shapes.params))
     return {
@@ -82,5 +82,5 @@ def reused(lab: Lab, source: Source) -> dict[str, Any]:
     }
 
 
-def _is_replaced(path: str, source: Source) -> bool:
+def _is_replaced(path: str, source: TicketSource) -> bool:
     return is_head(path) and not source.keeps_head

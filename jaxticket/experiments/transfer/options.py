@@ -1,4 +1,4 @@
-"""What the transfer of tickets to another data set is told."""
+"""Options of the transfer of tickets to another data set."""
 
 import dataclasses
 
@@ -15,9 +15,9 @@ class TransferOptions(ExperimentOptions):
             trained with the seed it was found with, others with every seed.
         branches: those of the experiments' tickets that are taken, such as `("colt", "lth")`; empty for all.
         dense: whether the dense network is trained on the data too.
-        random_masks: whether for every ticket a mask with as many weights in every layer, at random places, is trained
-            too, from new initial weights, for a ticket does not hold those it removed: branch `random`. It tells
-            whether more than the densities of the layers carries over.
+        random_masks: whether for every ticket a mask with as many weights in every layer, at random positions, is
+            trained too, from new initial weights, for a ticket does not hold those it removed: branch `random`. It
+            tells whether more than the densities of the layers carries over.
     """
 
     sources: tuple[str, ...] = option((), unique=True)

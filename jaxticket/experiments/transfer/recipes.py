@@ -13,7 +13,7 @@ def apply_transfer_recipe(config: Any, model: str = "conv3", dataset: str = "dig
     """Sets the keys of a transfer: training as in the experiment with overlapping tickets, random masks as controls.
 
     Args:
-        config: a `ConfigDict` made by `default_config("transfer")`.
+        config: a `ConfigDict` from `default_config("transfer")`.
         model: name of a network; with a source its own is taken.
         dataset: name of the data set on which tickets are trained.
         source: the folder of an experiment, or of one ticket; empty for none.
@@ -28,7 +28,7 @@ def apply_source(config: Any, folder: str) -> None:
     """Sets the source of a transfer, its seeds, and the network and the options that its first ticket has.
 
     Args:
-        config: a `ConfigDict` made by `default_config("transfer")`.
+        config: a `ConfigDict` from `default_config("transfer")`.
         folder: of an experiment or of a ticket.
 
     Raises:

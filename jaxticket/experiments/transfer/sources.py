@@ -20,7 +20,7 @@ from jaxticket.ticket import DESCRIPTION, Ticket, load_ticket
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class TicketSource:
     """A ticket to be transferred.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source:
     keeps_head: bool
 
 
-def find_sources(lab: Lab, options: TransferOptions) -> list[Source]:
+def find_sources(lab: Lab, options: TransferOptions) -> list[TicketSource]:
     """The tickets in all folders, by series in order of first appearance, then by round and seed, as numbers.
 
     Raises:
@@ -65,7 +65,7 @@ def find_sources(lab: Lab, options: TransferOptions) -> list[Source]:
     return found
 
 
-def _in_folder(setting: Setting, folder: Path, options: TransferOptions) -> list[Source]:
+def _in_folder(setting: Setting, folder: Path, options: TransferOptions) -> list[TicketSource]:
     if (folder / DESCRIPTION).is_file():
         return [_source(setting, folder, options.data, alone=True)]
     folders = sorted(file.parent for file in (folder / "tickets").glob(f"*/{DESCRIPTION}"))
@@ -83,7 +83,7 @@ def _branch(label: str) -> str:
     return parsed(label)[0]
 
 
-def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool) -> Source:
+def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool) -> TicketSource:
     ticket = load_ticket(folder)
     _check_meta(ticket, folder)
     if ticket.meta.get("weights") != "rewind":
@@ -92,7 +92,7 @@ def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool)
     _check_fit(setting, ticket, folder, with_head=keeps_head)
     branch, level, seed = parsed(ticket.meta.get("label", folder.name))
     name = "-".join(filter(None, [branch, ticket.meta.get("dataset", "")]))
-    return Source(folder, name, level, None if alone else seed, keeps_head)
+    return TicketSource(folder, name, level, None if alone else seed, keeps_head)
 
 
 def _check_meta(ticket: Ticket, folder: Path) -> None:
@@ -154,6 +154,6 @@ def _check_fit(setting: Setting, ticket: Ticket, folder: Path, *, with_head: boo
         )
 
 
-def taken_with(sources: Sequence[Source], seed: int) -> list[Source]:
+def taken_with(sources: Sequence[TicketSource], seed: int) -> list[TicketSource]:
     """Those taken with a seed."""
     return [source for source in sources if source.seed in (None, seed)]
