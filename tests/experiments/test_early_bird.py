@@ -21,8 +21,6 @@ EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images
 CHANNELS = {"conv2_bn": 16, "conv3_bn": 32, "stem_bn": 8}
 SMALL = {
     "model.name": "conv3",
-    "model.options.width": 0.125,
-    "model.options.norm_scale": 0.5,
     "train.epochs": EPOCHS,
     "train.batch_size": BATCH,
     "train.bn_l1": 0.003,
@@ -32,8 +30,11 @@ SMALL = {
 }
 
 
+NARROW = {"model.options.width": 0.125, "model.options.norm_scale": 0.5}
+
+
 def options_of(**changes):
-    return configured("early_bird", SMALL | changes)
+    return configured("early_bird", SMALL | NARROW | changes)
 
 
 @pytest.fixture(scope="session")
