@@ -42,7 +42,7 @@ class Recorder:
         """One trained network: its row, its curve and its ticket."""
 
     def note(self, section: str, entry: Any) -> None:
-        """Adds an entry to a list of the summary, such as `correlation`."""
+        """Adds an entry to a list of the summary, such as `correlation`; that of a seed is a dict with its `seed`."""
 
     def remark(self, text: str) -> None:
         """Says what changes how rows must be read, and keeps it, once; of an option, it begins with its name."""
@@ -78,7 +78,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def sorted_by(self, seeds: Sequence[int]) -> Iterator[None]:
-        """Brings the rows and curves added in this context into the order of seeds, whatever they came in."""
+        """Brings the rows, entries and curves added in this context into the order of seeds, whatever they came in."""
         yield
 
 
@@ -103,6 +103,7 @@ class FolderRecorder(Recorder):
         super().__init__()
         self.folder = folder
         self._options = options
+        self._sections: dict[str, None] = {"rows": None}  # the lists of the summary, in order
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "experiment": experiment,
@@ -169,6 +170,7 @@ class FolderRecorder(Recorder):
 
     def note(self, section: str, entry: Any) -> None:
         """Adds an entry to a list of the summary."""
+        self._sections[section] = None
         self.summary.setdefault(section, []).append(entry)
 
     def remark(self, text: str) -> None:
@@ -190,12 +192,15 @@ class FolderRecorder(Recorder):
 
     @contextlib.contextmanager
     def sorted_by(self, seeds: Sequence[int]) -> Iterator[None]:
-        """Brings the rows and curves added in this context into the order of seeds, whatever they came in."""
+        """Brings the rows, entries and curves added in this context into the order of seeds, whatever they came in."""
         position = {seed: index for index, seed in enumerate(seeds)}
-        rows, metrics = self.summary["rows"], self.folder / "metrics.jsonl"
-        first_row, first_line = len(rows), len(metrics.read_text().splitlines())
+        metrics = self.folder / "metrics.jsonl"
+        first_line = len(metrics.read_text().splitlines())
+        first = {section: len(self.summary[section]) for section in self._sections}
         yield
-        rows[first_row:] = sorted(rows[first_row:], key=lambda row: position[row["seed"]])
+        for section in self._sections:
+            entries, start = self.summary[section], first.get(section, 0)
+            entries[start:] = sorted(entries[start:], key=lambda entry: position[entry["seed"]])
         lines = metrics.read_text().splitlines(keepends=True)
         lines[first_line:] = sorted(lines[first_line:], key=lambda line: position[json.loads(line)["seed"]])
         written = "".join(lines).encode()

@@ -60,7 +60,6 @@ def colt(lab: Lab, options: ColtOptions) -> None:
         lab.variant(data=dataclasses.replace(options.data, part=options.part(index)))
         for index in range(options.partitions)
     ]
-    notes: dict[int, list[tuple[str, dict[str, Any]]]] = {seed: [] for seed in options.all_seeds}
     groups = _groups(parts[0], options, "rates")
     lth_groups = _groups(lab, options, "lth_rates") if options.lth else groups
     matched_groups = rate_groups(lab.setting.shapes.params, options.rates, "rates")
@@ -75,7 +74,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
             _record_parts(parts, found, options, seed)
             if found.level:
                 reached.append(found.mask)
-                notes[seed].append(("colt_rounds", {"seed": seed, "level": found.level, **found.agreement}))
+                lab.recorder.note("colt_rounds", {"seed": seed, "level": found.level, **found.agreement})
             if found.level and options.evaluate:
                 mask = with_whole_head(lab, found.mask) if options.partitions > 1 else found.mask
                 trained = lab.train(init, mask, seed=seed, label=f"colt-{found.level}-{seed}")
@@ -92,9 +91,6 @@ def colt(lab: Lab, options: ColtOptions) -> None:
             _matched(lab, matched_groups, options, seed, reached)
 
     lab.for_each_seed(one_seed)
-    for entries in notes.values():
-        for section, entry in entries:
-            lab.recorder.note(section, entry)
     lab.recorder.conclude("colt", compare_with_lth)
     lab.recorder.compare(*PAIRS, of=comparable)
 

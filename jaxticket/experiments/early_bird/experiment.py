@@ -34,8 +34,6 @@ def early_bird(lab: Lab, options: EarlyBirdOptions) -> None:
     if not lab.stages.execute:
         return
     for number, replicate in enumerate(replicates.values()):
-        for section, entry in replicate.notes:
-            lab.recorder.note(section, entry)
         for ratio, matrix in replicate.distances().items():
             lab.recorder.save_array(f"mask_distance_p{ratio}" + (f"_seed{replicate.seed}" if number else ""), matrix)
     first = replicates[options.all_seeds[0]]
@@ -108,11 +106,10 @@ class _Draw:
 
 
 class _Replicate:
-    """All networks of one seed; what goes into the summary next to the rows is kept in `notes`."""
+    """All networks of one seed."""
 
     def __init__(self, lab: Lab, options: EarlyBirdOptions, seed: int) -> None:
         self.lab, self.options, self.seed = lab, options, seed
-        self.notes: list[tuple[str, dict[str, Any]]] = []
         self.emergence: dict[str, float | None] = {}
         self.total = lab.setting.duration.total_steps
         self.per_epoch = lab.setting.duration.steps_per_epoch
@@ -182,7 +179,7 @@ class _Replicate:
             final = self._mask(at, level, ratio)
             self._network(at, level, ratio, final, "inherit")
             found = lab.measure("removed_overlap", _removed_overlap(options.kind), drawn=mask, final=final)
-            self.notes.append(("final_mask", {"seed": self.seed, "ratio": ratio, **found}))
+            lab.recorder.note("final_mask", {"seed": self.seed, "ratio": ratio, **found})
 
     def _early_draw(self, ratio: float) -> _Draw:
         """Where the ticket of a ratio emerged; the end of training where it did not."""
@@ -201,7 +198,7 @@ class _Replicate:
                 "training, so nothing was early"
             )
         drawn = {"epoch": epoch, "drawn": self._epochs(step), "at_end": at_end}
-        self.notes.append(("early_bird", {"seed": self.seed, "ratio": ratio, **drawn}))
+        self.lab.recorder.note("early_bird", {"seed": self.seed, "ratio": ratio, **drawn})
         weights = WeightsRef(self.search.stage, "last") if look is None else self.search.kept(f"p{ratio}")
         return _Draw("eb", step, weights, at_end=at_end, emerged=look is not None)
 
@@ -211,7 +208,7 @@ class _Replicate:
             return lab.prune(draw.weights, self.full, options.prune, seed=self.seed, sparsity=ratio)
         mask = draw_channels(lab, draw.weights, self.full, ratio, min_channels=options.min_channels)
         case = {"branch": draw.branch, "level": level, "seed": self.seed, "ratio": ratio}
-        self.notes.append(("channels", {**case, "layers": mask.stage.content.get("channels", [])}))
+        lab.recorder.note("channels", {**case, "layers": mask.stage.content.get("channels", [])})
         return mask
 
     def _random_twin(self, draw: _Draw, mask: MaskRef) -> MaskRef:

@@ -28,12 +28,9 @@ def sanity(lab: Lab, options: SanityOptions) -> None:
     What settings have in common is trained once: a dense network and a chain of rounds for each seed and rate.
     """
     for lr in options.lrs:
-        cells = {seed: _Cell(lab, options, lr, seed) for seed in options.all_seeds}
-        lab.for_each_seed(lambda seed, cells=cells: cells[seed].run())
-        for cell in cells.values():
-            for section, entry in cell.notes:
-                lab.recorder.note(section, entry)
-        _overlaps(lab, lr, {seed: cell.masks for seed, cell in cells.items()})
+        replicates = {seed: _Replicate(lab, options, lr, seed) for seed in options.all_seeds}
+        lab.for_each_seed(lambda seed, replicates=replicates: replicates[seed].run())
+        _overlaps(lab, lr, {seed: replicate.masks for seed, replicate in replicates.items()})
     lab.recorder.conclude("verdict", lambda rows: decide(rows, options))
     lab.recorder.compare(*_pairs(options), confidence=options.verdict.confidence)
 
@@ -49,7 +46,7 @@ def _pairs(options: SanityOptions) -> list[Pair]:
     return pairs
 
 
-class _Cell:
+class _Replicate:
     """All networks of one seed at one learning rate."""
 
     def __init__(self, lab: Lab, options: SanityOptions, lr: float, seed: int) -> None:
@@ -57,10 +54,9 @@ class _Cell:
         self.train = dataclasses.replace(options.train, lr=lr)
         self.masks: _Masks = {}
         self.pruned: dict[tuple[str, int], WeightsRef] = {}  # what each mask was made of
-        self.notes: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
-        """Trains and measures; what goes into the summary next to the rows is kept in `notes`."""
+        """Trains and measures."""
         lab, options, seed = self.lab, self.options, self.seed
         rewind_step = options.rewind_epochs * lab.setting.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
@@ -180,7 +176,7 @@ class _Cell:
         self._note("instability", {"branch": branch, "level": level, **found})
 
     def _note(self, section: str, entry: dict[str, Any]) -> None:
-        self.notes.append((section, {"lr": self.lr, "seed": self.seed, **entry}))
+        self.lab.recorder.note(section, {"lr": self.lr, "seed": self.seed, **entry})
 
 
 def _correlation(p: float) -> Any:

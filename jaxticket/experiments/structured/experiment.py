@@ -17,11 +17,7 @@ from jaxticket.lab.trained import Trained
 
 def structured(lab: Lab, options: StructuredOptions) -> None:
     """Finds unstructured tickets, makes their masks structured, rewinds and trains again, once for every seed."""
-    replicates = {seed: _Replicate(lab, options, seed) for seed in options.all_seeds}
-    lab.for_each_seed(lambda seed: replicates[seed].run())
-    for replicate in replicates.values():
-        for section, entry in replicate.notes:
-            lab.recorder.note(section, entry)
+    lab.for_each_seed(lambda seed: _Replicate(lab, options, seed).run())
     compared = lab.recorder.compare(*_pairs(options))
     lab.recorder.conclude("structured", lambda rows: extreme_tickets(rows, options.source, compared))
 
@@ -42,12 +38,11 @@ class _Replicate:
 
     def __init__(self, lab: Lab, options: StructuredOptions, seed: int) -> None:
         self.lab, self.options, self.seed = lab, options, seed
-        self.notes: list[tuple[str, dict[str, Any]]] = []
         self.facts: dict[str, dict[str, Any]] = {}
         self.rewind_step = options.rewind_epochs * lab.setting.duration.steps_per_epoch
 
     def run(self) -> None:
-        """Trains everything; what goes into the summary next to the rows is kept in `notes`."""
+        """Trains everything."""
         lab, options, seed = self.lab, self.options, self.seed
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
         full = lab.full_mask(options.prune.prunable)
@@ -138,7 +133,8 @@ class _Replicate:
             return
         case = {"branch": branch, "level": level, "seed": self.seed}
         if structure:
-            self.notes.append(("structure", {**case, **structure}))
+            self.lab.recorder.note("structure", {**case, **structure})
         is_last = level == self.options.levels and self.seed == self.options.all_seeds[0]
         if is_last and not branch.startswith("slim_"):
-            self.notes += [("heatmap", {**case, **layer}) for layer in heatmaps(self.lab, start, mask)]
+            for layer in heatmaps(self.lab, start, mask):
+                self.lab.recorder.note("heatmap", {**case, **layer})
