@@ -1,4 +1,4 @@
-"""Cyclic overlapping lottery tickets: masks on which networks for different classes agree, beside LTH on equal terms.
+"""Cyclic overlapping lottery tickets: masks on which networks for different classes agree, next to LTH on equal terms.
 
     python -m jaxticket.main --config=configs/colt.py:model=conv3,dataset=digits
 

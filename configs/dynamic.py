@@ -1,4 +1,4 @@
-"""Sparse from the first step to the last, with a mask that moves: SET and RigL beside a static random mask.
+"""Sparse from the first step to the last, with a mask that moves: SET and RigL next to a static random mask.
 
     python -m jaxticket.main --config=configs/dynamic.py:model=lenet300,dataset=digits
 

@@ -12,7 +12,7 @@ from jaxticket.analysis.mask_convergence import band_matrix, emergence
 from jaxticket.core import paths
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
-from jaxticket.core.types import Mask
+from jaxticket.core.types import Mask, Params, PyTree
 from jaxticket.lab.channel_tickets import scale_paths
 from jaxticket.training.monitors import Monitor
 
@@ -47,16 +47,16 @@ class EmergenceMonitor(Monitor):
         every = self.every_steps or steps_per_epoch
         return range(every, total_steps + 1, every)
 
-    def stop(self, state: Any, measurements: int) -> bool:
+    def stop(self, state: PyTree, measurements: int) -> bool:
         """True after the measurement at which the last of the tickets emerges."""
         return self.stops and None not in self._emerged(state, measurements)
 
-    def keep(self, state: Any, measurements: int) -> tuple[str, ...]:
+    def keep(self, state: PyTree, measurements: int) -> tuple[str, ...]:
         """`p<ratio>` of the tickets that emerge at this very measurement."""
         emerged = zip(self.ratios, self._emerged(state, measurements), strict=True)
         return tuple(f"p{ratio}" for ratio, number in emerged if number == measurements)
 
-    def result(self, state: Any, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def result(self, state: PyTree, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and findings.
 
         Returns:
@@ -72,7 +72,7 @@ class EmergenceMonitor(Monitor):
         found = {str(ratio): number for ratio, number in zip(self.ratios, emerged, strict=True)}
         return arrays, {"measurements": measurements, "emergence": found}
 
-    def init_state(self, params: Any, mask: Mask, measurements: int) -> Any:
+    def init_state(self, params: Params, mask: Mask, measurements: int) -> PyTree:
         """No masks and no distances: `bits` uint8 [ratios, masks, bytes], `distances` [ratios, measurements, masks]."""
         size, kept = self._bytes(params, mask), self._masks(measurements)
         return {
@@ -80,7 +80,7 @@ class EmergenceMonitor(Monitor):
             "distances": jnp.zeros((len(self.ratios), measurements, kept), jnp.float32),
         }
 
-    def update(self, state: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+    def update(self, state: PyTree, params: Params, mask: Mask, number: jax.Array) -> PyTree:
         """With the masks of this moment in position of the oldest, and their distances from those before them."""
         drawn, size = self._draw(params, mask)
         kept = state["bits"].shape[1]
@@ -94,18 +94,18 @@ class EmergenceMonitor(Monitor):
         }
 
     @abc.abstractmethod
-    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+    def _draw(self, params: Params, mask: Mask) -> tuple[jax.Array, int]:
         """The masks of this moment, a bit for each unit, uint8 [ratios, bytes]; and the number of units."""
 
     @abc.abstractmethod
-    def _bytes(self, params: Any, mask: Mask) -> int:
+    def _bytes(self, params: Params, mask: Mask) -> int:
         """The size of a mask."""
 
     @abc.abstractmethod
     def _masks(self, measurements: int) -> int:
         """How many masks of each ratio are remembered."""
 
-    def _emerged(self, state: Any, measurements: int) -> list[int | None]:
+    def _emerged(self, state: PyTree, measurements: int) -> list[int | None]:
         distances = np.asarray(state["distances"])[:, :measurements]
         each = self.epsilon if isinstance(self.epsilon, tuple) else (self.epsilon,) * len(self.ratios)
         return [
@@ -122,22 +122,22 @@ class ScaleMonitor(EmergenceMonitor):
     For VGG-16's 4,224 channels the history of 160 measurements takes 2.7 MB, and each mask 528 bytes.
     """
 
-    def init_state(self, params: Any, mask: Mask, measurements: int) -> Any:
+    def init_state(self, params: Params, mask: Mask, measurements: int) -> PyTree:
         """An empty history, and all masks."""
         history = jnp.zeros((measurements, sum(leaf.size for leaf in _scales(params))), jnp.float32)
         return {**super().init_state(params, mask, measurements), "scales": history}
 
-    def update(self, state: Any, params: Any, mask: Mask, number: jax.Array) -> Any:
+    def update(self, state: PyTree, params: Params, mask: Mask, number: jax.Array) -> PyTree:
         """With the scales of this moment too."""
         state = super().update(state, params, mask, number)
         return {**state, "scales": state["scales"].at[number].set(_joined(params))}
 
-    def result(self, state: Any, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def result(self, state: PyTree, measurements: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The distances and findings of every monitor, and `scales` [measurements, N], in the order of sorted paths."""
         arrays, findings = super().result(state, measurements)
         return {"scales": np.asarray(state["scales"])[:measurements], **arrays}, findings
 
-    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+    def _draw(self, params: Params, mask: Mask) -> tuple[jax.Array, int]:
         del mask
         scales = _joined(params)
         order = jnp.argsort(scales, stable=True)
@@ -145,7 +145,7 @@ class ScaleMonitor(EmergenceMonitor):
         masks = [position >= round(ratio * scales.size) for ratio in self.ratios]
         return jnp.packbits(jnp.stack(masks), axis=1), scales.size
 
-    def _bytes(self, params: Any, mask: Mask) -> int:
+    def _bytes(self, params: Params, mask: Mask) -> int:
         del mask
         return (sum(leaf.size for leaf in _scales(params)) + 7) // 8
 
@@ -165,7 +165,7 @@ class WeightMonitor(EmergenceMonitor):
 
     scope: str = "global"
 
-    def _draw(self, params: Any, mask: Mask) -> tuple[jax.Array, int]:
+    def _draw(self, params: Params, mask: Mask) -> tuple[jax.Array, int]:
         scores = magnitude(params, mask)
         bits = []
         for ratio in self.ratios:
@@ -173,7 +173,7 @@ class WeightMonitor(EmergenceMonitor):
             bits.append(jnp.concatenate([jnp.packbits(drawn[path].ravel()) for path in sorted(drawn)]))
         return jnp.stack(bits), sum(leaf.size for leaf in mask.values())
 
-    def _bytes(self, params: Any, mask: Mask) -> int:
+    def _bytes(self, params: Params, mask: Mask) -> int:
         del params
         return sum((leaf.size + 7) // 8 for leaf in mask.values())
 
@@ -181,10 +181,10 @@ class WeightMonitor(EmergenceMonitor):
         return min(measurements, self.window - 1 if self.rule == "latest_vs_window" else 1)
 
 
-def _scales(params: Any) -> list[jax.Array]:
+def _scales(params: Params) -> list[jax.Array]:
     leaves = paths.leaves(params)
     return [leaves[path] for path in scale_paths(params)]
 
 
-def _joined(params: Any) -> jax.Array:
+def _joined(params: Params) -> jax.Array:
     return jnp.concatenate([jnp.abs(leaf.astype(jnp.float32)) for leaf in _scales(params)])

@@ -75,7 +75,7 @@ class StructuredOptions(ExperimentOptions):
     prune: PruneOptions = PruneOptions()
     methods: tuple[str, ...] = option(METHODS, choices=METHODS, unique=True)
     refill: RefillOptions = RefillOptions()
-    regroup: RegroupKeys = RegroupKeys()
+    regroup: RegroupOptions = RegroupOptions()
     rewind_epochs: int = option(1, minimum=0, within="epochs")
     retrain: str = option("full", choices=("full", "remaining"))
     random_tickets: bool = option(True)
@@ -86,7 +86,7 @@ class StructuredOptions(ExperimentOptions):
     channel_floor: float = option(0.1, minimum=0, maximum=1)
 
     @property
-    def regroup_of_rounds(self) -> RegroupKeys:
+    def regroup_of_rounds(self) -> RegroupOptions:
         """How group-aware rounds regroup."""
         how = dataclasses.replace(self.regroup, rule=self.group_aware_rule)
         if self.group_aware_rule != "min_count":  # which alone uses these
