@@ -5,7 +5,7 @@ python -m jaxticket.main --config=tests/extending/experiment.py:model=lenet300,d
 
 import dataclasses
 
-from jaxticket import experiments
+from jaxticket import experiments, report
 from jaxticket.core.options import option
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
@@ -49,6 +49,14 @@ def random_twin(lab, options):
     lab.for_each_seed(one_seed)
 
 
+def agreements(study):
+    """The section of its report: a line for each mask; None before anything is pruned."""
+    rows = [row for row in study.rows if row.level]
+    cells = [[row.branch, str(row.seed), f"{row.extra['agreement']:.1%}"] for row in rows]
+    table = report.TablePanel("Share of its weights that magnitude keeps too", ("mask", "seed", "agreement"), cells)
+    return report.Section("agreement", "Agreement with magnitude", [table]) if rows else None
+
+
 experiments.register(
     experiments.Experiment(
         name="random_twin",
@@ -57,6 +65,7 @@ experiments.register(
         options=RandomTwinOptions,
         run=random_twin,
         columns=(Column("agreement", "share kept by magnitude too", ".1%"),),
+        sections=(agreements,),
     )
 )
 

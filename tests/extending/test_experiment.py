@@ -57,6 +57,13 @@ def test_again_trains_nothing(finished, workdir):
     assert all(row["cached"] for row in rows_of(finished).values())
 
 
+def test_the_report_has_its_title_column_and_section(finished):
+    page = (finished / "report.html").read_text()
+    assert "Random twins" in page
+    assert '<section id="agreement"' in page
+    assert "agreement" in (finished / "tables" / "rows.csv").read_text().splitlines()[0]
+
+
 def test_documentation_shows_the_file():
     document = FILE.parents[2] / "docs" / "extending.md"
     assert f"```python\n{FILE.read_text()}```" in document.read_text()
