@@ -19,7 +19,8 @@ from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.random_masks import shuffled
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
-from jaxticket.structure.channel_gather import dead_kernels, slim
+from jaxticket.structure.channel_gather import gather_channels
+from jaxticket.structure.dead_inputs import dead_kernels
 from jaxticket.training.state import Weights
 
 _PARAMS = "params/"
@@ -213,7 +214,7 @@ def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any
 
     def compute(weights: Weights, mask: Mask) -> dict[str, Any]:
         apply, variables, x = lab.setting.as_function(weights)
-        found = slim(apply, variables, mask, x)
+        found = gather_channels(apply, variables, mask, x)
         return {"macs": found.macs[1], "macs_dense": found.macs[0], "parameters_shrunk": found.parameters[1]}
 
     return dict(lab.measure("channel_costs", compute, config=lab.setting.network_key(), weights=weights, mask=mask))

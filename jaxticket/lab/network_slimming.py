@@ -11,9 +11,9 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.types import Mask, Path
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.setting import Setting
-from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.channel_groups.trace import channel_groups
-from jaxticket.structure.shrink.group_scores import channel_scores
+from jaxticket.structure.channel_scores import channel_scores
 from jaxticket.training.state import Weights
 
 _PARAMS = "params/"
@@ -115,25 +115,25 @@ def check_scales(setting: Setting, how: PruneOptions) -> None:
         )
 
 
-def _groups(apply: Callable[..., Any], variables: Any, x: Any, mask: Collection[Path]) -> list[Group]:
+def _groups(apply: Callable[..., Any], variables: Any, x: Any, mask: Collection[Path]) -> list[ChannelGroup]:
     """The groups of channels that one prunable kernel makes."""
     return [group for group in channel_groups(apply, variables, x).prunable if _producer(group) in mask]
 
 
-def _producer(group: Group) -> Path:
+def _producer(group: ChannelGroup) -> Path:
     """The one kernel that makes a group's channels, empty if there are several."""
     kernels = [part.path.removeprefix(_PARAMS) for part in group.slices if part.role == "output"]
     return kernels[0] if len(kernels) == 1 else ""
 
 
-def _alive(group: Group, mask: Mask) -> np.ndarray:
+def _alive(group: ChannelGroup, mask: Mask) -> np.ndarray:
     """Bool per channel: whether the mask keeps anything of the kernel slice that makes it."""
     (part,) = [part for part in group.slices if part.role == "output"]
     kept = np.moveaxis(np.asarray(mask[part.path.removeprefix(_PARAMS)]), part.axis, 0)
     return np.asarray([kept[positions].any() for positions in part.index])
 
 
-def _exhausted(groups: Collection[Group], mask: Mask, least: Collection[int]) -> dict[Path, str]:
+def _exhausted(groups: Collection[ChannelGroup], mask: Mask, least: Collection[int]) -> dict[Path, str]:
     words = {}
     for group, spared in zip(groups, least, strict=True):
         alive = _alive(group, mask)
@@ -143,6 +143,6 @@ def _exhausted(groups: Collection[Group], mask: Mask, least: Collection[int]) ->
     return words
 
 
-def _of_layer(group: Group, scores: Mapping[Path, Any]) -> np.ndarray:
+def _of_layer(group: ChannelGroup, scores: Mapping[Path, Any]) -> np.ndarray:
     (part,) = [part for part in group.slices if part.role == "output"]
     return np.asarray(scores[part.path.removeprefix(_PARAMS)])[part.index].mean(axis=1)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from jaxticket.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from jaxticket.structure.channel_groups.channels import ChannelGroup as ChannelGroup
     from jaxticket.structure.channel_groups.channels import ChannelGroups as ChannelGroups
-    from jaxticket.structure.channel_groups.channels import Group as Group
-    from jaxticket.structure.channel_groups.channels import Slice as Slice
+    from jaxticket.structure.channel_groups.channels import ChannelSlice as ChannelSlice
     from jaxticket.structure.matrix import from_matrix as from_matrix
-    from jaxticket.structure.matrix import kernel_rows as kernel_rows
     from jaxticket.structure.matrix import to_matrix as to_matrix
     from jaxticket.structure.prune_channels import PrunedChannels as PrunedChannels
     from jaxticket.structure.regroup.regroup import Regrouped as Regrouped
@@ -24,8 +23,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "prune_channels": ("PrunedChannels",),
-        "channel_groups.channels": ("ChannelGroups", "Group", "Slice"),
-        "matrix": ("from_matrix", "kernel_rows", "to_matrix"),
+        "channel_groups.channels": ("ChannelGroups", "ChannelGroup", "ChannelSlice"),
+        "matrix": ("from_matrix", "to_matrix"),
         "regroup.regroup": ("Regrouped",),
         "shrink.resized": ("fit_nnx", "resized"),
         "shrink.shrink": ("Shrunk",),

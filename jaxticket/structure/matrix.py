@@ -34,15 +34,6 @@ def from_matrix(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(*range(2, len(shape)), 1, 0))
 
 
-def kernel_rows(rows: int, size: int = 32) -> tuple[int, ...]:
-    """How many rows go to each kernel call where a block is cut at a multiple of `size`; the mask does not change.
-
-    A block of at most `size` rows is one piece. A larger one is the largest multiple of `size` and the rest, which may
-    be zero (Chen et al., "Coarsening the Granularity", ICML 2022, where ceil is a misprint for floor).
-    """
-    return (rows,) if rows <= size else (rows // size * size, rows % size)
-
-
 def mask_matrices(mask: Mask) -> dict[Path, np.ndarray]:
     """Every leaf of a mask as a bool matrix [outputs, inputs * space], by path in sorted order.
 

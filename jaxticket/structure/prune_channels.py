@@ -12,10 +12,10 @@ from jaxticket.core import paths
 from jaxticket.core.checks import check_function, check_number, check_whole
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Mask, Path
-from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.channel_groups.trace import channel_groups
+from jaxticket.structure.channel_scores import ChannelScores, channel_scores
 from jaxticket.structure.shrink.channel_costs import ChannelCosts
-from jaxticket.structure.shrink.group_scores import Scores, channel_scores
 from jaxticket.structure.shrink.report import is_parameter
 from jaxticket.structure.shrink.slicing import check_concrete
 
@@ -55,7 +55,7 @@ def prune_channels(
     fn: Callable[..., Any],
     params: Any,
     *inputs: Any,
-    scores: Scores = "magnitude",
+    scores: ChannelScores = "magnitude",
     ratio: float | None = None,
     parameters: float | None = None,
     macs: float | None = None,
@@ -182,7 +182,7 @@ def _fastest(budget: float, cost: ChannelCosts, measured: dict[int, float]) -> i
     return high
 
 
-def _mask(params: Any, groups: Sequence[Group], gone: Sequence[Sequence[int]]) -> Mask:
+def _mask(params: Any, groups: Sequence[ChannelGroup], gone: Sequence[Sequence[int]]) -> Mask:
     leaves = paths.leaves(params)
     in_collections = any(path.startswith("params/") for path in leaves)
     mask: dict[Path, np.ndarray] = {}

@@ -8,7 +8,8 @@ from flax import linen as nn
 
 from jaxticket import models
 from jaxticket.core import paths
-from jaxticket.structure.channel_gather import dead_inputs, dead_kernels, slim
+from jaxticket.structure.channel_gather import gather_channels
+from jaxticket.structure.dead_inputs import dead_inputs, dead_kernels
 from jaxticket.structure.macs import macs
 
 
@@ -66,7 +67,7 @@ def test_slice_is_mask_in_a_block():
     kept = {"bn1": bits("10101110"), "bn2": bits("0101"), "bn3": bits("0111")}
     mask = mask_of(variables, lambda path, _: kept[path.split("/")[1]])
     x = jnp.asarray(np.random.default_rng(1).normal(size=(4, 6, 6, 8)), jnp.float32)
-    small = slim(model.apply, variables, mask, x[:1])
+    small = gather_channels(model.apply, variables, mask, x[:1])
     shapes = [small.params["params"][f"conv{i}"]["kernel"].shape for i in (1, 2, 3)]
     assert shapes == [(1, 1, 5, 2), (3, 3, 2, 3), (1, 1, 3, 8)]
     assert {path: index.tolist() for path, index in small.selected.items()} == {"params/conv1/kernel": [0, 2, 4, 5, 6]}
@@ -99,7 +100,7 @@ def test_slice_is_mask_in_networks(name, options, side, selections):
     rng = np.random.default_rng(2)
     mask = mask_of(variables, lambda _, size: rng.permutation(size) >= size // 2)
     x = jnp.asarray(rng.normal(size=(3, side, side, 3)), jnp.float32)
-    small = slim(model.apply, variables, mask, x[:1])
+    small = gather_channels(model.apply, variables, mask, x[:1])
     assert len(small.selected) == selections or name == "resnet20"
     assert small.macs[1] < 0.7 * small.macs[0]
     assert small.parameters[1] == sum(leaf.size for leaf in jax.tree.leaves(small.params["params"]))
@@ -124,7 +125,9 @@ def test_sizes():
         half = np.arange(size) < size // 2
         return ~half if "final_bn" in path else half  # no channel of the last stage is dead for all its readers
 
-    small = slim(model.apply, variables, mask_of(variables, kept), jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32))
+    small = gather_channels(
+        model.apply, variables, mask_of(variables, kept), jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+    )
     assert small.parameters == (219_482, 99_674)
     assert len(small.selected) == 7
     assert "params/head/kernel" in small.selected

@@ -9,7 +9,7 @@ import pytest
 
 import jaxticket as jt
 from jaxticket.core.errors import MaskError
-from jaxticket.structure.matrix import from_matrix, kernel_rows, to_matrix
+from jaxticket.structure.matrix import from_matrix, to_matrix
 from jaxticket.structure.refill import channels_to_keep
 
 
@@ -40,12 +40,6 @@ def test_the_matrix_view_is_that_of_pytorch():
     for shape in ((4, 5), (3, 4, 5), (3, 2, 4, 5)):
         array = np.arange(np.prod(shape)).reshape(shape)
         assert np.array_equal(from_matrix(to_matrix(array), shape), array)
-
-
-def test_a_block_is_cut_into_kernels_at_multiples_of_32_rows():
-    """Kernel split."""
-    expected = {17: (17,), 32: (32,), 33: (32, 1), 64: (64, 0), 75: (64, 11), 110: (96, 14)}
-    assert {rows: kernel_rows(rows) for rows in expected} == expected
 
 
 def test_magnitude_of_the_masked_weights_chooses():

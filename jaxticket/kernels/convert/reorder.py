@@ -15,7 +15,7 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.types import Inputs, Path, PyTree
 from jaxticket.kernels.convert.model import SparseModel
-from jaxticket.structure.channel_groups.channels import Group, Slice
+from jaxticket.structure.channel_groups.channels import ChannelGroup, ChannelSlice
 from jaxticket.structure.channel_groups.trace import channel_groups
 
 # The order of some channels is what others are compared by; from the second time on little changes.
@@ -87,7 +87,7 @@ def _blocks(kept: np.ndarray, block: tuple[int, int]) -> int:
     return int(np.logical_or.reduceat(rows, np.arange(0, matrix.shape[1], block[1]), axis=1).sum())
 
 
-def _moved(array: np.ndarray, path: Path, group: Group, order: np.ndarray) -> np.ndarray:
+def _moved(array: np.ndarray, path: Path, group: ChannelGroup, order: np.ndarray) -> np.ndarray:
     """A leaf with the channels of a group in another order."""
     for part in group.slices:
         if part.path == path:
@@ -97,7 +97,7 @@ def _moved(array: np.ndarray, path: Path, group: Group, order: np.ndarray) -> np
     return array
 
 
-def _order(group: Group, kept: Mapping[Path, np.ndarray], block: tuple[int, int]) -> np.ndarray:
+def _order(group: ChannelGroup, kept: Mapping[Path, np.ndarray], block: tuple[int, int]) -> np.ndarray:
     """The channels of a group in the order in which they fill few blocks: position -> channel."""
     outputs, inputs = [], []
     for part in group.slices:
@@ -118,14 +118,14 @@ def _order(group: Group, kept: Mapping[Path, np.ndarray], block: tuple[int, int]
     return order
 
 
-def _reads(kept: np.ndarray, part: Slice, rows: int) -> np.ndarray:
+def _reads(kept: np.ndarray, part: ChannelSlice, rows: int) -> np.ndarray:
     """Which blocks of inputs each channel needs as an output, bool [channels, ...]."""
     matrix = kept.reshape(-1, kept.shape[-1])
     blocks = np.logical_or.reduceat(matrix, np.arange(0, matrix.shape[0], rows), axis=0)
     return np.any(blocks[:, part.index], axis=2).T
 
 
-def _read_by(kept: np.ndarray, part: Slice, cols: int) -> np.ndarray:
+def _read_by(kept: np.ndarray, part: ChannelSlice, cols: int) -> np.ndarray:
     """Which blocks of outputs need each channel as an input, at each position of the window, bool [channels, ...]."""
     blocks = np.logical_or.reduceat(kept, np.arange(0, kept.shape[-1], cols), axis=kept.ndim - 1)
     return np.moveaxis(blocks, part.axis, 0)[part.index].reshape(len(part.index), -1)

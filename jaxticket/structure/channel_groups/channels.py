@@ -11,7 +11,7 @@ Role = Literal["output", "input", "vector"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Slice:
+class ChannelSlice:
     """Where the channels of a group lie in one leaf.
 
     Attributes:
@@ -30,7 +30,7 @@ class Slice:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Group:
+class ChannelGroup:
     """Channels of the same slices, each of which can go by itself.
 
     Attributes:
@@ -40,7 +40,7 @@ class Group:
     """
 
     size: int
-    slices: tuple[Slice, ...]
+    slices: tuple[ChannelSlice, ...]
     reason: str = ""
 
 
@@ -48,14 +48,14 @@ class Group:
 class ChannelGroups:
     """The groups of a network: those that can be pruned first, then in the order of their first slice."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ChannelGroup, ...]
 
     @property
-    def prunable(self) -> tuple[Group, ...]:
+    def prunable(self) -> tuple[ChannelGroup, ...]:
         """The groups whose channels can go."""
         return tuple(group for group in self.groups if not group.reason)
 
-    def of(self, path: Path, axis: int) -> Group | None:
+    def of(self, path: Path, axis: int) -> ChannelGroup | None:
         """The group with channels along an axis of a leaf, the first where there are several; None if there is none.
 
         Args:
@@ -64,7 +64,7 @@ class ChannelGroups:
         """
         return next(iter(self.all_of(path, axis)), None)
 
-    def all_of(self, path: Path, axis: int) -> tuple[Group, ...]:
+    def all_of(self, path: Path, axis: int) -> tuple[ChannelGroup, ...]:
         """All groups with channels along an axis of a leaf; behind a concatenation they are several."""
         return tuple(
             group for group in self.groups if any((part.path, part.axis) == (path, axis) for part in group.slices)

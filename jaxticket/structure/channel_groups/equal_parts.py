@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from jaxticket.structure.channel_groups.union_find import Identities
+from jaxticket.structure.channel_groups.union_find import UnionFind
 
 
-def balance(ids: Identities, parts: np.ndarray) -> None:
+def tie_equal_parts(ids: UnionFind, parts: np.ndarray) -> None:
     """Merges classes of channels until each has equally many in all parts; one that finds no partners is pinned.
 
     A class that has as many in each part already stays alone, so nothing is tied that need not be: in ShuffleNet,

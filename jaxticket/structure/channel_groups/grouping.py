@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.types import Path
-from jaxticket.structure.channel_groups.channels import Group, Slice
+from jaxticket.structure.channel_groups.channels import ChannelGroup, ChannelSlice
 from jaxticket.structure.channel_groups.traced import Trace, Value
 
 # The axes of leaves, each with the root of every position.
@@ -14,7 +14,7 @@ _Places = list[tuple[Path, int, np.ndarray]]
 _Widths = tuple[tuple[int, int], ...]
 
 
-def groups_of(trace: Trace, leaves: dict[Path, Value]) -> tuple[Group, ...]:
+def collect_groups(trace: Trace, leaves: dict[Path, Value]) -> tuple[ChannelGroup, ...]:
     """Classes of the same leaves, axes, widths and reason as groups, those that can go first.
 
     Classes that no kernel makes or reads are left out: they are no channels.
@@ -50,8 +50,8 @@ def _widths(places: _Places) -> dict[int, _Widths]:
     return {root: lists[number] for root, number in found.items()}
 
 
-def _group(trace: Trace, places: _Places, widths: _Widths, members: np.ndarray, why: str) -> Group:
-    slices: list[Slice] = []
+def _group(trace: Trace, places: _Places, widths: _Widths, members: np.ndarray, why: str) -> ChannelGroup:
+    slices: list[ChannelSlice] = []
     order: Any = slice(None)
     for number, width in widths:
         path, axis, roots = places[number]
@@ -59,13 +59,13 @@ def _group(trace: Trace, places: _Places, widths: _Widths, members: np.ndarray, 
         index = positions[np.argsort(roots[positions], kind="stable")].reshape(len(members), width)
         if not slices:
             order = np.argsort(index[:, 0])
-        slices.append(Slice(path, axis, index[order], trace.roles.get((path, axis), "vector")))
+        slices.append(ChannelSlice(path, axis, index[order], trace.roles.get((path, axis), "vector")))
     if not why and not any(part.role == "output" for part in slices):
         why = "no kernel makes them"
     if not why and len(members) == 1:
         why = "it is the only channel of its kind"
-    return Group(len(members), tuple(slices), why)
+    return ChannelGroup(len(members), tuple(slices), why)
 
 
-def _order(group: Group) -> tuple[Any, ...]:
+def _order(group: ChannelGroup) -> tuple[Any, ...]:
     return bool(group.reason), [(part.path, part.axis, int(part.index[0, 0])) for part in group.slices]

@@ -7,13 +7,13 @@ from functools import reduce
 from typing import Any
 
 from jaxticket.structure.channel_groups.traced import (
-    NOWHERE,
+    NO_ORIGIN,
     Rule,
     Trace,
     Value,
     comes_from_size,
-    made,
-    unknown,
+    new_value,
+    pin_unknown,
 )
 from jaxticket.structure.channel_groups.union_find import Labels
 from jaxticket.tracing.jaxpr import result_shapes
@@ -55,7 +55,7 @@ def elements(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Val
         return list(operands)
     (shape,) = result_shapes(equation)
     if any(operand.shape and len(operand.shape) != len(shape) for operand in operands):
-        return unknown(trace, equation, operands)  # bits of a number become an axis
+        return pin_unknown(trace, equation, operands)  # bits of a number become an axis
     whole = [operand for operand in operands if len(operand.shape) == len(shape)]
     axes: list[Labels] = []
     for axis in range(len(shape)):
@@ -64,7 +64,7 @@ def elements(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Val
             labels = trace.ids.merge(labels, operand.axes[axis])
         axes.append(labels)
     origins = [reduce(frozenset.union, (operand.origins[axis] for operand in whole)) for axis in range(len(shape))]
-    value = made(shape, axes, origins, operands)
+    value = new_value(shape, axes, origins, operands)
     known: dict[str, Any] = {
         "scalar": _scalar(equation, operands),
         "scales": frozenset[float]().union(*(operand.scales for operand in operands)),
@@ -107,7 +107,9 @@ def _scalar(equation: Any, operands: Sequence[Value]) -> float | None:
 def source(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Values that are there in any size."""
     del trace
-    return [made(shape, [None] * len(shape), [NOWHERE] * len(shape), operands) for shape in result_shapes(equation)]
+    return [
+        new_value(shape, [None] * len(shape), [NO_ORIGIN] * len(shape), operands) for shape in result_shapes(equation)
+    ]
 
 
 def iota(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -117,7 +119,7 @@ def iota(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     dimension = equation.params["dimension"]
     axes: list[Labels] = [None] * len(shape)
     axes[dimension] = trace.ids.fixed(shape[dimension], "their positions are numbered (iota)")
-    return [made(shape, axes, [NOWHERE] * len(shape), [])]
+    return [new_value(shape, axes, [NO_ORIGIN] * len(shape), [])]
 
 
 RULES: dict[str, Rule] = {

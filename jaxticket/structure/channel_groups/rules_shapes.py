@@ -1,18 +1,16 @@
 """Rules for operations that move, repeat, cut and join elements."""
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from jaxticket.structure.channel_groups.traced import NOWHERE, Origin, Rule, Trace, Value, made, moved
+from jaxticket.structure.channel_groups.rules_reshape import reshape
+from jaxticket.structure.channel_groups.traced import NO_ORIGIN, Origin, Rule, Trace, Value, new_value, rearranged
 from jaxticket.structure.channel_groups.union_find import Labels, is_tracked
 from jaxticket.tracing.jaxpr import result_shapes
 
-_FACTOR = "a reshape splits them by a factor that the function fixes"
-_JOINED = "a reshape joins them with another axis of channels"
 _CONSTANT = "a constant is joined to them"
 
 
@@ -22,11 +20,11 @@ def broadcast(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     (shape,) = result_shapes(equation)
     operand = operands[0]
     axes: list[Labels] = [None] * len(shape)
-    origins: list[Origin] = [NOWHERE] * len(shape)
+    origins: list[Origin] = [NO_ORIGIN] * len(shape)
     for axis, place in enumerate(equation.params["broadcast_dimensions"]):
         if operand.shape[axis] == shape[place]:
             axes[place], origins[place] = operand.axes[axis], operand.origins[axis]
-    return [moved(operand, shape, axes, origins)]
+    return [rearranged(operand, shape, axes, origins)]
 
 
 def transpose(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -34,7 +32,7 @@ def transpose(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     del trace
     (operand,), order = operands, equation.params["permutation"]
     axes, origins = [operand.axes[axis] for axis in order], [operand.origins[axis] for axis in order]
-    return [moved(operand, [operand.shape[axis] for axis in order], axes, origins)]
+    return [rearranged(operand, [operand.shape[axis] for axis in order], axes, origins)]
 
 
 def squeeze(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -43,7 +41,7 @@ def squeeze(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Valu
     (operand,) = operands
     left = [axis for axis in range(len(operand.shape)) if axis not in equation.params["dimensions"]]
     axes, origins = [operand.axes[axis] for axis in left], [operand.origins[axis] for axis in left]
-    return [moved(operand, [operand.shape[axis] for axis in left], axes, origins)]
+    return [rearranged(operand, [operand.shape[axis] for axis in left], axes, origins)]
 
 
 def reverse(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -54,72 +52,7 @@ def reverse(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Valu
     for axis in equation.params["dimensions"]:
         labels = axes[axis]
         axes[axis] = None if labels is None else labels[::-1]
-    return [moved(operand, operand.shape, axes, operand.origins)]
-
-
-def reshape(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """Axes are joined and split; see `_join` and `_split` for which of them have the channels."""
-    (shape,), operand = result_shapes(equation), operands[0]
-    axes: list[Labels] = [None] * len(shape)
-    origins: list[Origin] = [NOWHERE] * len(shape)
-    for before, after in _blocks(operand.shape, shape):
-        labels = _join(trace, [operand.axes[axis] for axis in before], [operand.shape[axis] for axis in before])
-        parts = _split(trace, labels, [shape[axis] for axis in after])
-        origin = reduce(frozenset.union, (operand.origins[axis] for axis in before), NOWHERE)
-        for axis, part in zip(after, parts, strict=True):
-            axes[axis], origins[axis] = part, origin
-    return [moved(operand, shape, axes, origins)]
-
-
-def _blocks(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Neighbouring axes of both shapes of the same product, each as few as can be; axes of size 1 are in none."""
-    old = [axis for axis, size in enumerate(before) if size != 1]
-    new = [axis for axis, size in enumerate(after) if size != 1]
-    if math.prod(before) == 0:
-        return [(old, new)]
-    blocks = []
-    while old:
-        left, right = [old.pop(0)], [new.pop(0)]
-        while (product := math.prod(before[axis] for axis in left)) != (
-            other := math.prod(after[axis] for axis in right)
-        ):
-            (left if product < other else right).append((old if product < other else new).pop(0))
-        blocks.append((left, right))
-    return blocks
-
-
-def _join(trace: Trace, axes: Sequence[Labels], shape: Sequence[int]) -> Labels:
-    """Labels of neighbouring axes as one: the last axis of channels gives its own, repeated, others are pinned."""
-    tracked = [axis for axis, labels in enumerate(axes) if is_tracked(labels)]
-    for axis in tracked[:-1]:
-        trace.ids.pin(axes[axis], _JOINED)
-    chosen = tracked[-1] if tracked else next((axis for axis, labels in enumerate(axes) if labels is not None), None)
-    if chosen is None:
-        return None
-    labels = axes[chosen]
-    assert labels is not None
-    alone = [-1 if axis == chosen else 1 for axis in range(len(shape))]
-    return np.broadcast_to(labels.reshape(alone), shape).ravel()
-
-
-def _split(trace: Trace, labels: Labels, shape: Sequence[int]) -> list[Labels]:
-    """Labels of one axis as several: one has the channels, the others are fixed.
-
-    It is the last along which nothing new has to be merged, such as that of channels behind a flatten or a shuffle,
-    and otherwise the very last: of heads times features the features, of groups times channels the channels.
-    """
-    if labels is None or len(shape) == 1:
-        return [labels] * len(shape)
-    table = trace.ids.roots(labels).reshape(shape)
-    columns = [np.moveaxis(table, axis, 0).reshape(size, -1) for axis, size in enumerate(shape)]
-    even = [axis for axis, column in enumerate(columns) if (column == column[:, :1]).all()]
-    chosen = even[-1] if even else len(shape) - 1
-    fixed = [column[:, 0] for column in columns]
-    if is_tracked(labels):
-        fixed = [trace.ids.fixed(size, _FACTOR) for size in shape]
-    return [
-        trace.ids.merge_parts(list(columns[axis].T)) if axis == chosen else fixed[axis] for axis in range(len(shape))
-    ]
+    return [rearranged(operand, operand.shape, axes, operand.origins)]
 
 
 def concatenate(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -142,7 +75,7 @@ def concatenate(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
             [one if labels is None else labels for labels, one in zip(parts, fixed, strict=True)]
         )
     origins = [reduce(frozenset.union, (operand.origins[axis] for operand in operands)) for axis in range(len(shape))]
-    return [made(shape, axes, origins, operands)]
+    return [new_value(shape, axes, origins, operands)]
 
 
 def split(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -152,24 +85,24 @@ def split(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]
         trace.ids.pin(operand.axes[along], "a split cuts them into parts of different sizes")
     values, start = [], 0
     for size in sizes:
-        labels = _cut(trace, operand.axes[along], start, start + int(size), 1)
+        labels = _slice_labels(trace, operand.axes[along], start, start + int(size), 1)
         axes, shape = list(operand.axes), list(operand.shape)
         axes[along], shape[along] = labels, int(size)
-        values.append(moved(operand, shape, axes, operand.origins))
+        values.append(rearranged(operand, shape, axes, operand.origins))
         start += int(size)
     return values
 
 
-def cut(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """A slice with static bounds: see `_cut`."""
+def static_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+    """A slice with static bounds: see `_slice_labels`."""
     (shape,), operand = result_shapes(equation), operands[0]
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
     strides = equation.params["strides"] or (1,) * len(shape)
-    axes = [_cut(trace, *bounds) for bounds in zip(operand.axes, starts, ends, strides, strict=True)]
-    return [moved(operand, shape, axes, operand.origins)]
+    axes = [_slice_labels(trace, *bounds) for bounds in zip(operand.axes, starts, ends, strides, strict=True)]
+    return [rearranged(operand, shape, axes, operand.origins)]
 
 
-def _cut(trace: Trace, labels: Labels, start: int, end: int, stride: int) -> Labels:
+def _slice_labels(trace: Trace, labels: Labels, start: int, end: int, stride: int) -> Labels:
     """Labels of a slice: parts of an even partition lose as many channels each, any other slice pins.
 
     With a stride the channels that a step passes over go with the one it takes, so that it comes out there again.
@@ -197,7 +130,7 @@ def pad(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
             trace.ids.pin(labels, "they are padded")
             labels = trace.ids.fixed(size, "they are padded")
         axes.append(labels)
-    return [made(shape, axes, operand.origins, operands)]
+    return [new_value(shape, axes, operand.origins, operands)]
 
 
 RULES: dict[str, Rule] = {
@@ -206,7 +139,7 @@ RULES: dict[str, Rule] = {
     "pad": pad,
     "reshape": reshape,
     "rev": reverse,
-    "slice": cut,
+    "slice": static_slice,
     "split": split,
     "squeeze": squeeze,
     "transpose": transpose,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxticket.structure.channel_groups.rules_elements import pin_scaled
-from jaxticket.structure.channel_groups.traced import NOWHERE, Rule, Trace, Value, made, moved, unknown
+from jaxticket.structure.channel_groups.traced import NO_ORIGIN, Rule, Trace, Value, new_value, pin_unknown, rearranged
 from jaxticket.structure.channel_groups.union_find import Labels
 from jaxticket.tracing.jaxpr import result_shapes
 
@@ -38,7 +38,7 @@ def dot_general(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
     axes = [*batch, *(left.axes[axis] for axis in left_free), *(right.axes[axis] for axis in right_free)]
     origins = [left.origins[i] | right.origins[j] for i, j in zip(left_batch, right_batch, strict=True)]
     origins += [left.origins[axis] for axis in left_free] + [right.origins[axis] for axis in right_free]
-    value = made(result_shapes(equation)[0], axes, origins, operands)
+    value = new_value(result_shapes(equation)[0], axes, origins, operands)
     if left.from_input and right.from_input:
         contracted = tuple(labels for labels in summed if labels is not None)
         pin_scaled(trace, contracted, sorted(left.scales | right.scales))
@@ -64,7 +64,7 @@ def convolution(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
     numbers, groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
     (shape,) = result_shapes(equation)
     if equation.params["batch_group_count"] != 1:
-        return unknown(trace, equation, operands)
+        return pin_unknown(trace, equation, operands)
     lhs, rhs, out = (tuple(spec) for spec in (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec))
     made_by_it, read = kernel.axes[rhs[0]], kernel.axes[rhs[1]]
     entering = image.axes[lhs[1]]
@@ -82,9 +82,9 @@ def convolution(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
         _mark_kernel(trace, kernel, rhs[1:2], rhs[:1])
     axes: list[Labels] = [trace.ids.fixed(size, window) for size in shape]
     axes[out[0]], axes[out[1]] = image.axes[lhs[0]], made_by_it
-    origins = [NOWHERE] * len(shape)
+    origins = [NO_ORIGIN] * len(shape)
     origins[out[0]], origins[out[1]] = image.origins[lhs[0]], kernel.origins[rhs[0]]
-    return [made(shape, axes, origins, operands)]
+    return [new_value(shape, axes, origins, operands)]
 
 
 def _depthwise(trace: Trace, entering: Labels, made_by_it: Labels, each: int) -> Labels:
@@ -114,7 +114,7 @@ def reduction(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
         for place, axis in enumerate(kept):
             if axis in reduced and axes[place] is not None:
                 axes[place] = trace.ids.fixed(shape[place], reason)
-        values.append(made(shape, axes, [operands[0].origins[axis] for axis in kept], operands))
+        values.append(new_value(shape, axes, [operands[0].origins[axis] for axis in kept], operands))
     for operand in operands:
         for axis in reduced:
             trace.ids.pin(operand.axes[axis], reason)
@@ -130,7 +130,7 @@ def window(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
         if labels is not None and (any(number != 1 for number in settings) or any(params["padding"][axis])):
             trace.ids.pin(labels, "a window runs over them")
             axes[axis] = trace.ids.fixed(shape[axis], "a window runs over them")
-    return [made(shape, axes, operand.origins, operands)]
+    return [new_value(shape, axes, operand.origins, operands)]
 
 
 def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -140,7 +140,7 @@ def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> lis
     for axis, labels in enumerate(axes):
         if shape[axis] != operand.shape[axis] and labels is not None:
             axes[axis] = _by_position(trace, labels, shape[axis])
-    return [moved(operand, shape, axes, operand.origins)]
+    return [rearranged(operand, shape, axes, operand.origins)]
 
 
 def gather(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
@@ -149,7 +149,7 @@ def gather(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
     axes: list[Labels] = [None] * len(shape)
-    origins = [NOWHERE] * len(shape)
+    origins = [NO_ORIGIN] * len(shape)
     whole = [axis for axis in range(len(operand.shape)) if axis not in gone]
     for place, axis in zip(numbers.offset_dims, whole, strict=True):
         axes[place], origins[place] = operand.axes[axis], operand.origins[axis]
@@ -163,7 +163,7 @@ def gather(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
     batch = [place for place in range(len(shape)) if place not in numbers.offset_dims]
     for place, axis in zip(batch, range(len(indices.shape) - 1), strict=True):
         axes[place] = indices.axes[axis]
-    return [made(shape, axes, origins, operands)]
+    return [new_value(shape, axes, origins, operands)]
 
 
 def _by_position(trace: Trace, labels: np.ndarray, size: int) -> np.ndarray:

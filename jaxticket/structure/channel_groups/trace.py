@@ -17,9 +17,9 @@ from jaxticket.core.checks import check_function
 from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups import rules_elements, rules_shapes, rules_sums
 from jaxticket.structure.channel_groups.channels import ChannelGroups
-from jaxticket.structure.channel_groups.equal_parts import balance
-from jaxticket.structure.channel_groups.grouping import groups_of
-from jaxticket.structure.channel_groups.traced import Rule, Trace, Value, made, unknown
+from jaxticket.structure.channel_groups.equal_parts import tie_equal_parts
+from jaxticket.structure.channel_groups.grouping import collect_groups
+from jaxticket.structure.channel_groups.traced import Rule, Trace, Value, new_value, pin_unknown
 from jaxticket.tracing.jaxpr import interpret
 
 _RULES: dict[str, Rule] = {**rules_elements.RULES, **rules_shapes.RULES, **rules_sums.RULES}
@@ -70,7 +70,7 @@ def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> Channel
     ]
 
     def rule(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
-        return _RULES.get(equation.primitive.name, unknown)(trace, equation, operands)
+        return _RULES.get(equation.primitive.name, pin_unknown)(trace, equation, operands)
 
     def constant(array: Any, kind: Any) -> Value:
         del kind
@@ -80,13 +80,13 @@ def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> Channel
     for (key_path, _), value in zip(jax.tree_util.tree_flatten_with_path(results)[0], values, strict=True):
         _leave(trace, paths.path_string(key_path), value, leaves)
     for parts in trace.parts:
-        balance(trace.ids, parts)
-    return ChannelGroups(groups_of(trace, leaves))
+        tie_equal_parts(trace.ids, parts)
+    return ChannelGroups(collect_groups(trace, leaves))
 
 
 def _parameter(trace: Trace, path: Path, shape: Sequence[int]) -> Value:
     axes = [None if size == 1 else trace.ids.fresh(size) for size in shape]
-    return made(shape, axes, [frozenset({(path, axis)}) for axis in range(len(shape))], [])
+    return new_value(shape, axes, [frozenset({(path, axis)}) for axis in range(len(shape))], [])
 
 
 def _constant(trace: Trace, array: Any) -> Value:

@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Role
-from jaxticket.structure.channel_groups.union_find import Identities, Labels
+from jaxticket.structure.channel_groups.union_find import Labels, UnionFind
 from jaxticket.tracing.jaxpr import result_shapes
 
 Origin = frozenset[tuple[Path, int]]
-NOWHERE: Origin = frozenset()
+NO_ORIGIN: Origin = frozenset()
 
 _RANK: dict[Role, int] = {"vector": 0, "input": 1, "output": 2}
 
@@ -56,7 +56,7 @@ class Trace:
         parts: tables [parts, size] of labels, the parts of an axis that must lose as many channels each.
     """
 
-    ids: Identities = dataclasses.field(default_factory=Identities)
+    ids: UnionFind = dataclasses.field(default_factory=UnionFind)
     roles: dict[tuple[Path, int], Role] = dataclasses.field(default_factory=dict)
     parts: list[np.ndarray] = dataclasses.field(default_factory=list)
 
@@ -74,13 +74,13 @@ class Trace:
 
     def fixed_value(self, shape: Sequence[int], reason: str) -> Value:
         """A value of which no axis can change."""
-        return made(shape, [self.ids.fixed(size, reason) for size in shape], [NOWHERE] * len(shape), [], True)
+        return new_value(shape, [self.ids.fixed(size, reason) for size in shape], [NO_ORIGIN] * len(shape), [], True)
 
 
 Rule = Callable[[Trace, Any, Sequence[Value]], list[Value]]
 
 
-def made(
+def new_value(
     shape: Sequence[int],
     axes: Sequence[Labels],
     origins: Sequence[Origin],
@@ -92,18 +92,18 @@ def made(
     return Value(
         shape=tuple(shape),
         axes=tuple(None if size == 1 else labels for size, labels in zip(shape, axes, strict=True)),
-        origins=(NOWHERE,) * len(shape) if from_input else tuple(origins),
+        origins=(NO_ORIGIN,) * len(shape) if from_input else tuple(origins),
         from_input=from_input,
     )
 
 
-def moved(operand: Value, shape: Sequence[int], axes: Sequence[Labels], origins: Sequence[Origin]) -> Value:
+def rearranged(operand: Value, shape: Sequence[int], axes: Sequence[Labels], origins: Sequence[Origin]) -> Value:
     """The elements of one value in another arrangement, or elsewhere cut or repeated: what was computed stays known."""
-    value = made(shape, axes, origins, [operand])
+    value = new_value(shape, axes, origins, [operand])
     return dataclasses.replace(value, scalar=operand.scalar, scales=operand.scales, contracted=operand.contracted)
 
 
-def unknown(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def pin_unknown(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
     """Whatever it does, the channels that it touches cannot go."""
     reason = f"they go through {equation.primitive.name}, for which there is no rule"
     trace.pin_all(operands, reason)

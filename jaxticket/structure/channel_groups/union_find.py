@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# One identity per position along an axis: from 0 a number of `Identities`, below 0 a position that nothing can remove
+# One identity per position along an axis: from 0 a number of `UnionFind`, below 0 a position that nothing can remove
 # (and that says why). None is an axis that takes any size, such as that of a broadcast scalar.
 Labels = np.ndarray | None
 
 _FREE = np.iinfo(np.int64).max
 
 
-class Identities:
+class UnionFind:
     """A union-find forest over the positions of all axes; trees carry the reason why they cannot go, if there is one.
 
     The root of a tree is its lowest number, and of several reasons that which was named first stays, so that results

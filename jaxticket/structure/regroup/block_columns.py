@@ -11,8 +11,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Rule = Literal["row_budget", "min_count", "residual", "budget", "upstream", "profile"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+ColumnRule = Literal["row_budget", "min_count", "residual", "budget", "upstream", "profile"]
+RULES: tuple[ColumnRule, ...] = get_args(ColumnRule)
 FAILS_WHERE_DENSE = ("upstream", "profile")
 """Rules that find no columns where a row has more than about 1 / `ratio` of them."""
 

@@ -16,7 +16,7 @@ from jaxticket.core.options import must_be_one_of
 from jaxticket.core.types import Mask, Path
 from jaxticket.structure.matrix import mask_matrices, masks_of
 from jaxticket.structure.refill import channels_to_keep
-from jaxticket.structure.regroup.block_columns import Rule
+from jaxticket.structure.regroup.block_columns import ColumnRule
 from jaxticket.structure.regroup.blocks import find_blocks
 from jaxticket.structure.regroup.options import RegroupOptions, check_groups, check_options, check_used
 from jaxticket.structure.regroup.partition import PARTITIONERS, Partitioner
@@ -44,7 +44,7 @@ def regroup(
     mask: Mask,
     *,
     groups: Literal["auto"] | int | Mapping[Path, Sequence[Sequence[int]]] = "auto",
-    rule: Rule = "row_budget",
+    rule: ColumnRule = "row_budget",
     ratio: float = 1.5,
     min_rows: int = 16,
     t2: int | None = None,

@@ -10,7 +10,7 @@ Block = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class LayerReport:
+class RegroupedLayer:
     """What became of one layer; shares are in [0, 1].
 
     Attributes:
@@ -60,7 +60,7 @@ class LayerReport:
 class RegroupReport:
     """The report of each layer by path, and their totals; `str` gives a table."""
 
-    layers: dict[Path, LayerReport]
+    layers: dict[Path, RegroupedLayer]
 
     @property
     def density(self) -> float:
@@ -108,7 +108,7 @@ class RegroupReport:
         return sum(layer.shape[0] * layer.shape[1] for layer in self.layers.values())
 
 
-def report_layer(before: np.ndarray, after: np.ndarray, blocks: list[Block], note: str) -> LayerReport:
+def report_layer(before: np.ndarray, after: np.ndarray, blocks: list[Block], note: str) -> RegroupedLayer:
     """The report of one layer.
 
     Args:
@@ -120,7 +120,7 @@ def report_layer(before: np.ndarray, after: np.ndarray, blocks: list[Block], not
     sizes = tuple((len(rows), len(columns)) for rows, columns in blocks)
     new_kept = int(np.count_nonzero(after))
     dead = ~after.any(axis=1)
-    return LayerReport(
+    return RegroupedLayer(
         shape=before.shape,
         kept=int(np.count_nonzero(before)),
         new_kept=new_kept,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxticket.core.types import Path
-from jaxticket.structure.shrink.constant_propagation import Partial
 from jaxticket.structure.shrink.constant_rules import ARRANGEMENTS, arranged
 from jaxticket.structure.shrink.contractions import RowProducts
+from jaxticket.structure.shrink.partial import Partial
 from jaxticket.structure.shrink.program import Operation, Program
 
 _FOLLOWED = ARRANGEMENTS - {"concatenate", "pad", "slice"}
@@ -20,12 +20,12 @@ _Target = tuple[Path, tuple[int, ...], int, Callable[[np.ndarray], np.ndarray], 
 _ROUNDING = 1e-5
 
 
-def shares(part: Partial) -> Any:
+def may_be_nonzero(part: Partial) -> Any:
     """Where an array may have something other than zero."""
     return part.unknown | (part.value != 0)
 
 
-class Folding:
+class BiasFolding:
     """Finds the vector that is added behind a sum, or subtracted, such as a running mean, and what it has to take."""
 
     def __init__(self, program: Program) -> None:

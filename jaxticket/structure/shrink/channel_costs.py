@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.macs import macs
-from jaxticket.structure.shrink.channel_marks import Marks
-from jaxticket.structure.shrink.constant_propagation import unknown
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
+from jaxticket.structure.shrink.contraction_sizes import contraction_macs
+from jaxticket.structure.shrink.partial import unknown
 from jaxticket.structure.shrink.program import program_of
-from jaxticket.structure.shrink.removal import follow, multiplications
+from jaxticket.structure.shrink.removal import check_removal
 from jaxticket.structure.shrink.report import parameter_count
 from jaxticket.structure.shrink.resized import resized
-from jaxticket.structure.shrink.slicing import cut, mark_leaves, starts_of
+from jaxticket.structure.shrink.slicing import channel_offsets, cut_leaves, mark_leaves
 
 _REPEATS = 7
 
@@ -32,7 +33,7 @@ class ChannelCosts:
         fn: Callable[..., Any],
         params: Any,
         inputs: Sequence[Any],
-        groups: Sequence[Group],
+        groups: Sequence[ChannelGroup],
         order: Sequence[tuple[int, int]],
     ) -> None:
         self._fn, self._params, self._inputs, self._groups, self.order = fn, params, inputs, groups, order
@@ -58,21 +59,21 @@ class ChannelCosts:
         """Multiply-accumulates without the first `number` channels."""
         contractions, marks, starts, elsewhere = self._contractions
         gone = [start + channel for start, some in zip(starts, self.gone(number), strict=True) for channel in some]
-        return elsewhere + multiplications(contractions, marks, gone)
+        return elsewhere + contraction_macs(contractions, marks, gone)
 
     @functools.cached_property
-    def _contractions(self) -> tuple[Any, Marks, list[int], int]:
-        marks, starts = Marks(), starts_of(self._groups)
+    def _contractions(self) -> tuple[Any, ChannelMarks, list[int], int]:
+        marks, starts = ChannelMarks(), channel_offsets(self._groups)
         every = [range(group.size) for group in self._groups]
         marked = mark_leaves(self._leaves, self._groups, every, starts, marks)
         partial = {path: unknown(np.shape(leaf), leaf.dtype, marked.get(path)) for path, leaf in self._leaves.items()}
-        found = follow(program_of(self._fn, self._params, self._inputs), partial, marks).contractions
+        found = check_removal(program_of(self._fn, self._params, self._inputs), partial, marks).contractions
         total = macs(self._fn, self._params, *self._inputs)
-        return found, marks, starts, total - multiplications(found, marks, ())
+        return found, marks, starts, total - contraction_macs(found, marks, ())
 
     def seconds(self, number: int) -> float:
         """Median time of a call without the first `number` channels."""
-        leaves = {**self._leaves, **cut(self._leaves, self._groups, self.gone(number))}
+        leaves = {**self._leaves, **cut_leaves(self._leaves, self._groups, self.gone(number))}
         params, call = paths.replace(self._params, leaves), jax.jit(resized(self._fn))
         inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self._inputs)
         jax.block_until_ready(call(params, *inputs))

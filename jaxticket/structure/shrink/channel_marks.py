@@ -8,7 +8,7 @@ import numpy as np
 Marked = np.ndarray | None
 
 
-class Marks:
+class ChannelMarks:
     """Numbers for sets of channels, and which channels cannot go, with the reason.
 
     An element goes if any channel of its set goes: one that lies in two channels, such as a dimension of one attention

@@ -7,43 +7,17 @@ image, where zeros are padded, what reaches the next layer differs from the insi
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import dtypes
 
-from jaxticket.structure.shrink.channel_marks import Marked, Marks
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
 from jaxticket.structure.shrink.constant_rules import ARRANGEMENTS, ELEMENTWISE, NUMPY, arranged, computed
 from jaxticket.structure.shrink.contractions import windows
+from jaxticket.structure.shrink.partial import Partial, known, unknown
 from jaxticket.structure.shrink.program import Operation
-
-
-class Partial(NamedTuple):
-    """An array of which some elements are known.
-
-    Attributes:
-        value: NumPy array; zero where it is unknown.
-        unknown: bool array of the same shape.
-        marked: with which channels each element goes.
-    """
-
-    value: Any
-    unknown: Any
-    marked: Marked = None
-
-
-def known(array: Any, marked: Marked = None) -> Partial:
-    """A constant."""
-    array = np.asarray(array)
-    return Partial(array, np.broadcast_to(np.False_, array.shape), marked)
-
-
-def unknown(shape: Sequence[int], dtype: Any, marked: Marked = None) -> Partial:
-    """What depends on the input everywhere."""
-    plain = np.int32 if jnp.issubdtype(dtype, dtypes.extended) else dtype
-    return Partial(np.broadcast_to(np.zeros((), plain), shape), np.broadcast_to(np.True_, shape), marked)
-
 
 _REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "reduce_and": np.all,
@@ -60,7 +34,9 @@ _WINDOWS: dict[str, tuple[Callable[..., np.ndarray], float]] = {
 }
 
 
-def evaluate(operation: Operation, operands: Sequence[Partial], types: Sequence[Any], marks: Marks) -> list[Partial]:
+def propagate(
+    operation: Operation, operands: Sequence[Partial], types: Sequence[Any], marks: ChannelMarks
+) -> list[Partial]:
     """The results of any operation but a contraction.
 
     What an operation of a kind that is not known makes of an operand that is not known is unknown, and channels that
@@ -96,7 +72,7 @@ def evaluate(operation: Operation, operands: Sequence[Partial], types: Sequence[
     return _other(operation, operands, types, marks)
 
 
-def _elementwise(operation: Operation, operands: Sequence[Partial], kind: Any, marks: Marks) -> Partial:
+def _elementwise(operation: Operation, operands: Sequence[Partial], kind: Any, marks: ChannelMarks) -> Partial:
     name, shape = operation.name, tuple(kind.shape)
     marked = marks.join(shape, [operand.marked for operand in operands])
     if name == "select_n":
@@ -138,7 +114,7 @@ def _arranged(arrange: Callable[..., np.ndarray], operands: Sequence[Partial]) -
     return Partial(arrange(*(x.value for x in operands)), arrange(*(x.unknown for x in operands)), marked)
 
 
-def _reduced(operation: Operation, x: Partial, kind: Any, marks: Marks) -> Partial:
+def _reduced(operation: Operation, x: Partial, kind: Any, marks: ChannelMarks) -> Partial:
     name, axes = operation.name, tuple(operation.params["axes"])
     marked = None
     if x.marked is not None:
@@ -155,7 +131,7 @@ def _reduced(operation: Operation, x: Partial, kind: Any, marks: Marks) -> Parti
     return Partial(np.where(gone, np.zeros((), value.dtype), value), gone, marked)
 
 
-def _windowed(operation: Operation, x: Partial, kind: Any, marks: Marks) -> Partial:
+def _windowed(operation: Operation, x: Partial, kind: Any, marks: ChannelMarks) -> Partial:
     name, params = operation.name, operation.params
     reduce, fill = _WINDOWS[name]
     sizes = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation")
@@ -215,7 +191,9 @@ def _same_everywhere(operation: Operation, x: Partial) -> Partial | None:
     return Partial(np.where(lost, np.zeros((), x.value.dtype), x.value), lost, x.marked)
 
 
-def _other(operation: Operation, operands: Sequence[Partial], types: Sequence[Any], marks: Marks) -> list[Partial]:
+def _other(
+    operation: Operation, operands: Sequence[Partial], types: Sequence[Any], marks: ChannelMarks
+) -> list[Partial]:
     for operand in operands:
         marks.block(operand.marked, f"its values enter `{operation.name}`")
     plain = not any(jnp.issubdtype(kind.dtype, dtypes.extended) for kind in types)

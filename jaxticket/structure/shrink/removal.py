@@ -2,40 +2,23 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxticket.core.types import Path
-from jaxticket.structure.shrink.bias_folding import Folding, shares
-from jaxticket.structure.shrink.channel_marks import Marks
-from jaxticket.structure.shrink.constant_propagation import Partial, evaluate, known, unknown
+from jaxticket.structure.shrink.bias_folding import BiasFolding, may_be_nonzero
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
+from jaxticket.structure.shrink.constant_propagation import propagate
+from jaxticket.structure.shrink.contraction_sizes import ContractionSize
 from jaxticket.structure.shrink.contractions import RowProducts, row_products
+from jaxticket.structure.shrink.partial import Partial, constant, unknown
 from jaxticket.structure.shrink.program import Operation, Program
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Contraction:
-    """The size of a matrix product or convolution, and with which channels its parts go.
-
-    Attributes:
-        size: [batches, rows, columns, terms].
-        rows: marks of the rows of each batch, int [B, M], or None.
-        columns: the same of the columns, int [B, N].
-        terms: the same of the terms of the sums, int [B, K].
-        idle: of how many products only one is made, as the others have zeros between the inputs as a factor.
-    """
-
-    size: tuple[int, int, int, int]
-    rows: np.ndarray | None
-    columns: np.ndarray | None
-    terms: np.ndarray | None
-    idle: int = 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Followed:
+class Removal:
     """What became of the channels.
 
     Attributes:
@@ -47,11 +30,11 @@ class Followed:
 
     blocked: dict[int, str]
     folds: list[tuple[frozenset[int], Path, np.ndarray]]
-    contractions: list[Contraction]
-    marks: Marks
+    contractions: list[ContractionSize]
+    marks: ChannelMarks
 
 
-def follow(program: Program, leaves: Mapping[Path, Partial], marks: Marks) -> Followed:
+def check_removal(program: Program, leaves: Mapping[Path, Partial], marks: ChannelMarks) -> Removal:
     """Follows all values of a program, of which the leaves of the parameters are given.
 
     A term of a sum that goes with a channel must be an exact zero, or one constant at all places that a bias behind
@@ -63,13 +46,11 @@ def follow(program: Program, leaves: Mapping[Path, Partial], marks: Marks) -> Fo
         marks: what the marks mean.
     """
     values: dict[int, Partial] = {program.leaves[path]: leaf for path, leaf in leaves.items()}
-    for number, constant in program.constants.items():
-        kind = program.types[number]
-        plain = isinstance(constant, np.ndarray | np.generic | int | float | complex) or hasattr(constant, "__array__")
-        values[number] = known(np.asarray(constant, kind.dtype)) if plain else unknown(kind.shape, kind.dtype)
-    folding = Folding(program)
+    for number, array in program.constants.items():
+        values[number] = constant(array, program.types[number])
+    folding = BiasFolding(program)
     last_use = {number: i for i, operation in enumerate(program.operations) for number in operation.operands}
-    found = Followed(marks.blocked, [], [], marks)
+    found = Removal(marks.blocked, [], [], marks)
 
     def read(number: int) -> Partial:
         if number not in values:  # an input
@@ -84,7 +65,7 @@ def follow(program: Program, leaves: Mapping[Path, Partial], marks: Marks) -> Fo
             x, y = operands
             form = row_products(operation.name, operation.params, x.value.shape, y.value.shape)
         if form is None:
-            results = evaluate(operation, operands, types, marks)
+            results = propagate(operation, operands, types, marks)
         else:
             results = [_contract(operation, form, operands, types[0], folding, found)]
         values.update(zip(operation.results, results, strict=True))
@@ -98,7 +79,12 @@ def follow(program: Program, leaves: Mapping[Path, Partial], marks: Marks) -> Fo
 
 
 def _contract(
-    operation: Operation, form: RowProducts, operands: Sequence[Partial], kind: Any, folding: Folding, found: Followed
+    operation: Operation,
+    form: RowProducts,
+    operands: Sequence[Partial],
+    kind: Any,
+    folding: BiasFolding,
+    found: Removal,
 ) -> Partial:
     x, y = (
         Partial(change(part.value), change(part.unknown), None if part.marked is None else change(part.marked))
@@ -113,7 +99,7 @@ def _contract(
     size = (batches, rows, columns, terms)
     parts = [None if part is None or not part.any() else part for part in (row_marks, column_marks, term_marks)]
     idle = math.prod(operation.params.get("lhs_dilation", ()))
-    found.contractions.append(Contraction(size, parts[0], parts[1], parts[2], idle))
+    found.contractions.append(ContractionSize(size, parts[0], parts[1], parts[2], idle))
     if term_marks is not None and term_marks.any():
         _check_terms(operation, form, x, y, term_marks, folding, found)
     marked = marks.join(
@@ -129,7 +115,7 @@ def _contract(
     )
 
 
-def _lines(marked: np.ndarray | None, marks: Marks) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _lines(marked: np.ndarray | None, marks: ChannelMarks) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Marks of lines [B, M, K] that go as a whole, [B, M], and of the terms that go in the others, [B, K]."""
     if marked is None:
         return None, None
@@ -138,11 +124,11 @@ def _lines(marked: np.ndarray | None, marks: Marks) -> tuple[np.ndarray | None, 
 
 
 def _check_terms(
-    operation: Operation, form: RowProducts, x: Partial, y: Partial, term_marks: np.ndarray, folding: Folding,
-    found: Followed,
+    operation: Operation, form: RowProducts, x: Partial, y: Partial, term_marks: np.ndarray, folding: BiasFolding,
+    found: Removal,
 ) -> None:  # fmt: skip
     """Blocks the channels of terms that are neither zero nor can be folded, and notes what is folded."""
-    active = (term_marks > 0) & shares(x).any(1) & shares(y).any(1)
+    active = (term_marks > 0) & may_be_nonzero(x).any(1) & may_be_nonzero(y).any(1)
     for number in np.unique(term_marks[active]):
         taken = active & (term_marks == number)
         folded = folding.fold(operation, form, x, y, taken)
@@ -154,7 +140,7 @@ def _check_terms(
 
 def _products(x: Partial, y: Partial) -> tuple[np.ndarray, np.ndarray]:
     """`x[b, m] . y[b, n]`, and what of it is unknown: what has a term of which only one factor or none is known."""
-    x_shares, y_shares = shares(x), shares(y)
+    x_shares, y_shares = may_be_nonzero(x), may_be_nonzero(y)
     # What is unknown in all rows, or in all columns, settles nearly everything without a product.
     columns = (x.unknown.all(1)[:, None, :] & y_shares).any(2)
     rows = (y.unknown.all(1)[:, None, :] & x_shares).any(2)
@@ -172,18 +158,3 @@ def _products(x: Partial, y: Partial) -> tuple[np.ndarray, np.ndarray]:
             sums = x.value[batch].astype(np.float64) @ y.value[batch, chosen].astype(np.float64).T
             value[batch][:, chosen] = np.where(lost[batch][:, chosen], 0, sums)
     return value, lost
-
-
-def multiplications(contractions: Sequence[Contraction], marks: Marks, gone: Collection[int]) -> int:
-    """Multiply-accumulates of all contractions without the channels `gone`."""
-    goes = marks.lookup(gone)
-
-    def kept(marked: np.ndarray | None, size: int) -> Any:
-        return size if marked is None else size - goes[marked].sum(1)
-
-    total = 0
-    for found in contractions:
-        batches, rows, columns, terms = found.size
-        each = kept(found.rows, rows) * kept(found.columns, columns) * kept(found.terms, terms)
-        total += int(np.sum(np.broadcast_to(each, batches), dtype=np.int64)) // found.idle
-    return total

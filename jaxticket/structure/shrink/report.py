@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.types import Path
-from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.channels import ChannelGroup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ShrinkReport:
     """
 
     groups: tuple[GroupReport, ...]
-    fixed: tuple[Group, ...]
+    fixed: tuple[ChannelGroup, ...]
     shapes: Mapping[Path, tuple[tuple[int, ...], tuple[int, ...]]]
     parameters: tuple[int, int]
     macs: tuple[int, int]

@@ -13,16 +13,23 @@ from jaxticket.core.checks import check_function
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import check_fit, is_traced
 from jaxticket.core.types import Mask, Path
-from jaxticket.structure.channel_groups.channels import Group
+from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.macs import macs
-from jaxticket.structure.shrink.channel_marks import Marks
-from jaxticket.structure.shrink.constant_propagation import Partial, known, unknown
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
+from jaxticket.structure.shrink.masked_channels import (
+    candidates_of,
+    leaf_name,
+    masked_channels,
+    with_biases,
+    with_dead_norms,
+)
+from jaxticket.structure.shrink.partial import Partial, known, unknown
 from jaxticket.structure.shrink.program import program_of
-from jaxticket.structure.shrink.removal import Followed, follow
+from jaxticket.structure.shrink.removal import Removal, check_removal
 from jaxticket.structure.shrink.report import GroupReport, ShrinkReport, parameter_count
 from jaxticket.structure.shrink.resized import resized
-from jaxticket.structure.shrink.slicing import check_concrete, cut, full_paths, mark_leaves, starts_of
+from jaxticket.structure.shrink.slicing import channel_offsets, check_concrete, cut_leaves, full_paths, mark_leaves
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,11 +85,11 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
     check_concrete(params)
     mask = full_paths(params, mask)
     check_fit(params, mask)
-    kept = _with_biases(params, {path: np.asarray(array) for path, array in mask.items()})
+    kept = with_biases(params, {path: np.asarray(array) for path, array in mask.items()})
     groups = channel_groups(fn, params, *inputs)
-    candidates = [_candidates(group, kept) for group in groups.prunable]
+    candidates = [candidates_of(group, kept) for group in groups.prunable]
     if mask_bn:
-        kept = _with_dead_norms(params, kept, groups.prunable)
+        kept = with_dead_norms(params, kept, groups.prunable)
     given = paths.leaves(params)
     masked = paths.replace(
         params,
@@ -93,17 +100,17 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
     )
     leaves = paths.leaves(masked)
 
-    marks = Marks()
-    starts = starts_of(groups.prunable)
+    marks = ChannelMarks()
+    starts = channel_offsets(groups.prunable)
     marked = mark_leaves(leaves, groups.prunable, candidates, starts, marks)
     partial = {path: _partial(path, leaf, kept, groups.prunable, marked.get(path)) for path, leaf in leaves.items()}
-    followed = follow(program_of(fn, masked, inputs), partial, marks)
+    followed = check_removal(program_of(fn, masked, inputs), partial, marks)
     gone = [
         _spared([channel for channel in channels if start + channel not in followed.blocked], group.size)
         for group, channels, start in zip(groups.prunable, candidates, starts, strict=True)
     ]
     new = {**leaves, **_folded(leaves, gone, starts, followed)}
-    new = {**new, **cut(new, groups.prunable, gone)}
+    new = {**new, **cut_leaves(new, groups.prunable, gone)}
     small = paths.replace(masked, new)
     apply = resized(fn)
     report = ShrinkReport(
@@ -123,58 +130,13 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
     return Shrunk(small, apply, report, masked)
 
 
-def _with_biases(params: Any, mask: Mask) -> Mask:
-    """The mask with the bias of every channel whose scale is masked."""
-    leaves = paths.leaves(params)
-    found = dict(mask)
-    for path, kept in mask.items():
-        bias = f"{path.removesuffix('scale')}bias"
-        if _name(path) == "scale" and bias in leaves and np.shape(leaves[bias]) == np.shape(kept):
-            found[bias] = kept & found[bias] if bias in found else kept
-    return found
-
-
-def _with_dead_norms(params: Any, mask: Mask, groups: Sequence[Group]) -> Mask:
-    """The mask with scale and bias of the channels whose kernel slices are all masked."""
-    leaves = paths.leaves(params)
-    found = dict(mask)
-    for group in groups:
-        dead = np.logical_and.reduce([_masked(part, mask) for part in group.slices if part.role == "output"])
-        for part in group.slices:
-            if part.role == "vector" and _name(part.path) in ("scale", "bias"):
-                kept = np.array(found.get(part.path, np.ones(np.shape(leaves[part.path]), bool)))
-                kept[(*(slice(None),) * part.axis, part.index[dead].ravel())] = False
-                found[part.path] = kept
-    return found
-
-
-def _name(path: Path) -> str:
-    return path.rpartition("/")[2]
-
-
-def _masked(part: Any, mask: Mask) -> np.ndarray:
-    """Bool per channel: whether the mask keeps nothing of a slice."""
-    if part.path not in mask:
-        return np.zeros(len(part.index), bool)
-    others = tuple(axis for axis in range(mask[part.path].ndim) if axis != part.axis)
-    return ~mask[part.path].any(others)[part.index].any(1)
-
-
-def _candidates(group: Group, mask: Mask) -> list[int]:
-    """Channels of which the mask takes every kernel slice that produces them, or a scale."""
-    produced = [_masked(part, mask) for part in group.slices if part.role == "output"]
-    scaled = [_masked(part, mask) for part in group.slices if part.role == "vector" and _name(part.path) == "scale"]
-    all_masked = np.logical_and.reduce(produced)
-    return np.nonzero(np.logical_or.reduce([all_masked, *scaled]))[0].tolist()
-
-
-def _partial(path: Path, leaf: Any, mask: Mask, groups: Sequence[Group], marked: np.ndarray | None) -> Partial:
+def _partial(path: Path, leaf: Any, mask: Mask, groups: Sequence[ChannelGroup], marked: np.ndarray | None) -> Partial:
     """What is known of a leaf: all of it, but for zeros in kernels and scales that no mask holds at zero."""
     if not isinstance(leaf, np.ndarray | jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
         return unknown(np.shape(leaf), jnp.result_type(leaf) if np.isscalar(leaf) else leaf.dtype, marked)
     array = np.asarray(leaf)
     produces = any(part.path == path and part.role == "output" for group in groups for part in group.slices)
-    if not produces and _name(path) != "scale":
+    if not produces and leaf_name(path) != "scale":
         return known(array, marked)
     by_chance = (array == 0) & mask.get(path, np.True_)
     return Partial(array, by_chance, marked)
@@ -185,7 +147,7 @@ def _spared(channels: list[int], size: int) -> list[int]:
 
 
 def _folded(
-    leaves: Mapping[Path, Any], gone: Sequence[Sequence[int]], starts: Sequence[int], followed: Followed
+    leaves: Mapping[Path, Any], gone: Sequence[Sequence[int]], starts: Sequence[int], followed: Removal
 ) -> dict[Path, jax.Array]:
     """The leaves that take the constants of the channels that go."""
     going = {start + channel for channels, start in zip(gone, starts, strict=True) for channel in channels}
@@ -208,10 +170,10 @@ def _macs_after(apply: Callable[..., Any], small: Any, inputs: Sequence[Any]) ->
 
 
 def _report(
-    group: Group, candidates: Sequence[int], gone: Sequence[int], start: int, followed: Followed, mask: Mask
+    group: ChannelGroup, candidates: Sequence[int], gone: Sequence[int], start: int, followed: Removal, mask: Mask
 ) -> GroupReport:
     produced = [part for part in group.slices if part.role == "output"]
-    masked = np.stack([_masked(part, mask) for part in produced])
+    masked = np.stack([masked_channels(part, mask) for part in produced])
     kept: dict[str, int] = {}
     for channel in sorted(set(range(group.size)) - set(gone)):
         if channel in candidates:

@@ -11,8 +11,8 @@ from jaxticket.core import paths
 from jaxticket.core.checks import check_alive, check_paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
-from jaxticket.structure.channel_groups.channels import Group
-from jaxticket.structure.shrink.channel_marks import Marks
+from jaxticket.structure.channel_groups.channels import ChannelGroup
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
 
 
 def full_paths(params: Any, mask: Mapping[Path, Any], name: str = "the mask") -> dict[Path, Any]:
@@ -43,10 +43,10 @@ def check_concrete(params: Any) -> None:
 
 def mark_leaves(
     leaves: Mapping[Path, Any],
-    groups: Sequence[Group],
+    groups: Sequence[ChannelGroup],
     channels: Sequence[Sequence[int]],
     starts: Sequence[int],
-    marks: Marks,
+    marks: ChannelMarks,
 ) -> dict[Path, np.ndarray]:
     """Marks of the leaves' elements that some channels of each group consist of, without those that only read them."""
     marked: dict[Path, np.ndarray] = {}
@@ -64,7 +64,9 @@ def mark_leaves(
     return marked
 
 
-def cut(leaves: Mapping[Path, Any], groups: Sequence[Group], gone: Sequence[Sequence[int]]) -> dict[Path, jax.Array]:
+def cut_leaves(
+    leaves: Mapping[Path, Any], groups: Sequence[ChannelGroup], gone: Sequence[Sequence[int]]
+) -> dict[Path, jax.Array]:
     """The leaves that lose something, without the given channels of each group."""
     positions: dict[Path, dict[int, list[np.ndarray]]] = {}
     for group, channels in zip(groups, gone, strict=True):
@@ -80,6 +82,6 @@ def cut(leaves: Mapping[Path, Any], groups: Sequence[Group], gone: Sequence[Sequ
     return found
 
 
-def starts_of(groups: Sequence[Group]) -> list[int]:
+def channel_offsets(groups: Sequence[ChannelGroup]) -> list[int]:
     """Numbers before those of each group's channels, counted through all groups."""
     return [0, *np.cumsum([group.size for group in groups]).tolist()][: len(groups)]

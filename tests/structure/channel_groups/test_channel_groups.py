@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxticket.structure import ChannelGroups, Group, Slice
+from jaxticket.structure import ChannelGroup, ChannelGroups, ChannelSlice
 from jaxticket.structure.channel_groups.trace import channel_groups
 
 
@@ -218,8 +218,10 @@ def test_unused_leaves_and_windows_are_in_no_group():
 
 
 def test_table_of_groups():
-    part = Slice("conv/kernel", 3, np.arange(4).reshape(2, 2), "output")
-    groups = ChannelGroups((Group(2, (part,)), Group(2, (dataclasses.replace(part, path="head"),), "they stay")))
+    part = ChannelSlice("conv/kernel", 3, np.arange(4).reshape(2, 2), "output")
+    groups = ChannelGroups(
+        (ChannelGroup(2, (part,)), ChannelGroup(2, (dataclasses.replace(part, path="head"),), "they stay"))
+    )
     assert str(groups).splitlines() == [
         "group  leaf         axis  role    channels  not prunable because",
         "0      conv/kernel  3     output  2 x 2",

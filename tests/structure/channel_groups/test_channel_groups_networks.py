@@ -16,7 +16,7 @@ from jaxticket.structure.channel_groups.trace import channel_groups
 
 
 @functools.cache
-def groups_of(name, **options):
+def collect_groups(name, **options):
     model = create_model(name, 10, **options)
     params, state = abstract_variables(model, (32, 32, 3))
     return channel_groups(model.apply, {"params": params, **state}, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
@@ -48,7 +48,7 @@ def test_every_network_has_groups(name):
     model = create_model(name, 10)
     params, state = abstract_variables(model, (32, 32, 3))
     leaves = paths.leaves({"params": params, **state})
-    groups = groups_of(name)
+    groups = collect_groups(name)
     covered = {}
     for group in groups.groups:
         for part in group.slices:
@@ -75,7 +75,7 @@ def test_every_network_has_groups(name):
 
 
 def test_lenet300():
-    groups = groups_of("lenet300")
+    groups = collect_groups("lenet300")
     assert flow(groups.prunable) == {("fc1", "fc2", 300), ("fc2", "head", 100)}
     assert [part.path for part in groups.of("params/fc1/kernel", 1).slices if part.role == "vector"] == [
         "params/fc1/bias"
@@ -83,7 +83,7 @@ def test_lenet300():
 
 
 def test_vgg11_is_a_chain_with_its_normalisations():
-    groups = groups_of("vgg11")
+    groups = collect_groups("vgg11")
     makers = sorted((maker, reader) for maker, reader, _ in flow(groups.prunable))
     assert [maker for maker, _ in makers] == sorted({"stem", *(reader for _, reader in makers)} - {"head"})
     assert sorted(size for *_, size in flow(groups.prunable)) == [64, 128, 256, 256, 512, 512, 512, 512]
@@ -102,7 +102,7 @@ def residual_stages(blocks):
 
 
 def test_resnet20_ties_the_stages_through_their_shortcuts():
-    groups = groups_of("resnet20").prunable
+    groups = collect_groups("resnet20").prunable
     inner = {(f"stage{s}_block{i}/conv1", f"stage{s}_block{i}/conv2", 8 << s) for s in (1, 2, 3) for i in range(3)}
     found = flow(groups)
     assert inner <= found
@@ -112,7 +112,7 @@ def test_resnet20_ties_the_stages_through_their_shortcuts():
 
 def test_resnet20_with_padded_shortcuts_keeps_its_stages():
     """Zero channels are put beside those of a stage, as many as depend on their number."""
-    groups = groups_of("resnet20", shortcut="pad")
+    groups = collect_groups("resnet20", shortcut="pad")
     assert {makers for makers, *_ in flow(groups.prunable)} == {
         f"stage{s}_block{i}/conv1" for s in (1, 2, 3) for i in range(3)
     }
@@ -120,7 +120,7 @@ def test_resnet20_with_padded_shortcuts_keeps_its_stages():
 
 
 def test_mobilenet_v1_ties_depthwise_to_pointwise():
-    groups = groups_of("mobilenet_v1").prunable
+    groups = collect_groups("mobilenet_v1").prunable
     assert len(groups) == 14
     assert {len(kernels(group, "output")) for group in groups} == {1, 2}
     assert sum(group.size for group in groups) == 32 + 64 + 2 * 128 + 2 * 256 + 6 * 512 + 2 * 1024
@@ -128,7 +128,7 @@ def test_mobilenet_v1_ties_depthwise_to_pointwise():
 
 
 def test_densenet40_reads_channels_in_all_later_layers_of_a_block():
-    groups = groups_of("densenet40").prunable
+    groups = collect_groups("densenet40").prunable
     assert len(groups) == 39
     stem = next(group for group in groups if "stem" in kernels(group, "output"))
     assert (stem.size, len(kernels(stem, "input"))) == (24, 13)
@@ -138,14 +138,14 @@ def test_densenet40_reads_channels_in_all_later_layers_of_a_block():
 
 def test_shufflenet_ties_the_halves_but_not_the_branches():
     """The inner 58 or more channels of each block go one by one, those that are shuffled in sets."""
-    groups = groups_of("shufflenet_v2").prunable
+    groups = collect_groups("shufflenet_v2").prunable
     inner = {(group.size, len(kernels(group, "output"))) for group in groups if len(kernels(group, "output")) == 2}
     assert inner == {(24, 2), (58, 2), (116, 2), (232, 2)}
     assert sorted(group.size for group in groups if len(kernels(group, "output")) > 2) == [6, 29]
 
 
 def test_vit_loses_the_hidden_features_of_its_perceptrons():
-    groups = groups_of("vit_ti")
+    groups = collect_groups("vit_ti")
     assert flow(groups.prunable) == {(f"block{i}/mlp1", f"block{i}/mlp2", 768) for i in range(12)}
     assert "normalisation" in groups.of("params/position", 2).reason
     assert "scaled by 8" in groups.of("params/block0/qkv/kernel", 1).reason

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxticket.structure.channel_groups.equal_parts import balance
-from jaxticket.structure.channel_groups.union_find import Identities
+from jaxticket.structure.channel_groups.equal_parts import tie_equal_parts
+from jaxticket.structure.channel_groups.union_find import UnionFind
 
 SIZE = 8
 POSITIONS = st.lists(st.integers(0, SIZE - 1), min_size=3, max_size=3)
@@ -16,7 +16,7 @@ POSITIONS = st.lists(st.integers(0, SIZE - 1), min_size=3, max_size=3)
     st.lists(st.tuples(POSITIONS, POSITIONS), max_size=6), st.lists(st.tuples(st.integers(0, 6), POSITIONS), max_size=2)
 )
 def test_merging_is_the_transitive_closure(merges, pins):
-    ids = Identities()
+    ids = UnionFind()
     labels = ids.fresh(SIZE)
     sets, pinned = [{i} for i in range(SIZE)], set()
     for number, (first, second) in enumerate(merges):
@@ -37,7 +37,7 @@ def test_merging_is_the_transitive_closure(merges, pins):
 
 
 def test_fixed_positions_pass_their_reason_on_and_the_first_stays():
-    ids = Identities()
+    ids = UnionFind()
     labels = ids.fresh(3)
     early, late = ids.fixed(3, "early"), ids.fixed(3, "late")
     ids.merge(late[:2], labels[:2])
@@ -53,7 +53,7 @@ def test_fixed_positions_pass_their_reason_on_and_the_first_stays():
     st.data(),
 )
 def test_every_channel_takes_as_many_from_each_part_or_stays(count, size, data):
-    ids = Identities()
+    ids = UnionFind()
     total = count * size
     labels = ids.fresh(total)
     order = np.array(data.draw(st.permutations(range(total))))
@@ -62,7 +62,7 @@ def test_every_channel_takes_as_many_from_each_part_or_stays(count, size, data):
     ids.pin(labels[order[: data.draw(st.integers(0, 2))]], "they stay")
     before = {int(root) for root in ids.roots(labels) if not ids.reason(int(root))}
     parts = labels.reshape(count, size)
-    balance(ids, parts)
+    tie_equal_parts(ids, parts)
     roots = ids.roots(parts)
     for root in np.unique(roots):
         numbers = (roots == root).sum(axis=1)

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxticket.structure.shrink.channel_marks import Marks
-from jaxticket.structure.shrink.constant_propagation import known
+from jaxticket.structure.shrink.channel_marks import ChannelMarks
 from jaxticket.structure.shrink.contractions import padded, row_products, windows
+from jaxticket.structure.shrink.partial import known
 from jaxticket.structure.shrink.program import program_of
-from jaxticket.structure.shrink.removal import follow
+from jaxticket.structure.shrink.removal import check_removal
 
 
 def followed(fn, w, marked, lost=False):
     """What becomes of channel 1, that of the marked elements of `w`, in `fn(w, x)`."""
     program = program_of(lambda params, x: fn(params["w"], x), {"w": w}, [jax.ShapeDtypeStruct(X, jnp.float32)])
-    marks = Marks()
+    marks = ChannelMarks()
     leaf = known(w, np.broadcast_to(np.where(marked, marks.number([1]), 0), w.shape))
-    return follow(program, {"w": leaf._replace(unknown=np.full(w.shape, lost))}, marks)
+    return check_removal(program, {"w": leaf._replace(unknown=np.full(w.shape, lost))}, marks)
 
 
 X = (2, 4, 4, 3)
@@ -128,7 +128,7 @@ def test_a_masked_channel_goes_only_if_it_changes_nothing(fn, reason):
 
 
 def test_marks_join_and_meet():
-    marks = Marks()
+    marks = ChannelMarks()
     head, size = marks.number([1]), marks.number([2])
     joined = marks.join((2, 3), [np.array([[head], [0]]), np.array([[0, 0, size]])])
     both = marks.number([1, 2])

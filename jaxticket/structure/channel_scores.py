@@ -10,10 +10,10 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.types import Path
-from jaxticket.structure.channel_groups.channels import Group, Slice
+from jaxticket.structure.channel_groups.channels import ChannelGroup, ChannelSlice
 from jaxticket.structure.shrink.slicing import full_paths
 
-Scores = str | Mapping[Path, Any] | Callable[[Any, Any], Mapping[Path, Any]]
+ChannelScores = str | Mapping[Path, Any] | Callable[[Any, Any], Mapping[Path, Any]]
 
 # What a weight counts, and how the sum and the number of a channel's weights become its score.
 _KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
@@ -24,7 +24,7 @@ _KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
 }
 
 
-def channel_scores(params: Any, groups: Sequence[Group], scores: Scores) -> list[np.ndarray]:
+def channel_scores(params: Any, groups: Sequence[ChannelGroup], scores: ChannelScores) -> list[np.ndarray]:
     """A score per channel of each group, float64 [channels].
 
     Args:
@@ -51,7 +51,12 @@ def channel_scores(params: Any, groups: Sequence[Group], scores: Scores) -> list
 
 
 def _of_group(
-    group: Group, leaves: Mapping[Path, Any], given: Mapping[Path, Any], scores: Scores, count: Any, pool: Any
+    group: ChannelGroup,
+    leaves: Mapping[Path, Any],
+    given: Mapping[Path, Any],
+    scores: ChannelScores,
+    count: Any,
+    pool: Any,
 ) -> np.ndarray:
     total, number = np.zeros(group.size), 0
     for part in group.slices:
@@ -76,7 +81,7 @@ def _of_group(
     return pool(total, number)
 
 
-def _counts(part: Slice, scores: Scores) -> bool:
+def _counts(part: ChannelSlice, scores: ChannelScores) -> bool:
     if scores == "bn_scale":
         return part.role == "vector" and part.path.rpartition("/")[2] == "scale"
     return part.role == "output" or (part.role == "vector" and not isinstance(scores, str))
