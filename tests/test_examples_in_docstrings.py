@@ -16,17 +16,7 @@ import pytest
 import jaxticket as jt
 
 # Names of `jt` whose docstring still lacks an example. Nothing is added here.
-LACKING = {
-    "ChannelGroups",
-    "Regrouped",
-    "Shrunk",
-    "channel_groups",
-    "macs",
-    "prune_channels",
-    "refill",
-    "regroup",
-    "shrink",
-}
+LACKING = {}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PACKAGES = [
     "jaxticket",

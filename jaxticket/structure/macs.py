@@ -24,6 +24,13 @@ def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:
         params: pytree of arrays or `jax.ShapeDtypeStruct`s, as for `channel_groups`.
         *inputs: pytrees of arrays or `jax.ShapeDtypeStruct`s. The number is for all of them: give a batch of 1 for
             the cost of one example.
+
+    Returns:
+        The number, exact.
+
+    Example:
+        >>> jt.macs(lambda params, x: x @ params["kernel"], {"kernel": jnp.ones((3, 4))}, jnp.ones((2, 3)))
+        24
     """
     check_function("fn", fn)
     return _total(jax.make_jaxpr(fn)(params, *inputs).jaxpr)

@@ -88,6 +88,16 @@ def prune_channels(
 
     Raises:
         MaskError: not exactly one budget, one out of range or out of reach; scores that do not cover a group.
+
+    Example:
+        >>> def net(params, x):
+        ...     return jax.nn.relu(x @ params["hidden"]["kernel"]) @ params["head"]["kernel"]
+        >>> params = {"hidden": {"kernel": jnp.ones((3, 4))}, "head": {"kernel": jnp.ones((4, 2))}}
+        >>> pruned = jt.prune_channels(net, params, jnp.ones((1, 3)), ratio=0.5)
+        >>> pruned.channels, pruned.macs
+        ({'hidden/kernel': (4, 2)}, (20, 10))
+        >>> jt.shrink(net, params, pruned.mask, jnp.ones((1, 3))).params["head"]["kernel"].shape
+        (2, 2)
     """
     given = {"ratio": ratio, "parameters": parameters, "macs": macs, "seconds": seconds}
     chosen = [(name, budget) for name, budget in given.items() if budget is not None]

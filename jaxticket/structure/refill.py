@@ -52,6 +52,13 @@ def refill(
 
     Warns:
         UserWarning: a leaf keeps nothing, so that its channels are filled by their scores alone.
+
+    Example:
+        >>> mask = {"fc/kernel": jnp.array([[True, True, False], [True, False, False]])}
+        >>> scores = {"fc/kernel": jnp.array([[1.0, 5.0, 9.0], [1.0, 9.0, 9.0]])}
+        >>> print(jt.refill(mask, scores)["fc/kernel"].astype(int))
+        [[1 1 0]
+         [1 1 0]]
     """
     _check(rate, min_channels)
     matrices = mask_matrices(mask)

@@ -46,7 +46,17 @@ class ChannelGroup:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChannelGroups:
-    """The groups of a network: those that can be pruned first, then in the order of their first slice."""
+    """The groups of a network; `print` gives a table.
+
+    Attributes:
+        groups: those that can be pruned first, then in the order of their first slice.
+
+    Example:
+        >>> fn = lambda params, x: x @ params["a"] @ params["b"]
+        >>> groups = jt.channel_groups(fn, {"a": jnp.ones((3, 4)), "b": jnp.ones((4, 2))}, jnp.ones((1, 3)))
+        >>> groups.of("a", 1).size, groups.of("a", 0).reason
+        (4, 'they are an axis of an input')
+    """
 
     groups: tuple[ChannelGroup, ...]
 

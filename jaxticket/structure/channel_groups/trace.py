@@ -56,6 +56,14 @@ def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> Channel
 
     Raises:
         MaskError: two leaves of `params` have the same path.
+
+    Example:
+        >>> def net(params, x):
+        ...     return jax.nn.relu(x @ params["hidden"]["kernel"]) @ params["head"]["kernel"]
+        >>> params = {"hidden": {"kernel": jnp.ones((3, 4))}, "head": {"kernel": jnp.ones((4, 2))}}
+        >>> (group,) = jt.channel_groups(net, params, jnp.ones((1, 3))).prunable
+        >>> group.size, [(part.path, part.axis, part.role) for part in group.slices]
+        (4, [('head/kernel', 0, 'input'), ('hidden/kernel', 1, 'output')])
     """
     check_function("fn", fn)
     paths.leaves(params)

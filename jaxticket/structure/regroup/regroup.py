@@ -33,6 +33,11 @@ class Regrouped:
             Blocks of a layer have no weight in common, and with one pass no row. A layer that is kept as it was,
             because no block was found in it, has none.
         report: sizes, densities, coverage and what went wrong, by layer and in all.
+
+    Example:
+        >>> regrouped = jt.regroup({"fc/kernel": np.eye(16, 32, dtype=bool)}, rule="budget", min_rows=4)
+        >>> regrouped.mask["fc/kernel"].shape, regrouped.report.structured_share
+        ((16, 32), 1.0)
     """
 
     mask: Mask
@@ -94,6 +99,12 @@ def regroup(
     Raises:
         MaskError: a mask that cannot be structured, an argument out of range, groups that do not fit the mask, or a
             partitioner that is not installed.
+
+    Example:
+        >>> two_blocks = np.kron(np.eye(2), np.ones((8, 16))).astype(bool)
+        >>> regrouped = jt.regroup({"fc/kernel": two_blocks}, groups=2, rule="min_count")
+        >>> [(len(rows), len(columns)) for rows, columns in regrouped.blocks["fc/kernel"]]
+        [(16, 8), (16, 8)]
     """
     number, by_path = 0, None
     if isinstance(groups, Mapping):

@@ -40,9 +40,16 @@ class Shrunk:
         params: the smaller parameters, a tree of the same structure.
         apply: (params, *inputs) -> what `fn` returns, for parameters of the smaller shapes; keyword arguments are
             passed on. A pure function, for `jit` and `grad`.
-        report: what went, what stayed and why, what it saves; `print` it.
+        report: what is removed, what stays and why, what it saves; `print` it.
         masked: the full-size parameters that compute the same: those given, with zeros where the mask has none, and
-            where a channel's scale went the bias too.
+            where a channel's scale is masked the bias too.
+
+    Example:
+        >>> fn, params = lambda params, x: x @ params["a"] @ params["b"], {"a": jnp.ones((3, 4)), "b": jnp.ones((4, 2))}
+        >>> shrunk = jt.shrink(fn, params, {"a": jnp.ones((3, 4), bool).at[:, 2].set(False)}, jnp.ones((1, 3)))
+        >>> print(shrunk.report)
+        20 -> 15 (75.0%) parameters, 20 -> 15 (75.0%) multiply-accumulates
+          a: 4 -> 3 channels
     """
 
     params: Any
@@ -78,6 +85,17 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
     Raises:
         MaskError: a mask that does not fit `params`, traced or abstract arguments, or an `fn` that has sizes as numbers
             and so does not run with fewer channels.
+
+    Example:
+        >>> def net(params, x):
+        ...     return jax.nn.relu(x @ params["hidden"]["kernel"]) @ params["head"]["kernel"]
+        >>> params = {"hidden": {"kernel": jnp.ones((3, 4))}, "head": {"kernel": jnp.ones((4, 2))}}
+        >>> mask = {"hidden/kernel": jnp.ones((3, 4), bool).at[:, 1].set(False)}
+        >>> shrunk = jt.shrink(net, params, mask, jnp.ones((1, 3)))
+        >>> shrunk.params["hidden"]["kernel"].shape, shrunk.params["head"]["kernel"].shape
+        ((3, 3), (3, 2))
+        >>> print(shrunk.apply(shrunk.params, jnp.ones((1, 3))))
+        [[9. 9.]]
     """
     check_function("fn", fn)
     if is_traced((params, mask)):
