@@ -41,7 +41,7 @@ ZERO = (
     "training/test_mask_updates.py",
 )
 RESUME = ("training/test_loop.py", "training/test_mask_updates.py", "training/test_checkpoints.py")
-SHRINK = ("structure/test_shrink.py", "structure/shrinking")
+SHRINK = ("structure/shrink",)
 
 RESTORED = "(state, sums, best), saved = found"
 
