@@ -5,8 +5,10 @@ from typing import Any
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, option
-from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS, SOFT_ACTIVATIONS
+from jaxticket.lab.stages.own_sources import own_sources
+from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS
 from jaxticket.recipes.lrsi_options import LrsiOptions
+from jaxticket.recipes.soft import SOFT_ACTIVATIONS
 from jaxticket.training.options import TrainOptions
 
 
@@ -34,7 +36,7 @@ class AidOptions:
         scales: how.
     """
 
-    activation: str = option("", choices=("", *SOFT_ACTIVATIONS))
+    activation: str = option("", choices=lambda: ("", *SOFT_ACTIVATIONS.names()))
     activation_share: float = option(0.5, above=0, maximum=1)
     betas: tuple[float, float] = option((1.0, 20.0), above=0)
     ghost_skips: bool = option(False)
@@ -71,8 +73,13 @@ class AidOptions:
         return dataclasses.replace(train, label_smoothing=self.label_smoothing, label_smoothing_kind="off_target")
 
     def key(self) -> dict[str, Any]:
-        """What a training run depends on; empty where nothing acts in the network."""
-        return chosen(self.in_network) if self.in_network else {}
+        """What a training run depends on; empty where nothing acts in the network.
+
+        A soft activation that is not the package's has a digest of its sources in it.
+        """
+        function = SOFT_ACTIVATIONS.get(self.activation).function if self.activation else None
+        source = own_sources(function) if function else ""
+        return {**chosen(self.in_network), **({"source": source} if source else {})} if self.in_network else {}
 
 
 def check_aids(aids: AidOptions, train: TrainOptions) -> None:

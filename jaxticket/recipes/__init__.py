@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from jaxticket.recipes.learned_scales import rescale as rescale
     from jaxticket.recipes.lrsi_options import LrsiOptions as LrsiOptions
     from jaxticket.recipes.smoothing import smoothed_targets as smoothed_targets
+    from jaxticket.recipes.soft import SoftActivation as SoftActivation
+    from jaxticket.recipes.soft import register as register
     from jaxticket.recipes.soft import soft_activation as soft_activation
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -25,6 +27,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "learned_scales": ("Rescaled", "lrsi", "rescale"),
         "lrsi_options": ("LrsiOptions",),
         "smoothing": ("smoothed_targets",),
-        "soft": ("soft_activation",),
+        "soft": ("SoftActivation", "register", "soft_activation"),
     },
 )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.recipes.soft import check_kind
+from jaxticket.recipes.soft import soft_kind
 
 Step = Any  # an integer, traced or not
 
@@ -36,7 +36,7 @@ def soft_phase(
     Raises:
         ConfigError: an unknown kind, or a number out of range.
     """
-    check_kind(kind)
+    sharpens = soft_kind(kind).sharpens
     _check_steps(steps)
     first, last = betas
     if not (first > 0 and last > 0):
@@ -46,7 +46,7 @@ def soft_phase(
         if steps is None:
             return _float(first), _float(0.0)
         now = _float(step)
-        if kind != "pswish":
+        if not sharpens:
             return _float(first), _share(now, steps)
         # The last of `steps` soft steps has the last beta.
         return first * (last / first) ** _share(now, max(steps - 1, 1)), _float(now >= steps)

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 
 import jaxticket as jt
-from jaxticket import models
+from jaxticket import models, recipes
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import parse
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.aids import NetworkAid
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.models.initialize import init_variables
-from jaxticket.recipes.choices import SOFT_ACTIVATIONS
-from jaxticket.recipes.soft import KINDS
 from jaxticket.training.state import Weights
 
 ALL = {
@@ -148,5 +147,9 @@ def test_what_cannot_be_is_refused_in_the_plan(workdir):
     )
 
 
-def test_the_kinds_of_soft_activations_are_those_there_are():
-    assert SOFT_ACTIVATIONS == KINDS
+def test_a_registered_activation_has_its_source_in_the_key():
+    recipes.register(recipes.SoftActivation("leaky", lambda x, beta: jax.nn.leaky_relu(x)))
+    own = parse(AidOptions, {"activation": "leaky"}, "aids").key()
+    assert own["activation"] == "leaky"
+    assert own["source"]
+    assert "source" not in AidOptions(activation="swish").key()

@@ -5,7 +5,7 @@ import pytest
 
 from jaxticket import models, recipes
 from jaxticket.core.errors import ConfigError
-from jaxticket.recipes.soft import KINDS
+from jaxticket.recipes.soft import SOFT_ACTIVATIONS
 
 # Both sides of zero, zero itself with both signs, and far out.
 X = jnp.array([-1e4, -30.0, -1.27846, -1.0, -1e-6, -0.0, 0.0, 1e-6, 0.5, 2.0, 30.0, 1e4])
@@ -51,7 +51,7 @@ def test_gradients_at_zero_and_lowest_points():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOFT_ACTIVATIONS.names())
 def test_at_blend_one_value_and_gradient_are_those_of_relu_bit_for_bit(kind, dtype):
     x = jnp.concatenate([X, jnp.array([-jnp.inf, jnp.inf])]).astype(dtype)
     expected, pullback = jax.vjp(jax.nn.relu, x)

@@ -12,7 +12,7 @@ from jaxticket.core.spans import UP_TO, Length, Span
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
-from jaxticket.recipes.choices import SOFT_ACTIVATIONS
+from jaxticket.recipes.soft import SOFT_ACTIVATIONS
 
 # Where a mask comes from, by the names of the paper; more are the criteria that can score initial weights.
 SOURCES = ("rp", "omp", "gmp", "tp", "snip", "grasp", "synflow", "lt")
@@ -20,7 +20,7 @@ OF_TRAINED = {"omp": "magnitude", "tp": "snip"}
 PARTS = ("soft", "ghost", "smoothing", "lrsi")
 PLAIN = "plain"
 # A swish that sharpens is one of training, not of a network.
-ACTIVATIONS = ("relu", *(kind for kind in SOFT_ACTIVATIONS if kind != "pswish"))
+ACTIVATIONS = ("relu", *(row.name for row in SOFT_ACTIVATIONS if not row.sharpens))
 
 
 @dataclasses.dataclass(frozen=True)
