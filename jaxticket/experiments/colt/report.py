@@ -83,7 +83,7 @@ def partitions(study: Study) -> Section | None:
     columns = tuple(field.name for field in dataclasses.fields(Reached))
     tables = {
         "agreement": [("seed", "level", "layer", *names), *lines],
-        "rounds": [columns, *map(dataclasses.astuple, reached)],
+        "rounds": [columns, *(dataclasses.astuple(one) for one in reached)],
     }
     return Section("partitions", "Rounds and overlap", content, tables, after="accuracy")
 

@@ -6,6 +6,7 @@ names one, so that a stage that was found can be told from one that this code ma
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _SHOWING = (
     "lab/dry_run_table.py",
     "lab/sweep.py",
 )
+_REPORT = re.compile(r"experiments/\w+/report(\.py|/)")
 _NAMED = 3
 
 
@@ -42,7 +44,7 @@ def package_files() -> Mapping[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in files.items()
-        if not name.startswith(_SHOWING)
+        if not (name.startswith(_SHOWING) or _REPORT.match(name))
     }
 
 

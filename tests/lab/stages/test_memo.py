@@ -171,6 +171,8 @@ def test_only_rooms_that_can_change_a_result_count():
         names
     )
     assert not [name for name in names if name.startswith(("report", "main", "sweep"))]
+    assert {"experiments/colt/analysis.py", "structure/regroup/report.py"} <= set(names)
+    assert not [name for name in names if name.startswith("experiments/") and "/report" in name]
 
 
 def journal_of(folder, **changes):
