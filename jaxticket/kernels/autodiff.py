@@ -24,7 +24,7 @@ Kernel = Callable[..., jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """What a call of a kernel is besides its arrays; hashable."""
+    """All of a call of a kernel but its arrays; hashable."""
 
     kernel: Kernel
     structure: BlockStructure

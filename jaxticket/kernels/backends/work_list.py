@@ -17,13 +17,13 @@ class WorkList:
     Attributes:
         inputs: int32 [steps * group], the input block of each; that of a block of zeros is one that its output block
             reads anyway, so that an input that is not finite spreads no further than it does without.
-        places: int32 [steps * group], the position of each among the values; behind them all for a block of zeros.
+        positions: int32 [steps * group], the index of each among the values; one past the last for a block of zeros.
         starts: int32 [output blocks + 1], the first step of each output block, and the number of steps.
         filled: bool [output blocks], whether the output block has any block at all.
     """
 
     inputs: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     starts: np.ndarray
     filled: np.ndarray
 
@@ -48,10 +48,10 @@ class WorkList:
         """
         count, rows, cols = values.shape
         if not count:
-            return jnp.zeros((len(self.places) * rows, cols), values.dtype)
-        if not np.array_equal(self.places, np.arange(count)):
-            values = jnp.take(values, self.places, axis=0, mode="fill", fill_value=0)
-        return values.reshape(len(self.places) * rows, cols)
+            return jnp.zeros((len(self.positions) * rows, cols), values.dtype)
+        if not np.array_equal(self.positions, np.arange(count)):
+            values = jnp.take(values, self.positions, axis=0, mode="fill", fill_value=0)
+        return values.reshape(len(self.positions) * rows, cols)
 
 
 @functools.lru_cache(maxsize=256)
@@ -63,16 +63,16 @@ def work_list(structure: BlockStructure, group: int, least: int) -> WorkList:
         group: blocks of a step.
         least: steps of an output block that has no block.
     """
-    inputs, places, steps = [], [], []
+    inputs, positions, steps = [], [], []
     for column, kept in enumerate(structure.columns):
         steps.append(max(least, -(-len(kept) // group)))
         missing = steps[-1] * group - len(kept)
         start = int(structure.starts[column])
         inputs += [*kept, *[kept[-1] if len(kept) else 0] * missing]
-        places += [*range(start, start + len(kept)), *[structure.count] * missing]
+        positions += [*range(start, start + len(kept)), *[structure.count] * missing]
     return WorkList(
         np.asarray(inputs, np.int32),
-        np.asarray(places, np.int32),
+        np.asarray(positions, np.int32),
         np.concatenate([[0], np.cumsum(steps)]).astype(np.int32),
         np.asarray([len(kept) > 0 for kept in structure.columns]),
     )
