@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from jaxticket.report.panels import Level as Level
     from jaxticket.report.panels import Line as Line
     from jaxticket.report.panels import LinesPanel as LinesPanel
-    from jaxticket.report.panels import lines_by as lines_by
     from jaxticket.report.parts import Note as Note
     from jaxticket.report.parts import Panels as Panels
     from jaxticket.report.parts import TablePanel as TablePanel
+    from jaxticket.report.points import lines_by as lines_by
     from jaxticket.report.registry import register_section as register_section
     from jaxticket.report.results import Results as Results
     from jaxticket.report.results import load as load
@@ -29,7 +29,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "axis": ("Axis",),
         "comparison_page": ("write_comparison",),
-        "panels": ("BarsPanel", "HeatmapPanel", "Level", "Line", "LinesPanel", "lines_by"),
+        "panels": ("BarsPanel", "HeatmapPanel", "Level", "Line", "LinesPanel"),
+        "points": ("lines_by",),
         "parts": ("Note", "Panels", "TablePanel"),
         "registry": ("register_section",),
         "results": ("Results", "load"),

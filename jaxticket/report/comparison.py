@@ -7,7 +7,15 @@ from typing import Any
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.files import find_studies, read_study
-from jaxticket.report.groups import Group, comparable, dense_group, gap, group_rows, sparse_branches, sparsest_match
+from jaxticket.report.groups import (
+    Group,
+    comparable_groups,
+    dense_group,
+    gap,
+    group_rows,
+    sparse_branches,
+    sparsest_match,
+)
 from jaxticket.report.sections.provenance import flatten
 from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import MEASURED, Study
@@ -127,7 +135,7 @@ def _labelled(read: Sequence[ComparedStudy]) -> list[ComparedStudy]:
 
 def lines_of(experiment: ComparedStudy) -> list[ComparedLine]:
     """The lines of one experiment; networks that compare with no dense ones of it are left out."""
-    groups = comparable(group_rows(experiment.study.rows))
+    groups = comparable_groups(group_rows(experiment.study.rows))
     branches = sparse_branches(groups)
     if not branches:
         dense = [group for group in groups if group.branch == "dense"]

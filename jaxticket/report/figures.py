@@ -88,14 +88,7 @@ class Figure:
         return Markup(re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", _variable, body))
 
 
-def draw(
-    name: str,
-    label: str,
-    paint: Callable[["Axes"], None],
-    *,
-    caption: str = "",
-    small: bool = False,
-) -> Figure:
+def draw(name: str, label: str, paint: Callable[["Axes"], None], *, caption: str = "", small: bool = False) -> Figure:
     """Draws a figure of one panel.
 
     Args:

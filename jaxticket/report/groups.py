@@ -137,7 +137,7 @@ def dense_group(groups: Sequence[Group], case: Mapping[str, float] = NO_CASE) ->
     return next((group for group in groups if group.branch == "dense" and group.case == case), None)
 
 
-def comparable(groups: Sequence[Group]) -> list[Group]:
+def comparable_groups(groups: Sequence[Group]) -> list[Group]:
     """Those that have dense networks of their case to be compared with; all of them where there are no dense networks.
 
     What is tested on other data than the dense networks, such as on a part of the classes, has a case of its own.

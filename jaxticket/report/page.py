@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
-from jaxticket.report.groups import comparable, group_rows
+from jaxticket.report.groups import comparable_groups, group_rows
 from jaxticket.report.registry import own_sections, sections
 from jaxticket.report.section import Section, render
 from jaxticket.report.spreadsheets import to_csv
@@ -80,7 +80,7 @@ def make_tables(found: Iterable[Section]) -> dict[str, str]:
 def _subtitle(study: Study) -> str:
     levels = len({row.level for row in study.rows if row.branch != "dense"})
     seeds = len({row.seed for row in study.rows})
-    groups = comparable(group_rows(study.rows))
+    groups = comparable_groups(group_rows(study.rows))
     counts = [
         text.count(found, column.title)
         for column in study.columns

@@ -3,14 +3,11 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.lab.row import COLUMNS, Row
 from jaxticket.report.files import find_studies, read_study
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +35,14 @@ class Results:
         columns = {name: [row.get(name) for row in known] for name in names}
         return {"folder": [folder.name for folder in self.folders], **columns}
 
-    def to_pandas(self) -> "pandas.DataFrame":
+    def to_pandas(self) -> Any:
         """The same as a data frame of pandas.
 
         Raises:
             JaxticketError: pandas is not installed.
         """
         try:
-            import pandas
+            import pandas  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise JaxticketError("to_pandas: pandas is not installed; pip install pandas") from error
         return pandas.DataFrame(self.to_dict())

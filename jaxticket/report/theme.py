@@ -7,7 +7,7 @@ use matplotlib's plasma, whose lightness rises steadily. Line styles and markers
 from typing import Any, NamedTuple
 
 
-class Look(NamedTuple):
+class LineLook(NamedTuple):
     """How a line is drawn, the same in every panel: its name in the legend, colour, marker and style."""
 
     label: str
@@ -87,9 +87,9 @@ def marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
-def look(index: int, label: str, style: Any = "-") -> Look:
+def look(index: int, label: str, style: Any = "-") -> LineLook:
     """How the `index`-th of several lines is drawn."""
-    return Look(label, series(index), marker(index), style)
+    return LineLook(label, series(index), marker(index), style)
 
 
 def ramp(count: int) -> list[str]:

@@ -11,8 +11,9 @@ from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.comparisons import comparisons, find
 from jaxticket.report.groups import Group, group_rows
-from jaxticket.report.panels import Level, Line, LinesPanel, mean_points, points_by
+from jaxticket.report.panels import Level, Line, LinesPanel
 from jaxticket.report.parts import Fold, Note, Panels, TableCell, TablePanel
+from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Part, Section, spread_note
 from jaxticket.report.study import Study
 

@@ -15,7 +15,7 @@ from jaxticket.report.groups import (
     Group,
     at_case,
     cases,
-    comparable,
+    comparable_groups,
     dense_group,
     group_rows,
     sparse_branches,
@@ -37,7 +37,7 @@ def accuracy(study: Study) -> Section | None:
 
     Where there are cases, such as learning rates, it has a panel of test accuracies for each.
     """
-    if any(group.case for group in comparable(group_rows(study.rows))):
+    if any(group.case for group in comparable_groups(group_rows(study.rows))):
         return accuracy_by_case(study, lambda branch: ("Accuracy", None))
     return accuracy_of(study)
 
@@ -56,7 +56,7 @@ def accuracy_of(
         won: branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
             a ring marks the sparsest level that is as good as the dense networks.
     """
-    groups = comparable(group_rows(study.rows))
+    groups = comparable_groups(group_rows(study.rows))
     branches = {
         branch: shown
         for branch, found in sparse_branches(groups).items()
@@ -97,7 +97,7 @@ def accuracy_of(
 
 
 def accuracy_by_case(
-    study: Study, kind_of: Callable[[str], tuple[str, theme.Look | None]], *, notes: Sequence[str] = ()
+    study: Study, kind_of: Callable[[str], tuple[str, theme.LineLook | None]], *, notes: Sequence[str] = ()
 ) -> Section | None:
     """A panel for each kind of branch and each case, such as each learning rate; None where there are no cases.
 
@@ -106,7 +106,7 @@ def accuracy_by_case(
         kind_of: branch -> its kind, which is the title of its panels, and how it is drawn.
         notes: said below what lines and bands are.
     """
-    groups = comparable(group_rows(study.rows))
+    groups = comparable_groups(group_rows(study.rows))
     known = [
         group
         for found in sparse_branches(groups).values()
@@ -133,7 +133,7 @@ def accuracy_by_case(
 def remaining_panel(
     name: str,
     title: str,
-    series: Sequence[tuple[theme.Look, Sequence[Group]]],
+    series: Sequence[tuple[theme.LineLook, Sequence[Group]]],
     dense: Group | None,
     *,
     metric: str = "test_accuracy",
@@ -215,7 +215,7 @@ def _near_limits(name: str, shown: list[Group], dense: Group | None) -> tuple[fl
 
 
 def _marks(
-    series: Sequence[tuple[theme.Look, Sequence[Group]]], dense: Group, won: Mapping[str, int | None] | None
+    series: Sequence[tuple[theme.LineLook, Sequence[Group]]], dense: Group, won: Mapping[str, int | None] | None
 ) -> list[Mark]:
     """A mark for the best level of every branch but controls, with the percentage at the sparsest of all."""
     found = []

@@ -10,14 +10,15 @@ from jaxticket.report.groups import (
     Case,
     Group,
     case_key,
-    comparable,
+    comparable_groups,
     dense_group,
     first_branches,
     group_rows,
     sparse_branches,
 )
-from jaxticket.report.panels import ColourBar, Line, LinesPanel, Panel, mean_points, points_by
+from jaxticket.report.panels import ColourBar, Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels
+from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Section
 from jaxticket.report.study import Epoch, Study
 
@@ -29,7 +30,7 @@ Points = list[tuple[float, float]]
 def curves(study: Study) -> Section | None:
     """Learning curves, the mean over seeds, of the dense networks and some levels of every branch."""
     groups = group_rows(study.rows)
-    whole = {case_key(group.case) for group in comparable(groups)}
+    whole = {case_key(group.case) for group in comparable_groups(groups)}
     # What is compared with no network of its own case, and controls, go last, so that they are the ones left out.
     branches = dict(
         sorted(

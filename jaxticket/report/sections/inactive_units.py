@@ -10,8 +10,9 @@ import numpy as np
 from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
-from jaxticket.report.panels import HeatmapPanel, Level, Line, LinesPanel, Panel, symmetric
+from jaxticket.report.panels import HeatmapPanel, Level, Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels, TablePanel
+from jaxticket.report.points import symmetric
 from jaxticket.report.records import record_field
 from jaxticket.report.section import Part, Section
 from jaxticket.report.study import Study

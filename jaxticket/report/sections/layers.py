@@ -6,7 +6,7 @@ from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.controls import controlled
 from jaxticket.report.figures import slugs
-from jaxticket.report.groups import Group, comparable, dense_group, first_branches, group_rows, sparse_branches
+from jaxticket.report.groups import Group, comparable_groups, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.panels import ColourBar, Line, LinesPanel, Panel
 from jaxticket.report.parts import Fold, Note, Panels, TablePanel, code
 from jaxticket.report.section import Part, Section
@@ -19,7 +19,7 @@ MOST_BY_CASE = 12
 
 def layers(study: Study) -> Section | None:
     """A line per layer over the levels of each branch, and the same numbers as a table."""
-    groups = comparable(group_rows(study.rows))
+    groups = comparable_groups(group_rows(study.rows))
     shown: dict[str, list[Group]] = {}
     for branch, found in sparse_branches(groups).items():
         if controlled(found[0].branch, study):

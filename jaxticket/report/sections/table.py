@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from jaxticket.lab.row import Column
 from jaxticket.report import text
 from jaxticket.report.groups import MARGIN, Group, dense_group, gap, group_rows, matches
 from jaxticket.report.parts import Fold, Note, TableCell, TablePanel, code, spread_cell
@@ -73,15 +74,17 @@ def table(study: Study) -> Section | None:
             ]
         )
     rows = [row for group in groups for row in group.rows]
-    every = Fold(f"Every network ({len(rows)})", [_networks(groups, cases, has)])
+    every = Fold(f"Every network ({len(rows)})", [_networks(study, groups, cases, has)])
     numbers = TablePanel("Results by branch and level", head, lines, marked=marked)
     return Section("numbers", "Numbers", (Note(said), numbers, every), {"rows": row_lines(study)})
 
 
-def _networks(groups: Sequence[Group], cases: Sequence[str], has: set[str]) -> TablePanel:
+def _networks(study: Study, groups: Sequence[Group], cases: Sequence[str], has: set[str]) -> TablePanel:
     shown = {name: of for name, of in _NETWORKS.items() if name in has}
+    own = [one for one in study.columns if not one.case and any(one.name in row.extra for row in study.rows)]
     head = ("branch", *cases, "level", "seed", "remaining", "sparsity of all weights", "test")
-    head += (*(title for title, _ in shown.values()), "training loss", "epochs", "time", "stage", "ticket")
+    head += (*(title for title, _ in shown.values()), "training loss", *(one.title for one in own))
+    head += ("epochs", "time", "stage", "ticket")
     rows = [
         [
             row.treatment,
@@ -93,6 +96,7 @@ def _networks(groups: Sequence[Group], cases: Sequence[str], has: set[str]) -> T
             text.accuracy(row.test_accuracy),
             *(in_words(getattr(row, name)) for name, (_, in_words) in shown.items()),
             text.loss(row.train_loss),
+            *(_own(row.extra.get(one.name), one) for one in own),
             None if row.epochs is None else f"{row.epochs:g}",
             text.duration(row.seconds) + (" (cached)" if row.cached else ""),
             code(row.stage),
@@ -102,6 +106,13 @@ def _networks(groups: Sequence[Group], cases: Sequence[str], has: set[str]) -> T
         for row in group.rows
     ]
     return TablePanel("Every network", head, rows, left=("branch", "stage", "ticket"))
+
+
+def _own(value: Any, column: Column) -> TableCell:
+    """A value of a column that only this experiment has, in the column's format."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None if value is None else str(value)
+    return format(value, column.format)
 
 
 def _case(of: Mapping[str, float], cases: Sequence[str]) -> list[TableCell]:

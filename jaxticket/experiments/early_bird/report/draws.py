@@ -6,8 +6,9 @@ from jaxticket.lab.row import Row, number
 from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.groups import Group, dense_group, group_rows
-from jaxticket.report.panels import Level, Line, LinesPanel, Mark, points_by
+from jaxticket.report.panels import Level, Line, LinesPanel, Mark
 from jaxticket.report.parts import Note, Panels, TablePanel, spread_cell
+from jaxticket.report.points import points_by
 from jaxticket.report.section import Part, Section, spread_note
 from jaxticket.report.study import Study
 

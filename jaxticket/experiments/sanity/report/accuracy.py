@@ -1,6 +1,6 @@
 """Accuracy against the learning rate, and for each rate against the weights remaining."""
 
-from jaxticket.experiments.sanity.report.looks import KINDS, NOTE, kind_of, look_of
+from jaxticket.experiments.sanity.report.looks import KINDS, NOTE, look_of, mask_kind
 from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.groups import Group, group_rows
@@ -13,7 +13,7 @@ from jaxticket.report.study import Study
 
 def rounds(study: Study) -> Section | None:
     """A panel of accuracies over the weights remaining for each kind of mask and each learning rate."""
-    return accuracy_by_case(study, lambda branch: (KINDS.get(kind_of(branch), "Accuracy"), look_of(branch)))
+    return accuracy_by_case(study, lambda branch: (KINDS.get(mask_kind(branch), "Accuracy"), look_of(branch)))
 
 
 def rates(study: Study) -> Section | None:
@@ -26,7 +26,7 @@ def rates(study: Study) -> Section | None:
     small = [group for group in groups if group.branch == "sdt"]
     panels: list[Panel] = []
     for kind, words in KINDS.items():
-        of_kind = [group for group in groups if kind_of(group.branch) == kind]
+        of_kind = [group for group in groups if mask_kind(group.branch) == kind]
         for level in _levels(of_kind):
             here = [group for group in of_kind + small if group.level == level]
             sparsity = text.sparsity(1 - next(group.remaining for group in here))
@@ -44,12 +44,12 @@ def _levels(groups: list[Group]) -> list[int]:
 
 
 def _panel(name: str, title: str, dense: list[Group], here: list[Group], lrs: list[float]) -> LinesPanel:
-    def line(groups: list[Group], look: theme.Look) -> Line:
+    def line(groups: list[Group], look: theme.LineLook) -> Line:
         points = sorted((group.case["lr"], group.spread("test_accuracy").values) for group in groups)
         return Line(look.label, points, look.colour, look.marker, look.style)
 
     branches = list(dict.fromkeys(group.branch for group in here))
-    lines = [line(dense, theme.Look("dense", theme.light("dense"), "", theme.DASHED))] if dense else []
+    lines = [line(dense, theme.LineLook("dense", theme.light("dense"), "", theme.DASHED))] if dense else []
     lines += [line([group for group in here if group.branch == branch], look_of(branch)) for branch in branches]
     names = ", ".join([*(["dense"] if dense else []), *branches])
     return LinesPanel(

@@ -8,8 +8,9 @@ from jaxticket.lab.row import number
 from jaxticket.report import theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
-from jaxticket.report.panels import Level, Line, LinesPanel, Panel, points_by
+from jaxticket.report.panels import Level, Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels
+from jaxticket.report.points import points_by
 from jaxticket.report.section import Section, spread_note
 from jaxticket.report.study import Study
 

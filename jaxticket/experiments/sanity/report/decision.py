@@ -50,7 +50,7 @@ class ControlDifference:
 
 
 @dataclasses.dataclass(frozen=True)
-class Margin:
+class DecidingMargin:
     """By how much a cell exceeds what a condition asks for, seed by seed, at the learning rate that decides it.
 
     Attributes:
@@ -103,7 +103,7 @@ class TicketVerdict:
     by_lr: Mapping[float, Mapping[int, float | None]] = record_field(read=_by_lr, default_factory=dict)
     missing: tuple[str, ...] = ()
     differences: tuple[ControlDifference, ...] = ()
-    deciding: tuple[Margin, ...] = ()
+    deciding: tuple[DecidingMargin, ...] = ()
     p: float | None = None
     p_holm: float | None = None
     settled: bool = False

@@ -15,11 +15,11 @@ NOTE = (
 )
 
 
-def kind_of(branch: str) -> str:
+def mask_kind(branch: str) -> str:
     """How the branch's masks were found: `imp` or `omp`; empty for others. Retraining is of one-shot masks."""
     return "omp" if branch == "retrain" else next((kind for kind in KINDS if branch.endswith(f"_{kind}")), "")
 
 
-def look_of(branch: str) -> theme.Look:
+def look_of(branch: str) -> theme.LineLook:
     """How to draw a branch."""
-    return _LOOKS.get(branch.removesuffix(f"_{kind_of(branch)}")) or theme.look(5, branch)
+    return _LOOKS.get(branch.removesuffix(f"_{mask_kind(branch)}")) or theme.look(5, branch)

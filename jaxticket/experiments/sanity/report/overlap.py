@@ -6,8 +6,9 @@ from jaxticket.experiments.sanity.report.looks import KINDS
 from jaxticket.report import theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
-from jaxticket.report.panels import Line, LinesPanel, Panel, mean_points, points_by
+from jaxticket.report.panels import Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels
+from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Section
 from jaxticket.report.study import Study
 

@@ -47,7 +47,7 @@ def controls(study: Study) -> Section | None:
     return Section("controls", "Against controls and baselines", (Note(note), Panels(panels)), after="accuracy")
 
 
-def _slim(known: dict[str, list[Group]], slim: dict[str, list[Group]]) -> list[tuple[theme.Look, list[Group]]]:
+def _slim(known: dict[str, list[Group]], slim: dict[str, list[Group]]) -> list[tuple[theme.LineLook, list[Group]]]:
     """The baselines, after the first branch, the unstructured ticket, whose number of weights they have."""
     first = next(branch for branch in known if not is_control(branch))
     shown = {branch: known[branch] for branch in dict.fromkeys([first, *slim])}
