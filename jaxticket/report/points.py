@@ -1,5 +1,6 @@
 """From what was measured to the points of lines."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
