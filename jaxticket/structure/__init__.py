@@ -1,4 +1,4 @@
-"""From scattered to structured: whole channels and dense blocks in the place of single weights.
+"""From scattered to structured: whole channels and dense blocks instead of single weights.
 
 Functions that are named like their module are imported from there, or from `jaxticket`.
 """

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Inputs, Mask, Params, Path
 from jaxticket.structure.dead_inputs import dead_inputs
 from jaxticket.structure.macs import macs
 from jaxticket.structure.shrink.report import parameter_count
@@ -37,15 +37,15 @@ class Gathered:
         macs: multiply-accumulates for the given inputs, before and after.
     """
 
-    params: Any
+    params: Params
     apply: Callable[..., Any]
-    masked: Any
+    masked: Params
     selected: Mapping[Path, np.ndarray]
     parameters: tuple[int, int]
     macs: tuple[int, int]
 
 
-def gather_channels(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any) -> Gathered:
+def gather_channels(fn: Callable[..., Any], params: Params, mask: Mask, *inputs: Inputs) -> Gathered:
     """Cuts channels out of a Linen network by a mask of normalisation scales, with selections where it takes those.
 
     What `jt.shrink` can remove is removed. What then still enters a convolution or a dense layer as an exact zero is
@@ -55,7 +55,7 @@ def gather_channels(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: An
     Args:
         fn: a function of (variables, *inputs) that calls `Module.apply`.
         params: the whole tree of variables, concrete.
-        mask: as for `jt.shrink`; a masked scale masks the bias beside it too.
+        mask: as for `jt.shrink`; a masked scale masks the bias of the same normalisation too.
         *inputs: pytrees of arrays or `jax.ShapeDtypeStruct`s; only their shapes count.
 
     Raises:

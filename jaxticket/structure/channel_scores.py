@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Path
+from jaxticket.core.types import Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup, ChannelSlice
 from jaxticket.structure.shrink.slicing import full_paths
 
@@ -24,7 +24,7 @@ _KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
 }
 
 
-def channel_scores(params: Any, groups: Sequence[ChannelGroup], scores: ChannelScores) -> list[np.ndarray]:
+def channel_scores(params: Params, groups: Sequence[ChannelGroup], scores: ChannelScores) -> list[np.ndarray]:
     """A score per channel of each group, float64 [channels].
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxticket.core import paths
 from jaxticket.core.masks import apply_mask
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Inputs, Mask, Params, Path
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.shrink.channel_marks import ChannelMarks
 from jaxticket.structure.shrink.constant_propagation import propagate
@@ -17,7 +17,7 @@ from jaxticket.structure.shrink.partial import Partial, constant, unknown
 from jaxticket.structure.shrink.program import Operation, Program, program_of
 
 
-def dead_inputs(fn: Callable[..., Any], params: Any, *inputs: Any) -> dict[Path, np.ndarray]:
+def dead_inputs(fn: Callable[..., Any], params: Params, *inputs: Inputs) -> dict[Path, np.ndarray]:
     """Which input channels of every kernel are exactly zero for any input, because of zero scales and biases.
 
     Args:
@@ -56,7 +56,7 @@ def dead_inputs(fn: Callable[..., Any], params: Any, *inputs: Any) -> dict[Path,
     return found
 
 
-def dead_kernels(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any) -> Mask:
+def dead_kernels(fn: Callable[..., Any], params: Params, mask: Mask, *inputs: Inputs) -> Mask:
     """The kernel weights that count no longer under a mask of scales and biases.
 
     They read a channel that is exactly zero, or make one that only such weights read.

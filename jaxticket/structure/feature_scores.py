@@ -41,10 +41,10 @@ def feature_scores(features: Any, kind: FeatureKind, gradients: Any = None) -> A
         return jax.tree.map(
             lambda feature: _sum(jnp.abs(feature) if kind == "l1" else jnp.square(_wide(feature))), features
         )
-    shapes, slopes = (jax.tree.map(jnp.shape, tree) for tree in (features, gradients))
-    if shapes != slopes:
-        raise MaskError(f"gradients have shapes {slopes}, features {shapes}; they must be the same")
-    return jax.tree.map(lambda feature, slope: _sum(jnp.abs(_wide(feature) * _wide(slope))), features, gradients)
+    shapes, found = (jax.tree.map(jnp.shape, tree) for tree in (features, gradients))
+    if shapes != found:
+        raise MaskError(f"gradients have shapes {found}, features {shapes}; they must be the same")
+    return jax.tree.map(lambda feature, gradient: _sum(jnp.abs(_wide(feature) * _wide(gradient))), features, gradients)
 
 
 def _wide(array: Any) -> jax.Array:

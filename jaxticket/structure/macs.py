@@ -8,10 +8,11 @@ import jax
 from jax.extend.core import Jaxpr, JaxprEqn
 
 from jaxticket.core.checks import check_function
+from jaxticket.core.types import Inputs, Params
 from jaxticket.tracing.jaxpr import called, operand_shapes, result_shapes
 
 
-def macs(fn: Callable[..., Any], params: Any, *inputs: Any) -> int:
+def macs(fn: Callable[..., Any], params: Params, *inputs: Inputs) -> int:
     """Multiply-accumulates of all matrix products and convolutions in one call of `fn`.
 
     Everything else (normalisation, activations, pooling) is not counted, as is usual in the literature. A convolution

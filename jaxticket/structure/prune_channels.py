@@ -11,7 +11,7 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function, check_number, check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Inputs, Mask, Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.channel_scores import ChannelScores, channel_scores
@@ -53,8 +53,8 @@ class PrunedChannels:
 
 def prune_channels(
     fn: Callable[..., Any],
-    params: Any,
-    *inputs: Any,
+    params: Params,
+    *inputs: Inputs,
     scores: ChannelScores = "magnitude",
     ratio: float | None = None,
     parameters: float | None = None,
@@ -64,9 +64,9 @@ def prune_channels(
 ) -> PrunedChannels:
     """Takes the lowest-scored channels away until a network fits a budget.
 
-    All channels that can go (see `jt.channel_groups`) are compared with each other; the lowest goes first, among equal
-    ones the first in the order of groups. As few go as the budget needs. Exactly one budget is given: numbers up to
-    1.0 as a float are a share of the whole network, whole numbers a number.
+    All channels that can be removed (see `jt.channel_groups`) are compared with each other; the lowest is removed
+    first, among equal ones the first in the order of groups. As few are removed as the budget needs. Exactly one budget
+    is given: floats up to 1.0 are a share of the whole network, whole numbers a number.
 
     Args:
         fn: a function that JAX can trace, as for `jt.shrink`.
@@ -192,7 +192,7 @@ def _fastest(budget: float, cost: ChannelCosts, measured: dict[int, float]) -> i
     return high
 
 
-def _mask(params: Any, groups: Sequence[ChannelGroup], gone: Sequence[Sequence[int]]) -> Mask:
+def _mask(params: Params, groups: Sequence[ChannelGroup], gone: Sequence[Sequence[int]]) -> Mask:
     leaves = paths.leaves(params)
     in_collections = any(path.startswith("params/") for path in leaves)
     mask: dict[Path, np.ndarray] = {}

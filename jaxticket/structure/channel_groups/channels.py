@@ -17,8 +17,8 @@ class ChannelSlice:
     Attributes:
         path: slash path of the leaf in `params`.
         axis: axis of the leaf, from 0.
-        index: int array [channels, width], the positions along `axis` that go when a channel goes. The width is more
-            than 1 behind a flatten, in grouped convolutions, for head dimensions and the like.
+        index: int array [channels, width], the positions along `axis` that are removed with a channel. The width is
+            more than 1 behind a flatten, in grouped convolutions, for head dimensions and the like.
         role: 'output' of a kernel that produces the channel, 'input' of one that reads it, 'vector' where the leaf has
             a value per channel that is added, multiplied or joined: a bias, a scale, running statistics.
     """
@@ -31,12 +31,12 @@ class ChannelSlice:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Channels of the same slices, each of which can go by itself.
+    """Channels of the same slices, each of which can be removed alone.
 
     Attributes:
         size: the number of channels.
         slices: ordered by path and axis.
-        reason: why none of the channels can go; empty if they can.
+        reason: why none of the channels can be removed; empty if they can.
     """
 
     size: int
@@ -62,7 +62,7 @@ class ChannelGroups:
 
     @property
     def prunable(self) -> tuple[ChannelGroup, ...]:
-        """The groups whose channels can go."""
+        """The groups whose channels can be removed."""
         return tuple(group for group in self.groups if not group.reason)
 
     def of(self, path: Path, axis: int) -> ChannelGroup | None:
@@ -81,7 +81,7 @@ class ChannelGroups:
         )
 
     def __str__(self) -> str:
-        """A table with a row for every slice: group, leaf, axis, role, channels and why they cannot go."""
+        """A table with a row for every slice: group, leaf, axis, role, channels and why they cannot be removed."""
         rows = [("group", "leaf", "axis", "role", "channels", "not prunable because")]
         for number, group in enumerate(self.groups):
             for part in group.slices:

@@ -10,7 +10,7 @@ from jaxticket.structure.channel_groups.traced import Trace, Value
 
 # The axes of leaves, each with the root of every position.
 _Places = list[tuple[Path, int, np.ndarray]]
-# The places that a class lies in, by number, with how many positions it has in each.
+# The leaf axes that a class lies in, by number, with how many positions it has in each.
 _Widths = tuple[tuple[int, int], ...]
 
 
@@ -35,7 +35,7 @@ def collect_groups(trace: Trace, leaves: dict[Path, Value]) -> tuple[ChannelGrou
 
 def _widths(places: _Places) -> dict[int, _Widths]:
     """Where each class lies, by its root."""
-    # Many classes share few lists of places, so a class has the number of its list, and each place extends lists.
+    # Many classes share few lists of axes, so a class has the number of its list, and each axis extends lists.
     lists: list[_Widths] = [()]
     found: dict[int, int] = {}
     for number, (_, _, roots) in enumerate(places):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+from jax.extend.core import JaxprEqn
+
 from jaxticket.structure.channel_groups.traced import (
     NO_ORIGIN,
     Rule,
@@ -49,7 +51,7 @@ _SCALARS: dict[str, Callable[..., float]] = {
 }
 
 
-def elements(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def elements(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes of operands of one rank are the same, but for those of size 1; a scalar has none."""
     if equation.primitive.name == "optimization_barrier":
         return list(operands)
@@ -91,7 +93,7 @@ def pin_scaled(trace: Trace, contracted: Sequence[Labels], scales: Sequence[floa
                 trace.ids.pin(labels, f"their sum of products is scaled by {scale:.6g}, which depends on their number")
 
 
-def _scalar(equation: Any, operands: Sequence[Value]) -> float | None:
+def _scalar(equation: JaxprEqn, operands: Sequence[Value]) -> float | None:
     numbers = [operand.scalar for operand in operands]
     if equation.primitive.name == "integer_pow" and numbers[0] is not None:
         numbers.append(float(equation.params["y"]))
@@ -104,7 +106,7 @@ def _scalar(equation: Any, operands: Sequence[Value]) -> float | None:
         return None
 
 
-def source(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def source(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Values that are there in any size."""
     del trace
     return [
@@ -112,8 +114,8 @@ def source(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
     ]
 
 
-def iota(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """Numbered positions: what is compared with them, such as one-hot targets, depends on its place."""
+def iota(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    """Numbered positions: what is compared with them, such as one-hot targets, depends on its position."""
     del operands
     (shape,) = result_shapes(equation)
     dimension = equation.params["dimension"]

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
+from jax.extend.core import JaxprEqn
 
 from jaxticket.structure.channel_groups.traced import NO_ORIGIN, Origin, Trace, Value, rearranged
 from jaxticket.structure.channel_groups.union_find import Labels, is_tracked
@@ -15,7 +15,7 @@ _FACTOR = "a reshape splits them by a factor that the function fixes"
 _JOINED = "a reshape joins them with another axis of channels"
 
 
-def reshape(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def reshape(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes are joined and split; see `_join` and `_split` for which of them have the channels."""
     (shape,), operand = result_shapes(equation), operands[0]
     axes: list[Labels] = [None] * len(shape)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
+from jax.extend.core import JaxprEqn
 
 from jaxticket.structure.channel_groups.rules_reshape import reshape
 from jaxticket.structure.channel_groups.traced import NO_ORIGIN, Origin, Rule, Trace, Value, new_value, rearranged
@@ -14,7 +14,7 @@ from jaxticket.tracing.jaxpr import result_shapes
 _CONSTANT = "a constant is joined to them"
 
 
-def broadcast(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def broadcast(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes that are repeated are of any size."""
     del trace
     (shape,) = result_shapes(equation)
@@ -27,7 +27,7 @@ def broadcast(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     return [rearranged(operand, shape, axes, origins)]
 
 
-def transpose(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def transpose(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes in another order."""
     del trace
     (operand,), order = operands, equation.params["permutation"]
@@ -35,7 +35,7 @@ def transpose(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     return [rearranged(operand, [operand.shape[axis] for axis in order], axes, origins)]
 
 
-def squeeze(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def squeeze(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes of size 1 are left out."""
     del trace
     (operand,) = operands
@@ -44,7 +44,7 @@ def squeeze(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Valu
     return [rearranged(operand, [operand.shape[axis] for axis in left], axes, origins)]
 
 
-def reverse(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def reverse(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Positions in reverse order, such as the window of a transposed convolution."""
     del trace
     (operand,) = operands
@@ -55,7 +55,7 @@ def reverse(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Valu
     return [rearranged(operand, operand.shape, axes, operand.origins)]
 
 
-def concatenate(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def concatenate(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Labels one after the other along the axis, the same for all parts along the others.
 
     Zeros (or one other number) that are joined to channels pad them, and pin them as `pad` does.
@@ -78,8 +78,8 @@ def concatenate(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
     return [new_value(shape, axes, origins, operands)]
 
 
-def split(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """Parts of equal size lose as many channels, so that the function cuts at the right places with fewer of them."""
+def split(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    """Parts of equal size lose as many channels, so that the function cuts at the right positions with fewer."""
     (operand,), along, sizes = operands, equation.params["axis"], equation.params["sizes"]
     if len(set(sizes)) > 1:
         trace.ids.pin(operand.axes[along], "a split cuts them into parts of different sizes")
@@ -93,7 +93,7 @@ def split(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]
     return values
 
 
-def static_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def static_slice(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """A slice with static bounds: see `_slice_labels`."""
     (shape,), operand = result_shapes(equation), operands[0]
     starts, ends = equation.params["start_indices"], equation.params["limit_indices"]
@@ -121,8 +121,8 @@ def _slice_labels(trace: Trace, labels: Labels, start: int, end: int, stride: in
     return trace.ids.roots(labels)[start:end:stride]
 
 
-def pad(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """Channels that are padded are pinned: how many are put beside them depends on their number."""
+def pad(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    """Channels that are padded are pinned: how many zeros are added depends on their number."""
     (shape,), operand = result_shapes(equation), operands[0]
     axes = []
     for labels, size, widths in zip(operand.axes, shape, equation.params["padding_config"], strict=True):

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
+from jax.extend.core import JaxprEqn
 
 from jaxticket.structure.channel_groups.rules_elements import pin_scaled
 from jaxticket.structure.channel_groups.traced import NO_ORIGIN, Rule, Trace, Value, new_value, pin_unknown, rearranged
@@ -19,7 +19,7 @@ _REDUCTIONS = (
 _WINDOWS = "reduce_window_max reduce_window_min reduce_window_sum"
 
 
-def dot_general(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def dot_general(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes that are summed over, or run along together, are the same in both operands; the others are the result's."""
     left, right = operands
     (left_sum, right_sum), (left_batch, right_batch) = equation.params["dimension_numbers"]
@@ -53,12 +53,12 @@ def _mark_kernel(trace: Trace, kernel: Value, read: Sequence[int], made_by_it: S
         trace.mark(kernel, axis, "output")
 
 
-def convolution(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def convolution(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Features go in and out as in a product; windows run over the other axes.
 
     In a grouped convolution corresponding channels of the groups are read by the same slice of the kernel, so they
-    are one, and the groups make as many each; in a depthwise one each channel is its own group, and goes with all
-    that is made of it.
+    are one, and the groups make as many each; in a depthwise one each channel is its own group, and is removed
+    with all that is computed from it.
     """
     image, kernel = operands
     numbers, groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
@@ -88,20 +88,20 @@ def convolution(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[
 
 
 def _depthwise(trace: Trace, entering: Labels, made_by_it: Labels, each: int) -> Labels:
-    """Ties every channel to the ones made of it; their labels."""
+    """Ties every channel to the ones computed from it; returns their labels."""
     return trace.ids.merge(None if entering is None else np.repeat(entering, each), made_by_it)
 
 
 def _grouped(trace: Trace, groups: int, entering: Labels, made_by_it: Labels, read: Labels) -> None:
-    """Ties channels of different groups that the same slice of the kernel reads, and balances those that are made."""
+    """Ties channels of different groups that one slice of the kernel reads, and notes which are produced together."""
     if entering is not None:
         trace.ids.merge(trace.ids.merge_parts(list(entering.reshape(groups, -1))), read)
     if made_by_it is not None:
         trace.parts.append(made_by_it.reshape(groups, -1))
 
 
-def reduction(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
-    """What is computed over all channels changes when one goes, even a zero one (a mean does, and a softmax)."""
+def reduction(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    """What is computed over all channels changes when one is removed, even a zero one (a mean does, and a softmax)."""
     name, params = equation.primitive.name, equation.params
     along = params.get("axes", params.get("axis", params.get("dimension", -1)))
     rank = len(operands[0].shape)
@@ -121,7 +121,7 @@ def reduction(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Va
     return values
 
 
-def window(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def window(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Pooling: channels along which there is no window stay."""
     (shape,), operand, params = result_shapes(equation), operands[0], equation.params
     axes = list(operand.axes)
@@ -133,7 +133,7 @@ def window(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value
     return [new_value(shape, axes, operand.origins, operands)]
 
 
-def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def dynamic_slice(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes that are taken whole keep their channels, others are pinned."""
     (shape,), operand = result_shapes(equation), operands[0]
     axes = list(operand.axes)
@@ -143,7 +143,7 @@ def dynamic_slice(trace: Trace, equation: Any, operands: Sequence[Value]) -> lis
     return [rearranged(operand, shape, axes, operand.origins)]
 
 
-def gather(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def gather(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """A look-up, such as that of an embedding: axes that are taken whole keep their channels, others are pinned."""
     (shape,), (operand, indices) = result_shapes(equation), operands
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]

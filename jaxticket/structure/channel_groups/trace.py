@@ -1,8 +1,8 @@
 """Which channels of which parameters belong together, from the operations of any function of parameters.
 
 The function is traced, and every position along every axis of every value has an identity. A rule for each operation
-says how the axes of its results come from those of its operands: identities that meet in one place become one, and
-those that something depends on the number of are pinned. What is left in one class goes together.
+says how the axes of its results come from those of its operands: identities that meet in one position become one, and
+those on whose number something depends are pinned. What is left in one class must be removed together.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from jax.extend.core import JaxprEqn
 
 from jaxticket.core import paths
 from jaxticket.core.checks import check_function
-from jaxticket.core.types import Path
+from jaxticket.core.types import Inputs, Params, Path
 from jaxticket.structure.channel_groups import rules_elements, rules_shapes, rules_sums
 from jaxticket.structure.channel_groups.channels import ChannelGroups
 from jaxticket.structure.channel_groups.equal_parts import tie_equal_parts
@@ -25,8 +25,8 @@ from jaxticket.tracing.jaxpr import interpret
 _RULES: dict[str, Rule] = {**rules_elements.RULES, **rules_shapes.RULES, **rules_sums.RULES}
 
 
-def channel_groups(fn: Callable[..., Any], params: Any, *inputs: Any) -> ChannelGroups:
-    """Which channels of which parameters must go together when a network is made smaller, and which cannot go.
+def channel_groups(fn: Callable[..., Any], params: Params, *inputs: Inputs) -> ChannelGroups:
+    """Which channels of which parameters must go together when a network is made smaller, and which cannot be removed.
 
     `fn` is traced with the shapes of `params` and `inputs`, nothing is computed. Channels are what the kernels of
     products, convolutions and look-ups make; what adds, multiplies, normalises, reads or joins them goes with them.

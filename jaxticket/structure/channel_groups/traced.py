@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.extend.core import JaxprEqn
 
 from jaxticket.core.types import Path
 from jaxticket.structure.channel_groups.channels import Role
@@ -42,7 +43,7 @@ class Value:
 
     @property
     def is_weight(self) -> bool:
-        """Whether it is made of parameters alone."""
+        """Whether it is computed from parameters alone."""
         return not self.from_input and any(self.origins)
 
 
@@ -103,7 +104,7 @@ def rearranged(operand: Value, shape: Sequence[int], axes: Sequence[Labels], ori
     return dataclasses.replace(value, scalar=operand.scalar, scales=operand.scales, contracted=operand.contracted)
 
 
-def pin_unknown(trace: Trace, equation: Any, operands: Sequence[Value]) -> list[Value]:
+def pin_unknown(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Whatever it does, the channels that it touches cannot go."""
     reason = f"they go through {equation.primitive.name}, for which there is no rule"
     trace.pin_all(operands, reason)

@@ -1,6 +1,6 @@
 """Partitioning the rows of a bool matrix so that rows of one part have their columns in common.
 
-It takes the place of the hypergraph partitioner in Rumi et al., "Accelerating Sparse CNN Inference on GPUs with
+It replaces the hypergraph partitioner in Rumi et al., "Accelerating Sparse CNN Inference on GPUs with
 Performance-Aware Weight Pruning" (PACT 2020), and in Chen et al., "Coarsening the Granularity" (ICML 2022):
 rows are vertices, columns are hyperedges.
 """
@@ -30,7 +30,7 @@ def partition(kept: np.ndarray, groups: int, *, seed: int = 0, partitioner: Part
 
     Args:
         kept: bool array [rows, columns].
-        groups: the number of parts; not more than there are rows are made.
+        groups: the number of parts; at most as many as there are rows.
         seed: of the random start.
         partitioner: 'numpy' or 'mtkahypar', a package that is not installed with this one.
 

@@ -16,7 +16,7 @@ _FOLLOWED = ARRANGEMENTS - {"concatenate", "pad", "slice"}
 # Path and shape of a leaf, the sign with which it takes a constant, how the sum is arranged where it meets the leaf,
 # and the position in the leaf that each element of the sum meets there.
 _Target = tuple[Path, tuple[int, ...], int, Callable[[np.ndarray], np.ndarray], np.ndarray]
-# Rounding differs between the places at which a matrix product computes the same sum.
+# Rounding differs between the positions at which a matrix product computes the same sum.
 _ROUNDING = 1e-5
 
 

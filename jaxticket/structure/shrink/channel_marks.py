@@ -1,4 +1,4 @@
-"""Marks on the elements of arrays: which channels an element goes with."""
+"""Marks on the elements of arrays: with which channels an element is removed."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -11,8 +11,8 @@ Marked = np.ndarray | None
 class ChannelMarks:
     """Numbers for sets of channels, and which channels cannot go, with the reason.
 
-    An element goes if any channel of its set goes: one that lies in two channels, such as a dimension of one attention
-    head, is marked with both.
+    An element is removed if any channel of its set is: one that lies in two channels, such as a dimension of one
+    attention head, is marked with both.
 
     Attributes:
         blocked: channel -> the first reason found why it must stay.
@@ -40,7 +40,7 @@ class ChannelMarks:
         return self._sets[number]
 
     def lookup(self, gone: Collection[int]) -> np.ndarray:
-        """Bool per mark: whether it goes when the channels `gone` do."""
+        """Bool per mark: whether it is removed with the channels `gone`."""
         gone = frozenset(gone)
         return np.asarray([not gone.isdisjoint(channels) for channels in self._sets])
 
@@ -51,7 +51,7 @@ class ChannelMarks:
                 self.blocked.setdefault(channel, reason)
 
     def join(self, shape: Sequence[int], marked: Sequence[Marked]) -> Marked:
-        """Marks of elements made of others: of a shape, to which all are broadcast."""
+        """Marks of elements that are computed from others: of a shape, to which all are broadcast."""
         found: Marked = None
         for other in marked:
             if other is None:
@@ -68,7 +68,7 @@ class ChannelMarks:
         return found
 
     def common(self, marked: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-        """The channels with which everything along `axes` goes, which are kept with size 1."""
+        """The channels with which everything along `axes` is removed, which are kept with size 1."""
         axes = tuple(axes)
         least, most = marked.min(axes, keepdims=True, initial=2**30), marked.max(axes, keepdims=True, initial=0)
         found = np.where(least == most, most, 0)

@@ -159,7 +159,7 @@ def _windowed(operation: Operation, x: Partial, kind: Any, marks: ChannelMarks) 
 
 
 def _taken(operation: Operation, operands: Sequence[Partial], kind: Any) -> Partial | None:
-    """Slices at places: known ones, or unknown ones along axes on which nothing differs."""
+    """Slices at positions: known ones, or unknown ones along axes on which nothing differs."""
     x, *places = operands
     if any(place.unknown.any() for place in places):
         x = _same_everywhere(operation, x)
@@ -176,7 +176,7 @@ def _taken(operation: Operation, operands: Sequence[Partial], kind: Any) -> Part
 
 
 def _same_everywhere(operation: Operation, x: Partial) -> Partial | None:
-    """`x` with what differs along the axes in which places are looked up made unknown; None if its marks differ."""
+    """`x` with what differs along the axes in which positions are looked up as unknown; None if its marks differ."""
     if operation.name == "gather":
         axes = tuple(operation.params["dimension_numbers"].start_index_map)
     else:

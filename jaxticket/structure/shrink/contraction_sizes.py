@@ -18,7 +18,7 @@ class ContractionSize:
         rows: marks of the rows of each batch, int [B, M], or None.
         columns: the same of the columns, int [B, N].
         terms: the same of the terms of the sums, int [B, K].
-        idle: of how many products only one is made, as the others have zeros between the inputs as a factor.
+        idle: of how many products only one is computed, as the others have zeros between the inputs as a factor.
     """
 
     size: tuple[int, int, int, int]

@@ -1,4 +1,4 @@
-"""Which channels a mask takes as a whole, and what goes with them."""
+"""Which channels a mask takes as a whole, and what is removed with them."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,7 @@ class Partial(NamedTuple):
     Attributes:
         value: NumPy array; zero where it is unknown.
         unknown: bool array of the same shape.
-        marked: with which channels each element goes.
+        marked: with which channels each element is removed.
     """
 
     value: Any

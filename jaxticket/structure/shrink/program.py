@@ -8,7 +8,7 @@ import jax
 from jax.extend.core import JaxprEqn
 
 from jaxticket.core.paths import path_string
-from jaxticket.core.types import Path
+from jaxticket.core.types import Inputs, Params, Path
 from jaxticket.tracing.jaxpr import interpret
 
 
@@ -58,7 +58,7 @@ class Program:
     updates: set[int]
 
 
-def program_of(fn: Callable[..., Any], params: Any, inputs: Sequence[Any]) -> Program:
+def program_of(fn: Callable[..., Any], params: Params, inputs: Sequence[Inputs]) -> Program:
     """The operations of `fn(params, *inputs)`; both may be abstract."""
     traced, returned = jax.make_jaxpr(fn, return_shape=True)(params, *inputs)
     program = Program([], {}, {}, [], [], set())

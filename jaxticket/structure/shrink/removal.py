@@ -23,7 +23,7 @@ class Removal:
 
     Attributes:
         blocked: channel -> why it must stay.
-        folds: channels, the path of a leaf, and what is added to it if any of the channels goes.
+        folds: channels, the path of a leaf, and what is added to it if any of the channels is removed.
         contractions: all matrix products and convolutions.
         marks: what the marks of `contractions` mean.
     """
@@ -37,8 +37,9 @@ class Removal:
 def check_removal(program: Program, leaves: Mapping[Path, Partial], marks: ChannelMarks) -> Removal:
     """Follows all values of a program, of which the leaves of the parameters are given.
 
-    A term of a sum that goes with a channel must be an exact zero, or one constant at all places that a bias behind
-    the sum can take; otherwise the channel is blocked. So is one whose values are added up, sorted or returned.
+    A term of a sum that is removed with a channel must be an exact zero, or one constant at all positions that a
+    bias behind the sum can take; otherwise the channel is blocked. So is one whose values are added up,
+    sorted or returned.
 
     Args:
         program: with a batch of one, if time matters.

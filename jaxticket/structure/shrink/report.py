@@ -1,15 +1,14 @@
-"""What became of a network that was made smaller."""
+"""The report of `shrink`."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.types import Path
+from jaxticket.core.types import Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup
 
 
@@ -32,10 +31,10 @@ class GroupReport:
 
 @dataclasses.dataclass(frozen=True)
 class ShrinkReport:
-    """What went, what stayed and why, what it saves; `print` it.
+    """What is removed, what stays and why, what it saves; `print` it.
 
     Attributes:
-        groups: all groups of channels that can go.
+        groups: all groups of channels that can be removed.
         fixed: the groups that cannot, with the reason.
         shapes: path -> (shape before, shape after) of every leaf that changed.
         parameters: how many there are before and after; running statistics do not count.
@@ -68,7 +67,7 @@ def is_parameter(path: Path, in_collections: bool) -> bool:
     return path.rpartition("/")[2] not in ("mean", "var")
 
 
-def parameter_count(params: Any) -> int:
+def parameter_count(params: Params) -> int:
     """The number of trained values in a tree, which may be abstract."""
     leaves = paths.leaves(params)
     in_collections = any(path.startswith("params/") for path in leaves)

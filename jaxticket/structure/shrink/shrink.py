@@ -12,7 +12,7 @@ from jaxticket.core import paths
 from jaxticket.core.checks import check_function
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import check_fit, is_traced
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Inputs, Mask, Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.channel_groups.trace import channel_groups
 from jaxticket.structure.macs import macs
@@ -52,20 +52,20 @@ class Shrunk:
           a: 4 -> 3 channels
     """
 
-    params: Any
+    params: Params
     apply: Callable[..., Any]
     report: ShrinkReport
-    masked: Any
+    masked: Params
 
 
-def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_bn: bool = False) -> Shrunk:
+def shrink(fn: Callable[..., Any], params: Params, mask: Mask, *inputs: Inputs, mask_bn: bool = False) -> Shrunk:
     """Cuts masked channels out of a network, which computes the same afterwards with less work.
 
-    A channel goes if every kernel slice that produces it is masked (or the scales that multiply it are) and if what it
-    then gives to the layers that read it is exactly zero, or a constant that can be added to a bias or subtracted from
-    a running mean behind the reading layer. Values are followed through the traced function element by element, so
-    that a constant that padding makes different at the borders of an image is seen to be none. Every other channel
-    stays, and the report says why. Of a group whose channels could all go, the first stays.
+    A channel is removed if every kernel slice that produces it is masked (or the scales that multiply it are) and if
+    what it then gives to the layers that read it is exactly zero, or a constant that can be added to a bias or
+    subtracted from a running mean behind the reading layer. Values are followed through the traced function element by
+    element, so that a constant that padding makes different at the borders of an image is seen to be none. Every other
+    channel stays, and the report says why. Of a group whose channels could all be removed, the first stays.
 
     Args:
         fn: a function that JAX can trace: (params, *inputs) -> any pytree. It uses normalisations as they are used
@@ -73,8 +73,8 @@ def shrink(fn: Callable[..., Any], params: Any, mask: Mask, *inputs: Any, mask_b
             model.apply(variables, x, **how)` serves for training too.
         params: pytree of concrete arrays; for a network with running statistics the whole tree of variables.
         mask: path -> bool array, True = kept, of any leaves: kernels, scales, biases. Of a tree with a collection
-            `params` the paths may lack the leading `params/`. A mask of a normalisation's `scale` masks the `bias`
-            beside it too.
+            `params` the paths may lack the leading `params/`. A mask of a normalisation's `scale` masks the
+            `bias` of the same normalisation too.
         *inputs: pytrees of arrays or `jax.ShapeDtypeStruct`s; only their shapes count, a batch of 1 is enough.
         mask_bn: first sets scale and bias to zero in channels whose kernel slices are all masked, so that no constant
             is in their way. The masked network to compare with is then `Shrunk.masked`.

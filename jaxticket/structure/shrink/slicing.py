@@ -10,12 +10,12 @@ import numpy as np
 from jaxticket.core import paths
 from jaxticket.core.checks import check_alive, check_paths
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Path
+from jaxticket.core.types import Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.shrink.channel_marks import ChannelMarks
 
 
-def full_paths(params: Any, mask: Mapping[Path, Any], name: str = "the mask") -> dict[Path, Any]:
+def full_paths(params: Params, mask: Mapping[Path, Any], name: str = "the mask") -> dict[Path, Any]:
     """A mask, or scores, with the paths of `params`: where they lack the leading `params/`, it is added.
 
     Raises:
@@ -29,7 +29,7 @@ def full_paths(params: Any, mask: Mapping[Path, Any], name: str = "the mask") ->
     }
 
 
-def check_concrete(params: Any) -> None:
+def check_concrete(params: Params) -> None:
     """Refuses parameters that have shapes but no values.
 
     Raises:
