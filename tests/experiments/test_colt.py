@@ -13,7 +13,7 @@ from jaxticket.analysis import compare
 from jaxticket.core import masks, paths
 from jaxticket.data.subsets import class_parts, take_classes
 from jaxticket.experiments import default_config, resolve, run_experiment
-from jaxticket.experiments.colt.analysis import PAIRS, comparable, compare_with_lth
+from jaxticket.experiments.colt.analysis import PAIRS, compare_with_lth, ticket_rows
 from jaxticket.experiments.colt.recipes import apply_colt_recipe
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import agreement, full_mask, intersected, prune_groups, pruned_by_groups
@@ -142,7 +142,7 @@ def test_tickets_are_compared_in_the_first_rounds_that_reach_a_sparsity():
         for seed in (0, 1, 2)
         for level in range(1, 9)
     ]  # fmt: skip
-    found = compare(comparable(rows), PAIRS)
+    found = compare(ticket_rows(rows), PAIRS)
     assert [(one.control, one.case["sparsity"]) for one in found] == [
         *(("lth_matched", sparsity) for sparsity in (0.5, 0.8, 0.9)), ("lth", 0.5), ("lth", 0.8),
     ]  # fmt: skip
@@ -156,7 +156,7 @@ def test_rounds_that_come_to_no_such_sparsity_are_compared_where_both_have_as_ma
         for branch, left, gain in (("colt", 0.85, 0.0), ("lth_matched", 0.85, 0.02), ("lth", 0.6, 0.01))
         for level in (1, 2)
     ]
-    found = compare(comparable(rows), PAIRS)
+    found = compare(ticket_rows(rows), PAIRS)
     assert [(one.control, one.level, dict(one.case)) for one in found] == [
         ("lth_matched", 1, {}),
         ("lth_matched", 2, {}),

@@ -39,7 +39,7 @@ def compare_with_lth(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def ticket_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of the tickets of `compare_with_lth`, with that `sparsity` for their own and without a level.
 
     Where COLT comes to none of `SPARSITIES` they are those of every round, without a sparsity: `lth_matched` and

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.experiments.colt.analysis import PAIRS, comparable, compare_with_lth
+from jaxticket.experiments.colt.analysis import PAIRS, compare_with_lth, ticket_rows
 from jaxticket.experiments.colt.options import ColtOptions
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import (
@@ -92,7 +92,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
 
     lab.for_each_seed(one_seed)
     lab.recorder.conclude("colt", compare_with_lth)
-    lab.recorder.compare(*PAIRS, of=comparable)
+    lab.recorder.compare(*PAIRS, of=ticket_rows)
 
 
 def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: int, name: str) -> Iterator[Round]:

@@ -18,7 +18,7 @@ _CLAIMED = {"jackpot": (2, 3, 4, 5), "secondary": (2, 3, 4)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Margin:
+class SeedMargin:
     """By how much a ticket exceeds what a condition asks for at one learning rate, seed by seed.
 
     Attributes:
@@ -40,7 +40,7 @@ class Margin:
         return 1.0 if self.p is None or self.difference.mean * side <= 0 else self.p
 
 
-def margins_of(ticket: Accuracies, others: Mapping[str, Accuracies], how: VerdictOptions) -> list[Margin]:
+def margins_of(ticket: Accuracies, others: Mapping[str, Accuracies], how: VerdictOptions) -> list[SeedMargin]:
     """The margins of conditions 2 to 5 at every learning rate, from differences between networks of one seed.
 
     Args:
@@ -59,11 +59,11 @@ def margins_of(ticket: Accuracies, others: Mapping[str, Accuracies], how: Verdic
                 best = max(known, key=lambda at: math.fsum(controls[at].values()) / len(controls[at]))
                 shifted = {seed: value + asked for seed, value in controls[best].items()}
                 difference = analysis.paired_difference(own, shifted, how.confidence)
-                found.append(Margin(condition, lr, len(known), difference, analysis.p_value(difference)))
+                found.append(SeedMargin(condition, lr, len(known), difference, analysis.p_value(difference)))
     return found
 
 
-def p_of(kind: str, margins: Sequence[Margin], *, trivial: bool, single_lr: bool) -> float | None:
+def p_of(kind: str, margins: Sequence[SeedMargin], *, trivial: bool, single_lr: bool) -> float | None:
     """The p-value of what a cell's means say, corrected for the learning rates among which was chosen.
 
     A prize claims all its conditions, each at one of the ticket's rates at least: its p-value is the largest of theirs,
@@ -105,7 +105,7 @@ def p_of(kind: str, margins: Sequence[Margin], *, trivial: bool, single_lr: bool
     return min(1.0, max(values))
 
 
-def deciding(margins: Sequence[Margin]) -> list[dict[str, Any]]:
+def deciding(margins: Sequence[SeedMargin]) -> list[dict[str, Any]]:
     """Of every condition the margin at the rate where its mean is largest, by which it holds or fails; JSON-ready."""
     found = []
     for condition in _CONTROLS:

@@ -8,7 +8,7 @@ import pytest
 
 from jaxticket import analysis
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.colt.analysis import PAIRS, comparable, compared
+from jaxticket.experiments.colt.analysis import PAIRS, compare_with_lth, ticket_rows
 from jaxticket.experiments.colt.report import Agreement, Reached, break_even, partitions
 from jaxticket.experiments.sanity.report.accuracy import rounds
 from jaxticket.report.groups import group_rows
@@ -40,9 +40,9 @@ def colt_summary(made, *, evaluate=True, seeds=(0, 1)):
                 numbers = {"overlap": 0.3 + 0.01 * seed, "overlap_by_chance": 0.15, "kept_expected": 0.745}
                 layers = {"conv2/kernel": 0.25, "stem/kernel": None}
                 notes.append({"seed": seed, "level": level, **numbers, "kept_measured": 0.746, "layers": layers})
-    differences = [dataclasses.asdict(one) for one in analysis.compare(comparable(rows), PAIRS)]
+    differences = [dataclasses.asdict(one) for one in analysis.compare(ticket_rows(rows), PAIRS)]
     return made.summary(
-        rows, experiment="colt", name="colt", colt=compared(rows), colt_rounds=notes, comparisons=differences
+        rows, experiment="colt", name="colt", colt=compare_with_lth(rows), colt_rounds=notes, comparisons=differences
     )
 
 
