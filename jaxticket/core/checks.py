@@ -41,7 +41,7 @@ def check_number(
         raise error(f"{name}={shown(value)}: must be {' and '.join(limits) or 'a number'}")
 
 
-def check_whole(name: str, value: Any, least: int, *, error: type[JaxticketError] = MaskError) -> None:
+def check_whole(name: str, value: object, least: int, *, error: type[JaxticketError] = MaskError) -> None:
     """Makes sure that `value` is a whole number of at least `least`.
 
     Raises:
@@ -51,7 +51,7 @@ def check_whole(name: str, value: Any, least: int, *, error: type[JaxticketError
         raise error(f"{name}={shown(value)}: must be a whole number of at least {least}")
 
 
-def check_paths(name: str, value: Any) -> None:
+def check_paths(name: str, value: object) -> None:
     """Makes sure that `value` is a dictionary whose keys are paths, as masks and scores are.
 
     Raises:
@@ -64,7 +64,7 @@ def check_paths(name: str, value: Any) -> None:
             raise MaskError(f"{name} has the key {shown(path)}; keys must be paths, such as 'conv1/kernel'")
 
 
-def check_alive(name: str, leaf: Any) -> None:
+def check_alive(name: str, leaf: object) -> None:
     """Makes sure that an array was not given away to a computation.
 
     Raises:
@@ -74,7 +74,7 @@ def check_alive(name: str, leaf: Any) -> None:
         raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
 
 
-def check_params(name: str, value: Any, arrays: Mapping[str, Any]) -> None:
+def check_params(name: str, value: object, arrays: Mapping[str, Any]) -> None:
     """Makes sure that there are arrays among the leaves of `value`.
 
     Raises:
@@ -86,7 +86,7 @@ def check_params(name: str, value: Any, arrays: Mapping[str, Any]) -> None:
         )
 
 
-def check_function(name: str, value: Any) -> None:
+def check_function(name: str, value: object) -> None:
     """Makes sure that `value` can be called.
 
     Raises:
@@ -96,7 +96,7 @@ def check_function(name: str, value: Any) -> None:
         raise MaskError(f"{name} is {_a(value)}; it must be a function")
 
 
-def check_optimizer(value: Any) -> None:
+def check_optimizer(value: object) -> None:
     """Makes sure that `value` is an Optax optimizer.
 
     Raises:
@@ -106,7 +106,7 @@ def check_optimizer(value: Any) -> None:
         raise ConfigError(f"tx is {_a(value)}; it must be an optimizer of Optax, such as optax.sgd(0.1)")
 
 
-def check_key(value: Any) -> None:
+def check_key(value: object) -> None:
     """Makes sure that `value` is one key of `jax.random`, typed or of the older form uint32 [2].
 
     Raises:
@@ -118,13 +118,13 @@ def check_key(value: Any) -> None:
         raise MaskError(f"key is {_a(value)}; it must be one key, such as jax.random.key(0)")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for a message: on one line, and not long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _a(value: Any) -> str:
+def _a(value: object) -> str:
     if value is None:
         return "None"
     name = type(value).__name__

@@ -17,7 +17,7 @@ from jax import lax
 from jaxticket.core.checks import check_whole
 from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.granularities import find_granularity
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.pooling import Pooling, check_pooling, pooled
 from jaxticket.core.topk import ordered_integers
 from jaxticket.core.types import Mask, Path, Scores
@@ -169,7 +169,7 @@ def granularity_of(granularity: Granularity | Pattern | str) -> Granularity | Pa
     """
     if isinstance(granularity, str):
         row, numbers = find_granularity(granularity, "granularity")
-        return load(row.make)(*numbers)
+        return load_object(row.make)(*numbers)
     if isinstance(granularity, type) or not isinstance(granularity, Granularity | Pattern):
         raise MaskError(
             f"granularity={granularity!r}: must be UNSTRUCTURED, n_of_m(n, m), block(rows, cols), channel(), the text "

@@ -31,7 +31,7 @@ def lazy_exports(
     return __getattr__, lambda: sorted(home), sorted(home)
 
 
-def load(named: Any) -> Any:
+def load_object(named: Any) -> Any:
     """The object that a text such as `package.module:function` names; anything else is returned as it is."""
     if not isinstance(named, str):
         return named

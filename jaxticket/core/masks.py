@@ -261,7 +261,7 @@ def is_traced(tree: PyTree) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def sharding_of(leaf: Any) -> Any:
+def sharding_of(leaf: object) -> Any:
     """The sharding of a leaf that lies on several devices; None for every other one, and where it is not known."""
     if isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1:
         return leaf.sharding

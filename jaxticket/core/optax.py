@@ -117,7 +117,7 @@ def _masks(opt_state: PyTree) -> list[Mask]:
     return [mask for node in nodes for mask in (node.mask, *_masks(node.inner))]
 
 
-def _has_mask(node: Any) -> bool:
+def _has_mask(node: object) -> bool:
     return isinstance(node, KeepPrunedState)
 
 

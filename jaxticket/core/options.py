@@ -123,7 +123,7 @@ def unknown_key(key_path: str, key: str, known: Sequence[str]) -> str:
     return f"config.{key_path}: no such key; {hint}"
 
 
-def must_be_one_of(name: Any, known: Sequence[str]) -> str:
+def must_be_one_of(name: object, known: Sequence[str]) -> str:
     """What to say of a name that is not among `known`: those, and the nearest of them."""
     near = difflib.get_close_matches(str(name), known, 1)
     return f"must be one of {', '.join(known)}" + (f"; did you mean {near[0]!r}?" if near else "")
@@ -231,8 +231,8 @@ def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:
         return
     if value is None or not limits:
         return
-    given = limits["choices"]
-    choices: Sequence[Any] | None = given() if callable(given) else given
+    given: Any = limits["choices"]
+    choices: Any = given() if callable(given) else given
     if choices is not None and value not in choices:
         raise _wrong(where, value, "one of " + ", ".join(map(str, choices)))
     if limits["minimum"] is not None and value < limits["minimum"]:
@@ -245,7 +245,7 @@ def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:
         raise _wrong(where, value, f"less than {limits['below']}")
 
 
-def _wrong(where: str, value: Any, allowed: str) -> ConfigError:
+def _wrong(where: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"config.{where}={value!r}: must be {allowed}")
 
 

@@ -22,12 +22,12 @@ from jaxticket.core.granularity import (
     granularity_of,
     pool_units,
 )
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.masks import check_scores, is_traced
 from jaxticket.core.scope_counts import UnitCounts, check_share, check_size, least_kept
 from jaxticket.core.scopes import Scope, ScopeLike, scope_of
 from jaxticket.core.topk import GroupLayout, group_layout, ordered_keys, protect, prune_lowest_k
-from jaxticket.core.types import Mask, Number, Path, Scores
+from jaxticket.core.types import Array, Mask, Number, Path, Scores
 
 
 def prune(
@@ -103,7 +103,7 @@ def prune(
     if granularity != UNSTRUCTURED:
         units, unit_scores = pool_units(units, unit_scores, granularity)
     if chosen.ranks:
-        unit_scores = load(chosen.ranks)(units, unit_scores)
+        unit_scores = load_object(chosen.ranks)(units, unit_scores)
     limited, possible = max_layer_sparsity < 1, None
     layout = group_layout(unit_scores, together=chosen.together and not limited)
     check_size(sum(layout.sizes) if chosen.together else max(layout.sizes))
@@ -125,8 +125,8 @@ def prune(
 
 
 def _protect_layers(
-    units: Mask, keys: list[jax.Array], kept: Any, layers: GroupLayout, most: float
-) -> tuple[list[jax.Array], Any, Any]:
+    units: Mask, keys: list[jax.Array], kept: Array, layers: GroupLayout, most: float
+) -> tuple[list[jax.Array], Array, Array]:
     """The keys without those of the units that must stay in their layer; how many are kept, and how many may go."""
     numbers = jnp if is_traced(kept) else np
     can_go = kept - numbers.minimum(kept, least_kept(layers.sizes, most))
@@ -134,7 +134,14 @@ def _protect_layers(
     return protect(keys, best, layers), _sum(kept), _sum(can_go)
 
 
-def _most_possible(wanted: Any, possible: Any, counts: UnitCounts, most: float, rate: Any, sparsity: Any) -> Any:
+def _most_possible(
+    wanted: Array,
+    possible: Array,
+    counts: UnitCounts,
+    most: float,
+    rate: Number | None,
+    sparsity: Number | None,
+) -> Array:
     """How many of all units are removed, uint32 [1]: under tracing as many as can be, else as many as are wanted."""
     if is_traced((wanted, possible)):
         return jnp.minimum(wanted, possible)
@@ -149,13 +156,13 @@ def _most_possible(wanted: Any, possible: Any, counts: UnitCounts, most: float, 
     return wanted
 
 
-def _sum(counts: Any) -> Any:
+def _sum(counts: Array) -> Array:
     return counts.sum(keepdims=True, dtype=np.uint32)
 
 
 def _check_target(
-    rate: Any,
-    sparsity: Any,
+    rate: Number | None,
+    sparsity: Number | None,
     scope: ScopeLike,
     chosen: Scope,
     granularity: Granularity | Pattern,

@@ -16,11 +16,11 @@ from jaxticket.core.granularity import UNSTRUCTURED, Granularity, Pattern, granu
 from jaxticket.core.masks import DEFAULT_RULES, check_fit, full_mask, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
-from jaxticket.core.pruning_plan_table import Plan, PlanRow, share
+from jaxticket.core.pruning_plan_table import PlanRow, PruningPlan, pruned_share
 from jaxticket.core.rules import Rules, match_rules
 from jaxticket.core.scope_counts import UnitCounts, least_kept
 from jaxticket.core.scopes import ScopeLike, scope_of
-from jaxticket.core.types import Mask, Params, Path, Scores
+from jaxticket.core.types import Array, Mask, Number, Params, Path, Scores
 
 
 def plan(
@@ -34,7 +34,7 @@ def plan(
     max_layer_sparsity: float = 1.0,
     scores: Callable[[Params, Mask], Scores] = magnitude,
     mask: Mask | None = None,
-) -> Plan:
+) -> PruningPlan:
     """What `prune` would do to a network, and to which of its arrays it may do nothing.
 
     Parameters may be abstract, such as `jax.ShapeDtypeStruct`; nothing is scored then and there is no mask. What does
@@ -105,11 +105,11 @@ def plan(
             reason=None if path in prunable else reasons[path],
             kept_before=before.get(path),
             kept_after=by_leaf.get(path),
-            sparsity=share(by_leaf.get(path), math.prod(leaf.shape)),
+            sparsity=pruned_share(by_leaf.get(path), math.prod(leaf.shape)),
         )
         for path, leaf in arrays.items()
     )
-    return Plan(
+    return PruningPlan(
         rows=rows,
         size=sum(row.size for row in rows),
         prunable=sum(_sizes(prunable).values()),
@@ -132,7 +132,12 @@ def _reasons(arrays: Mapping[Path, Any], rules: Rules[Any]) -> dict[Path, str]:
 
 
 def _kept_without_scores(
-    prunable: Mask, before: Mapping[Path, int], rate: Any, sparsity: Any, scope: ScopeLike, max_layer_sparsity: float
+    prunable: Mask,
+    before: Mapping[Path, int],
+    rate: Number | None,
+    sparsity: Number | None,
+    scope: ScopeLike,
+    max_layer_sparsity: float,
 ) -> dict[Path, int] | int:
     """How many weights each leaf would keep, or where that depends on their scores, how many all would."""
     chosen, paths = scope_of(scope), tuple(sorted(prunable))
@@ -153,7 +158,7 @@ def _kept_without_scores(
     return int(kept[0] - gone[0])
 
 
-def _known(kept: Any) -> np.ndarray:
+def _known(kept: "jax.ShapeDtypeStruct | Array") -> np.ndarray:
     """A leaf of a mask, all True where it is abstract."""
     return np.ones(kept.shape, bool) if isinstance(kept, jax.ShapeDtypeStruct) else np.asarray(kept)
 

@@ -33,7 +33,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PruningPlan:
     """What `plan` found; `str()` of it is a table.
 
     Attributes:
@@ -55,7 +55,7 @@ class Plan:
     @property
     def sparsity(self) -> float | None:
         """The pruned share of the prunable weights afterwards, in [0, 1]; None where `kept_after` is."""
-        return share(self.kept_after, self.prunable)
+        return pruned_share(self.kept_after, self.prunable)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the mask as dictionaries, lists, strings and numbers, as JSON has them."""
@@ -85,12 +85,12 @@ class Plan:
         return "\n".join(_aligned(line, widths) for line in (header, rule, *lines, rule, total))
 
 
-def share(kept: int | None, size: int) -> float | None:
+def pruned_share(kept: int | None, size: int) -> float | None:
     """The pruned share, in [0, 1]."""
     return None if kept is None else (size - kept) / max(size, 1)
 
 
-def _counts(counted: PlanRow | Plan) -> tuple[str, str, str]:
+def _counts(counted: PlanRow | PruningPlan) -> tuple[str, str, str]:
     before, after, sparsity = counted.kept_before, counted.kept_after, counted.sparsity
     numbers = ["?" if number is None else f"{number:,}" for number in (before, after)]
     return numbers[0], numbers[1], "?" if sparsity is None else f"{sparsity:.4f}"

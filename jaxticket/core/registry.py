@@ -12,7 +12,7 @@ from jaxticket.core.options import must_be_one_of
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-class Row(Protocol):
+class Named(Protocol):
     """What a registry holds: a value with a name."""
 
     @property
@@ -21,7 +21,7 @@ class Row(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=Named)
 
 
 class Registry(Generic[R]):

@@ -13,7 +13,7 @@ from jaxticket.core.checks import check_number
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import is_traced, layer_sparsity
 from jaxticket.core.rules import match_rules
-from jaxticket.core.types import Mask, Path, Scores
+from jaxticket.core.types import Array, Mask, Number, Path, Scores
 
 # Positions and counts are unsigned 32-bit integers; this is the largest of them that float32 holds too.
 MOST_PER_GROUP = 2**32 - 2**8
@@ -29,12 +29,12 @@ class UnitCounts(NamedTuple):
         shapes: of the weights of each leaf.
     """
 
-    kept: Any
+    kept: Array
     sizes: tuple[int, ...]
     paths: tuple[Path, ...]
     shapes: tuple[tuple[int, ...], ...]
 
-    def left(self, *, rate: Any = None, sparsity: Any = None) -> Any:
+    def left(self, *, rate: Number | None = None, sparsity: Number | None = None) -> Array:
         """How many units of all groups stay, uint32 [1].
 
         Raises:
@@ -45,12 +45,12 @@ class UnitCounts(NamedTuple):
         return all_kept - numbers_to_remove(all_kept, (sum(self.sizes),), rate=rate, sparsity=sparsity)
 
 
-def same_share(counts: UnitCounts, *, rate: Any = None, sparsity: Any = None) -> Any:
+def same_share(counts: UnitCounts, *, rate: Number | None = None, sparsity: Number | None = None) -> Array:
     """The same share of every group, rounded: the scopes 'global', 'layer' and 'output'."""
     return numbers_to_remove(counts.kept, counts.sizes, rate=rate, sparsity=sparsity)
 
 
-def erdos_renyi_kernel(counts: UnitCounts, *, rate: Any = None, sparsity: Any = None) -> Any:
+def erdos_renyi_kernel(counts: UnitCounts, *, rate: Number | None = None, sparsity: Number | None = None) -> Array:
     """The scope 'erk': densities follow Erdos-Renyi-Kernel; the total is exact.
 
     The density of a layer is in proportion to the sum of the dimensions of its kernel over their product. A layer
@@ -64,7 +64,9 @@ def erdos_renyi_kernel(counts: UnitCounts, *, rate: Any = None, sparsity: Any = 
     return counts.kept - share_out(counts.left(rate=rate, sparsity=sparsity), weights, counts.kept)
 
 
-def sparsity_by_rules(rules: Mapping[str, Any], counts: UnitCounts, *, rate: None = None, sparsity: None = None) -> Any:
+def sparsity_by_rules(
+    rules: Mapping[str, Any], counts: UnitCounts, *, rate: None = None, sparsity: None = None
+) -> Array:
     """For every leaf the sparsity of the first regular expression that matches its whole path.
 
     Raises:
@@ -108,7 +110,9 @@ def ranks_within_outputs(units: Mask, scores: Scores) -> Scores:
     return {path: rank(path, kept) for path, kept in units.items()}
 
 
-def numbers_to_remove(kept: Any, sizes: Sequence[int], *, rate: Any = None, sparsity: Any = None) -> Any:
+def numbers_to_remove(
+    kept: Array, sizes: Sequence[int], *, rate: Number | None = None, sparsity: Number | Sequence[Number] | None = None
+) -> Array:
     """How many units are removed from each group, uint32 [groups].
 
     Python's own arithmetic is used where all that the numbers depend on is known, else float32.
@@ -124,7 +128,7 @@ def numbers_to_remove(kept: Any, sizes: Sequence[int], *, rate: Any = None, spar
     if is_traced((share, wholes)):
         part = jnp.round(jnp.asarray(share, jnp.float32) * wholes.astype(jnp.float32)).astype(jnp.uint32)
     else:
-        shares = share if isinstance(share, list) else [share] * len(sizes)
+        shares: Any = share if isinstance(share, list) else [share] * len(sizes)
         part = np.array([round(float(s) * int(whole)) for s, whole in zip(shares, wholes, strict=True)], np.uint32)
     least = np.minimum if isinstance(part, np.ndarray) and isinstance(kept, np.ndarray) else jnp.minimum
     if sparsity is None:
@@ -132,7 +136,7 @@ def numbers_to_remove(kept: Any, sizes: Sequence[int], *, rate: Any = None, spar
     return part - least(part, total - kept)
 
 
-def share_out(total: Any, weights: Sequence[float], most: Any) -> Any:
+def share_out(total: Array, weights: Sequence[float], most: Array) -> Array:
     """Integers in proportion to `weights`, at most `most` of each, that add up to `total`, uint32 [layers].
 
     Fractions are settled by the largest remainder; of equal ones the last layer gets more.
@@ -163,14 +167,14 @@ def share_out(total: Any, weights: Sequence[float], most: Any) -> Any:
     return share[numbers.argsort(order)]
 
 
-def _fill(rooms: Any, number: Any) -> Any:
+def _fill(rooms: Array, number: Array) -> Array:
     """`number` put into `rooms`, the first ones first, uint32 [rooms]."""
     numbers = jnp if is_traced((rooms, number)) else np
     before = numbers.cumsum(rooms, dtype=np.uint32) - rooms
     return numbers.minimum(numbers.maximum(number, before) - before, rooms)
 
 
-def _sum(counts: Any) -> Any:
+def _sum(counts: Array) -> Array:
     return counts.sum(keepdims=True, dtype=np.uint32)
 
 

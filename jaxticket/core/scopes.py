@@ -3,14 +3,18 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.registry import Registry
+from jaxticket.core.types import Array, Mask, Number, Scores
+
+if TYPE_CHECKING:
+    from jaxticket.core.scope_counts import UnitCounts
 
 # The name of a scope, or {regular expression: sparsity} over paths.
-ScopeLike: TypeAlias = str | Mapping[str, Any]
+ScopeLike: TypeAlias = str | Mapping[str, Number]
 
 _COUNTS = "jaxticket.core.scope_counts"
 
@@ -38,13 +42,15 @@ class Scope:
     """
 
     name: str
-    numbers: str | Callable[..., Any]
+    numbers: str | Callable[..., Array]
     together: bool = False
-    ranks: str | Callable[..., Any] | None = None
+    ranks: str | Callable[[Mask, Scores], Scores] | None = None
 
-    def numbers_to_remove(self, counts: Any, *, rate: Any = None, sparsity: Any = None) -> Any:
+    def numbers_to_remove(
+        self, counts: "UnitCounts", *, rate: Number | None = None, sparsity: Number | None = None
+    ) -> Array:
         """How many units are removed from each group, uint32 [groups]."""
-        return load(self.numbers)(counts, rate=rate, sparsity=sparsity)
+        return load_object(self.numbers)(counts, rate=rate, sparsity=sparsity)
 
 
 scopes: Registry[Scope] = Registry(
@@ -65,7 +71,7 @@ def scope_of(scope: ScopeLike) -> Scope:
         MaskError: there is none of that name.
     """
     if isinstance(scope, Mapping):
-        return Scope("rules", functools.partial(load(f"{_COUNTS}:sparsity_by_rules"), scope))
+        return Scope("rules", functools.partial(load_object(f"{_COUNTS}:sparsity_by_rules"), scope))
     if scope not in scopes:
         names = ", ".join(map(repr, scopes.names()))
         raise MaskError(f"scope={scope!r}: must be one of {names}, or a dictionary {{regular expression: sparsity}}")

@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 
 from jaxticket.core.masks import is_traced, sharding_of
-from jaxticket.core.types import Mask, Path, Scores
+from jaxticket.core.types import Array, Mask, Path, Scores
 
 # Seven bounds a pass: with fewer there are more passes, with more each takes longer to run and to compile.
 BITS_PER_PASS = 3
@@ -80,7 +80,7 @@ def group_layout(scores: Scores, *, together: bool) -> GroupLayout:
     return GroupLayout(tuple(tuple(stack) for alike in stacks.values() for stack in alike), tuple(sizes))
 
 
-def _kind(path: Path, score: Any) -> Any:
+def _kind(path: Path, score: Array) -> Any:
     """Equal for leaves that can lie in one array without being moved between devices: of one shape and sharding."""
     if is_traced(score) and jax.device_count() > 1:
         return path  # its sharding cannot be known

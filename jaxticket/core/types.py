@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
 # `stage1_block0/conv1/kernel`: the keys from the root of a tree to a leaf, joined by slashes.
 Path: TypeAlias = str
@@ -25,5 +26,7 @@ ApplyFn: TypeAlias = Callable[[Params, Inputs], "jax.Array"]
 # (inputs, targets): what an `ApplyFn` takes, and integer labels [batch].
 Batch: TypeAlias = tuple[Inputs, Any]
 Batches: TypeAlias = Iterable[Batch]
+# An array of JAX, or of NumPy where it is known.
+Array: TypeAlias = Union["jax.Array", "np.ndarray"]
 # A scalar that may be traced.
 Number: TypeAlias = Union[float, "jax.Array"]

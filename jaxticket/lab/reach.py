@@ -13,7 +13,7 @@ from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularities import find_granularity
 from jaxticket.core.granularity import Block, Pattern, granularity_of, pool_units
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.scope_counts import UnitCounts, least_kept
 from jaxticket.core.scopes import scope_of
 from jaxticket.core.types import Mask, Path, Scores
@@ -148,5 +148,5 @@ def _units(shapes: Mapping[Path, tuple[int, ...]], how: PruneOptions) -> list[in
     if not isinstance(granularity, Pattern):
         mask, scores = jax.eval_shape(functools.partial(pool_units, granularity=granularity), mask, scores)
     if scope.ranks:
-        jax.eval_shape(load(scope.ranks), mask, scores)
+        jax.eval_shape(load_object(scope.ranks), mask, scores)
     return [math.prod(units.shape) for units in mask.values()]

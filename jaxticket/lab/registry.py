@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.registry import Registry
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.row import Column
@@ -52,15 +52,15 @@ class Experiment:
 
     def load(self) -> "Callable[[Lab, Any], None]":
         """The function `run`."""
-        return load(self.run)
+        return load_object(self.run)
 
     def load_recipe(self) -> Callable[..., None]:
         """The function `recipes`."""
-        return load(self.recipes)
+        return load_object(self.recipes)
 
     def load_sections(self) -> list[Callable[..., Any]]:
         """The functions `sections`."""
-        return [load(section) for section in self.sections]
+        return [load_object(section) for section in self.sections]
 
 
 def _own() -> Iterator[Experiment]:

@@ -10,7 +10,7 @@ from jaxticket import models
 from jaxticket.core import masks
 from jaxticket.core.criteria import criteria
 from jaxticket.core.granularities import find_granularity
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.prune import prune
 from jaxticket.core.scopes import scope_of
 from jaxticket.core.types import Batch, Mask, Params
@@ -61,7 +61,7 @@ def pruned(
     given = _arguments(setting, weights, mask, how, key, initial)
     if criterion.prunes:
         reached = 1 - _weights_left(mask, **target) / masks.count(mask)[1] if sparsity is None else sparsity
-        return load(criterion.prunes)(**given, sparsity=reached, rounds=how.rounds)
+        return load_object(criterion.prunes)(**given, sparsity=reached, rounds=how.rounds)
     if find_granularity(how.granularity, "config.prune.granularity")[0].fixed:
         return prune(mask, criterion(**given), granularity=how.granularity)
     return prune(
@@ -79,7 +79,7 @@ def own_code(how: PruneOptions) -> str:
     criterion, scope = how.row, scope_of(how.scope)
     make = find_granularity(how.granularity, "config.prune.granularity")[0].make
     named = (criterion.scores, criterion.prunes, scope.numbers, scope.ranks, make)
-    return own_sources(*(load(part) for part in named if part))
+    return own_sources(*(load_object(part) for part in named if part))
 
 
 def _arguments(

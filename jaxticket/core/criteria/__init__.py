@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.lazy import load
+from jaxticket.core.lazy import load_object
 from jaxticket.core.registry import Registry
 
 # What a criterion may need beside weights and a mask -> the arguments of its function that bring it.
@@ -76,7 +76,7 @@ class Criterion:
 
     def __call__(self, **given: Any) -> Any:
         """The scores, path -> float array."""
-        return load(self.scores)(**given)
+        return load_object(self.scores)(**given)
 
 
 def _own() -> Iterator[Criterion]:

@@ -15,7 +15,7 @@ from jaxticket.core.paths import leaves, replace
 from jaxticket.core.prune import prune
 from jaxticket.core.scaled_float import evaluate_scaled
 from jaxticket.core.schedules import exponential
-from jaxticket.core.types import ApplyFn, Mask, Params, Scores
+from jaxticket.core.types import ApplyFn, Array, Mask, Params, Scores
 
 
 def synflow(apply_fn: ApplyFn, params: Params, mask: Mask, input_shape: Sequence[int]) -> Scores:
@@ -130,7 +130,7 @@ def _score(apply_fn: ApplyFn, input_shape: tuple[int, ...], params: Params, mask
 def _positive(params: Params) -> Any:
     found = leaves(params)
 
-    def changed(path: str, leaf: Any) -> jax.Array:
+    def changed(path: str, leaf: Array) -> jax.Array:
         parent, _, name = path.rpartition("/")
         sibling = f"{parent}/scale" if parent else "scale"
         leaf = jnp.abs(jnp.asarray(leaf)).astype(jnp.float32)
@@ -142,7 +142,7 @@ def _positive(params: Params) -> Any:
     return replace(params, {path: changed(path, found[path]) for path in floats})
 
 
-def _check(peak: Any) -> None:
+def _check(peak: jax.Array) -> None:
     if is_traced(peak):
         return
     largest = float(peak)
