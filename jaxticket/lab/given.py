@@ -131,6 +131,25 @@ def given_mask(setting: Setting, stages: Stages, mask: Mask, *, label: str) -> M
     return MaskRef(derive(setting, stages, "mask", compute, config=config, label=label))
 
 
+def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef]:
+    """The weights and the mask of a saved ticket; `key` is that of the configuration that named the folder.
+
+    Raises:
+        TicketError: the folder holds no whole ticket.
+        MaskError: the ticket belongs to another network.
+    """
+    with named_errors(setting, str(folder), key=key):
+        ticket = load_ticket(folder)
+    setting.check_same_network(ticket.params, folder, key=key)
+
+    def compute() -> Derived:
+        return Derived(Weights(ticket.params, ticket.model_state), ticket.mask)
+
+    config = {"checksum": storage.checksum(folder / ARRAYS)}
+    stage = derive(setting, stages, "ticket", compute, config=config, label=folder.name)
+    return WeightsRef(stage, "weights"), MaskRef(stage)
+
+
 def _digest(tree: Any) -> str:
     return hashlib.sha256(storage.dump_arrays(paths.leaves(tree))).hexdigest()
 

@@ -8,26 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
-
-from jaxticket import models, storage
 from jaxticket.core import masks
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen, digest
-from jaxticket.core.scope_counts import empty_layers
-from jaxticket.core.types import Mask
 from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.derived import Derived, derive
-from jaxticket.lab.given import WHAT, given_weights, named_errors, read_given
+from jaxticket.lab.given import given_ticket
+from jaxticket.lab.initial_weights import drawn_init, given_init
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
+from jaxticket.lab.pruning import pruned_mask
 from jaxticket.lab.reach import Reach
 from jaxticket.lab.recorded_run import RecordedRun
 from jaxticket.lab.recorder import Recorder
 from jaxticket.lab.requests import EvaluateRequest, TrainRequest
 from jaxticket.lab.rescaling import scaled_start
-from jaxticket.lab.scoring import own_code, pruned
 from jaxticket.lab.seeds import in_lockstep, replication_of, submit
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.memo import Stages
@@ -35,8 +30,7 @@ from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.lab.trained import WEIGHTS, Trained
-from jaxticket.lab.training_cost import NO_COST, PASSES, TrainingCost
-from jaxticket.ticket import ARRAYS, load_ticket
+from jaxticket.lab.training_cost import NO_COST, cost_of
 from jaxticket.training.aids import split_off
 from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.mask_updates import GradualPruning, MaskUpdate
@@ -131,24 +125,9 @@ class Lab:
             MaskError: it belongs to another network.
         """
         if stream == "init" and self.options.init:
-            self._given_init = self._given_init or self._read_init()
+            self._given_init = self._given_init or given_init(self.setting, self.stages, self.recorder)
             return self._given_init
-
-        def compute() -> Derived:
-            return Derived(Weights(*models.init_variables(setting.model, seed_key(seed, stream), setting.image_shape)))
-
-        setting = self.setting
-        config = {**setting.network_key(), "seed": seed, "stream": stream}
-        return WeightsRef(self.derive("init", compute, config=config, label=f"{stream}-{seed}"), "weights")
-
-    def _read_init(self) -> WeightsRef:
-        path = self.options.init
-        given = read_given(self.setting, self.stages.folder, path, key="init")
-        if given.weights is None:
-            raise ConfigError(f"config.init={path!r}: has a mask and no weights; must be {WHAT}")
-        if not given.whole:
-            self.recorder.remark(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
-        return given_weights(self.setting, self.stages, given.weights, label="given weights")
+        return drawn_init(self.setting, self.stages, seed, stream)
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
         """Other initial weights for the control of a level's ticket: a fresh draw for each level."""
@@ -173,16 +152,7 @@ class Lab:
             TicketError: the folder holds no whole ticket.
             MaskError: the ticket belongs to another network.
         """
-        with named_errors(self.setting, str(folder), key=key):
-            ticket = load_ticket(folder)
-        self.setting.check_same_network(ticket.params, folder, key=key)
-
-        def compute() -> Derived:
-            return Derived(Weights(ticket.params, ticket.model_state), ticket.mask)
-
-        config = {"checksum": storage.checksum(folder / ARRAYS)}
-        stage = self.derive("ticket", compute, config=config, label=folder.name)
-        return WeightsRef(stage, "weights"), MaskRef(stage)
+        return given_ticket(self.setting, self.stages, folder, key=key)
 
     def train(
         self,
@@ -254,7 +224,7 @@ class Lab:
             config["monitor"] = _named(monitor)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
-        cost = NO_COST if self.stages.execute else self._cost(train, steps, kept)
+        cost = NO_COST if self.stages.execute else cost_of(self.setting, train, steps, kept)
         stage = self.stages.find("train", 2, config, inputs, label=label, work=work, cost=cost)
         if self.stages.execute and not stage.content:
             spec = RunSpec(
@@ -325,31 +295,8 @@ class Lab:
         self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
     ) -> MaskRef:
         """`mask` less what `how` ranks lowest by `weights`: its rate of the survivors, or down to a sparsity."""
-
-        def compute(weights: Weights, mask: Mask, initial: Weights | None = None) -> Derived:
-            note = self.progress.note
-            key = seed_key(seed, stream)
-            new = pruned(self.setting, weights, mask, how, key, initial=initial, sparsity=sparsity, note=note)
-            if empty := empty_layers(new):
-                note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
-            return Derived(mask=new)
-
-        # The mask's own key makes every round a fresh draw.
-        stream = f"prune {mask.key}" if "key" in how.row.needs else "score"
-        # The rules made the mask; they do not act a second time.
-        config: dict[str, Any] = {"prune": chosen(dataclasses.replace(how, rules=()))}
-        if "key" in how.row.needs or how.row.sees_images:
-            config["seed"] = seed
-        if how.row.sees_images:
-            config["data"] = self.setting.data_key()
-        if sparsity is not None:
-            config["sparsity"] = sparsity
-        if source := own_code(how):
-            config["source"] = source
-        label, inputs = f"{how.criterion}, seed {seed}", {"weights": weights, "mask": mask}
-        if "initial" in how.row.needs:
-            inputs["initial"] = self.init(seed)
-        new = MaskRef(self.derive("prune", compute, inputs, config=config, label=label))
+        initial = self.init(seed) if "initial" in how.row.needs else None
+        new = pruned_mask(self.setting, self.stages, weights, mask, how, seed=seed, sparsity=sparsity, initial=initial)
         if not self.stages.execute:
             self.reach.prune(mask.key, how, sparsity=sparsity, new=new.key)
         return new
@@ -446,14 +393,6 @@ class Lab:
             start = trained.start or start
             about = scores, case or {}, facts or {}, ticket
             self.recorder.add(RecordedRun(self.setting, branch, level, seed, trained, mask, start, *about))
-
-    def _cost(self, train: TrainOptions, steps: int, kept: int) -> TrainingCost:
-        """Of a training with `kept` files of weights."""
-        setting = self.setting
-        arrays = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setting.shapes))
-        # A mask has a byte for each weight; a ticket is a mask and weights.
-        disk = (kept + 1) * arrays + 2 * setting.parameters
-        return TrainingCost(1, steps, PASSES * setting.macs * train.batch_size * steps, disk)
 
 
 def _named(part: Any) -> dict[str, Any]:

@@ -3,8 +3,13 @@
 import dataclasses
 from collections.abc import Iterable
 
+import jax
+
+from jaxticket.lab.setting import Setting
+from jaxticket.training.options import TrainOptions
+
 # Forward and backward together cost three forward passes.
-PASSES = 3
+_PASSES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,3 +44,11 @@ def total(costs: Iterable[TrainingCost]) -> TrainingCost:
     """The cost of all together."""
     every = [dataclasses.astuple(cost) for cost in costs]
     return TrainingCost(*map(sum, zip(*every, strict=True))) if every else NO_COST
+
+
+def cost_of(setting: Setting, train: TrainOptions, steps: int, kept: int) -> TrainingCost:
+    """The cost of a training of `steps` steps that keeps `kept` files of weights."""
+    arrays = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setting.shapes))
+    # A mask has a byte for each weight; a ticket is a mask and weights.
+    disk = (kept + 1) * arrays + 2 * setting.parameters
+    return TrainingCost(1, steps, _PASSES * setting.macs * train.batch_size * steps, disk)
