@@ -59,7 +59,7 @@ def run_experiment(
             raise ConfigError(f"{plan.folder} is being written by the same command, process {holder}; wait or stop it")
         name, stages = config_hash(experiment.name, options), [stage.id for stage in plan.stages]
         recorder = FolderRecorder(folder, experiment.name, options, name, command, layout, stages)
-        processes.barrier("record")
+        processes.wait_for_all("record")
         processes.wait_until_seen(plan.folder / "config.json")
         told: list[Progress] = []
         if processes.is_writer():

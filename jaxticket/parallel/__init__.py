@@ -1,4 +1,4 @@
-"""Many devices and many processes: how trees of arrays lie on devices, and what processes have to agree on."""
+"""Many devices and many processes: how trees of arrays are laid out on devices, and what processes have to agree on."""
 
 from typing import TYPE_CHECKING
 

@@ -17,7 +17,7 @@ SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", 
 
 
 def start(environment: Mapping[str, str] = os.environ) -> None:
-    """Joins the other processes of this run, where the environment says that there are any; see `found`.
+    """Joins the other processes of this run, where the environment says that there are any; see `find_arguments`.
 
     To be called before JAX is asked for devices.
 
@@ -26,7 +26,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     """
     if jax.distributed.is_initialized():
         return
-    arguments = found(environment)
+    arguments = find_arguments(environment)
     if arguments is None:
         return
     try:
@@ -43,7 +43,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
         peers.meet()
 
 
-def found(environment: Mapping[str, str]) -> dict[str, Any] | None:
+def find_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """The arguments of `jax.distributed.initialize` that an environment asks for; None: this process is alone.
 
     In this order: `JAX_COORDINATOR_ADDRESS` (HOST:PORT of process 0) with `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`; a

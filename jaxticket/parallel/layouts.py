@@ -1,4 +1,4 @@
-"""How replicates (networks of one structure, such as the seeds) lie on devices, so that one call acts on all of them.
+"""How replicates (networks of one structure, such as the seeds) are laid out on devices, for one call on all.
 
 A function of one replicate is mapped over the stacked ones; what they share, such as the data, is not stacked.
 """

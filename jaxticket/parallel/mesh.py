@@ -94,7 +94,7 @@ class Sharded(Layout):
         return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
 
     def sharding(self, path: str, shape: tuple[int, ...]) -> NamedSharding:
-        """Where a leaf lies: the longest axis that `fsdp` divides is divided, vectors and small leaves are everywhere.
+        """The layout of a leaf: the longest axis that `fsdp` divides is divided, vectors and small leaves are whole.
 
         Args:
             path: ends with that of a parameter, as the paths of its mask and its moments do.

@@ -1,4 +1,4 @@
-"""How one network lies on several devices."""
+"""Options of the layout of one network on several devices."""
 
 import dataclasses
 

@@ -1,7 +1,7 @@
 """One run in many processes: what they agree on, how they wait for each other, and when they stop.
 
 Every process runs the same program on the same work folder. What depends on a disk or a clock is decided by process 0,
-the only one that writes, and told to the others by `broadcast`. In a single process all of this does nothing.
+the only one that writes, and sent to the others by `broadcast`. In a single process all of this does nothing.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="jaxticket-", ignore_cleanup_errors=True)
 
 
-def barrier(name: str) -> None:
+def wait_for_all(name: str) -> None:
     """Waits until all processes have come here."""
     if is_multiprocess():
         from jax.experimental import multihost_utils

@@ -61,7 +61,7 @@ def quiet_background(note: Callable[[str], None]) -> Iterator[None]:
     """In this context errors in threads print nothing.
 
     Args:
-        note: told in one line, at an end without an error, what a thread failed with and nobody was told.
+        note: called at an end without an error, with one line on what a thread failed with that was not reported.
     """
     errors, loggers = _Errors(), [logging.getLogger(name) for name in _LOGGERS]
     threading.excepthook, sys.excepthook = errors.in_thread, errors.anywhere

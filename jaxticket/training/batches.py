@@ -41,7 +41,7 @@ class Batch(NamedTuple):
         return batches.shard((self.images, self.labels))
 
 
-class Epoch(NamedTuple):
+class EpochData(NamedTuple):
     """A split on the device and the order of its images in one epoch, int32 [N]."""
 
     split: DeviceSplit

@@ -40,7 +40,7 @@ class Checkpoints:
 
     Args:
         folder: where they are.
-        note: told in one line which checkpoint is damaged and where training goes on instead.
+        note: called with one line that says which checkpoint is damaged and where training continues instead.
     """
 
     def __init__(self, folder: Path, note: Callable[[str], None] = lambda text: None) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxticket.core.types import Params, PyTree
 from jaxticket.parallel.layouts import Layout
 from jaxticket.training.aids import AT_THE_END, split_off
-from jaxticket.training.batches import Epoch
+from jaxticket.training.batches import EpochData
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.monitors import Monitor
 from jaxticket.training.state import Weights
@@ -44,7 +44,7 @@ class CompiledSteps:
         )
         self._layout, self._counts = layout, counts
         self._data_axis = 0 if own_data else None
-        self._epoch_axes: Any = Epoch(split=self._data_axis, order=0)  # type: ignore[arg-type]
+        self._epoch_axes: Any = EpochData(split=self._data_axis, order=0)  # type: ignore[arg-type]
         self._of_updates: dict[MaskUpdate | None, tuple[Any, Any]] = {}
         self._of_monitors: dict[Monitor, Any] = {}
 

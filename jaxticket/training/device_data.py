@@ -11,7 +11,7 @@ from jaxticket.data.pipeline import epoch_order, pad_to_multiple
 from jaxticket.data.splits import Dataset, Split
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import Layout
-from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.batches import Batch, Batches, DeviceSplit, EpochData
 
 
 class DeviceData:
@@ -34,7 +34,7 @@ class DeviceData:
 
         self._order = jax.jit(layout.map(order, (0, None)))
 
-    def epoch(self, key: jax.Array, number: int, position: int = 0) -> Epoch | Iterator[Batch]:
+    def epoch(self, key: jax.Array, number: int, position: int = 0) -> EpochData | Iterator[Batch]:
         """The training data of one epoch.
 
         Args:
@@ -48,11 +48,11 @@ class DeviceData:
             parts = train.epoch(self._batches.batch_size, seed=seed, first=position, process=layout.batch_part)
             return (Batch(*layout.assemble((images, labels))) for images, labels in parts)
         if len(self._datasets) == 1:
-            return Epoch(self.split("train"), self._order(key, number))
+            return EpochData(self.split("train"), self._order(key, number))
         used = self._batches.steps_per_epoch * self._batches.batch_size
         own = zip(layout.unstack(key), self._datasets, strict=True)
         orders = [epoch_order(key, number, dataset.train.size)[:used] for key, dataset in own]
-        return Epoch(self.split("train"), layout.stack(orders))
+        return EpochData(self.split("train"), layout.stack(orders))
 
     def evaluation(self, name: str, *, at_once: bool) -> Iterator[tuple[DeviceSplit, int, int]]:
         """The calls that evaluate a split: batches of it, and the numbers of the first and the last one (exclusive).

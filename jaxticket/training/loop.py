@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from jaxticket.training.batches import Batch, Epoch
+from jaxticket.training.batches import Batch, EpochData
 from jaxticket.training.checkpointing import CheckpointPolicy, RunInfo
 from jaxticket.training.early_stopping import out_of_patience
 from jaxticket.training.epoch_end import add_records, mean_record, refuse_non_finite, with_factors
@@ -123,7 +123,7 @@ class _Loop:
                 self._save(wait=True)
                 raise InterruptedRun
 
-    def _act(self, data: Epoch | Iterator[Batch]) -> None:
+    def _act(self, data: EpochData | Iterator[Batch]) -> None:
         """What is due after this step: the mask changes, the aid ends, weights are stored, the monitor measures."""
         trainer, common = self.trainer, self.common
         if common.mask_update and self.step in self.updates:

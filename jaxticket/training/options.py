@@ -1,4 +1,4 @@
-"""What a training run is told: duration, optimizer, learning-rate schedule, loss, and which weights count."""
+"""Options of a training run: duration, optimizer, learning-rate schedule, loss, and which weights count."""
 
 import dataclasses
 import math
@@ -139,11 +139,11 @@ class TrainOptions:
         return known
 
     def milestone_steps(self, steps_per_epoch: int, total_steps: int) -> tuple[int, ...]:
-        """After how many optimizer steps the milestones lie."""
+        """The numbers of optimizer steps after which the milestones act."""
         return tuple(round(at * (total_steps if at < 1 else steps_per_epoch)) for at in self.milestones)
 
     def spans(self, length: Length, where: str) -> Iterator[Span]:
-        """What is held against the length of training, beside each key by itself."""
+        """Durations that are checked against the length of training, besides each key by itself."""
         if "epochs" not in length:
             return
         epochs, evaluations = length["epochs"], length["evaluations"]

@@ -8,7 +8,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """What a run tells while it goes on."""
+    """What shows a run while it continues."""
 
     def start(self, label: str, *, steps: int, done: int) -> None:
         """A network begins to train, `done` of its `steps` steps having been made before."""

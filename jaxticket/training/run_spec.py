@@ -1,4 +1,4 @@
-"""What a training run is told, and what it returns."""
+"""The specification of a training run, and its result."""
 
 import dataclasses
 from collections.abc import Callable

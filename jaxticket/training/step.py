@@ -13,7 +13,7 @@ from jaxticket.core.masks import apply_mask
 from jaxticket.core.optax import zero_pruned
 from jaxticket.core.types import Mask, Params, PyTree
 from jaxticket.training.aids import Aid
-from jaxticket.training.batches import Batch, Batches, DeviceSplit, Epoch
+from jaxticket.training.batches import Batch, Batches, DeviceSplit, EpochData
 from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
 from jaxticket.training.mask_updates import MaskUpdate
@@ -23,7 +23,7 @@ from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
 NetworkFn = Callable[..., tuple[jax.Array, PyTree]]
-Step = Callable[[TrainState, MetricSums, Epoch | Batch], tuple[TrainState, MetricSums]]
+Step = Callable[[TrainState, MetricSums, EpochData | Batch], tuple[TrainState, MetricSums]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_step(parts: StepParts, update: MaskUpdate | None = None) -> Step:
     """
     loss_of, optimizer, batches = _make_loss(parts, update), parts.optimizer, parts.batches
 
-    def step(state: TrainState, sums: MetricSums, data: Epoch | Batch) -> tuple[TrainState, MetricSums]:
+    def step(state: TrainState, sums: MetricSums, data: EpochData | Batch) -> tuple[TrainState, MetricSums]:
         own = None if state.aid is None else state.aid.params
         value = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
         value = with_fast_kernel_gradients(value) if parts.on_one_cpu else value
@@ -111,7 +111,7 @@ def _with_scale_penalty(grads: Params, params: Params, strength: float) -> Param
 
 def _make_loss(
     parts: StepParts, update: MaskUpdate | None
-) -> Callable[[Params, Params, TrainState, Epoch | Batch], tuple[jax.Array, tuple[Any, ...]]]:
+) -> Callable[[Params, Params, TrainState, EpochData | Batch], tuple[jax.Array, tuple[Any, ...]]]:
     """(params, the aid's own, state, data) -> what is trained on: the mean loss of the next batch, with its penalty.
 
     Next to it labels, logits, the mean cross entropy of the labels as they are, and the model states.
@@ -120,7 +120,7 @@ def _make_loss(
     smoothing = smoothing_of(options, batches.steps_per_epoch)
 
     def loss_of(
-        params: Params, own: Params, state: TrainState, data: Epoch | Batch
+        params: Params, own: Params, state: TrainState, data: EpochData | Batch
     ) -> tuple[jax.Array, tuple[Any, ...]]:
         raw, labels = data.take(state.step, batches)
         images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
@@ -140,11 +140,11 @@ def _make_loss(
     return loss_of
 
 
-def make_gradients(parts: StepParts) -> Callable[[TrainState, Epoch | Batch], Params]:
+def make_gradients(parts: StepParts) -> Callable[[TrainState, EpochData | Batch], Params]:
     """The gradients of the loss at `state.params` on the next batch, of pruned weights too: a tree like the params."""
     loss_of = _make_loss(parts, None)
 
-    def gradients(state: TrainState, data: Epoch | Batch) -> Params:
+    def gradients(state: TrainState, data: EpochData | Batch) -> Params:
         own = None if state.aid is None else state.aid.params
         gradient = jax.grad(loss_of, has_aux=True)
         gradient = with_fast_kernel_gradients(gradient) if parts.on_one_cpu else gradient
@@ -164,13 +164,13 @@ def with_mask(state: TrainState, mask: Mask, mask_state: PyTree) -> TrainState:
     )
 
 
-def repeat(step: Step) -> Callable[[TrainState, MetricSums, Epoch, jax.Array], tuple[TrainState, MetricSums]]:
+def repeat(step: Step) -> Callable[[TrainState, MetricSums, EpochData, jax.Array], tuple[TrainState, MetricSums]]:
     """`count` steps in one call; `count` is traced, so that one compilation serves every number of steps.
 
     The loop ends early after a loss that was not finite, of whichever replicate where the step acts on several.
     """
 
-    def steps(state: TrainState, sums: MetricSums, epoch: Epoch, count: jax.Array) -> tuple[TrainState, MetricSums]:
+    def steps(state: TrainState, sums: MetricSums, epoch: EpochData, count: jax.Array) -> tuple[TrainState, MetricSums]:
         def go_on(carry: tuple[jax.Array, TrainState, MetricSums]) -> jax.Array:
             done, _, sums = carry
             return (done < count) & (sums.bad_step < 0).all()

@@ -16,7 +16,7 @@ from jaxticket.data.splits import Dataset
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.training.aids import Aid, split_off, with_own
-from jaxticket.training.batches import Batch, Batches, Epoch
+from jaxticket.training.batches import Batch, Batches, EpochData
 from jaxticket.training.compiled import CompiledSteps, copy_tree
 from jaxticket.training.device_data import DeviceData
 from jaxticket.training.duration import Duration
@@ -184,13 +184,13 @@ class Trainer:
         self,
         state: TrainState,
         sums: MetricSums,
-        epoch: Epoch | Iterator[Batch],
+        epoch: EpochData | Iterator[Batch],
         count: int,
         update: MaskUpdate | None = None,
     ) -> tuple[TrainState, MetricSums]:
         """`count` steps; `state` is donated. Returns before the device is done."""
         update = update if update and update.penalises else None  # all without a penalty share a compiled step
-        if not isinstance(epoch, Epoch):
+        if not isinstance(epoch, EpochData):
             for _ in range(count):
                 state, sums = self.compiled.step(update)(state, sums, next(epoch))
             return state, sums
@@ -204,7 +204,7 @@ class Trainer:
         found = update(state.monitor_state, state.params, state.mask, jnp.asarray(number, jnp.int32))
         return dataclasses.replace(state, monitor_state=found)
 
-    def update_mask(self, state: TrainState, update: MaskUpdate, epoch: Epoch | Iterator[Batch]) -> TrainState:
+    def update_mask(self, state: TrainState, update: MaskUpdate, epoch: EpochData | Iterator[Batch]) -> TrainState:
         """The state, which is donated, under the mask that `update` gives it.
 
         Raises:
@@ -213,7 +213,7 @@ class Trainer:
         states = self.layout.unstack(state)
         gradients: list[Params] = [None] * len(states)
         if update.needs_gradients:
-            if not isinstance(epoch, Epoch):
+            if not isinstance(epoch, EpochData):
                 raise ConfigError(
                     "config.grow='gradient': needs data in memory, and this data set is streamed; use 'random'"
                 )

@@ -55,7 +55,7 @@ class TensorBoard:
 
 
 class Wandb:
-    """One run for the experiment, which goes on where the command does; `WANDB_MODE=offline` needs no account."""
+    """One run for the experiment, which continues where the command does; `WANDB_MODE=offline` needs no account."""
 
     def __init__(self, folder: Path, name: str, config: Mapping[str, Any]) -> None:
         import wandb  # pyright: ignore[reportMissingImports]
@@ -103,7 +103,7 @@ def open_writers(names: Sequence[str], folder: Path, config: Mapping[str, Any]) 
     Args:
         names: of `PACKAGES`, each once.
         folder: of the experiment; its name is that of the run.
-        config: what the experiment was told, for the record.
+        config: the options of the experiment, for the record.
 
     Raises:
         ConfigError: a writer that does not exist, or whose package is not installed.

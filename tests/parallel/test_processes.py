@@ -237,7 +237,7 @@ EXPLICIT = {"num_processes": 2, "process_id": 1, "coordinator_address": "host:12
     ],
 )
 def test_processes_are_found_by_the_environment(environment, expected):
-    found = launch.found(environment)
+    found = launch.find_arguments(environment)
     if expected:
         assert found.pop("cluster_detection_method") == "deactivate"
     assert found == expected
@@ -256,14 +256,14 @@ def test_processes_are_found_by_the_environment(environment, expected):
 )
 def test_half_an_environment_is_refused(environment, message):
     with pytest.raises(ConfigError, match=message):
-        launch.found(environment)
+        launch.find_arguments(environment)
 
 
 def test_a_single_process_agrees_with_itself(tmp_path):
     value = object()
     assert processes.broadcast(value) is value
     assert processes.is_writer()
-    processes.barrier("nobody else")
+    processes.wait_for_all("nobody else")
     processes.wait_until_seen(tmp_path / "missing")
     with pytest.raises(ValueError, match="mine"), peers.ending_together(InterruptedRun):
         raise ValueError("mine")

@@ -65,7 +65,7 @@ class Stages:
                     if holder is None:
                         self._complete_interrupted(journal)
         if execute:
-            processes.barrier("journals")
+            processes.wait_for_all("journals")
 
     def stage(
         self,
