@@ -77,7 +77,7 @@ def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
         arrays = []
         for part, (shape, dtype) in expected.items():
             path = cache / f"{split}_{part}.npy"
-            if fingerprint(path) != manifest[path.name]:
+            if size_and_checksum(path) != manifest[path.name]:
                 raise ValueError(f"{path.name} does not match its checksum")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.shape != shape or array.dtype != dtype:
@@ -94,10 +94,10 @@ def write_array(path: Path, array: np.ndarray) -> dict[str, int]:
             np.save(file, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-        return fingerprint(temporary)
+        return size_and_checksum(temporary)
 
 
-def fingerprint(path: Path) -> dict[str, int]:
+def size_and_checksum(path: Path) -> dict[str, int]:
     """Size and CRC-32 of a file."""
     content = np.memmap(path, np.uint8, "r")
     return {"bytes": content.size, "crc32": zlib.crc32(content.data)}

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         folder = data_folder(options.folder)
         if options.command == "list":
-            print(table([registry.spec(name) for name in registry.names()], folder))
+            print(dataset_table([registry.spec(name) for name in registry.names()], folder))
         else:
             _prepare(registry.spec(options.name), folder, options.archive)
     except JaxticketError as error:
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def table(specs: Sequence[DatasetSpec], folder: Path) -> str:
+def dataset_table(specs: Sequence[DatasetSpec], folder: Path) -> str:
     """What is known of the data sets and where they are, as lines of text, one per data set below a heading."""
     rows = [("name", "classes", "shape", "images", "on disk", "status", "where")]
     for spec in specs:

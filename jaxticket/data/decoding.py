@@ -31,10 +31,10 @@ def decode_colour(encoded: bytes) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def random_resized_crop(pixels: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+def crop_at_random(pixels: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """A random window scaled to a square: uint8 [H, W, C] -> [side, side, C].
 
-    As `augmentation.random_resized_crop`; where ten windows did not fit it is the largest one in the middle.
+    As `augmentation.crop_at_random`; where ten windows did not fit it is the largest one in the middle.
     """
     height, width = pixels.shape[:2]
     for _ in range(_ATTEMPTS):

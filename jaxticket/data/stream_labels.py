@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxticket.data.cache import cache_folder, fingerprint, write_array
+from jaxticket.data.cache import cache_folder, size_and_checksum, write_array
 from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.storage.files import replacing
@@ -63,7 +63,7 @@ def _read(spec: DatasetSpec, folder: Path, split: str, size: int) -> np.ndarray 
     if not check.is_file():
         return None
     try:
-        if json.loads(check.read_text()) != fingerprint(array):
+        if json.loads(check.read_text()) != size_and_checksum(array):
             raise ValueError("it does not match its checksum")
         labels = np.load(array, allow_pickle=False)
         if labels.shape != (size,) or labels.dtype != np.int32:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxticket.core.errors import ConfigError, DataError
-from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
+from jaxticket.data.decoding import centre_crop, crop_at_random, decode_colour
 from jaxticket.data.registry import is_vouched_for
 from jaxticket.data.sources.find import missing_message
 from jaxticket.data.sources.tfds_folder import find_prepared, folder_digest, prepared_source
@@ -187,7 +187,7 @@ class _RandomCrop:
 
     def __call__(self, example: tuple[bytes, int], rng: np.random.Generator) -> tuple[np.ndarray, int]:
         encoded, label = example
-        return random_resized_crop(decode_colour(encoded), self.side, rng), label
+        return crop_at_random(decode_colour(encoded), self.side, rng), label
 
 
 def _grain() -> Any:

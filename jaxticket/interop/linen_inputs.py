@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Path
+from jaxticket.core.types import Params, Path
 from jaxticket.tracing.linen import ModuleCall, listen
 
 
 def input_norms(
-    apply_fn: Callable[[Any, Any], Any], params: Any, batches: Iterable[tuple[Any, Any]]
+    apply_fn: Callable[[Any, Any], Any], params: Params, batches: Iterable[tuple[Any, Any]]
 ) -> dict[Path, Any]:
     """The Euclidean norm of every input feature of every dense and convolutional layer, for `wanda`.
 
@@ -33,7 +33,7 @@ def input_norms(
     """
 
     @jax.jit
-    def squares(params: Any, x: Any) -> dict[Path, jax.Array]:
+    def squares(params: Params, x: Any) -> dict[Path, jax.Array]:
         found: dict[Path, jax.Array] = {}
 
         def add_squares(call: ModuleCall) -> Any:

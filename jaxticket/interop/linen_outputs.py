@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import Path
+from jaxticket.core.types import Params, Path
 from jaxticket.tracing.linen import ModuleCall, listen
 
 
-def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, paths: Iterable[Path]) -> dict[Path, Any]:
+def layer_outputs(
+    apply_fn: Callable[[Any, Any], Any], params: Params, x: Any, paths: Iterable[Path]
+) -> dict[Path, Any]:
     """The output of dense and convolutional layers on one batch, before any normalisation or activation.
 
     Jit-able; under `jax.eval_shape` it gives the shapes alone. Layers inside `nn.scan`, `nn.vmap` or `nn.remat` cannot
@@ -35,7 +37,7 @@ def layer_outputs(apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, path
 
 def output_gradients(
     apply_fn: Callable[[Any, Any], Any],
-    params: Any,
+    params: Params,
     x: Any,
     paths: Iterable[Path],
     loss: Callable[[Any], Any],
@@ -66,7 +68,7 @@ def output_gradients(
 
 
 def _listen(
-    apply_fn: Callable[[Any, Any], Any], params: Any, x: Any, wanted: frozenset[Path], added: dict[Path, Any]
+    apply_fn: Callable[[Any, Any], Any], params: Params, x: Any, wanted: frozenset[Path], added: dict[Path, Any]
 ) -> tuple[dict[Path, Any], Any]:
     found: dict[Path, Any] = {}
 

@@ -9,6 +9,7 @@ from flax import nnx
 
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
+from jaxticket.core.types import Params
 
 
 def functional(model: nnx.Module, *, train: bool = False) -> tuple[Callable[[Any, Any], Any], dict[str, Any]]:
@@ -63,7 +64,7 @@ def functional(model: nnx.Module, *, train: bool = False) -> tuple[Callable[[Any
     if not own:
         raise MaskError(f"{type(model).__name__} has no nnx.Param; a model to prune keeps its weights in some")
 
-    def apply_fn(params: Any, x: Any) -> Any:
+    def apply_fn(params: Params, x: Any) -> Any:
         given = paths.leaves(params)
         found = {path: jnp.shape(leaf) for path, leaf in given.items()}
         for path in sorted(own.keys() | found.keys()):

@@ -12,7 +12,7 @@ from jaxticket.core.paths import leaves, nest
 from jaxticket.core.types import Mask, Path
 from jaxticket.interop.torch_names import has_names, layer_paths, misfit, without_wrappers
 from jaxticket.models.initialize import abstract_variables
-from jaxticket.models.registry import create_model, names, proper, resolve
+from jaxticket.models.registry import create_model, names, proper, proper_name
 
 _NORMALISATION = re.compile(r"(.*\.)?normalize\.(mean|std)")
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
@@ -66,7 +66,7 @@ def from_torch(
         TicketError: a tensor without a leaf, a leaf without a tensor, or two that do not fit.
         ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
     """
-    name, options = resolve(name), proper(name, options)[1]
+    name, options = proper_name(name), proper(name, options)[1]
     if not has_names(name):
         known = ", ".join(known for known in names() if has_names(known))
         raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")

@@ -130,7 +130,7 @@ def network(name: str) -> Network:
     Raises:
         ConfigError: there is no such network.
     """
-    return NETWORKS.get(resolve(name))
+    return NETWORKS.get(proper_name(name))
 
 
 def option_names(name: str) -> list[str]:
@@ -153,7 +153,7 @@ def proper(name: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     return found, {**implied, **options}
 
 
-def resolve(name: str, where: str = "model") -> str:
+def proper_name(name: str, where: str = "model") -> str:
     """The name proper of a network given by name or alias.
 
     Args:
@@ -183,7 +183,7 @@ def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> 
     Raises:
         ConfigError: an unknown name or option, or a value that is not allowed.
     """
-    row = NETWORKS.get(resolve(name, where))
+    row = NETWORKS.get(proper_name(name, where))
     return row.parse(proper(name, options)[1], f"{where}.options")
 
 

@@ -17,6 +17,7 @@ from flax import linen as nn
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import named_key
 from jaxticket.core.options import must_be_one_of
+from jaxticket.core.types import Params
 from jaxticket.recipes.choices import GHOST_LAYERS, GHOST_STARTS
 from jaxticket.tracing.linen import ModuleCall, listen
 
@@ -151,7 +152,7 @@ def ghost_parameters(plan: Mapping[str, Ghost], key: jax.Array, start: str = "co
 def with_ghosts(
     forward: Callable[[Activation], Any],
     plan: Mapping[str, Ghost],
-    params: Any,
+    params: Params,
     state: Any,
     alpha: jax.Array,
     activation: Activation,
@@ -183,7 +184,7 @@ def with_ghosts(
 
 
 def ghost_branch(
-    ghost: Ghost, params: Any, state: Any, x: jax.Array, shape: Sequence[int], *, train: bool
+    ghost: Ghost, params: Params, state: Any, x: jax.Array, shape: Sequence[int], *, train: bool
 ) -> tuple[jax.Array, Any]:
     """One bypass at full strength: float32 of `shape`, and its statistics after this batch.
 

@@ -13,7 +13,7 @@ from jaxticket.core.errors import MaskError, TrainingError
 from jaxticket.core.masks import apply_mask, check_fit
 from jaxticket.core.options import parse
 from jaxticket.core.paths import replace
-from jaxticket.core.types import ApplyFn, Batches, Mask, Path
+from jaxticket.core.types import ApplyFn, Batches, Mask, Params, Path
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import initial_state
 from jaxticket.recipes.scaling import (
@@ -40,7 +40,7 @@ class Rescaled:
         constrained: bool [iterations], whether the norm was over its bound.
     """
 
-    params: Any
+    params: Params
     scales: dict[Path, float]
     lowered: np.ndarray
     norms: np.ndarray
@@ -49,7 +49,7 @@ class Rescaled:
 
 def lrsi(
     apply_fn: ApplyFn,
-    params: Any,
+    params: Params,
     mask: Mask,
     batches: Batches,
     *,
@@ -94,7 +94,7 @@ def lrsi(
 
 def rescale(
     apply_fn: ApplyFn,
-    params: Any,
+    params: Params,
     mask: Mask,
     batches: Batches,
     options: LrsiOptions,
@@ -143,7 +143,7 @@ def rescale(
 
 
 @jax.jit
-def _scaled(params: Any, scales: jax.Array, mask: Mask) -> Any:
+def _scaled(params: Params, scales: jax.Array, mask: Mask) -> Any:
     return apply_mask(replace(params, times(scaled_leaves(params), scales)), mask)
 
 

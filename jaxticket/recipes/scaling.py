@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxticket.core.criteria.loss_gradients import check_logits
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
-from jaxticket.core.types import ApplyFn, Mask, Path
+from jaxticket.core.types import ApplyFn, Mask, Params, Path
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.recipes.rescale_adam import ScaleState, rescale_adam
 
@@ -65,7 +65,9 @@ def scaling_step(apply_fn: ApplyFn, options: LrsiOptions, loss: Loss = mean_cros
         step is judged on the first and the third, or, where there are four, on the last two.
     """
 
-    def step(state: ScaleState, params: Any, mask: Mask, batches: tuple[Any, ...]) -> tuple[ScaleState, ScaleGradients]:
+    def step(
+        state: ScaleState, params: Params, mask: Mask, batches: tuple[Any, ...]
+    ) -> tuple[ScaleState, ScaleGradients]:
         first, second, *new = batches
         judge = _joined(first, new[0]) if len(new) == 1 else _joined(*new)
         found = scale_gradients(apply_fn, options, loss, state.scales, params, mask, _joined(first, second), judge)
@@ -82,7 +84,7 @@ def scale_gradients(
     options: LrsiOptions,
     loss: Loss,
     scales: jax.Array,
-    params: Any,
+    params: Params,
     mask: Mask,
     batch: tuple[Any, Any],
     judge: tuple[Any, Any],
@@ -138,7 +140,7 @@ def scale_gradients(
     return ScaleGradients(per_scale, lowered, norm, jnp.where(too_large, jnp.int32(CONSTRAINT), jnp.int32(OBJECTIVE)))
 
 
-def scaled_leaves(params: Any) -> Weights:
+def scaled_leaves(params: Params) -> Weights:
     """The leaves that have a scale, all those of floating point, in the order of the scales."""
     return {
         path: leaf

@@ -69,7 +69,7 @@ def other_shape(cache):
     manifest = json.loads((cache / "manifest.json").read_text())
     from jaxticket.data import cache as module
 
-    manifest.update({f"{s}_images.npy": module.fingerprint(cache / f"{s}_images.npy") for s in ("train", "test")})
+    manifest.update({f"{s}_images.npy": module.size_and_checksum(cache / f"{s}_images.npy") for s in ("train", "test")})
     (cache / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -13,7 +13,7 @@ from jaxticket import data
 from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data import registry
 from jaxticket.data.availability import labels_are_at_hand
-from jaxticket.data.decoding import centre_crop, decode_colour, random_resized_crop
+from jaxticket.data.decoding import centre_crop, crop_at_random, decode_colour
 from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.streaming import Stream
 
@@ -163,7 +163,7 @@ def test_random_crops_have_the_published_areas_and_ratios():
     rng = np.random.default_rng(0)
     found = []
     for _ in range(400):
-        crop = random_resized_crop(ramp(120, 160), 20, rng)
+        crop = crop_at_random(ramp(120, 160), 20, rng)
         assert crop.shape == (20, 20, 3)
         rows, columns = (np.ptp(crop[..., axis].astype(float)) * 20 / 19 for axis in (0, 1))
         found.append((rows * columns / (120 * 160), columns / rows))
@@ -177,7 +177,7 @@ def test_random_crops_have_the_published_areas_and_ratios():
 def test_an_image_in_which_no_window_fits_is_cropped_in_the_middle():
     long = np.zeros((4, 400, 3), np.uint8)
     long[:, 197:203] = 255
-    crop = random_resized_crop(long, 12, np.random.default_rng(0))
+    crop = crop_at_random(long, 12, np.random.default_rng(0))
     assert crop.shape == (12, 12, 3)
     assert crop.max() == 255
 

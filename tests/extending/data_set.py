@@ -23,6 +23,7 @@ def read_halved(spec: data.DatasetSpec, folder: Path) -> Mapping[str, data.Split
     return {
         name: data.Split(halve(split.images), split.labels)
         for name, split in (("train", digits.train), ("test", digits.test))
+        if isinstance(split, data.Split)
     }
 
 
