@@ -25,6 +25,7 @@ from jaxticket.lab.requests import EvaluateRequest, TrainRequest
 from jaxticket.lab.rescaling import scaled_start
 from jaxticket.lab.seeds import in_lockstep, replication_of, submit
 from jaxticket.lab.setting import Setting
+from jaxticket.lab.stage_keys import evaluation_key, training_key
 from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
@@ -204,24 +205,17 @@ class Lab:
             start = scaled_start(self.setting, self.stages, start, mask, train, seed=seed)
         steps = duration.total_steps - start_step
         work = f"{steps:,} steps"
-        config = {
-            **self.setting.network_key(),
-            "data": self.setting.data_key(),
-            "train": chosen(train),
-            "seed": seed,
-            "start_step": start_step,
-            "snapshot_step": snapshot_step,
-        }
-        if noise:
-            config["noise"] = noise
-        if mask_update:
-            config["mask_update"] = _named(mask_update)
-        if save_epochs:
-            config["save_epochs"] = list(save_epochs)
-        if aids.key():
-            config["aids"] = aids.key()
-        if monitor:
-            config["monitor"] = _named(monitor)
+        config = training_key(
+            self.setting,
+            train,
+            seed=seed,
+            start_step=start_step,
+            snapshot_step=snapshot_step,
+            save_epochs=save_epochs,
+            mask_update=mask_update,
+            monitor=monitor,
+            noise=noise,
+        )
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.stages.execute else cost_of(self.setting, train, steps, kept)
@@ -271,14 +265,7 @@ class Lab:
         train = aids.training(train).computed
         if not train.trains:  # nothing is compiled for that
             train = TrainOptions(batch_size=train.batch_size, compute_dtype=train.compute_dtype)
-        config = {
-            **self.setting.network_key(),
-            "data": self.setting.data_key(),
-            "batch_size": train.batch_size,
-            "compute_dtype": train.compute_dtype,
-        }
-        if aids.stays:
-            config["aids"] = aids.key()
+        config = evaluation_key(self.setting, train)
         inputs = {"weights": weights.key, "mask": mask.key}
         stage = self.stages.find("evaluate", 1, config, inputs, label=label)
         if self.stages.execute and not stage.content:
@@ -377,12 +364,11 @@ class Lab:
             seed: the replicate.
             trained: the network.
             mask: what was kept.
+            case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`.
             start: the weights that were given to training.
             pruned: the weights that pruning made the mask of, or else `start`: the row has their accuracies under the
                 mask, before any training. None for a network that was not pruned before it was trained.
             train: how it was trained, where that is not by `config.train`.
-            case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`; part of the row and of the
-                ticket's label.
             ticket: False for networks nobody would take away, such as controls.
             facts: what else the row says of the network, JSON-ready.
         """
@@ -393,9 +379,3 @@ class Lab:
             start = trained.start or start
             about = scores, case or {}, facts or {}, ticket
             self.recorder.add(RecordedRun(self.setting, branch, level, seed, trained, mask, start, *about))
-
-
-def _named(part: Any) -> dict[str, Any]:
-    """A dataclass in a key: its name, its fields and, where it is not the package's, its sources."""
-    source = own_sources(type(part))
-    return {type(part).__name__: dataclasses.asdict(part), **({"source": source} if source else {})}
