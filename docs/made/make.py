@@ -21,6 +21,7 @@ import colt
 import control
 import early_bird
 import experiments
+import features
 import markers
 import matched
 import measured
@@ -49,6 +50,7 @@ MODULES = (
     quickstart,
     readme,
     experiments,
+    features,
 )
 
 

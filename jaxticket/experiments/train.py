@@ -120,5 +120,5 @@ EXPERIMENT = Experiment(
     question="how accurate is a network, or a ticket that was saved, after training?",
     options=TrainExperimentOptions,
     run="jaxticket.experiments.train:train",
-    sections=("jaxticket.report.sections.inactive_units:inactive_units",),
+    sections=("jaxticket.report.sections.inactive_units:inactive_units_section",),
 )

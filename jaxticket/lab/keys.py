@@ -15,10 +15,10 @@ def unknown_key_in(arguments: Sequence[str]) -> str | None:
     config = _config_alone(arguments)
     if config is None:
         return None
-    return next((said for _, key in _overrides(arguments) if (said := unknown_key(config, key))), None)
+    return next((said for _, key in _overrides(arguments) if (said := unknown_key_message(config, key))), None)
 
 
-def unknown_key(config: config_dict.ConfigDict, path: str) -> str | None:
+def unknown_key_message(config: config_dict.ConfigDict, path: str) -> str | None:
     """What to say of a key that a configuration does not have, with those of its place; None where it has it.
 
     Args:

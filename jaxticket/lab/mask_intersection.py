@@ -21,7 +21,7 @@ from jaxticket.training.state import Weights
 Groups = Sequence[RateGroup]
 
 
-def full_mask(lab: Lab, groups: Groups) -> MaskRef:
+def full_mask_stage(lab: Lab, groups: Groups) -> MaskRef:
     """The mask that keeps everything in `groups`."""
     chosen = sorted(path for group in groups for path in group.sizes)
     return lab.full_mask((*((re.escape(path), True) for path in chosen), (".*", False)))

@@ -19,7 +19,7 @@ _CONVOLUTIONS = 3
 _PICTURE = (32, 64)
 
 
-def costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict[str, Any]:
+def structure_costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict[str, Any]:
     """Multiply-accumulates of one image, and with whole channels gone the number of parameters; empty in a plan.
 
     Args:
@@ -48,7 +48,7 @@ def costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict
     return dict(lab.measure("costs", compute, config=config, start=start, mask=mask))
 
 
-def heatmaps(lab: Lab, start: WeightsRef, mask: MaskRef) -> list[dict[str, Any]]:
+def mask_heatmaps(lab: Lab, start: WeightsRef, mask: MaskRef) -> list[dict[str, Any]]:
     """The masks of the last three prunable convolutions as small pictures.
 
     Returns:

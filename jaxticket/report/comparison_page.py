@@ -86,7 +86,7 @@ def make_comparison(
     lines = [line for experiment in experiments for line in lines_of(experiment)]
     settings = list(dict.fromkeys(experiment.setting for experiment in experiments))
     sections = [_curves(settings, lines), _numbers(lines), _differences(experiments)]
-    count = text.count(len(experiments), "experiment")
+    count = text.count_text(len(experiments), "experiment")
     html = render(
         "comparison_page.html.jinja",
         notes=[f"{one.label}: {note}" for one in experiments for note in one.study.notes],
@@ -98,7 +98,7 @@ def make_comparison(
         left_out=left_out,
         complete=all(experiment.study.complete for experiment in experiments),
         rows=True,
-        networks=text.count(sum(len(experiment.study.rows) for experiment in experiments), "network"),
+        networks=text.count_text(sum(len(experiment.study.rows) for experiment in experiments), "network"),
         command="",
         sections=[section for section in sections if section],
         table=table,
@@ -125,7 +125,7 @@ def _curves(settings: Sequence[str], lines: Sequence[ComparedLine]) -> Section |
     note = spread_note(any(group.n > 1 for line in lines for group in line.groups))
     note += f" Rings mark the sparsest level whose mean test accuracy is at most {MARGIN} below its own dense networks."
     if left_out:
-        note += f" The table also has {text.count(left_out, 'line')} that are not drawn."
+        note += f" The table also has {text.count_text(left_out, 'line')} that are not drawn."
     return Section("accuracy", "Accuracy against weights remaining", (Note(note), Panels(panels)))
 
 

@@ -9,7 +9,7 @@ from jaxticket.report.groups import NO_CASE
 from jaxticket.report.study import Study
 
 
-def reading(one: Comparison) -> str:
+def how_to_read(one: Comparison) -> str:
     """`settled: above`, `settled: below` or `not settled`."""
     if not one.settled:
         return "not settled"
@@ -26,7 +26,9 @@ def sentences(found: Iterable[Comparison], treatment: str, level: int | None, ca
         if (one.treatment, one.level, dict(one.case)) == (treatment, level, dict(case)):
             interval = text.interval_points(one.low, one.high)
             where = f"{one.confidence:.0%} {interval}, " if interval != text.NOTHING else ""
-            said.append(f"Minus {one.control}: {text.points(one.mean)} points ({where}n = {one.n}): {reading(one)}.")
+            said.append(
+                f"Minus {one.control}: {text.points(one.mean)} points ({where}n = {one.n}): {how_to_read(one)}."
+            )
     return " ".join(said)
 
 
@@ -39,7 +41,7 @@ def comparisons(study: Study) -> list[Comparison]:
     return study.records("comparisons", Comparison)
 
 
-def find(
+def find_comparison(
     found: Sequence[Comparison],
     treatment: str,
     control: str,
@@ -61,7 +63,7 @@ def find(
 
 def standing(found: Sequence[Comparison], treatment: str, level: int, case: Mapping[str, Any]) -> str:
     """On what it rests that a treatment is as good as dense; empty where the study does not compare them."""
-    one = find(found, treatment, "dense", level, case)
+    one = find_comparison(found, treatment, "dense", level, case)
     if one is None:
         return ""
     if not one.settled:

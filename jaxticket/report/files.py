@@ -8,7 +8,7 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.core.errors import JaxticketError
 from jaxticket.lab.row import Column, identity, number
-from jaxticket.report.study import Epoch, Study, columns_of
+from jaxticket.report.study import EpochCurves, Study, columns_of
 
 _CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -70,7 +70,7 @@ def _is_as_stated(path: Path, stated: Any, *, may_go_on: bool = False) -> bool:
     return hashlib.sha256(data[:size]).hexdigest() == stated.get("sha256")
 
 
-def _read_epochs(path: Path, columns: Collection[Column]) -> tuple[Epoch, ...]:
+def _read_epochs(path: Path, columns: Collection[Column]) -> tuple[EpochCurves, ...]:
     lines = storage.read_bytes(path).splitlines() if path.is_file() else []
     epochs = []
     for i, line in enumerate(lines):
@@ -85,7 +85,9 @@ def _read_epochs(path: Path, columns: Collection[Column]) -> tuple[Epoch, ...]:
         epoch = number(value.get("epoch"))
         if epoch is None:
             raise JaxticketError(f"{where}: epoch is {value.get('epoch')!r}; must be a number")
-        epochs.append(Epoch(branch, level, seed, epoch, *(number(value.get(name)) for name in _CURVES), case=case))
+        epochs.append(
+            EpochCurves(branch, level, seed, epoch, *(number(value.get(name)) for name in _CURVES), case=case)
+        )
     return tuple(epochs)
 
 

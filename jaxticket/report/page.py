@@ -44,7 +44,7 @@ def make_page(study: Study) -> Page:
         notes=study.notes,
         warnings=[study.warning] if study.warning else [],
         rows=study.rows,
-        networks=text.count(len(study.rows), "network"),
+        networks=text.count_text(len(study.rows), "network"),
         command=str(study.summary.get("command") or ""),
         sections=shown,
         files=[f"tables/{name}" for name in tables],
@@ -82,12 +82,12 @@ def _subtitle(study: Study) -> str:
     seeds = len({row.seed for row in study.rows})
     groups = comparable_groups(group_rows(study.rows))
     counts = [
-        text.count(found, column.title)
+        text.count_text(found, column.title)
         for column in study.columns
         if column.case and (found := len({group.case[column.name] for group in groups if column.name in group.case}))
     ]
     if levels > 1:
-        counts.append(text.count(levels, "level"))
+        counts.append(text.count_text(levels, "level"))
     if seeds:
-        counts.append(text.count(seeds, "seed"))
+        counts.append(text.count_text(seeds, "seed"))
     return ", ".join(filter(None, [study.setting, *counts]))

@@ -69,7 +69,7 @@ class Panels:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fold:
+class Collapsible:
     """Parts behind a line that opens them."""
 
     summary: str
@@ -165,12 +165,12 @@ class Tiles:
 def accuracy_tile(what: str, values: Spread, detail: str = "", **options: bool) -> Tile:
     """A tile of a mean accuracy, with its standard deviation and the number of seeds."""
     spread = "" if values.std is None else f"± {values.std:.4f}, "
-    return Tile(what, text.accuracy(values.mean), f"{spread}n = {values.n}{detail}", **options)
+    return Tile(what, text.accuracy_text(values.mean), f"{spread}n = {values.n}{detail}", **options)
 
 
 def spread_cell(values: Spread) -> Markup:
     """A cell of mean and standard deviation, with n where it is not the n of the row."""
-    found = escape(text.accuracy(values.mean))
+    found = escape(text.accuracy_text(values.mean))
     if values.std is not None:
         found += Markup(' <span class="pm">± {:.4f}</span>').format(values.std)
     if values.missing and values.n:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 
 from jaxticket.core.registry import Registry
 from jaxticket.report.section import MakeSection, Section
-from jaxticket.report.sections.accuracy import accuracy
-from jaxticket.report.sections.comparisons import compared
-from jaxticket.report.sections.costs import costs
-from jaxticket.report.sections.curves import curves
-from jaxticket.report.sections.headline import headline
-from jaxticket.report.sections.layers import layers
-from jaxticket.report.sections.provenance import provenance
-from jaxticket.report.sections.table import table
+from jaxticket.report.sections.accuracy import accuracy_section
+from jaxticket.report.sections.comparisons import comparisons_section
+from jaxticket.report.sections.costs import costs_section
+from jaxticket.report.sections.curves import curves_section
+from jaxticket.report.sections.headline import headline_section
+from jaxticket.report.sections.layers import layers_section
+from jaxticket.report.sections.provenance import provenance_section
+from jaxticket.report.sections.table import table_section
 from jaxticket.report.study import Study
 
 
@@ -25,14 +25,14 @@ class NamedSection:
 
 
 def _own() -> Iterator[NamedSection]:
-    yield NamedSection("found", headline)
-    yield NamedSection("accuracy", accuracy)
-    yield NamedSection("comparisons", compared)
-    yield NamedSection("costs", costs)
-    yield NamedSection("training", curves)
-    yield NamedSection("layers", layers)
-    yield NamedSection("numbers", table)
-    yield NamedSection("made", provenance)
+    yield NamedSection("found", headline_section)
+    yield NamedSection("accuracy", accuracy_section)
+    yield NamedSection("comparisons", comparisons_section)
+    yield NamedSection("costs", costs_section)
+    yield NamedSection("training", curves_section)
+    yield NamedSection("layers", layers_section)
+    yield NamedSection("numbers", table_section)
+    yield NamedSection("made", provenance_section)
 
 
 sections: Registry[NamedSection] = Registry("section of reports", _own)

@@ -26,7 +26,7 @@ MEASURED = tuple(
 
 
 @dataclasses.dataclass(frozen=True)
-class Epoch:
+class EpochCurves:
     """One point of a learning curve; a number that is missing, or not finite, is None."""
 
     branch: str
@@ -60,7 +60,7 @@ class Study:
 
     summary: Mapping[str, Any]
     rows: tuple[Row, ...]
-    epochs: tuple[Epoch, ...] = ()
+    epochs: tuple[EpochCurves, ...] = ()
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     changed: tuple[str, ...] = ()
     intact: bool = False

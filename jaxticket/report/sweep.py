@@ -73,7 +73,9 @@ def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
             lines.append([*line, "not complete", *[""] * 5])
             continue
         star = "*" if row["val_accuracy"] and row["val_accuracy"] == best[row["branch"]] else " "
-        test, val = (text.accuracy(row[name]).replace(text.NOTHING, "-") for name in ("test_accuracy", "val_accuracy"))
+        test, val = (
+            text.accuracy_text(row[name]).replace(text.NOTHING, "-") for name in ("test_accuracy", "val_accuracy")
+        )
         left = text.remaining(row["remaining"])
         lines.append([*line, row["branch"], str(row["level"]), left, test, val + star, str(row["n"])])
     print_columns(lines)

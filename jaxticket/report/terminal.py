@@ -96,7 +96,7 @@ def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[TextCo
             for name in names
         ),
         TextColumn("level", [str(group.level) for group in groups]),
-        TextColumn("sparsity", [text.sparsity(1 - group.remaining) for group in groups], 2),
+        TextColumn("sparsity", [text.sparsity_text(1 - group.remaining) for group in groups], 2),
         TextColumn("left", [text.remaining(group.remaining) for group in groups]),
         TextColumn("test", accuracies("test_accuracy")),
     ]

@@ -21,12 +21,12 @@ def remaining(share: float) -> str:
     return "100%" if share == 1 else f"{100 * share:.{decimals(share)}f}%"
 
 
-def sparsity(share: float) -> str:
+def sparsity_text(share: float) -> str:
     """The removed share of the weights, with as many digits as the kept one: `98.2%`, `99.929%`."""
     return "0%" if share == 0 else f"{100 * share:.{decimals(1 - share)}f}%"
 
 
-def accuracy(value: float | None) -> str:
+def accuracy_text(value: float | None) -> str:
     """An accuracy in [0, 1]: `0.9612`."""
     return NOTHING if value is None else f"{value:.4f}"
 
@@ -68,7 +68,7 @@ def interval(low: float | None, high: float | None) -> str:
     return NOTHING if low is None or high is None else f"{difference(low)} to {difference(high)}"
 
 
-def p_value(value: float | None) -> str:
+def p_value_text(value: float | None) -> str:
     """A p-value with two digits: `0.031`, `0.0012`, `<0.0001`, `1`."""
     if value is None:
         return NOTHING
@@ -83,8 +83,8 @@ def value(found: object) -> str:
 def spread(values: Spread, plus_minus: str = "±") -> str:
     """Mean and standard deviation of accuracies: `0.9612 ± 0.0031`; the mean alone for n = 1."""
     if values.std is None:
-        return accuracy(values.mean)
-    return f"{accuracy(values.mean)} {plus_minus} {values.std:.4f}"
+        return accuracy_text(values.mean)
+    return f"{accuracy_text(values.mean)} {plus_minus} {values.std:.4f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -117,7 +117,7 @@ def share(value: float | None) -> str:
     return NOTHING if value is None else "0%" if value == 0 else remaining(value)
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def count_text(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 seed`, `3 seeds`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 

@@ -16,7 +16,7 @@ from jaxticket.experiments import default_config, resolve, run_experiment
 from jaxticket.experiments.colt.analysis import PAIRS, compare_with_lth, ticket_rows
 from jaxticket.experiments.colt.recipes import apply_colt_recipe
 from jaxticket.lab.lab import Lab
-from jaxticket.lab.mask_intersection import agreement, full_mask, intersected, prune_groups, pruned_by_groups
+from jaxticket.lab.mask_intersection import agreement, full_mask_stage, intersected, prune_groups, pruned_by_groups
 from jaxticket.lab.random_masks import shuffled
 from jaxticket.lab.rate_groups import RateGroup, rate_groups
 from jaxticket.lab.stages.references import read_weights
@@ -95,7 +95,7 @@ def test_lth_at_colts_sparsities_prunes_its_own_networks_as_fast(plain, workdir)
     """The control of the rounds: equally many weights in every round, from LTH's own magnitudes, the same start."""
     _, rows = plain
     lab = Lab(options_of()[1], workdir / "stages")
-    before = full_mask(lab, rate_groups(lab.setting.shapes.params, (("conv", 0.15),), "rates")).load()
+    before = full_mask_stage(lab, rate_groups(lab.setting.shapes.params, (("conv", 0.15),), "rates")).load()
     source = rows["dense", 0, None]
     for level in (1, 2):
         row = rows["lth_matched", level, None]
@@ -272,7 +272,7 @@ def test_identical_parts_and_their_order(workdir):
     """Identical parts: equal weights give the mask of LTH at COLT's rate; the parts' order does not matter."""
     lab = Lab(options_of()[1], workdir / "stages")
     groups = rate_groups(lab.setting.shapes.params, (("conv", 0.15),), "rates")
-    full, one, other = full_mask(lab, groups), lab.init(0), lab.init(0, stream="reinit")
+    full, one, other = full_mask_stage(lab, groups), lab.init(0), lab.init(0, stream="reinit")
     pruned, different = (pruned_by_groups(lab, weights, full, groups, "global") for weights in (one, other))
     same = intersected(lab, full, [pruned, pruned], groups)
     assert all((same.load()[path] == pruned.load()[path]).all() for path in CONVS)

@@ -14,7 +14,7 @@ from jaxticket.experiments.tost.recipes import apply_tost_recipe
 from jaxticket.experiments.tost.report import Treatment
 from jaxticket.report.files import read_study
 from jaxticket.report.page import make_sections, make_tables
-from jaxticket.report.sections.inactive_units import inactive_units
+from jaxticket.report.sections.inactive_units import inactive_units_section
 from tests.small import configured
 
 SPARSITIES = (0.5, 0.7)
@@ -166,7 +166,7 @@ def test_the_network_with_an_activation_has_that_one(tmp_path):
 def test_the_report_reads_it(run):
     study = read_study(run[1])
     assert len(study.records("aids", Treatment)) == len(SOURCES) * 2 * 2
-    assert "filter_map_swish" in [figure.name for figure in inactive_units(study).figures]
+    assert "filter_map_swish" in [figure.name for figure in inactive_units_section(study).figures]
     assert len(make_tables(make_sections(study))["silence.csv"].splitlines()) == 1 + 2 * 2 * 2
 
 

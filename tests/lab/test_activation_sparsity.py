@@ -10,7 +10,7 @@ from jaxticket.lab.activation_sparsity import silent_filters
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.report.files import read_study
 from jaxticket.report.page import make_sections, make_tables
-from jaxticket.report.sections.inactive_units import inactive_units
+from jaxticket.report.sections.inactive_units import inactive_units_section
 from jaxticket.ticket import load_ticket
 from jaxticket.training.state import Weights
 from tests.small import options_of, refused
@@ -90,7 +90,7 @@ def test_every_seed_that_is_trained_is_looked_at(workdir):
         assert rates_of(entry) == pytest.approx(by_numpy(params, {}, val_fraction=0.2), abs=1e-4)
     assert [one["seed"] for one in summary["silent_filters"]] == [0, 1]
     study = read_study(folder)
-    section = inactive_units(study)
+    section = inactive_units_section(study)
     assert section.figures[0].name == "near_zero_by_layer"
     assert "The network under its mask" in section.html
     assert make_tables(make_sections(study))["silence.csv"].splitlines()[1].startswith('"relu, seed 0",')

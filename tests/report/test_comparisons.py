@@ -14,10 +14,10 @@ from jaxticket.analysis import Pair
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.comparisons import comparisons, sentences, summed_up
 from jaxticket.report.page import make_page
-from jaxticket.report.sections.accuracy import accuracy
-from jaxticket.report.sections.comparisons import compared
-from jaxticket.report.sections.headline import headline
-from jaxticket.report.sections.layers import layers
+from jaxticket.report.sections.accuracy import accuracy_section
+from jaxticket.report.sections.comparisons import comparisons_section
+from jaxticket.report.sections.headline import headline_section
+from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.study import Study
 from jaxticket.report.terminal import print_table
 
@@ -45,21 +45,21 @@ def words(section):
 
 
 def test_the_section_says_how_many_are_settled(summary):
-    said = words(compared(study_of(summary)))
+    said = words(comparisons_section(study_of(summary)))
     assert "1 of 2 comparisons is settled at 95% after Holm's correction; the other is not. n = 3." in said
     assert "at most 5%" in said
     assert re.search(r"imp rr_imp 1 0.1 \+5.00 \+4.75 to \+5.25 \+\S+ to \+\S+ 0.00013 0.00027 3 settled: above", said)
     assert re.search(
         "imp rr_imp 2 0.1 [+]0.67 \N{MINUS SIGN}.* to [+].* \N{MINUS SIGN}.* to [+].* 0.69 0.69 3 not settled", said
     )
-    assert compared(study_of(summary | {"comparisons": []})) is None
+    assert comparisons_section(study_of(summary | {"comparisons": []})) is None
 
 
 def test_one_seed_says_that_nothing_can_be_settled(made):
     rows = [made.row(branch, 1, 0) for branch in ("imp", "rr_imp")]
     found = analysis.compare(rows, [Pair("imp", "rr_imp")])
     summary = made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
-    said = words(compared(study_of(summary)))
+    said = words(comparisons_section(study_of(summary)))
     assert "None of 1 comparison is settled" in said
     assert "One seed has no spread, so nothing can be settled." in said
     assert "n = 1): not settled" in sentences(comparisons(study_of(summary)), "imp", 1)
@@ -98,7 +98,7 @@ def test_a_headline_says_what_is_settled(made):
     rows += [made.row("imp", 1, seed, test_accuracy=0.9 + gain) for seed, gain in enumerate(gains)]
     found = analysis.compare(rows, [Pair("imp", "dense", control_level=0)])
     summary = made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
-    said = words(headline(study_of(summary)))
+    said = words(headline_section(study_of(summary)))
     assert "is as good as the dense network down to" in said
     assert "Minus dense: +0.10 points (95% " in said
     assert "n = 3): not settled." in said
@@ -117,12 +117,12 @@ def beside_control(made):
 
 def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(beside_control):
     study = study_of(beside_control)
-    said = words(headline(study))
+    said = words(headline_section(study))
     assert "The same masks from other initial weights (rr_imp): 0.9100 ± 0.0100." in said
     assert "rr_imp is as good as" not in said
     assert "rr_imp is a control: the masks of imp from other initial weights." in said
-    assert "rr_imp" not in words(layers(study))
-    figure = accuracy(study).figures[0].svg
+    assert "rr_imp" not in words(layers_section(study))
+    figure = accuracy_section(study).figures[0].svg
     assert "stroke-dasharray: 9,4.5" in figure
     console = Console(file=io.StringIO(), width=120)
     print_table(beside_control, console)
@@ -132,15 +132,15 @@ def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(be
 def test_a_control_with_masks_of_its_own_has_its_own_sentence(made):
     rows = [made.row("dense", 0, 0, test_accuracy=0.9), made.row("rr_imp", 1, 0, test_accuracy=0.9)]
     study = study_of(made.summary(rows))
-    said = words(headline(study))
+    said = words(headline_section(study))
     assert "rr_imp is as good as the dense network" in said
     assert "rr_imp is a control: from other initial weights than a ticket's." in said
-    assert "rr_imp" in words(layers(study))
+    assert "rr_imp" in words(layers_section(study))
 
 
 def test_a_control_alone_is_said_to_be_one(made):
     study = study_of(made.summary([made.row("rr_ticket", 0, 0, sparsity=0.9)]))
-    assert "rr_ticket is a control: from other initial weights than a ticket's." in words(headline(study))
+    assert "rr_ticket is a control: from other initial weights than a ticket's." in words(headline_section(study))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_card_says_what_as_good_as_dense_rests_on(made, gains, standing):
     rows = [made.row("dense", 0, seed, test_accuracy=0.9 + 0.01 * seed) for seed in range(3)]
     rows += [made.row("imp", 1, seed, test_accuracy=0.9 + 0.01 * seed + gain) for seed, gain in enumerate(gains)]
     found = analysis.compare(rows, [Pair("imp", "dense", control_level=0)])
-    said = words(headline(study_of(made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found]))))
+    said = words(headline_section(study_of(made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found]))))
     assert said.startswith(f"As good as dense with 80.0% of the weights, imp level 1; {standing} ")
     assert f"(level 1, sparsity 20.0%; {standing})" in said
 

@@ -22,19 +22,19 @@ from jaxticket.report.groups import Spread
 )
 def test_shares_keep_two_significant_digits(share, remaining, sparsity):
     assert text.remaining(share) == remaining
-    assert text.sparsity(1 - share) == sparsity
+    assert text.sparsity_text(1 - share) == sparsity
 
 
 @given(st.floats(1e-6, 1))
 def test_remaining_and_sparsity_add_up_as_printed(share):
-    kept, gone = text.remaining(share), text.sparsity(1 - share)
+    kept, gone = text.remaining(share), text.sparsity_text(1 - share)
     assert float(kept.rstrip("%")) + float(gone.rstrip("%")) == pytest.approx(100, abs=0.11)
     assert float(kept.rstrip("%")) > 0
 
 
 def test_accuracies_losses_and_differences():
-    assert text.accuracy(0.96) == "0.9600"
-    assert text.accuracy(None) == text.NOTHING
+    assert text.accuracy_text(0.96) == "0.9600"
+    assert text.accuracy_text(None) == text.NOTHING
     assert text.spread(Spread((0.95, 0.97))) == "0.9600 ± 0.0141"
     assert text.spread(Spread((0.95,))) == "0.9500"
     assert text.spread(Spread(())) == text.NOTHING
@@ -60,8 +60,8 @@ def test_times_and_counts():
         "1 min 00 s",
         "1 h 00 min",
     ]
-    assert text.count(1, "seed") == "1 seed"
-    assert text.count(1200, "network") == "1,200 networks"
+    assert text.count_text(1, "seed") == "1 seed"
+    assert text.count_text(1200, "network") == "1,200 networks"
     assert [text.listing(words) for words in (["3"], ["3", "5"], ["3", "4", "5"])] == ["3", "3 and 5", "3, 4 and 5"]
 
 

@@ -19,5 +19,5 @@ EXPERIMENT = Experiment(
         Column("kept_expected", "kept, expected", ".4f"),
         Column("kept_measured", "kept, measured", ".4f"),
     ),
-    sections=("jaxticket.experiments.colt.report:partitions",),
+    sections=("jaxticket.experiments.colt.report:partitions_section",),
 )

@@ -15,7 +15,7 @@ from jaxticket.experiments.colt.options import ColtOptions
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.mask_intersection import (
     Groups,
-    full_mask,
+    full_mask_stage,
     intersected,
     pruned_by_groups,
     pruned_like,
@@ -65,7 +65,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
     matched_groups = rate_groups(lab.setting.shapes.params, options.rates, "rates")
 
     def one_seed(seed: int) -> None:
-        init, full = lab.init(seed), full_mask(lab, groups)
+        init, full = lab.init(seed), full_mask_stage(lab, groups)
         if options.evaluate or options.lth:
             dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
             lab.record("dense", 0, seed, dense, full, start=init)
@@ -98,7 +98,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
 def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: int, name: str) -> Iterator[Round]:
     """Round after round until the target is reached, nothing moves any more, or there were enough."""
     first = parts[0]
-    start, mask = first.init(seed), full_mask(first, groups)
+    start, mask = first.init(seed), full_mask_stage(first, groups)
     pruned: list[WeightsRef] | None = None
     agreement: Mapping[str, Any] = {}
     most = _most_rounds(first, groups, options)
@@ -121,7 +121,7 @@ def _rounds(parts: Sequence[Lab], groups: Groups, options: ColtOptions, seed: in
 
 def _matched(lab: Lab, groups: Groups, options: ColtOptions, seed: int, reached: Sequence[MaskRef]) -> None:
     """LTH with as many weights after every round as COLT has, so that both have pruned equally fast."""
-    init, mask = lab.init(seed), full_mask(lab, groups)
+    init, mask = lab.init(seed), full_mask_stage(lab, groups)
     trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}")
     for level, like in enumerate(reached, start=1):
         pruned, label = trained.weights, f"lth_matched-{level}-{seed}"

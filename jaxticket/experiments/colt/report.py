@@ -9,10 +9,10 @@ from jaxticket.analysis import Comparison
 from jaxticket.lab.row import number
 from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
-from jaxticket.report.comparisons import comparisons, find
+from jaxticket.report.comparisons import comparisons, find_comparison
 from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.panels import Level, Line, LinesPanel
-from jaxticket.report.parts import Fold, Note, Panels, TableCell, TablePanel
+from jaxticket.report.parts import Collapsible, Note, Panels, TableCell, TablePanel
 from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Part, Section, spread_note
 from jaxticket.report.study import Study
@@ -57,7 +57,7 @@ class Reached:
     test_accuracy: float | None
 
 
-def partitions(study: Study) -> Section | None:
+def partitions_section(study: Study) -> Section | None:
     """Weights remaining, overlap and the parts' accuracy by round, and the rounds to a sparsity."""
     groups = group_rows(study.rows)
     parts = [group for group in groups if "part" in group.case]
@@ -122,14 +122,14 @@ def _by_sparsity(reached: list[Reached], differences: list[Comparison]) -> Table
     for sparsity in sorted({entry.sparsity for entry in reached}):
         row = [text.share(sparsity), *_reached(found.get((sparsity, "colt")))]
         for name in controls:
-            difference = find(differences, "colt", name, case={"sparsity": sparsity})
+            difference = find_comparison(differences, "colt", name, case={"sparsity": sparsity})
             row += [*_reached(found.get((sparsity, name))), _difference(difference)]
         rows.append(row)
     return TablePanel("Rounds to a sparsity", head, rows, left=())
 
 
 def _reached(one: Reached | None) -> list[TableCell]:
-    return [None, None] if one is None else [f"{one.rounds:.3g}", text.accuracy(one.test_accuracy)]
+    return [None, None] if one is None else [f"{one.rounds:.3g}", text.accuracy_text(one.test_accuracy)]
 
 
 def _difference(one: Comparison | None) -> TableCell:
@@ -139,7 +139,7 @@ def _difference(one: Comparison | None) -> TableCell:
     return text.points(one.mean) + interval + (", settled" if one.settled else "")
 
 
-def _fold(known: list[Agreement]) -> Fold:
+def _fold(known: list[Agreement]) -> Collapsible:
     """The overlap and what it lets expect, by round, means over the seeds."""
     rows = []
     for level in sorted({one.level for one in known}):
@@ -148,7 +148,9 @@ def _fold(known: list[Agreement]) -> Fold:
         rows.append([f"{level}", *(f"{sum(column) / len(column):.4f}" if column else None for column in values)])
     head = ("round", "overlap", "by chance", "kept, expected", "kept, measured")
     note = "Of two parts that each remove a share p, what both keep is 1 \N{MINUS SIGN} p (2 \N{MINUS SIGN} overlap)."
-    return Fold("Overlap, and what it lets expect", [TablePanel("Overlap by round", head, rows, left=()), Note(note)])
+    return Collapsible(
+        "Overlap, and what it lets expect", [TablePanel("Overlap by round", head, rows, left=()), Note(note)]
+    )
 
 
 def _remaining(groups: list[Group], first: Mapping[str, float]) -> LinesPanel:

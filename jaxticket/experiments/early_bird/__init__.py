@@ -22,8 +22,8 @@ EXPERIMENT = Experiment(
         Column("training_flops_share", "operations over dense training", ".1%"),
     ),
     sections=(
-        "jaxticket.experiments.early_bird.report.emergence:emergence",
-        "jaxticket.experiments.early_bird.report.draws:draws",
-        "jaxticket.experiments.early_bird.report.channels:kept",
+        "jaxticket.experiments.early_bird.report.emergence:emergence_section",
+        "jaxticket.experiments.early_bird.report.draws:draws_section",
+        "jaxticket.experiments.early_bird.report.channels:kept_channels_section",
     ),
 )

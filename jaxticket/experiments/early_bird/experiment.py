@@ -15,7 +15,7 @@ from jaxticket.lab.channel_tickets import all_channels, channel_costs, draw_chan
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.random_masks import random_twin
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
-from jaxticket.lab.structure_costs import costs
+from jaxticket.lab.structure_costs import structure_costs
 from jaxticket.lab.trained import Trained
 
 # Forward and backward together cost three forward passes, a multiply-accumulate two operations.
@@ -265,7 +265,7 @@ class _Replicate:
     def _costs(self, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:
         if self.options.kind == "channel":
             return channel_costs(self.lab, weights, mask)
-        return costs(self.lab, weights, mask, channels=False)
+        return structure_costs(self.lab, weights, mask, channels=False)
 
     def _epochs(self, steps: int) -> float:
         """Steps in epochs, whole where they are."""

@@ -14,11 +14,11 @@ EXPERIMENT = Experiment(
     recipes="jaxticket.experiments.sanity.recipes:apply_sanity_recipe",
     columns=(Column("lr", "learning rate", case=True), Column("parameters", "parameters", ",.0f")),
     sections=(
-        "jaxticket.experiments.sanity.report.verdict:verdict",
-        "jaxticket.experiments.sanity.report.accuracy:rates",
-        "jaxticket.experiments.sanity.report.accuracy:rounds",
-        "jaxticket.experiments.sanity.report.correlation:correlation",
-        "jaxticket.experiments.sanity.report.instability:instability",
-        "jaxticket.experiments.sanity.report.overlap:overlap",
+        "jaxticket.experiments.sanity.report.verdict:verdict_section",
+        "jaxticket.experiments.sanity.report.accuracy:rates_section",
+        "jaxticket.experiments.sanity.report.accuracy:rounds_section",
+        "jaxticket.experiments.sanity.report.correlation:correlation_section",
+        "jaxticket.experiments.sanity.report.instability:instability_section",
+        "jaxticket.experiments.sanity.report.overlap:overlap_section",
     ),
 )

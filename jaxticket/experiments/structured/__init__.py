@@ -19,11 +19,11 @@ EXPERIMENT = Experiment(
         Column("structured_share", "share in structured layers", ".1%"),
     ),
     sections=(
-        "jaxticket.experiments.structured.report.winners:winning",
-        "jaxticket.experiments.structured.report.accuracy:accuracy",
-        "jaxticket.experiments.structured.report.accuracy:controls",
-        "jaxticket.experiments.structured.report.winners:costs",
-        "jaxticket.experiments.structured.report.layers:structure",
-        "jaxticket.experiments.structured.report.masks:heatmaps",
+        "jaxticket.experiments.structured.report.winners:structured_winners_section",
+        "jaxticket.experiments.structured.report.accuracy:structured_accuracy_section",
+        "jaxticket.experiments.structured.report.accuracy:controls_section",
+        "jaxticket.experiments.structured.report.winners:structured_costs_section",
+        "jaxticket.experiments.structured.report.layers:structure_section",
+        "jaxticket.experiments.structured.report.masks:heatmaps_section",
     ),
 )

@@ -11,7 +11,7 @@ from jaxticket.experiments.structured.structured_masks import refilled, regroupe
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.rewound_ticket import rewound_ticket
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
-from jaxticket.lab.structure_costs import costs, heatmaps
+from jaxticket.lab.structure_costs import mask_heatmaps, structure_costs
 from jaxticket.lab.trained import Trained
 
 
@@ -123,7 +123,7 @@ class _Replicate:
         structure = structure_of(mask)
         if mask.key not in self.facts:  # a control costs what the network costs whose mask it has
             has_channels = mask.stage.kind in ("refill", "slim")
-            self.facts[mask.key] = costs(self.lab, start, mask, channels=has_channels)
+            self.facts[mask.key] = structure_costs(self.lab, start, mask, channels=has_channels)
             if structure:
                 self.facts[mask.key]["structured_share"] = structure["structured_share"]
         facts = self.facts[mask.key]
@@ -136,5 +136,5 @@ class _Replicate:
             self.lab.recorder.note("structure", {**case, **structure})
         is_last = level == self.options.levels and self.seed == self.options.all_seeds[0]
         if is_last and not branch.startswith("slim_"):
-            for layer in heatmaps(self.lab, start, mask):
+            for layer in mask_heatmaps(self.lab, start, mask):
                 self.lab.recorder.note("heatmap", {**case, **layer})

@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     recipes="jaxticket.experiments.tost.recipes:apply_tost_recipe",
     columns=(Column("aids", "aids", case=True),),
     sections=(
-        "jaxticket.experiments.tost.report:aids",
-        "jaxticket.report.sections.inactive_units:inactive_units",
+        "jaxticket.experiments.tost.report:aids_section",
+        "jaxticket.report.sections.inactive_units:inactive_units_section",
     ),
 )

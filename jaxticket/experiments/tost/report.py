@@ -35,7 +35,7 @@ class Treatment:
     difference: Interval | None
 
 
-def aids(study: Study) -> Section | None:
+def aids_section(study: Study) -> Section | None:
     """A table with a column for each choice of aids, and a panel of differences for each source."""
     found = study.records("aids", Treatment)
     if not found:
@@ -45,7 +45,7 @@ def aids(study: Study) -> Section | None:
     for one in found:
         by_mask.setdefault((one.source, one.sparsity), {})[one.cell] = one
     rows = [
-        [source, text.sparsity(sparsity), *(_cell(line.get(name)) for name in names)]
+        [source, text.sparsity_text(sparsity), *(_cell(line.get(name)) for name in names)]
         for (source, sparsity), line in by_mask.items()
     ]
     note = (
@@ -78,7 +78,7 @@ def _cell(one: Treatment | None) -> TableCell:
     """An accuracy, and below it the difference and half of its interval, which is symmetric: `+0.0110 ± 0.0130`."""
     if one is None:
         return None
-    shown = Markup("{}").format(text.accuracy(one.accuracy.mean))
+    shown = Markup("{}").format(text.accuracy_text(one.accuracy.mean))
     if one.difference is None:
         return shown
     difference = text.difference(one.difference.mean)
@@ -107,7 +107,7 @@ def _panel(source: str, found: list[Treatment]) -> LinesPanel:
         f"aids_{slug(source)}",
         source,
         f"Differences of test accuracy from training without aids, masks of {source}, at each sparsity",
-        Axis("Sparsity", ticks={float(i): text.sparsity(sparsity) for i, (_, sparsity) in enumerate(levels)}),
+        Axis("Sparsity", ticks={float(i): text.sparsity_text(sparsity) for i, (_, sparsity) in enumerate(levels)}),
         Axis("Accuracy minus plain (%)"),
         lines=lines,
         levels=[Level(0)],

@@ -57,7 +57,7 @@ class Found:
         return cls(manifest.content, dict(manifest.files), made.input_files, made.sources, stamp)
 
 
-def find(folder: Path) -> Found | None:
+def find_stage(folder: Path) -> Found | None:
     """What a complete stage says; None where there is none.
 
     Raises:

@@ -266,7 +266,7 @@ class Stages:
 
     def _read(self, stage: Stage) -> Found | None:
         try:
-            found = folder.find(stage.folder)
+            found = folder.find_stage(stage.folder)
         except TicketError as error:
             if self.execute and stage.folder not in self._damaged:
                 self.note(f"{error}; the stage is done again")

@@ -19,7 +19,7 @@ _MOST_SAID = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class StoredStage:
     """A stage of a work folder.
 
     Attributes:
@@ -85,7 +85,7 @@ class Cleared:
     size: int
 
 
-def list_stages(workdir: Path | str) -> list[Entry]:
+def list_stages(workdir: Path | str) -> list[StoredStage]:
     """All stages of a work folder, by kind and then by age, the youngest first; no result is read.
 
     Args:
@@ -106,7 +106,7 @@ def list_stages(workdir: Path | str) -> list[Entry]:
         differ = changed[known.sources] if made else []
         mark = folder / MANIFEST if made else folder
         entries.append(
-            Entry(
+            StoredStage(
                 folder.name,
                 folder.name.rpartition("-")[0],
                 made is not None,
@@ -126,7 +126,7 @@ def why(workdir: Path | str, made_from: Mapping[str, Any]) -> Reason:
 
     Args:
         workdir: the `--workdir` of the runs.
-        made_from: of the stage, such as `plan.stages[0].made_from` or that of an `Entry`.
+        made_from: of the stage, such as `plan.stages[0].made_from` or that of an `StoredStage`.
     """
     return Finished(Path(workdir) / "stages").why(made_from)
 

@@ -32,7 +32,7 @@ _METRICS = (("test_accuracy", "Test accuracy"), ("val_accuracy", "Validation acc
 _TITLE = "Accuracy against weights remaining"
 
 
-def accuracy(study: Study) -> Section | None:
+def accuracy_section(study: Study) -> Section | None:
     """Test and validation accuracy over the weights remaining, whole and close to the dense networks.
 
     Where there are cases, such as learning rates, it has a panel of test accuracies for each.

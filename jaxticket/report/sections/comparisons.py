@@ -3,8 +3,8 @@
 from markupsafe import Markup
 
 from jaxticket.report import text
-from jaxticket.report.comparisons import comparisons, reading, summed_up
-from jaxticket.report.parts import Fold, Note, TablePanel
+from jaxticket.report.comparisons import comparisons, how_to_read, summed_up
+from jaxticket.report.parts import Collapsible, Note, TablePanel
 from jaxticket.report.section import Section
 from jaxticket.report.study import Study
 
@@ -13,7 +13,7 @@ _MOST_OPEN = 24
 _FIELDS = ("n", "mean", "low", "high", "low_holm", "high_holm", "p", "p_holm", "comparisons", "confidence", "settled")
 
 
-def compared(study: Study) -> Section | None:
+def comparisons_section(study: Study) -> Section | None:
     """A table of paired differences in percentage points; None for a study without a control."""
     found = comparisons(study)
     if not found:
@@ -42,10 +42,10 @@ def compared(study: Study) -> Section | None:
             text.points(one.mean),
             text.interval_points(one.low, one.high),
             text.interval_points(one.low_holm, one.high_holm),
-            text.p_value(one.p),
-            text.p_value(one.p_holm),
+            text.p_value_text(one.p),
+            text.p_value_text(one.p_holm),
             f"{one.n}",
-            reading(one),
+            how_to_read(one),
         ]
         for one in found
     ]
@@ -57,7 +57,7 @@ def compared(study: Study) -> Section | None:
         marked=[i for i, one in enumerate(found) if one.settled],
     )
     claim = Note(Markup("<strong>{}</strong> n = {}.").format(summed_up(found), seeds), claim=True)
-    shown = Fold(f"All {len(found)} comparisons", [table]) if len(found) > _MOST_OPEN else table
+    shown = Collapsible(f"All {len(found)} comparisons", [table]) if len(found) > _MOST_OPEN else table
     lines = [
         (one.treatment, one.control, one.level, *map(one.case.get, cases), *(getattr(one, name) for name in _FIELDS))
         for one in found

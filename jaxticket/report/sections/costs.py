@@ -11,7 +11,7 @@ from jaxticket.report.section import Section
 from jaxticket.report.study import Study
 
 
-def costs(study: Study) -> Section | None:
+def costs_section(study: Study) -> Section | None:
     """The costs of the dense network and of the last level of every branch; None where nothing was counted."""
     return costs_of(study, last_levels(study), "The sparsest level of each branch")
 

@@ -20,14 +20,14 @@ from jaxticket.report.panels import ColourBar, Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels
 from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Section
-from jaxticket.report.study import Epoch, Study
+from jaxticket.report.study import EpochCurves, Study
 
 MOST_LEVELS = 6
 MOST_BRANCHES = 4
 Points = list[tuple[float, float]]
 
 
-def curves(study: Study) -> Section | None:
+def curves_section(study: Study) -> Section | None:
     """Learning curves, the mean over seeds, of the dense networks and some levels of every branch."""
     groups = group_rows(study.rows)
     whole = {case_key(group.case) for group in comparable_groups(groups)}
@@ -44,7 +44,7 @@ def curves(study: Study) -> Section | None:
         name: dense_group(groups, found[0].case) if found else next(group for group in groups if group.name == name)
         for name, found in branches.items()
     }
-    by_network: dict[tuple[str, int, Case], list[Epoch]] = {}
+    by_network: dict[tuple[str, int, Case], list[EpochCurves]] = {}
     for epoch in study.epochs:
         numbers = {name: value for name, value in epoch.case.items() if not isinstance(value, str)}
         by_network.setdefault((epoch.treatment, epoch.level, case_key(numbers)), []).append(epoch)
@@ -69,7 +69,7 @@ def _network(group: Group) -> tuple[str, int, Case]:
     return group.branch, group.level, case_key(group.case)
 
 
-def mean_curve(epochs: Iterable[Epoch], name: str) -> Points:
+def mean_curve(epochs: Iterable[EpochCurves], name: str) -> Points:
     """(epoch, mean over the seeds that know the value), by epoch; epochs nobody knows are left out."""
     return mean_points(points_by(epochs, lambda epoch: epoch.epoch, lambda epoch: getattr(epoch, name)))
 
@@ -81,7 +81,7 @@ def pick(groups: list[Group], most: int) -> list[Group]:
     return [groups[round(i * (len(groups) - 1) / (most - 1))] for i in range(most)]
 
 
-def _metrics(epochs: Iterable[Epoch]) -> list[tuple[str, str]]:
+def _metrics(epochs: Iterable[EpochCurves]) -> list[tuple[str, str]]:
     has_val = any(epoch.val_accuracy is not None for epoch in epochs)
     second = ("val_accuracy", "Validation accuracy") if has_val else ("train_accuracy", "Training accuracy")
     return [("train_loss", "Training loss"), second]

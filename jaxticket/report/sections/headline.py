@@ -72,7 +72,7 @@ def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
     return Claim(branch, dense, best, nearest, misses, paired(best, dense, MARGIN) if best else (0, 0))
 
 
-def headline(study: Study) -> Section | None:
+def headline_section(study: Study) -> Section | None:
     """The sparsest level that is as good as the dense network, for every branch, with n and spread.
 
     A control is no method: what trains the masks of a branch from other initial weights has no claim of its own, and is
@@ -136,7 +136,7 @@ def seeds_of(study: Study) -> int:
 def networks_tile(study: Study) -> Tile:
     """How many networks were trained, of how many seeds, in what time."""
     seconds = sum(row.seconds or 0.0 for row in study.rows)
-    detail = f"{text.count(seeds_of(study), 'seed')}, {text.duration(seconds)} of training"
+    detail = f"{text.count_text(seeds_of(study), 'seed')}, {text.duration(seconds)} of training"
     return Tile("Networks trained", f"{len(study.rows)}", detail)
 
 
@@ -154,7 +154,7 @@ def _without_dense(groups: list[Group]) -> list[Note]:
         known = [group for group in found if group.spread(_NAME).n]
         ends = [
             Markup("{} over {} with {} of its prunable weights").format(
-                strong(text.spread(values)), text.count(values.n, "seed"), text.remaining(group.remaining)
+                strong(text.spread(values)), text.count_text(values.n, "seed"), text.remaining(group.remaining)
             )
             for group in (known if len(known) < 2 else [known[0], known[-1]])
             for values in [group.spread(_NAME)]
@@ -170,8 +170,8 @@ def _sentence(claim: Claim) -> Markup:
     if group is None:
         return Markup("{} has no finite test accuracy.").format(strong(claim.branch))
     values, reference = group.spread(_NAME), claim.dense.spread(_NAME)
-    of, over = text.spread(values), text.count(values.n, "seed")
-    against = f"against {text.spread(reference)} over {text.count(reference.n, 'seed')} dense."
+    of, over = text.spread(values), text.count_text(values.n, "seed")
+    against = f"against {text.spread(reference)} over {text.count_text(reference.n, 'seed')} dense."
     rest = [
         f"The same masks from other initial weights ({name}): {text.spread(control.spread(_NAME))}."
         for name, control in claim.controls
@@ -196,7 +196,7 @@ def _sentence(claim: Claim) -> Markup:
             claim.pairs[1] > 1,
             f"Not every denser level does: {levels} {text.listing([*map(str, claim.misses)])} {are} below.",
         )
-    where = f"level {group.level}, sparsity {text.sparsity(1 - group.remaining)}"
+    where = f"level {group.level}, sparsity {text.sparsity_text(1 - group.remaining)}"
     where += f"; {claim.standing}" if claim.standing else ""
     start = (
         "{} is as good as the dense network down to {} of its prunable weights ({}): mean test accuracy {} over {}, {}"

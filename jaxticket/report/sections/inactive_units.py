@@ -89,7 +89,7 @@ class MaskDistances:
             raise ValueError(f"{len(self.rows)} rows of distances for {len(self.masks)} masks, or one without a number")
 
 
-def inactive_units(study: Study) -> Section | None:
+def inactive_units_section(study: Study) -> Section | None:
     """Rates by layer and over training, a map of mask distances, empty filters; None where none were measured."""
     found, empty = study.records("silence", Measurement), study.records("silent_filters", Filters)
     distances = next(iter(study.records("activation_masks", MaskDistances)), None)
@@ -118,7 +118,7 @@ def inactive_units(study: Study) -> Section | None:
     if empty:
         names = dict.fromkeys(one.name for one in empty)
         rows = [[name, *(_counts(empty, name, sparsity) for sparsity in sparsities)] for name in names]
-        parts.append(TablePanel("Empty filters", ("empty filters", *map(text.sparsity, sparsities)), rows))
+        parts.append(TablePanel("Empty filters", ("empty filters", *map(text.sparsity_text, sparsities)), rows))
     return Section("silence", "Inactive units and empty filters", parts, _tables(found, empty, distances))
 
 
@@ -174,7 +174,7 @@ def _near_zero(
 
 
 def _distances(distances: MaskDistances) -> HeatmapPanel:
-    labels = [f"{mask.activation} {text.sparsity(mask.sparsity)}" for mask in distances.masks]
+    labels = [f"{mask.activation} {text.sparsity_text(mask.sparsity)}" for mask in distances.masks]
     ticks = {float(i): label for i, label in enumerate(labels)}
     return HeatmapPanel(
         "activation_masks",
@@ -197,7 +197,7 @@ def _histogram(sparsest: list[Filters]) -> LinesPanel:
         lines.append(Line(one.name, [(0.0, 0.0), *steps, (100.0, 0.0)], theme.series(i), "", width=1.6))
     return LinesPanel(
         "filter_histogram",
-        f"Filters at {text.sparsity(sparsest[0].sparsity)}",
+        f"Filters at {text.sparsity_text(sparsest[0].sparsity)}",
         "Number of filters by the share of their weights that is removed",
         Axis("Weights removed (%)"),
         Axis("Filters"),
@@ -211,7 +211,7 @@ def _filter_map(one: Filters) -> HeatmapPanel:
     flags = [float(flag) for flag in one.map] + [math.nan] * (-len(one.map) % width)
     return HeatmapPanel(
         f"filter_map_{slug(one.name)}",
-        f"{one.name}, {text.sparsity(one.sparsity)} sparse",
+        f"{one.name}, {text.sparsity_text(one.sparsity)} sparse",
         f"Map of the {len(one.map)} filters of the {one.name} network; {one.map.count('1')} are empty",
         Axis("Every filter, layer by layer; black is empty", ticks=()),
         Axis(ticks=()),

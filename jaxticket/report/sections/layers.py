@@ -8,7 +8,7 @@ from jaxticket.report.controls import controlled
 from jaxticket.report.figures import slugs
 from jaxticket.report.groups import Group, comparable_groups, dense_group, first_branches, group_rows, sparse_branches
 from jaxticket.report.panels import ColourBar, Line, LinesPanel, Panel
-from jaxticket.report.parts import Fold, Note, Panels, TablePanel, code
+from jaxticket.report.parts import Collapsible, Note, Panels, TablePanel, code
 from jaxticket.report.section import Part, Section
 from jaxticket.report.study import Study
 
@@ -17,7 +17,7 @@ MOST_BRANCHES = 4
 MOST_BY_CASE = 12
 
 
-def layers(study: Study) -> Section | None:
+def layers_section(study: Study) -> Section | None:
     """A line per layer over the levels of each branch, and the same numbers as a table."""
     groups = comparable_groups(group_rows(study.rows))
     shown: dict[str, list[Group]] = {}
@@ -55,7 +55,7 @@ def layers(study: Study) -> Section | None:
     if by_case:
         said.append("Branches that share their masks are shown once.")
     parts: list[Part] = [Note(" ".join(said)), Panels(panels)]
-    parts += [Fold(f"Every layer of {branch}, in numbers", [table], not panels) for branch, table in tables]
+    parts += [Collapsible(f"Every layer of {branch}, in numbers", [table], not panels) for branch, table in tables]
     return Section("layers", "Where the weights are", parts)
 
 

@@ -8,12 +8,12 @@ from markupsafe import Markup
 
 from jaxticket.lab.row import number
 from jaxticket.report import text
-from jaxticket.report.parts import Fold, Heading, Html, TablePanel, code
+from jaxticket.report.parts import Collapsible, Heading, Html, TablePanel, code
 from jaxticket.report.section import Part, Section
 from jaxticket.report.study import Study
 
 
-def provenance(study: Study) -> Section | None:
+def provenance_section(study: Study) -> Section | None:
     """The command, data set, network, machine, versions and configuration."""
     summary = study.summary
     facts = [
@@ -35,7 +35,7 @@ def provenance(study: Study) -> Section | None:
             _table(chosen, "Options that differ from the defaults"),
         ]
     if everything := list(flatten(study.config.get("config", {}))):
-        parts.append(Fold("Every option", [_table(everything, "Every option")]))
+        parts.append(Collapsible("Every option", [_table(everything, "Every option")]))
     return Section("made", "How it was made", parts)
 
 
@@ -88,7 +88,7 @@ def _device(part: Mapping[str, Any]) -> str:
         times = "" if devices is None else f"{devices:.0f} \N{MULTIPLICATION SIGN} "
         said.append(times + str(part["kind"]))
     if (cores := number(part.get("cores"))) is not None:
-        said.append(text.count(int(cores), "CPU core"))
+        said.append(text.count_text(int(cores), "CPU core"))
     if part.get("machine"):
         said.append(str(part["machine"]))
     return ", ".join(said)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from jaxticket.lab.row import Column
 from jaxticket.report import text
 from jaxticket.report.groups import MARGIN, Group, dense_group, gap, group_rows, matches
-from jaxticket.report.parts import Fold, Note, TableCell, TablePanel, code, spread_cell
+from jaxticket.report.parts import Collapsible, Note, TableCell, TablePanel, code, spread_cell
 from jaxticket.report.section import Section
 from jaxticket.report.study import MEASURED, Study
 
@@ -17,15 +17,15 @@ _NAMED_DOT = _DOT.format(Markup(' role="img" aria-label="as good as dense"'))
 # Columns that are left out where no network has them: column of a row -> heading in the table of groups, of networks.
 _GROUPS = {"test_accuracy_pruned": "right after pruning", "val_accuracy": "validation accuracy"}
 _NETWORKS: dict[str, tuple[str, Callable[[float | None], str]]] = {
-    "test_accuracy_balanced": ("balanced", text.accuracy),
-    "test_accuracy_top5": ("top-5", text.accuracy),
-    "test_accuracy_pruned": ("after pruning", text.accuracy),
+    "test_accuracy_balanced": ("balanced", text.accuracy_text),
+    "test_accuracy_top5": ("top-5", text.accuracy_text),
+    "test_accuracy_pruned": ("after pruning", text.accuracy_text),
     "test_loss": ("test loss", text.loss),
-    "val_accuracy": ("validation", text.accuracy),
+    "val_accuracy": ("validation", text.accuracy_text),
 }
 
 
-def table(study: Study) -> Section | None:
+def table_section(study: Study) -> Section | None:
     """The table of groups, and of single networks behind a fold."""
     groups = group_rows(study.rows)
     if not groups:
@@ -66,7 +66,7 @@ def table(study: Study) -> Section | None:
                 spread_cell(group.spread("test_accuracy")),
                 *([differs] if compared else []),
                 *(spread_cell(group.spread(name)) for name in shown),
-                text.sparsity(1 - group.remaining),
+                text.sparsity_text(1 - group.remaining),
                 text.loss(group.mean("train_loss")),
                 text.duration(group.mean("seconds")),
                 f"{group.n}",
@@ -74,7 +74,7 @@ def table(study: Study) -> Section | None:
             ]
         )
     rows = [row for group in groups for row in group.rows]
-    every = Fold(f"Every network ({len(rows)})", [_networks(study, groups, cases, has)])
+    every = Collapsible(f"Every network ({len(rows)})", [_networks(study, groups, cases, has)])
     numbers = TablePanel("Results by branch and level", head, lines, marked=marked)
     return Section("numbers", "Numbers", (Note(said), numbers, every), {"rows": row_lines(study)})
 
@@ -92,8 +92,8 @@ def _networks(study: Study, groups: Sequence[Group], cases: Sequence[str], has: 
             f"{row.level}",
             f"{row.seed}",
             text.remaining(row.remaining),
-            None if row.sparsity_total is None else text.sparsity(row.sparsity_total),
-            text.accuracy(row.test_accuracy),
+            None if row.sparsity_total is None else text.sparsity_text(row.sparsity_total),
+            text.accuracy_text(row.test_accuracy),
             *(in_words(getattr(row, name)) for name, (_, in_words) in shown.items()),
             text.loss(row.train_loss),
             *(_own(row.extra.get(one.name), one) for one in own),

@@ -14,7 +14,7 @@ from jaxticket.tracing.jaxpr import result_shapes
 _CONSTANT = "a constant is joined to them"
 
 
-def broadcast(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+def broadcast_in_dim(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     """Axes that are repeated are of any size."""
     del trace
     (shape,) = result_shapes(equation)
@@ -134,7 +134,7 @@ def pad(trace: Trace, equation: JaxprEqn, operands: Sequence[Value]) -> list[Val
 
 
 RULES: dict[str, Rule] = {
-    "broadcast_in_dim": broadcast,
+    "broadcast_in_dim": broadcast_in_dim,
     "concatenate": concatenate,
     "pad": pad,
     "reshape": reshape,

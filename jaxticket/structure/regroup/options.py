@@ -65,12 +65,12 @@ class RegroupOptions:
         """
         try:
             names = ("min_rows_per_column", "min_columns", "until_empty")
-            check_used(self.rule, {name: getattr(self, name) for name in names})
+            check_rule_uses(self.rule, {name: getattr(self, name) for name in names})
         except MaskError as error:
             raise ConfigError(f"config.{where}: {error}") from error
 
 
-def check_used(rule: str, options: Mapping[str, Any]) -> None:
+def check_rule_uses(rule: str, options: Mapping[str, Any]) -> None:
     """Makes sure that options which only 'min_count' uses are set for no other rule.
 
     Raises:

@@ -18,7 +18,7 @@ from jaxticket.structure.matrix import mask_matrices, masks_of
 from jaxticket.structure.refill import channels_to_keep
 from jaxticket.structure.regroup.block_columns import ColumnRule
 from jaxticket.structure.regroup.blocks import find_blocks
-from jaxticket.structure.regroup.options import RegroupOptions, check_groups, check_options, check_used
+from jaxticket.structure.regroup.options import RegroupOptions, check_groups, check_options, check_rule_uses
 from jaxticket.structure.regroup.partition import PARTITIONERS, Partitioner
 from jaxticket.structure.regroup.report import Block, RegroupReport, report_layer
 
@@ -121,7 +121,7 @@ def regroup(
         on_dense_group, on_small_group, on_unstructured, max_density,
     )  # fmt: skip
     check_options(options)
-    check_used(rule, {"t2": t2, "b2": b2, "until_empty": until_empty})
+    check_rule_uses(rule, {"t2": t2, "b2": b2, "until_empty": until_empty})
     return regroup_by(mask, options, groups=by_path, seed=seed, partitioner=partitioner)
 
 

@@ -9,14 +9,14 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments.colt.analysis import PAIRS, compare_with_lth, ticket_rows
-from jaxticket.experiments.colt.report import Agreement, Reached, break_even, partitions
-from jaxticket.experiments.sanity.report.accuracy import rounds
+from jaxticket.experiments.colt.report import Agreement, Reached, break_even, partitions_section
+from jaxticket.experiments.sanity.report.accuracy import rounds_section
 from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page, make_sections, make_tables
-from jaxticket.report.sections.accuracy import accuracy
-from jaxticket.report.sections.headline import headline
+from jaxticket.report.sections.accuracy import accuracy_section
+from jaxticket.report.sections.headline import headline_section
 from jaxticket.report.sections.layers import layers
-from jaxticket.report.study import Epoch, Study
+from jaxticket.report.study import EpochCurves, Study
 
 CONFIG = {"config": {"partitions": 2, "lth": True, "rates": [["conv", 0.15]], "lth_rates": [["conv", 0.2]]}}
 
@@ -55,7 +55,7 @@ def lines_of(text):
 
 
 def test_figures_of_rounds_overlap_and_parts(made):
-    section = partitions(study_of(colt_summary(made)))
+    section = partitions_section(study_of(colt_summary(made)))
     assert [figure.name for figure in section.figures] == ["rounds", "overlap", "parts"]
     remaining, overlap, parts = section.figures
     assert all(name in remaining.svg for name in ("COLT", "LTH"))
@@ -74,11 +74,11 @@ def test_figures_of_rounds_overlap_and_parts(made):
 
 def test_parts_are_compared_with_no_network_of_all_classes(made):
     study = study_of(colt_summary(made))
-    (panel, *_) = accuracy(study).figures
+    (panel, *_) = accuracy_section(study).figures
     assert all(name in panel.svg for name in ("dense", "colt", "lth"))
-    assert "colt_part" not in accuracy(study).html
-    assert "colt_part" not in headline(study).html
-    assert rounds(study) is None
+    assert "colt_part" not in accuracy_section(study).html
+    assert "colt_part" not in headline_section(study).html
+    assert rounds_section(study) is None
     assert "colt_part" not in layers(study).html
     parts = [group for group in group_rows(study.rows) if group.branch == "colt_part"]
     assert {group.case["part"] for group in parts} == {1, 2}
@@ -112,12 +112,12 @@ def test_overlap_at_which_both_are_as_fast(made):
 
 def test_tickets_that_were_not_evaluated_and_other_studies(made):
     summary = colt_summary(made, evaluate=False)
-    section = partitions(study_of(summary))
+    section = partitions_section(study_of(summary))
     assert "COLT" in section.figures[0].svg
     assert "<td" in section.html
     assert make_page(study_of(summary)).html
     other = study_of(made.summary(made.imp_rows()))
-    assert partitions(other) is None
+    assert partitions_section(other) is None
     assert (other.records("colt_rounds", Agreement), other.records("colt", Reached)) == ([], [])
     with pytest.raises(JaxticketError, match=r"colt_rounds\[0\].seed is None; must be a whole number"):
         study_of(made.summary([], colt_rounds=[{"level": 1}])).records("colt_rounds", Agreement)
@@ -131,7 +131,7 @@ def test_every_series_of_a_transfer_is_a_line(made, tmp_path):
         for level in (1, 2, 10)
     ]
     summary = made.summary(rows, experiment="transfer", name="transfer")
-    epochs = (Epoch("transfer colt-cifar100", 1, 0, 1.0, train_loss=0.5),)
+    epochs = (EpochCurves("transfer colt-cifar100", 1, 0, 1.0, train_loss=0.5),)
     page = make_page(Study.of(summary, epochs=epochs))
     assert "Tickets on another data set" in page.html
     panel = next(figure for figure in page.figures if figure.name == "test_accuracy")

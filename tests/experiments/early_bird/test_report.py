@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.early_bird.report.channels import kept
-from jaxticket.experiments.early_bird.report.draws import draws
-from jaxticket.experiments.early_bird.report.emergence import Distances, emergence, window_distance
+from jaxticket.experiments.early_bird.report.channels import kept_channels_section
+from jaxticket.experiments.early_bird.report.draws import draws_section
+from jaxticket.experiments.early_bird.report.emergence import Distances, emergence_section, window_distance
 from jaxticket.report import text
 from jaxticket.report.page import make_page, make_sections, make_tables
 from jaxticket.report.study import Study
@@ -89,12 +89,12 @@ def texts(figure):
 def test_other_studies_have_none_of_these_sections(made):
     plain = made.summary(made.imp_rows(levels=2))
     other = Study.of(plain)
-    assert [make(other) for make in (emergence, draws, kept)] == [None] * 3
+    assert [make(other) for make in (emergence_section, draws_section, kept_channels_section)] == [None] * 3
     assert set(make_tables(make_sections(other))) == {"rows.csv"}
 
 
 def test_emergence_has_a_table_maps_and_the_rule(study):
-    section = emergence(study)
+    section = emergence_section(study)
     assert [f.name for f in section.figures] == [
         "mask_distance_p0-3", "mask_distance_p0-7", "distance_p0-3", "distance_p0-7",
     ]  # fmt: skip
@@ -110,10 +110,10 @@ def test_emergence_has_a_table_maps_and_the_rule(study):
 
 def test_a_ticket_that_emerges_at_the_end_is_said_to_be_none_drawn_early(made):
     summary = early_summary(made)
-    assert "nothing was early" not in words(emergence(Study.of(summary)))
+    assert "nothing was early" not in words(emergence_section(Study.of(summary)))
     for entry in summary["early_bird"]:
         entry["at_end"] = entry["seed"] == 1 or entry["epoch"] is None
-    said = words(emergence(Study.of(summary)))
+    said = words(emergence_section(Study.of(summary)))
     assert "The ticket of 30.0% in seed 1 emerged after the last epoch: drawn at the end of training" in said
     assert "so nothing was early." in said
 
@@ -127,7 +127,7 @@ def test_the_second_line_is_what_the_rule_looks_at(study):
 
 
 def test_accuracy_against_the_draw_and_the_cost_of_training(study):
-    section = draws(study)
+    section = draws_section(study)
     (figure,) = section.figures
     assert {"30.0% pruned", "70.0% pruned", "dense", "Epoch of the draw"} <= set(texts(figure))
     said = words(section)
@@ -137,7 +137,7 @@ def test_accuracy_against_the_draw_and_the_cost_of_training(study):
 
 
 def test_channels_of_the_first_seed_in_natural_order(study):
-    section = kept(study)
+    section = kept_channels_section(study)
     assert [f.name for f in section.figures] == ["channels_p0-3", "channels_p0-7"]
     assert {"all", "early bird", "after training"} <= set(texts(section.figures[0]))
     assert "would have been left of conv2_bn" in words(section)
@@ -182,9 +182,9 @@ def test_damaged_findings_are_one_line(made):
 
 
 def test_the_early_mask_stands_beside_the_final_one_and_chance(study):
-    said = " ".join(re.sub(r"<[^>]*>", " ", emergence(study).html).split())
+    said = " ".join(re.sub(r"<[^>]*>", " ", emergence_section(study).html).split())
     assert "also removed in the end by chance distance over chance 30.0% 65.0% 30.0% 0.210" in said
-    assert "random masks" in emergence(study).figures[-1].svg
+    assert "random masks" in emergence_section(study).figures[-1].svg
     (distances,) = study.records("mask_distance", Distances)
     assert distances.limit(0.3) == 0.1
     scaled = {**study.summary["mask_distance"][0], "epsilon": 0.5, "epsilon_scale": "chance"}

@@ -4,7 +4,7 @@ import pytest
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments.sanity.report.decision import ControlDifference, holds, read_decision
-from jaxticket.experiments.sanity.report.wording import backing, certainty, counts, found, lacking, reading, title
+from jaxticket.experiments.sanity.report.wording import backing, certainty, counts, found_words, lacking, reading, title
 
 DENSE = {0.01: 0.90, 0.1: 0.92}
 RR = {0.01: 0.88, 0.1: 0.89}
@@ -39,7 +39,7 @@ def decide(made, ticket, *, without=(), **changes):
 def test_every_verdict_has_its_words(made, kind, words):
     decision = decide(made, TICKETS[kind])
     assert decision.kind == kind
-    assert words in found(decision)
+    assert words in found_words(decision)
     assert lacking(decision) == ""
 
 
@@ -47,23 +47,25 @@ def test_a_settled_verdict_says_for_how_many_cells_and_another_that_it_is_one_of
     summary = made.sanity({"dense": DENSE, "lt_imp": TICKETS["jackpot"], "rr_imp": RR, "sdt": SDT}, levels=(8, 11))
     by_means = read_decision(summary)
     assert title(by_means) == "jackpot by means, not settled"
-    assert found(by_means).startswith(
+    assert found_words(by_means).startswith(
         "A jackpot by means, not settled (n = 3, 2 cells tried): lt_imp at 91.4% sparsity"
     )
     summary["verdict"]["settled"] = True
     summary["verdict"]["cells"][0] |= {"settled": True, "p_holm": 0.012}
     settled = read_decision(summary)
     assert title(settled) == "jackpot"
-    assert found(settled).startswith("A jackpot: lt_imp at 83.2% sparsity (level 8)")  # not the sparsest, but settled
-    assert found(settled).endswith("hold, after correction for the 2 cells tried (p = 0.012, n = 3).")
+    assert found_words(settled).startswith(
+        "A jackpot: lt_imp at 83.2% sparsity (level 8)"
+    )  # not the sparsest, but settled
+    assert found_words(settled).endswith("hold, after correction for the 2 cells tried (p = 0.012, n = 3).")
     none = decide(made, TICKETS["none"])
-    assert found(none).startswith(
+    assert found_words(none).startswith(
         "No winning ticket: none meets conditions 1 to 4 (by means, not settled: n = 3, 1 cell"
     )
 
 
 def test_no_ticket_names_the_condition_that_failed(made):
-    said = found(decide(made, TICKETS["none"]))
+    said = found_words(decide(made, TICKETS["none"]))
     assert said.endswith(
         "fails condition 3 (at some learning rate the ticket is clearly above random reinitialisation at every one) "
         "and condition 4 (at some learning rate the ticket is about as good as the dense network at that rate)."
@@ -71,7 +73,7 @@ def test_no_ticket_names_the_condition_that_failed(made):
 
 
 def test_a_trivial_sparsity_is_no_ticket(made):
-    said = found(decide(made, TICKETS["jackpot"], levels=(2,)))
+    said = found_words(decide(made, TICKETS["jackpot"], levels=(2,)))
     assert said.endswith("fails condition 1 (the sparsity is not trivial).")
     assert said.startswith(
         "No winning ticket: none meets conditions 1 to 4 (by condition 1, whatever the accuracies). "
@@ -82,12 +84,12 @@ def test_where_only_some_tickets_are_too_dense_the_intervals_decide_too(made):
     decision = decide(made, TICKETS["none"], levels=(2, 8), spread=0.0001, growth=0.1)
     assert [cell.too_dense for cell in decision.cells if cell.ticket == "lt_imp"] == [True, False]
     assert decision.settled
-    assert "(settled by condition 1, or else by the intervals)" in found(decision)
+    assert "(settled by condition 1, or else by the intervals)" in found_words(decision)
 
 
 def test_what_cannot_be_evaluated_is_named(made):
     decision = decide(made, TICKETS["jackpot"], without=("sdt",))
-    assert found(decision) == "Undecided: a winning ticket can neither be declared nor ruled out."
+    assert found_words(decision) == "Undecided: a winning ticket can neither be declared nor ruled out."
     assert lacking(decision) == "Missing for a decision: a small dense network (small_dense)."
 
 

@@ -8,17 +8,17 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.sanity.report.accuracy import rates, rounds
-from jaxticket.experiments.sanity.report.correlation import correlation
-from jaxticket.experiments.sanity.report.instability import instability
-from jaxticket.experiments.sanity.report.overlap import overlap
-from jaxticket.experiments.sanity.report.verdict import verdict
+from jaxticket.experiments.sanity.report.accuracy import rates_section, rounds_section
+from jaxticket.experiments.sanity.report.correlation import correlation_section
+from jaxticket.experiments.sanity.report.instability import instability_section
+from jaxticket.experiments.sanity.report.overlap import overlap_section
+from jaxticket.experiments.sanity.report.verdict import verdict_section
 from jaxticket.report.page import make_page, make_sections
-from jaxticket.report.sections.curves import curves
-from jaxticket.report.sections.headline import headline
-from jaxticket.report.sections.layers import layers
-from jaxticket.report.sections.table import table
-from jaxticket.report.study import Epoch, Study
+from jaxticket.report.sections.curves import curves_section
+from jaxticket.report.sections.headline import headline_section
+from jaxticket.report.sections.layers import layers_section
+from jaxticket.report.sections.table import table_section
+from jaxticket.report.study import EpochCurves, Study
 
 ACCURACIES = {
     "dense": {0.01: 0.90, 0.1: 0.92},
@@ -28,7 +28,7 @@ ACCURACIES = {
     "sdt": {0.01: 0.86, 0.1: 0.87},
 }
 CONFIG = {"config": {"correlation": 0.1}}
-OWN = (verdict, rates, rounds, correlation, instability, overlap)
+OWN = (verdict_section, rates_section, rounds_section, correlation_section, instability_section, overlap_section)
 
 
 def study_of(summary, epochs=(), config=CONFIG):
@@ -63,7 +63,7 @@ def heights(figure):
 def test_other_experiments_have_none_of_these_sections(made):
     plain = study_of(made.summary(made.imp_rows(levels=3)), config={})
     assert [section(plain) for section in OWN] == [None] * len(OWN)
-    assert headline(plain) is not None
+    assert headline_section(plain) is not None
 
 
 def test_the_verdict_is_the_headline_of_a_study_that_has_one(study, sections):
@@ -99,25 +99,25 @@ def test_the_grid_says_at_which_rate_a_condition_holds_and_not_by_colour_alone(s
 
 def test_an_undecided_study_says_what_is_missing(made):
     without = {branch: values for branch, values in ACCURACIES.items() if branch != "sdt"}
-    said = words(verdict(study_of(made.sanity(without))))
+    said = words(verdict_section(study_of(made.sanity(without))))
     assert "Undecided: a winning ticket can neither be declared nor ruled out." in said
     assert "Missing for a decision: a small dense network (small_dense)." in said
     assert "2 ? not known" in said
 
 
 def test_a_ticket_that_is_too_dense_has_no_p_value(made):
-    said = words(verdict(study_of(made.sanity(ACCURACIES, levels=(2,)))))
+    said = words(verdict_section(study_of(made.sanity(ACCURACIES, levels=(2,)))))
     assert "no winning ticket, by condition 1, whatever the accuracies 1\N{MULTIPLICATION X}" in said
     assert "(p " not in said
 
 
 def test_one_seed_has_no_intervals_and_no_spread(made):
     one = study_of(made.sanity(ACCURACIES, seeds=(0,)))
-    said = words(verdict(one))
+    said = words(verdict_section(one))
     assert "Missing for a decision: a second seed." in said
     assert "One seed (n = 1): a difference has no interval" in said
     assert "±" not in said
-    assert "One seed (n = 1), so no spread is shown." in words(rates(one))
+    assert "One seed (n = 1), so no spread is shown." in words(rates_section(one))
 
 
 def test_differences_are_shown_with_interval_and_reading(sections, made):
@@ -128,7 +128,7 @@ def test_differences_are_shown_with_interval_and_reading(sections, made):
         "lr against difference 95% interval n threshold reading 0.01 dense",
     )
     assert f"{header} +0.0050 {none} 3 {minus}0.0050 not settled: 3 equal differences" in equal
-    said = words(verdict(study_of(made.sanity(ACCURACIES, levels=(4, 8), growth=1))))
+    said = words(verdict_section(study_of(made.sanity(ACCURACIES, levels=(4, 8), growth=1))))
     assert f"{header} +0.0050 +0.0038 to +0.0062 3" in said
     assert "\N{MINUS SIGN}0.0050 as good as dense" in said
     assert "0.1 other initial weights (RR) +0.0100" in said
@@ -148,13 +148,13 @@ def test_accuracy_by_rate_has_a_panel_per_kind_and_sparsity(sections):
 def test_rounds_that_only_lead_to_the_next_have_no_panel(made):
     summary = made.sanity(ACCURACIES)
     between = [made.row("lt_imp", 7, seed, lr=lr) for lr in (0.01, 0.1) for seed in (0, 1, 2)]
-    figures = rates(study_of(summary | {"rows": summary["rows"] + between})).figures
+    figures = rates_section(study_of(summary | {"rows": summary["rows"] + between})).figures
     assert [figure.name for figure in figures] == ["accuracy_by_lr_imp_8", "accuracy_by_lr_omp_8"]
 
 
 def test_a_single_rate_leaves_nothing_to_compare(made):
     single = {branch: {0.1: values[0.1]} for branch, values in ACCURACIES.items()}
-    assert rates(study_of(made.sanity(single))) is None
+    assert rates_section(study_of(made.sanity(single))) is None
 
 
 def test_accuracy_over_the_weights_has_a_panel_per_kind_and_rate(study, sections):
@@ -170,7 +170,7 @@ def test_correlation_is_shown_beside_the_line_of_chance(study, sections):
     section = sections["correlation"]
     assert [figure.name for figure in section.figures] == ["correlation_imp_4", "correlation_imp_8"]
     assert {"dense", "initial", "other", "p = 0.1"} <= set(texts(section.figures[0]))
-    without = correlation(Study(study.summary, study.rows))
+    without = correlation_section(Study(study.summary, study.rows))
     assert not any(text.startswith("p =") for text in texts(without.figures[0]))
 
 
@@ -203,7 +203,7 @@ def test_densities_of_different_rates_are_not_mixed_and_shared_masks_shown_once(
         for branch in ("lt_imp", "rr_imp")
         for level in (1, 2)
     ]
-    section = layers(study_of(made.summary(rows, experiment="sanity")))
+    section = layers_section(study_of(made.summary(rows, experiment="sanity")))
     assert [figure.name for figure in section.figures] == ["layers_lt_imp-at-lr-0-05", "layers_lt_imp-at-lr-0-1"]
     said = words(section)
     assert "lt_imp at lr 0.05, in numbers layer level 1 level 2 fc1/kernel 95.0% 90.0%" in said
@@ -213,11 +213,11 @@ def test_densities_of_different_rates_are_not_mixed_and_shared_masks_shown_once(
 def test_curves_of_different_rates_are_not_mixed(made):
     rows = [made.row("lt_imp", 1, 0, lr=lr) for lr in (0.01, 0.1)]
     epochs = [
-        Epoch("lt_imp", 1, 0, epoch, train_loss=loss, case={"lr": lr})
+        EpochCurves("lt_imp", 1, 0, epoch, train_loss=loss, case={"lr": lr})
         for lr, losses in {0.01: (2.0, 1.9), 0.1: (1.0, 0.1)}.items()
         for epoch, loss in enumerate(losses, 1)
     ]
-    section = curves(study_of(made.summary(rows, experiment="sanity"), epochs))
+    section = curves_section(study_of(made.summary(rows, experiment="sanity"), epochs))
     assert [figure.name for figure in section.figures] == [
         "train_loss_lt_imp-at-lr-0-01",
         "train_loss_lt_imp-at-lr-0-1",
@@ -228,7 +228,7 @@ def test_curves_of_different_rates_are_not_mixed(made):
 
 
 def test_the_table_has_a_column_for_the_rate_and_compares_within_it(study):
-    said = words(table(study))
+    said = words(table_section(study))
     assert "branch lr level remaining" in said
     assert "lt_imp 0.01 4 41.0% 0.9050 ± 0.0005 +0.0050" in said
     assert "lt_imp 0.1 4 41.0% 0.9000 ± 0.0005 \N{MINUS SIGN}0.0200" in said
@@ -237,8 +237,8 @@ def test_the_table_has_a_column_for_the_rate_and_compares_within_it(study):
 def test_an_unfinished_study_has_no_verdict_yet_and_claims_for_every_rate(made):
     summary = made.sanity({branch: ACCURACIES[branch] for branch in ("dense", "lt_imp")}, complete=False)
     summary = {key: value for key, value in summary.items() if key != "verdict"}
-    said = words(headline(study_of(summary)))
-    assert verdict(study_of(summary)) is None
+    said = words(headline_section(study_of(summary)))
+    assert verdict_section(study_of(summary)) is None
     assert "lt_imp at lr 0.01 is as good as the dense network down to 16.8%" in said
     assert "No level of lt_imp at lr 0.1 is as good as the dense network." in said
     assert "Dense test accuracy at lr 0.01 0.9000" in said
@@ -258,10 +258,10 @@ def test_the_page_names_and_links_its_tables(study):
 @pytest.mark.parametrize(
     ("section", "name", "broken", "message"),
     [
-        (correlation, "correlation", 3, r"correlation is not a list of objects"),
-        (correlation, "correlation", [{"lr": "fast"}], r"correlation\[0\].lr is 'fast'; must be a number"),
-        (instability, "instability", [{"lr": 0.1}], r"instability\[0\].branch is None; must be a string"),
-        (overlap, "overlap", [{"lr": 0.1, "level": 1.5}], r"overlap\[0\].level is 1.5; must be a whole number"),
+        (correlation_section, "correlation", 3, r"correlation is not a list of objects"),
+        (correlation_section, "correlation", [{"lr": "fast"}], r"correlation\[0\].lr is 'fast'; must be a number"),
+        (instability_section, "instability", [{"lr": 0.1}], r"instability\[0\].branch is None; must be a string"),
+        (overlap_section, "overlap", [{"lr": 0.1, "level": 1.5}], r"overlap\[0\].level is 1.5; must be a whole number"),
     ],
 )
 def test_broken_findings_are_named_in_one_line(made, section, name, broken, message):

@@ -15,18 +15,23 @@ from matplotlib.image import imread
 from jaxticket.analysis import Pair, compare
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments.structured.analysis import extreme_tickets
-from jaxticket.experiments.structured.report.accuracy import accuracy, controls
-from jaxticket.experiments.structured.report.layers import Structure, blocks_in_words, structure
-from jaxticket.experiments.structured.report.masks import heatmaps
-from jaxticket.experiments.structured.report.winners import costs, shown_levels, winners, winning
+from jaxticket.experiments.structured.report.accuracy import controls_section, structured_accuracy_section
+from jaxticket.experiments.structured.report.layers import Structure, blocks_in_words, structure_section
+from jaxticket.experiments.structured.report.masks import heatmaps_section
+from jaxticket.experiments.structured.report.winners import (
+    shown_levels,
+    structured_costs_section,
+    structured_winners_section,
+    winners,
+)
 from jaxticket.report import write_report
 from jaxticket.report.page import make_page, make_sections, make_tables
-from jaxticket.report.sections.curves import curves
-from jaxticket.report.sections.headline import headline
-from jaxticket.report.sections.layers import layers
-from jaxticket.report.study import Epoch, Study
+from jaxticket.report.sections.curves import curves_section
+from jaxticket.report.sections.headline import headline_section
+from jaxticket.report.sections.layers import layers_section
+from jaxticket.report.study import EpochCurves, Study
 
-OWN = (winning, controls, costs, structure, heatmaps)
+OWN = (structured_winners_section, controls_section, structured_costs_section, structure_section, heatmaps_section)
 # Branch -> test accuracy at levels 1 and 2; dense has 0.9.
 ACCURACIES = {
     "imp": (0.91, 0.905),
@@ -99,7 +104,7 @@ def structured_summary(made, seeds=(0, 1, 2), seconds=None):
         name="structured",
         structured=extreme_tickets(rows, "imp", compared),
         comparisons=compared,
-        structure=structure,
+        structure=structure_section,
         heatmap=heatmap,
     )
 
@@ -133,7 +138,7 @@ def test_other_experiments_have_none_of_these_sections(made):
     plain = study_of(made.summary(made.imp_rows(levels=3)))
     assert [section(plain) for section in OWN] == [None] * len(OWN)
     assert set(make_tables(make_sections(plain))) == {"rows.csv"}
-    assert winning(study_of(made.sanity({"dense": {0.1: 0.9}, "lt_imp": {0.1: 0.9}}))) is None
+    assert structured_winners_section(study_of(made.sanity({"dense": {0.1: 0.9}, "lt_imp": {0.1: 0.9}}))) is None
 
 
 def test_the_headline_is_the_sparsest_structured_winner(summary, sections):
@@ -168,7 +173,9 @@ def test_a_partly_structured_winner_says_so(made):
     changed["structured"]["extreme"]["regroup"] = changed["structured"]["extreme"]["refill"] | {
         "structured_share": 0.75
     }
-    assert "Of its weights 75.0% lie in layers that became structured." in words(winning(study_of(changed)))
+    assert "Of its weights 75.0% lie in layers that became structured." in words(
+        structured_winners_section(study_of(changed))
+    )
 
 
 def test_a_settled_win_is_called_settled(made):
@@ -176,13 +183,13 @@ def test_a_settled_win_is_called_settled(made):
     changed = structured_summary(made)
     refill = changed["structured"]["extreme"]["refill"]
     refill["settled"] = True
-    assert "refill level 1; settled to be above dense Its" in words(winning(study_of(changed)))
+    assert "refill level 1; settled to be above dense Its" in words(structured_winners_section(study_of(changed)))
     del refill["settled"]
-    assert "refill level 1 Its" in words(winning(study_of(changed)))
+    assert "refill level 1 Its" in words(structured_winners_section(study_of(changed)))
 
 
 def test_one_seed_is_called_one_seed(made):
-    said = words(winning(study_of(structured_summary(made, seeds=(1,)))))
+    said = words(structured_winners_section(study_of(structured_summary(made, seeds=(1,)))))
     assert "With one seed (n = 1) chance cannot be told from effect." in said
     assert "± 0" not in said
     assert "Seed by seed" not in said
@@ -191,21 +198,21 @@ def test_one_seed_is_called_one_seed(made):
 def test_without_a_winner_there_is_no_ticket_to_show(made):
     lost = structured_summary(made)
     lost["structured"]["extreme"] = dict.fromkeys(lost["structured"]["extreme"])
-    said = words(winning(study_of(lost)))
+    said = words(structured_winners_section(study_of(lost)))
     assert said.startswith("Structural winning ticket none no structured level is as good as dense")
     assert "No level of refill wins." in said
     assert "It is not below dense, but its masks remove nothing, or none of what they keep is structured." in said
 
 
 def test_accuracy_leaves_controls_to_their_panels_and_marks_the_winners(summary):
-    section = accuracy(study_of(summary))
+    section = structured_accuracy_section(study_of(summary))
     assert "The star marks the sparsest level whose mean test accuracy is not below dense; whether" in words(section)
     shown = texts(section.figures[0])
     assert {"dense", "imp", "refill", "regroup", "40.0%"} <= set(shown)
     assert not {"refill_random", "slim_l1"} & set(shown)
     without = copy.deepcopy(summary)
     del without["structured"]
-    assert "The ring marks" in words(accuracy(study_of(without)))
+    assert "The ring marks" in words(structured_accuracy_section(study_of(without)))
 
 
 def test_controls_are_beside_what_they_control(sections):
@@ -228,7 +235,7 @@ def test_costs_are_of_the_winners_level_or_the_last(summary, sections):
 
 
 def test_times_are_shown_where_they_were_measured(made):
-    section = costs(study_of(structured_summary(made, seconds=0.02)))
+    section = structured_costs_section(study_of(structured_summary(made, seconds=0.02)))
     assert [figure.name for figure in section.figures] == ["macs", "times"]
     assert {"dense", "20 ms", "13 ms", "12 ms"} <= set(texts(section.figures[1]))
     assert "ms per batch" in words(section)
@@ -292,12 +299,12 @@ def test_text_of_every_panel_is_legible_on_a_telephone(sections):
 
 
 def test_curves_and_densities_leave_controls_out(summary):
-    epochs = [Epoch(row["branch"], row["level"], row["seed"], e, 1.0) for row in summary["rows"] for e in (1, 2)]
-    section = curves(Study.of(summary, epochs=tuple(epochs)))
+    epochs = [EpochCurves(row["branch"], row["level"], row["seed"], e, 1.0) for row in summary["rows"] for e in (1, 2)]
+    section = curves_section(Study.of(summary, epochs=tuple(epochs)))
     names = [f"train_loss_{branch}" for branch in ("imp", "refill", "regroup", "slim_l1")]
     assert [figure.name for figure in section.figures] == names
     assert "Not shown: refill_random." in words(section)
-    assert "refill_random" not in words(layers(study_of(summary)))
+    assert "refill_random" not in words(layers_section(study_of(summary)))
 
 
 def test_the_tables_have_every_layer_and_every_winner(summary):
@@ -331,9 +338,12 @@ def test_the_page_has_them_in_order_and_unique_ids(summary):
 def test_an_unfinished_study_has_a_page_of_its_rows(summary):
     rows = {key: value for key, value in summary.items() if key not in ("structured", "structure", "heatmap")}
     study = study_of(rows | {"complete": False})
-    assert winning(study) is structure(study) is heatmaps(study) is None
-    assert "As good as dense with" in words(headline(study))
-    assert [section.name for section in (controls(study), costs(study))] == ["controls", "costs"]
+    assert structured_winners_section(study) is structure_section(study) is heatmaps_section(study) is None
+    assert "As good as dense with" in words(headline_section(study))
+    assert [section.name for section in (controls_section(study), structured_costs_section(study))] == [
+        "controls",
+        "costs",
+    ]
 
 
 def test_files_of_an_earlier_report_go(made, summary, tmp_path):
@@ -365,11 +375,15 @@ def test_names_from_the_files_are_escaped(made, summary):
 @pytest.mark.parametrize(
     ("section", "changes", "message"),
     [
-        (structure, {"structure": 3}, r"structure is not a list of objects"),
-        (structure, {"structure": [{"branch": "refill"}]}, r"structure\[0\].level is None; must be a whole number"),
-        (heatmaps, {"heatmap": [{"branch": "imp"}]}, r"heatmap\[0\].level is None; must be a whole number"),
+        (structure_section, {"structure": 3}, r"structure is not a list of objects"),
         (
-            winning,
+            structure_section,
+            {"structure": [{"branch": "refill"}]},
+            r"structure\[0\].level is None; must be a whole number",
+        ),
+        (heatmaps_section, {"heatmap": [{"branch": "imp"}]}, r"heatmap\[0\].level is None; must be a whole number"),
+        (
+            structured_winners_section,
             {"structured": {"extreme": {"imp": {"level": 1}}}},
             r"structured\.extreme\.imp\.n is None; must be a whole number",
         ),
@@ -385,7 +399,7 @@ def test_broken_findings_are_named_in_one_line(summary, section, changes, messag
 def test_a_picture_that_is_none_is_refused(summary, density):
     broken = summary | {"heatmap": [summary["heatmap"][0] | {"density": density}]}
     with pytest.raises(JaxticketError, match=r"heatmap\[0\]"):
-        heatmaps(study_of(broken))
+        heatmaps_section(study_of(broken))
 
 
 def test_numbers_nobody_knows_leave_a_page(summary):

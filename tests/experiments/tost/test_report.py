@@ -6,9 +6,9 @@ import re
 import pytest
 
 from jaxticket.core.errors import JaxticketError
-from jaxticket.experiments.tost.report import aids
+from jaxticket.experiments.tost.report import aids_section
 from jaxticket.report.page import make_sections, make_tables
-from jaxticket.report.sections.inactive_units import MaskDistances, inactive_units
+from jaxticket.report.sections.inactive_units import MaskDistances, inactive_units_section
 from jaxticket.report.study import Study
 
 
@@ -52,7 +52,7 @@ def words(section):
 
 def test_other_studies_have_none_of_these_sections(made):
     other = study_of(made.summary(made.imp_rows(levels=2)))
-    assert [make(other) for make in (aids, inactive_units)] == [None] * 2
+    assert [make(other) for make in (aids_section, inactive_units_section)] == [None] * 2
 
 
 def test_the_aids_of_a_row_are_a_branch_of_their_own(summary):
@@ -60,7 +60,7 @@ def test_the_aids_of_a_row_are_a_branch_of_their_own(summary):
 
 
 def test_accuracies_and_paired_differences(summary):
-    section = aids(study_of(summary))
+    section = aids_section(study_of(summary))
     said = words(section)
     assert "masks of sparsity plain soft omp 90.0% 0.9000 0.9110 +0.0110 ± 0.0020" in said
     assert "lt 90.0% 0.9500 \N{EN DASH}" in said
@@ -70,13 +70,13 @@ def test_accuracies_and_paired_differences(summary):
 
 def test_one_seed_has_no_intervals(summary):
     one = entry("omp", "soft", 0.91, 0.01, half=None)
-    section = aids(study_of(summary | {"aids": [{**one, "accuracy": interval(0.91, None, 1)}]}))
+    section = aids_section(study_of(summary | {"aids": [{**one, "accuracy": interval(0.91, None, 1)}]}))
     assert "One seed (n = 1), so there are no intervals." in words(section)
 
 
 def test_silence_has_rates_distances_and_filters(summary):
     study = study_of(summary)
-    section = inactive_units(study)
+    section = inactive_units_section(study)
     assert [figure.name for figure in section.figures] == [
         "near_zero_by_layer", "near_zero_over_training", "activation_masks", "filter_histogram",
         "filter_map_relu", "filter_map_swish",
@@ -91,4 +91,4 @@ def test_silence_has_rates_distances_and_filters(summary):
 
 def test_entries_that_are_not_what_they_should_be(summary):
     with pytest.raises(JaxticketError, match=r"summary.json: aids\[0\].level is None; must be"):
-        aids(study_of(summary | {"aids": [{"source": "omp"}]}))
+        aids_section(study_of(summary | {"aids": [{"source": "omp"}]}))

@@ -8,7 +8,7 @@ from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Line, LinesPanel, Panel
-from jaxticket.report.parts import Fold, Note, Panels, code
+from jaxticket.report.parts import Collapsible, Note, Panels, code
 from jaxticket.report.section import Section
 from jaxticket.report.sections.layers import natural
 from jaxticket.report.study import Study
@@ -35,7 +35,7 @@ class KeptChannels:
     layers: tuple[LayerChannels, ...]
 
 
-def kept(study: Study) -> Section | None:
+def kept_channels_section(study: Study) -> Section | None:
     """A panel for each ratio with the channels of the early bird and of the network pruned after training."""
     entries = study.records("channels", KeptChannels)
     if not entries:
@@ -52,7 +52,7 @@ def kept(study: Study) -> Section | None:
             "scales stay there all the same."
         )
     numbered = Markup(", ").join(Markup("{} {}").format(i, code(name)) for i, name in enumerate(names, 1))
-    fold = Fold(f"{text.count(len(names), 'normalisation')} by number", [Note(numbered)])
+    fold = Collapsible(f"{text.count_text(len(names), 'normalisation')} by number", [Note(numbered)])
     panels: list[Panel] = [_channels(ratio, found) for ratio, found in by_ratio.items()]
     lines = [("branch", "level", "ratio", "seed", "normalisation", "before", "after", "held")]
     lines += [

@@ -17,7 +17,7 @@ _INHERITED = ("eb_inherit", "late")
 _MOST_RATIOS = 8
 
 
-def draws(study: Study) -> Section | None:
+def draws_section(study: Study) -> Section | None:
     """A panel of accuracies against the epoch of the draw, and a table of what all training took."""
     if not any(number(row["training_flops_share"]) is not None for row in study.rows):
         return None

@@ -88,7 +88,7 @@ class FinalMask:
     distance_scaled: float | None = None
 
 
-def emergence(study: Study) -> Section | None:
+def emergence_section(study: Study) -> Section | None:
     """A table of epochs, and for each ratio a map and a panel of distances."""
     found = study.records("early_bird", Emergence)
     distances = next(iter(study.records("mask_distance", Distances)), None)

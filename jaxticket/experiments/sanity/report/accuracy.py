@@ -11,12 +11,12 @@ from jaxticket.report.sections.accuracy import accuracy_by_case
 from jaxticket.report.study import Study
 
 
-def rounds(study: Study) -> Section | None:
+def rounds_section(study: Study) -> Section | None:
     """A panel of accuracies over the weights remaining for each kind of mask and each learning rate."""
     return accuracy_by_case(study, lambda branch: (KINDS.get(mask_kind(branch), "Accuracy"), look_of(branch)))
 
 
-def rates(study: Study) -> Section | None:
+def rates_section(study: Study) -> Section | None:
     """A panel for each kind of mask and each level, a line for each start (Ma et al. 2021, figure 3)."""
     groups = [group for group in group_rows(study.rows) if "lr" in group.case and group.spread("test_accuracy").n]
     lrs = sorted({group.case["lr"] for group in groups})
@@ -29,7 +29,7 @@ def rates(study: Study) -> Section | None:
         of_kind = [group for group in groups if mask_kind(group.branch) == kind]
         for level in _levels(of_kind):
             here = [group for group in of_kind + small if group.level == level]
-            sparsity = text.sparsity(1 - next(group.remaining for group in here))
+            sparsity = text.sparsity_text(1 - next(group.remaining for group in here))
             panels.append(_panel(f"accuracy_by_lr_{kind}_{level}", f"{words}, {sparsity} sparsity", dense, here, lrs))
     if not panels:
         return None

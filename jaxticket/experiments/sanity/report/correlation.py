@@ -45,7 +45,7 @@ class Correlation:
     layers: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def correlation(study: Study) -> Section | None:
+def correlation_section(study: Study) -> Section | None:
     """A panel for each kind of mask and each level (Ma et al. 2021, figure 6)."""
     entries = study.records("correlation", Correlation)
     found = [entry for entry in entries if entry.correlation is not None]

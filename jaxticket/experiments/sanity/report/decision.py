@@ -122,7 +122,7 @@ class TicketVerdict:
         """`lt_imp at 91.4% sparsity (level 11)`."""
         if self.sparsity is None:
             return f"{self.ticket} at level {self.level}"
-        return f"{self.ticket} at {text.sparsity(self.sparsity)} sparsity (level {self.level})"
+        return f"{self.ticket} at {text.sparsity_text(self.sparsity)} sparsity (level {self.level})"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Instability:
         return [(at, error) for at, error in pairs if at is not None and error is not None]
 
 
-def instability(study: Study) -> Section | None:
+def instability_section(study: Study) -> Section | None:
     """A panel for each branch and level, a line for each learning rate, and the barriers as a table."""
     found = study.records("instability", Instability)
     if not found:

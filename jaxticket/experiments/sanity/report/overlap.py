@@ -41,7 +41,7 @@ class MaskOverlap:
     chance: float | None = None
 
 
-def overlap(study: Study) -> Section | None:
+def overlap_section(study: Study) -> Section | None:
     """A panel for each pair of masks to compare, a line for each learning rate, over the levels."""
     entries = study.records("overlap", MaskOverlap)
     found = [entry for entry in entries if entry.jaccard is not None]

@@ -18,7 +18,7 @@ from jaxticket.experiments.sanity.report.decision import (
 from jaxticket.report import text
 from jaxticket.report.groups import dense_group, group_rows
 from jaxticket.report.parts import (
-    Fold,
+    Collapsible,
     Heading,
     Note,
     TableCell,
@@ -46,13 +46,13 @@ _RULE = Markup(
 )
 
 
-def verdict(study: Study) -> Section | None:
+def verdict_section(study: Study) -> Section | None:
     """The decision in words and tiles, the grid of rates and sparsities, and the differences seed by seed."""
     found = read_decision(study.summary)
     if found is None:
         return None
     best = found.best
-    parts: list[Part] = [_tiles(study, found), Note(strong(wording.found(found)), claim=True)]
+    parts: list[Part] = [_tiles(study, found), Note(strong(wording.found_words(found)), claim=True)]
     backing = wording.backing(best) if best is not None else ""
     parts += [Note(said, claim=True) for said in (backing, wording.lacking(found)) if said]
     parts.append(Note(_rule(found)))
@@ -62,7 +62,7 @@ def verdict(study: Study) -> Section | None:
     parts += _differences(found)
     everything = [difference for cell in found.cells for difference in cell.differences]
     lacking = wording.lacking(found)
-    said = [f"verdict: {wording.found(found)}", *([lacking] if lacking else wording.certainty(everything)[:1])]
+    said = [f"verdict: {wording.found_words(found)}", *([lacking] if lacking else wording.certainty(everything)[:1])]
     files = {"verdict.json": json.dumps(study.summary["verdict"], indent=1, sort_keys=True) + "\n"}
     return Section("found", "", parts, _tables(found), files, said)
 
@@ -71,7 +71,7 @@ def _tiles(study: Study, found: Decision) -> Tiles:
     tiles = [Tile("Verdict", wording.title(found), wording.counts(found), lead=True, word=True)]
     if found.best is not None:
         what = "Decided by" if found.kind in ("jackpot", "secondary") else "Nearest"
-        sparsity = "" if found.best.sparsity is None else f", {text.sparsity(found.best.sparsity)} sparsity"
+        sparsity = "" if found.best.sparsity is None else f", {text.sparsity_text(found.best.sparsity)} sparsity"
         detail = f"level {found.best.level}{sparsity}, n = {found.best.seeds}"
         tiles.append(Tile(what, found.best.ticket, detail, word=True))
     groups = group_rows(study.rows)
@@ -107,7 +107,7 @@ def _conditions(found: Decision, best: TicketVerdict) -> TablePanel:
                 text.difference(best.margins.get(condition)),
                 wrapped(words),
                 text.interval(of.low, of.high) if of else None,
-                text.p_value(of.p) if of else None,
+                text.p_value_text(of.p) if of else None,
             ]
         )
     head = ("no.", "holds", "margin", "condition", "margin seed by seed, interval", "p")
@@ -122,7 +122,7 @@ def _grids(found: Decision) -> list[Part]:
         lrs = sorted({lr for cell in cells for lr in cell.by_lr})
         rows = [
             [
-                None if cell.sparsity is None else text.sparsity(cell.sparsity),
+                None if cell.sparsity is None else text.sparsity_text(cell.sparsity),
                 _standing(cell),
                 Markup().join(
                     _mark(found, number, cell.conditions.get(number), cell.margins.get(number)) for number in (1, 2)
@@ -151,7 +151,7 @@ def _standing(cell: TicketVerdict) -> str:
         return f"{KINDS[cell.kind]}, {wording.TOO_DENSE}"
     if cell.p_holm is None:
         return KINDS[cell.kind]
-    return f"{KINDS[cell.kind]}, {'settled' if cell.settled else 'not settled'} (p {text.p_value(cell.p_holm)})"
+    return f"{KINDS[cell.kind]}, {'settled' if cell.settled else 'not settled'} (p {text.p_value_text(cell.p_holm)})"
 
 
 def _mark_at(found: Decision, number: int, cell: TicketVerdict, lr: float) -> Markup:
@@ -194,7 +194,7 @@ def _differences(found: Decision) -> list[Part]:
         label = "Differences of all other tickets from their controls"
         rows = [[cell.ticket, f"{cell.level}", *_difference(one)] for cell, one in rest]
         table = TablePanel(label, ("ticket", "level", *head), rows, left=("ticket", *left))
-        parts.append(Fold(f"Differences of all other tickets ({len(rest)})", [table]))
+        parts.append(Collapsible(f"Differences of all other tickets ({len(rest)})", [table]))
     return parts
 
 

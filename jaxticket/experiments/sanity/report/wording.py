@@ -12,7 +12,7 @@ TOO_DENSE = "by condition 1, whatever the accuracies"
 FEW = 3
 
 
-def found(decision: Decision) -> str:
+def found_words(decision: Decision) -> str:
     """What was found and why, and whether more than the means says so, in a few sentences."""
     best = decision.best
     if decision.kind == "undecided" or best is None:
@@ -54,8 +54,8 @@ def _settled(decision: Decision, best: TicketVerdict) -> str:
     """How sure a prize is that is settled; empty for others."""
     if not decision.settled:
         return ""
-    p = f"p = {text.p_value(best.p_holm)}, " if best.p_holm is not None else ""
-    return f", after correction for the {text.count(len(decision.cells), 'cell')} tried ({p}n = {best.seeds})"
+    p = f"p = {text.p_value_text(best.p_holm)}, " if best.p_holm is not None else ""
+    return f", after correction for the {text.count_text(len(decision.cells), 'cell')} tried ({p}n = {best.seeds})"
 
 
 def _none(decision: Decision, best: TicketVerdict) -> str:
@@ -69,7 +69,7 @@ def _none(decision: Decision, best: TicketVerdict) -> str:
 
 
 def _tried(decision: Decision, best: TicketVerdict) -> str:
-    return f"n = {best.seeds}, {text.count(len(decision.cells), 'cell')} tried"
+    return f"n = {best.seeds}, {text.count_text(len(decision.cells), 'cell')} tried"
 
 
 def lacking(decision: Decision) -> str:
@@ -83,8 +83,8 @@ def lacking(decision: Decision) -> str:
 def counts(decision: Decision) -> str:
     """How many tickets got which verdict: `of 4 tickets: 1 jackpot, 3 none`."""
     kinds = [cell.kind for cell in decision.cells]
-    found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
-    return f"of {text.count(len(kinds), 'ticket')}: {found}" if kinds else ""
+    listed = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
+    return f"of {text.count_text(len(kinds), 'ticket')}: {listed}" if kinds else ""
 
 
 def backing(cell: TicketVerdict) -> str:
@@ -96,7 +96,8 @@ def backing(cell: TicketVerdict) -> str:
     settled = sum(difference.reading != "undecided" for difference in known)
     few = f" With {seeds} seeds that is little to go by." if seeds < FEW else ""
     return (
-        f"Its means are over {text.count(seeds, 'seed')}; of its {text.count(len(known), 'difference')} from controls, "
+        f"Its means are over {text.count_text(seeds, 'seed')}; "
+        f"of its {text.count_text(len(known), 'difference')} from controls, "
         f"{settled or 'none'} {'has' if settled < 2 else 'have'} the whole interval on one side of the threshold, each "
         f"taken alone.{few}"
     )
@@ -118,7 +119,7 @@ def certainty(differences: Sequence[ControlDifference]) -> list[str]:
     if readings:
         sides = {side: readings.count(side) for side in ("above", "below", "undecided")}
         said.append(
-            f"Of {text.count(len(readings), 'difference')}, the whole interval is above the threshold in "
+            f"Of {text.count_text(len(readings), 'difference')}, the whole interval is above the threshold in "
             f"{sides['above']} and below it in {sides['below']}; in {sides['undecided']} it is on both sides, which "
             "settles nothing."
         )

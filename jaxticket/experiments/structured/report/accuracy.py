@@ -17,13 +17,13 @@ _NOTE = (
 )
 
 
-def accuracy(study: Study) -> Section | None:
+def structured_accuracy_section(study: Study) -> Section | None:
     """Accuracies over the weights remaining; controls and slim baselines have panels of their own."""
     won = {branch: winner.level if winner else None for branch, winner in winners(study).items()}
     return accuracy_of(study, leave_out=lambda branch: is_control(branch) or is_slim(branch), won=won)
 
 
-def controls(study: Study) -> Section | None:
+def controls_section(study: Study) -> Section | None:
     """A panel for each method with a control, and one for the slim baselines; None where there are neither."""
     groups = group_rows(study.rows)
     known = {

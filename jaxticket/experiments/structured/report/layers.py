@@ -10,7 +10,7 @@ from jaxticket.report import text, theme
 from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Line, LinesPanel, Panel
-from jaxticket.report.parts import Fold, Note, Panels, TablePanel, code, wrapped
+from jaxticket.report.parts import Collapsible, Note, Panels, TablePanel, code, wrapped
 from jaxticket.report.records import record_field
 from jaxticket.report.section import Part, Section
 from jaxticket.report.sections.layers import natural
@@ -73,7 +73,7 @@ class Structure:
     coverage: float | None = None
 
 
-def structure(study: Study) -> Section | None:
+def structure_section(study: Study) -> Section | None:
     """A panel and a table for one network of every method: that of the level shown, and of the first seed."""
     levels, found = shown_levels(study), study.records("structure", Structure)
     shown = []
@@ -97,7 +97,7 @@ def structure(study: Study) -> Section | None:
     return Section("structure", "What became of every layer", parts, {"structure": _lines(found)}, after="costs")
 
 
-def _fold(entry: Structure, layers: list[StructuredLayer]) -> Fold:
+def _fold(entry: Structure, layers: list[StructuredLayer]) -> Collapsible:
     rows = []
     for number, layer in enumerate(layers, 1):
         said = "yes" if layer.structured else "no"
@@ -118,7 +118,7 @@ def _fold(entry: Structure, layers: list[StructuredLayer]) -> Fold:
     table = TablePanel(f"Layers of {entry.branch}", head, rows, left=("layer", "blocks", "structured"))
     kept = f"{text.share(entry.before)} kept before, {text.share(entry.after)} after"
     summary = f"{entry.branch}, level {entry.level}, seed {entry.seed}: {kept}"
-    return Fold(summary, [table], len(layers) <= _FEW_LAYERS)
+    return Collapsible(summary, [table], len(layers) <= _FEW_LAYERS)
 
 
 def blocks_in_words(blocks: tuple[tuple[int, int], ...]) -> str:

@@ -50,7 +50,7 @@ class Picture:
         return math.fsum(map(math.fsum, self.density)) / (len(self.density) * len(self.density[0]))
 
 
-def heatmaps(study: Study) -> Section | None:
+def heatmaps_section(study: Study) -> Section | None:
     """A row of pictures for each layer, one for each method; None where the study kept none."""
     found = study.records("heatmap", Picture)
     if not found:

@@ -80,12 +80,12 @@ def shown_levels(study: Study) -> dict[str, int]:
     return {branch: one.level if (one := won.get(branch)) else last for branch, last in last_levels(study).items()}
 
 
-def costs(study: Study) -> Section | None:
+def structured_costs_section(study: Study) -> Section | None:
     """The costs of the dense network and of the level of every branch that is shown in detail."""
     return costs_of(study, shown_levels(study), WHICH)
 
 
-def winning(study: Study) -> Section | None:
+def structured_winners_section(study: Study) -> Section | None:
     """The sparsest network of every branch that is not below the dense one, with n, spread and cost."""
     won = winners(study)
     if not won:
@@ -133,7 +133,7 @@ def _tiles(branch: str, winner: Winner | None, group: Group | None, dense: Group
             share = text.remaining(winner.macs_share)
             tiles.append(Tile("Its multiply-accumulates", share, "of the dense network's"))
         if group is None:
-            tiles.append(Tile("Its test accuracy", text.accuracy(winner.accuracy), f"n = {winner.n}"))
+            tiles.append(Tile("Its test accuracy", text.accuracy_text(winner.accuracy), f"n = {winner.n}"))
         else:
             tiles.append(accuracy_tile("Its test accuracy", group.spread("test_accuracy")))
     if dense is not None and dense.spread("test_accuracy").n:
@@ -164,7 +164,7 @@ def _sentence(
             group.level,
             text.remaining(group.remaining),
             text.spread(values),
-            text.count(values.n, "seed"),
+            text.count_text(values.n, "seed"),
             from_dense,
             " ".join(rest),
         )
@@ -181,7 +181,7 @@ def _sentence(
     control = next((one for one in groups if (one.branch, one.level) == (control_of(branch), level)), None)
     if control is not None and control.spread("test_accuracy").n:
         rest.append(f"The same masks from other initial weights: {text.spread(control.spread('test_accuracy'))}.")
-    where = f"level {winner.level}, sparsity {text.sparsity(winner.sparsity)}"
+    where = f"level {winner.level}, sparsity {text.sparsity_text(winner.sparsity)}"
     where += f"; {winner.standing}" if winner.standing else ""
     macs = "" if winner.macs_share is None else f" and {text.remaining(winner.macs_share)} of the multiply-accumulates"
     return Markup("{} wins down to {} of the prunable weights ({}){}: mean test accuracy {} over {}{} {}").format(
@@ -189,8 +189,8 @@ def _sentence(
         strong(text.remaining(1 - winner.sparsity)),
         where,
         macs,
-        text.spread(group.spread("test_accuracy")) if group else text.accuracy(winner.accuracy),
-        text.count(winner.n, "seed"),
+        text.spread(group.spread("test_accuracy")) if group else text.accuracy_text(winner.accuracy),
+        text.count_text(winner.n, "seed"),
         from_dense,
         " ".join([*rest, compared]),
     )

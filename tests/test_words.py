@@ -1,0 +1,99 @@
+"""One word, one meaning: names that are gone stay gone, and no public name stands for two things."""
+
+import ast
+import collections
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxticket.experiments import default_config, names
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "jaxticket").rglob("*.py"))
+
+# Defined once for each kind: `models.names`, `data.names`, the `main` of each command.
+OF_EACH_KIND = {"main", "names", "register", "load"}
+
+# The house's former words, with what is said now; see the word list of CONTRIBUTING.md.
+KEYS = {
+    "replicates": "seed_parallelism",
+    "train.plateau_evaluations": "train.plateau_patience",
+    "train.select": "train.select_checkpoint",
+    "train.smoothing": "train.label_smoothing_kind",
+    "train.lr_every": "train.lr_update",
+    "aids.smoothing": "aids.label_smoothing",
+    "aids.lrsi": "aids.rescale_init",
+    "aids.scales": "aids.rescale_init_options",
+    "cells": "treatments",
+    "looks": "measurements",
+    "slim": "channel_criterion",
+    "target_on": "target_counts",
+    "regroup.t2": "regroup.min_rows_per_column",
+    "regroup.b2": "regroup.min_columns",
+    "regroup.passes": "regroup.until_empty",
+}
+FILES = {
+    *("core/lowest", "core/select", "core/wide_range", "core/plan", "core/transforms", "core/activations"),
+    *("kernels/finish", "kernels/calls", "kernels/moves", "kernels/pieces", "kernels/on_device", "kernels/decide"),
+    *("structure/columns", "structure/budgets", "structure/selection", "structure/channels", "training/fits"),
+    *("training/watches", "training/several", "training/saver", "training/feedback", "analysis/silence"),
+    *("analysis/indicator", "analysis/conditions", "analysis/mask_history", "data/facts", "data/parts", "data/order"),
+    *("data/containers", "data/examples", "lab/lockstep", "lab/side_by_side", "lab/loaded", "lab/structuring"),
+}
+NAMES = {
+    **dict.fromkeys(("remove_lowest", "Place", "hide"), "prune_lowest_k, LeafSlot, protect"),
+    **dict.fromkeys(("Finish", "Call", "Moves"), "Epilogue, LayerShape, ConvGeometry"),
+    **dict.fromkeys(("why_not", "why_not_conv"), "unsupported_reason"),
+    **dict.fromkeys(("Start", "Fit"), "RunSpec, RunResult"),
+    **dict.fromkeys(("Watch", "onlookers"), "Monitor, make_loggers"),
+    **dict.fromkeys(("Sums", "Alone"), "MetricSums, Single"),
+    **dict.fromkeys(("way_of", "pass_on", "train_questions", "alike"), "choose_replication, submit_nested, ..."),
+    **dict.fromkeys(("one_voice", "agree", "several"), "silence_non_writers, broadcast, is_multiprocess"),
+    **dict.fromkeys(("output_slopes", "per_output", "spread_of"), "output_gradients, scope='output', sharding_of"),
+    "product": "xla_matmul, gpu_conv, dispatch, ...",
+}
+PROSE = {r"\bslopes?\b": "gradient", r"how[- ]manieth": "index", r"what .{3,40} is told\b": "options of ..."}
+
+
+def defined(path):
+    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def test_no_public_name_is_defined_in_two_modules():
+    homes = collections.defaultdict(list)
+    for path in SOURCES:
+        for name in defined(path):
+            homes[name].append(str(path.relative_to(ROOT)))
+    public = {name for name in homes if not name.startswith("_")} - OF_EACH_KIND
+    assert not {name: homes[name] for name in public if len(homes[name]) > 1}
+
+
+def test_former_names_are_gone():
+    found = {(str(path.relative_to(ROOT)), name) for path in SOURCES for name in defined(path) if name in NAMES}
+    assert not found, {name: NAMES[name] for _, name in found}
+
+
+def test_former_files_are_gone():
+    assert not [name for name in FILES if (ROOT / "jaxticket" / f"{name}.py").exists()]
+
+
+@pytest.mark.parametrize("experiment", names())
+def test_former_keys_are_gone(experiment):
+    keys = {key.partition("_options.")[0] for key in default_config(experiment).to_dict()}
+    flat = set(keys)
+    for section, value in default_config(experiment).to_dict().items():
+        flat |= {f"{section}.{key}" for key in value} if isinstance(value, dict) else set()
+    assert not {key: KEYS[key] for key in KEYS if key in flat}
+
+
+@pytest.mark.parametrize("pattern", PROSE)
+def test_prose_has_the_words_of_the_field(pattern):
+    texts = [*SOURCES, ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(pattern, line, re.I) and "results" not in path.parts
+    ]
+    assert not found, (PROSE[pattern], found)
