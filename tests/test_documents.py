@@ -10,6 +10,8 @@ from jaxticket import data, models
 from jaxticket.data.__main__ import main as data_main
 from jaxticket.main import main
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

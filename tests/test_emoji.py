@@ -10,6 +10,8 @@ from jaxticket import data
 from jaxticket.main import main
 from jaxticket.ticket import load_ticket
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = data.spec("emoji32")
 

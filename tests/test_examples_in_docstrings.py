@@ -15,6 +15,8 @@ import pytest
 
 import jaxticket as jt
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 # Names of `jt` whose docstring still lacks an example. Nothing is added here.
 LACKING = {}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

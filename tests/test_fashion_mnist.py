@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = Path("/usr/share/datasets/fashion-mnist")
 
 pytestmark = [
+    pytest.mark.feature("data sets"),
     pytest.mark.slow,
     pytest.mark.skipif(not FILES.exists(), reason="Debian's dataset-fashion-mnist is not installed"),
 ]

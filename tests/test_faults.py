@@ -27,7 +27,7 @@ ARGUMENTS = [
 ]
 KILLS = 20
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.feature("crashes, signals and full disks"), pytest.mark.slow]
 
 
 def start(workdir, fault=""):

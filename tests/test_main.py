@@ -13,6 +13,8 @@ from jaxticket.lab.stages import fingerprint
 from jaxticket.main import main
 from jaxticket.storage import checksum
 
+pytestmark = [pytest.mark.feature("options and registries")]
+
 ROOT = Path(__file__).resolve().parents[1]
 IMP = f"--config={ROOT / 'configs' / 'imp.py'}"
 TRAIN = f"--config={ROOT / 'configs' / 'train.py'}"

@@ -9,6 +9,8 @@ import pytest
 import jaxticket as jt
 from jaxticket.core.errors import ConfigError, MaskError, TicketError
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 OURS = (ConfigError, MaskError, TicketError)
 PARAMS = {"a": {"kernel": jnp.ones((4, 6))}, "b": {"kernel": jnp.ones((6, 3)), "bias": jnp.zeros(3)}}
 MASK = {"a/kernel": jnp.ones((4, 6), bool), "b/kernel": jnp.ones((6, 3), bool)}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "api"
 PACKAGES = ("jaxticket", *(f"jaxticket.{path.stem}" for path in sorted(PAGES.glob("*.md")) if path.stem != "jaxticket"))

@@ -16,6 +16,8 @@ from jaxticket import data, models
 from jaxticket.main import main
 from jaxticket.sweep import main as sweep
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "docs" / "made"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 ROOT = Path(__file__).resolve().parents[1]
 BOTH = [signal.SIGINT, signal.SIGTERM]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

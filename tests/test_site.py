@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 ROOT = Path(__file__).resolve().parents[1]
 HOOK = runpy.run_path(str(ROOT / "docs" / "site" / "root_pages.py"))
 

@@ -17,6 +17,8 @@ from jaxticket.experiments import default_config
 from jaxticket.lab.sweep import make_entries, varying
 from jaxticket.sweep import main
 
+pytestmark = [pytest.mark.feature("sweeps and launch scripts")]
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
 from jaxticket.experiments import default_config

@@ -22,6 +22,8 @@ from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.core.errors import MaskError, TicketError
 
+pytestmark = [pytest.mark.feature("tickets and given weights"), pytest.mark.smoke]
+
 ARRAYS, DESCRIPTION = "ticket.safetensors", "ticket.json"
 
 

@@ -8,6 +8,8 @@ import jaxticket as jt
 from jaxticket import data
 from jaxticket.core import paths
 
+pytestmark = [pytest.mark.feature("pruning in Optax")]
+
 LOOP = """
 import jax
 import jax.numpy as jnp

@@ -9,6 +9,8 @@ import pytest
 
 from jaxticket.experiments import default_config, names
 
+pytestmark = [pytest.mark.feature("documents and public names")]
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "jaxticket").rglob("*.py"))
 

@@ -23,5 +23,6 @@ def _features(path: Path) -> Iterator[str]:
     """The arguments of the marker `feature` that a file gives all of its tests."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
-            calls = [call for call in ast.walk(node.value) if isinstance(call, ast.Call)]
-            yield from (call.args[0].value for call in calls if ast.unparse(call.func) == "pytest.mark.feature")
+            for call in ast.walk(node.value):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.feature":
+                    yield ast.literal_eval(call.args[0])

@@ -38,7 +38,7 @@ def read_torch(path: PathLike, *, key: str | None = None) -> dict[str, np.ndarra
     Raises:
         TicketError: a file that is missing, damaged, foreign, or has no such state dict.
     """
-    entries: Any = load_arrays(path) if Path(path).suffix == ".safetensors" else torch_formats.read_torch(Path(path))
+    entries: Any = load_arrays(path) if Path(path).suffix == ".safetensors" else torch_formats.parse_torch(Path(path))
     chosen, where = _state_dict(entries, key, path)
     lost = [name for name, value in chosen.items() if type(value) is Foreign and value.name.startswith("torch.")]
     tensors = _tensors(chosen)

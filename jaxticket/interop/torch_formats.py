@@ -19,7 +19,7 @@ _MAGIC, _LAYOUT = 0x1950A86A20F9469CFC6C, 1001
 _DAMAGE = (ValueError, LookupError, OverflowError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
 
 
-def read_torch(path: Path) -> Any:
+def parse_torch(path: Path) -> Any:
     """What `torch.save` put into a file; see `TorchPickle` for what becomes of it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a training that was done before was told, beside what an experiment is told now."""
+"""The training of a dense network that was done before, compared with what an experiment asks for now."""
 
 import dataclasses
 from collections.abc import Mapping

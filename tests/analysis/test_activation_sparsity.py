@@ -7,6 +7,8 @@ from jaxticket import analysis
 from jaxticket.core.errors import MaskError
 from jaxticket.recipes import soft_activation
 
+pytestmark = [pytest.mark.feature("activations and dead units")]
+
 # Three channels: always zero, near zero once and zero once, never small.
 LAYER = jnp.array([[[0.0, 0.005, -3.0], [0.0, 0.0, 2.0]], [[-0.0, 1.0, 4.0], [0.0, -0.02, 5.0]]])
 

@@ -8,6 +8,8 @@ from jaxticket import analysis
 from jaxticket.analysis import Pair
 from jaxticket.core.errors import ConfigError
 
+pytestmark = [pytest.mark.feature("statistics")]
+
 
 def row(branch, level, seed, accuracy, **case):
     return {"branch": branch, "level": level, "seed": seed, "test_accuracy": accuracy, **case}

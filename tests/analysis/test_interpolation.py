@@ -4,6 +4,8 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core.errors import ConfigError
 
+pytestmark = [pytest.mark.feature("statistics")]
+
 
 def test_barrier_is_the_rise_above_the_line_between_the_ends():
     found = analysis.error_barrier([0, 0.25, 0.5, 0.75, 1], [0.1, 0.2, 0.5, 0.3, 0.3])

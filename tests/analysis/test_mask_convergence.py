@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jaxticket import analysis
 from jaxticket.core.errors import MaskError
 
+pytestmark = [pytest.mark.feature("early birds")]
+
 SCALES = [0.9, -0.1, 0.5, 0.3, -0.2]
 
 

@@ -4,6 +4,8 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core.errors import MaskError
 
+pytestmark = [pytest.mark.feature("statistics")]
+
 
 def test_overlap_counts():
     a = {"x": np.array([True, True, False, False]), "y": np.array([True, False])}

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from jaxticket.analysis.pruning_overlap import expected_kept, pruning_overlap
 
+pytestmark = [pytest.mark.feature("COLT")]
+
 
 def mask_of(text):
     return np.array([letter == "1" for letter in text])

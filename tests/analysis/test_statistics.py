@@ -5,6 +5,8 @@ from scipy import stats
 from jaxticket import analysis
 from jaxticket.core.errors import ConfigError
 
+pytestmark = [pytest.mark.feature("statistics"), pytest.mark.smoke]
+
 
 def test_paired_difference_is_students():
     rng = np.random.default_rng(0)

@@ -4,6 +4,8 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core.errors import MaskError
 
+pytestmark = [pytest.mark.feature("sanity checks")]
+
 
 @pytest.fixture
 def weights():

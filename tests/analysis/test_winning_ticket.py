@@ -3,6 +3,8 @@ import pytest
 from jaxticket import analysis
 from jaxticket.core.errors import ConfigError
 
+pytestmark = [pytest.mark.feature("sanity checks"), pytest.mark.smoke]
+
 # A secondary prize: the ticket beats random reinitialisation and matches dense at a small rate, not at dense's best.
 SECONDARY = {
     "dense": {0.01: 0.903, 0.1: 0.924},

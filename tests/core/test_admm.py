@@ -7,6 +7,8 @@ import pytest
 
 from jaxticket.core.admm import admm_penalty, start_admm, update_admm
 
+pytestmark = [pytest.mark.feature("schedules and gradual pruning")]
+
 MASK = {"w": jnp.ones(4, bool)}
 
 

@@ -14,6 +14,8 @@ from jaxticket.core.optax import keep_pruned, mask_of
 from jaxticket.core.paths import path_string
 from jaxticket.core.schedules import linear
 
+pytestmark = [pytest.mark.feature("pruning in Optax")]
+
 RANDOM = np.random.default_rng(0)
 PARAMS = {
     "fc1": {"kernel": jnp.asarray(RANDOM.standard_normal((8, 6)), jnp.float32), "bias": jnp.ones(6, jnp.float32)},

@@ -18,6 +18,8 @@ from jaxticket.core.paths import path_string
 from jaxticket.core.prune import prune
 from jaxticket.core.schedules import cubic, linear
 
+pytestmark = [pytest.mark.feature("schedules and gradual pruning")]
+
 RANDOM = np.random.default_rng(0)
 PARAMS = {
     "fc1": {"kernel": jnp.asarray(RANDOM.standard_normal((24, 16)), jnp.float32), "bias": jnp.ones(16, jnp.float32)},

@@ -14,6 +14,8 @@ from jaxticket.core.granularity import UNSTRUCTURED, block, channel, granularity
 from jaxticket.core.pooling import pooled
 from jaxticket.core.prune import prune
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 
 def matrix(values):
     return {"w": jnp.asarray(values, jnp.float32)}

@@ -11,6 +11,8 @@ from jaxticket.core.criteria.synflow import synflow_prune
 from jaxticket.core.prune import prune
 from jaxticket.core.scope_counts import empty_layers
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 
 @pytest.mark.slow
 @pytest.mark.deep

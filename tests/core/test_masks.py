@@ -10,6 +10,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxticket.core import masks
 from jaxticket.core.errors import MaskError
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 
 class Dense(NamedTuple):
     kernel: jax.Array

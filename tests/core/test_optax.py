@@ -14,6 +14,8 @@ from jaxticket.core.optax import KeepPrunedState, keep_pruned, mask_of, masked_u
 from jaxticket.core.paths import leaves, path_string
 from jaxticket.core.schedules import linear
 
+pytestmark = [pytest.mark.feature("pruning in Optax")]
+
 RANDOM = np.random.default_rng(0)
 PARAMS = {
     "fc1": {

@@ -5,6 +5,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, digest, option, parse, to_dict
 
+pytestmark = [pytest.mark.feature("options and registries"), pytest.mark.smoke]
+
 FLOAT32 = "0 or from 1.18e-38 to 3.4e+38 in size, as float32 has it"
 
 

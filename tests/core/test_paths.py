@@ -8,6 +8,8 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.core.rules import match_rules
 
+pytestmark = [pytest.mark.feature("rules and paths"), pytest.mark.smoke]
+
 
 class Layer(NamedTuple):
     kernel: np.ndarray

@@ -17,6 +17,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.prune import prune
 from jaxticket.core.scope_counts import numbers_to_remove
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 # Every test below uses these shapes where it can: compilation is what tests of this kind spend their time on.
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc1/kernel": (16, 24), "fc2/kernel": (16, 24), "norm/scale": (16,)}
 TOTAL = sum(map(math.prod, SHAPES.values()))

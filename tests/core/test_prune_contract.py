@@ -16,6 +16,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, block, channel, n_of_m
 from jaxticket.core.prune import prune
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 # All tests use these shapes: compilation is what they spend their time on.
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc1/kernel": (16, 24), "fc2/kernel": (16, 24)}
 SPECS = {

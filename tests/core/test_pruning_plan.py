@@ -14,6 +14,8 @@ from jaxticket.core.masks import count, full_mask, layer_sparsity, sparsity
 from jaxticket.core.prune import prune
 from jaxticket.core.pruning_plan import plan
 
+pytestmark = [pytest.mark.feature("rules and paths"), pytest.mark.smoke]
+
 RANDOM = np.random.default_rng(0)
 SHAPES = {"stem": (3, 3, 3, 8), "conv1": (3, 3, 8, 16), "conv2": (3, 3, 16, 16), "fc": (16, 12), "head": (12, 10)}
 PARAMS = {

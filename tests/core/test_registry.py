@@ -5,6 +5,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.registry import Registry
 
+pytestmark = [pytest.mark.feature("options and registries"), pytest.mark.smoke]
+
 
 @dataclasses.dataclass(frozen=True)
 class Fruit:

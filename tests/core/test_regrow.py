@@ -9,6 +9,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import count
 from jaxticket.core.regrow import mutate, random_order, regrow
 
+pytestmark = [pytest.mark.feature("schedules and gradual pruning")]
+
 RNG = np.random.default_rng(0)
 SHAPES = {"b/kernel": (20, 30), "a/kernel": (3, 3, 4, 5)}
 MASK = {path: jnp.asarray(RNG.random(shape) < 0.3) for path, shape in SHAPES.items()}

@@ -6,6 +6,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import cubic, exponential, geometric, linear
 
+pytestmark = [pytest.mark.feature("schedules and gradual pruning"), pytest.mark.smoke]
+
 
 def test_sanity_check_lth_5_targets_of_iterative_pruning() -> None:
     targets = [round(geometric(0.2)(level), 3) for level in range(1, 15)]

@@ -22,6 +22,8 @@ from jaxticket.core.scope_counts import (
     ranks_within_outputs,
 )
 
+pytestmark = [pytest.mark.feature("exact pruning")]
+
 # A small ResNet: two convolutions, a 1x1 convolution and a linear layer.
 SHAPES = {"conv1": (3, 3, 4, 8), "conv2": (3, 3, 8, 8), "mix": (1, 1, 8, 16), "out": (16, 10)}
 SIZES = [math.prod(shape) for shape in SHAPES.values()]

@@ -7,6 +7,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.core.spans import Span, check_spans
 
+pytestmark = [pytest.mark.feature("schedules and gradual pruning")]
+
 
 @dataclasses.dataclass(frozen=True)
 class Inner:

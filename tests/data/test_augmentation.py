@@ -9,6 +9,8 @@ import pytest
 
 from jaxticket.data import augmentation
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 KEY = jax.random.key(0)
 B, SIDE = 512, 12
 RNG = np.random.default_rng(0)

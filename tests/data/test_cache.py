@@ -7,6 +7,8 @@ import pytest
 from jaxticket.data.cache import cache_folder, read_cache, write_cache
 from jaxticket.data.sources.find import official_splits
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 @pytest.fixture
 def folder(small, place_archives, tmp_path):

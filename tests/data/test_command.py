@@ -10,6 +10,8 @@ from jaxticket.core.errors import DataError
 from jaxticket.data.__main__ import main
 from jaxticket.data.sources.find import missing_message, official_splits
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 HEAVY = ("jax", "tensorflow_datasets", "tensorflow", "PIL", "array_record", "flax", "orbax", "matplotlib", "scipy")
 
 

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 HEAVY = ("jax", "tensorflow_datasets", "tensorflow", "PIL", "array_record", "flax", "orbax", "matplotlib")
 
 

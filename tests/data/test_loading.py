@@ -10,6 +10,8 @@ from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data.loading import data_folder
 from jaxticket.data.sources import archives, find, tfds_folder
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 DEBIAN = Path(data.spec("fashion_mnist").debian_folder)
 
 

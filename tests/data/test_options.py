@@ -4,6 +4,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, parse
 from jaxticket.data import DataOptions, names
 
+pytestmark = [pytest.mark.feature("data sets"), pytest.mark.smoke]
+
 
 def test_defaults():
     options = parse(DataOptions, {})

@@ -9,6 +9,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.data.pipeline import epoch_order, normalise, pad_to_multiple, take_batch
 from jaxticket.data.splits import Split
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 N, BATCH = 50, 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 4, 4, 3)).astype(np.uint8)
 IMAGES[:, 0, 0, 0] = np.arange(N)

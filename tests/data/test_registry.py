@@ -8,6 +8,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.data import names, spec
 from jaxticket.data.sources import find
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 def test_names_are_sorted_and_their_facts_are_known_without_data():
     assert names() == tuple(sorted(names()))

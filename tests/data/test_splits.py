@@ -1,10 +1,13 @@
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxticket.data.splits import channel_statistics, permutation, validation_split
+
+pytestmark = [pytest.mark.feature("data sets"), pytest.mark.smoke]
 
 
 def test_permutation_is_the_same_for_ever():

@@ -17,6 +17,8 @@ from jaxticket.data.decoding import centre_crop, crop_at_random, decode_colour
 from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.streaming import Stream
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 SIDE, SIZE, BATCH = 16, 40, 8
 
 

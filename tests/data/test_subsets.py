@@ -8,6 +8,8 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.data.splits import Split
 from jaxticket.data.subsets import class_parts, noisy_labels, parse_part, take_classes
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 @pytest.mark.parametrize(("classes", "parts"), [(10, 2), (100, 2), (200, 2), (10, 5), (10, 1)])
 def test_contiguous_parts_of_colt(classes, parts):

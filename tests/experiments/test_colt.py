@@ -24,6 +24,8 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.schedules import learning_rate
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("COLT")]
+
 CONVS = {"stem/kernel", "conv2/kernel", "conv3/kernel"}
 # Where convolutions do not matter, a network that compiles and trains in no time.
 DENSE = {"model.name": "lenet300", "model.options": {}, "rates": (("dense", 0.15),), "lth": False, "evaluate": False}

@@ -16,6 +16,8 @@ from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
 from tests.small import Notes, configured
 
+pytestmark = [pytest.mark.feature("early birds")]
+
 RATIOS = (0.3, 0.6)
 EPOCHS, STEPS, BATCH = 6, 5, 256  # an epoch of digits is 1,294 images
 CHANNELS = {"conv2_bn": 16, "conv3_bn": 32, "stem_bn": 8}

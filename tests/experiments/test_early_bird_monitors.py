@@ -10,6 +10,8 @@ from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
 from jaxticket.experiments.early_bird.monitors import ScaleMonitor, WeightMonitor
 
+pytestmark = [pytest.mark.feature("early birds")]
+
 RATIOS = (0.3, 0.5, 0.7)
 LOOKS = 12
 

@@ -6,6 +6,8 @@ import pytest
 from jaxticket.experiments import names
 from tests.golden.make_runs import FILE, RUNS, collect
 
+pytestmark = [pytest.mark.feature("results that stay the same")]
+
 TOLERANCE = {"accuracy": 0.006, "ticket": 1e-5, "trained": 1e-5}  # of 360 test images, two
 
 

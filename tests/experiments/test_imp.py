@@ -16,6 +16,8 @@ from jaxticket.lab import setting as setting_module
 from jaxticket.lab.stages.references import made_from, read_weights
 from jaxticket.lab.training_cost import total
 
+pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "imp_masks.npz"
 PRUNABLE = 64 * 300 + 300 * 100
 

@@ -15,6 +15,8 @@ from jaxticket.lab.stages.references import read_weights
 from jaxticket.ticket import load_ticket
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("other methods")]
+
 SPARSITIES = (0.5, 0.9)
 TOTAL = 64 * 300 + 300 * 100  # lenet300 on digits, without its head
 

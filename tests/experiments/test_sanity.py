@@ -21,6 +21,8 @@ from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("sanity checks")]
+
 TOTAL = 64 * 300 + 300 * 100  # lenet300 on digits, without its head
 LEVELS = (1, 3)
 

@@ -27,6 +27,8 @@ from jaxticket.training.progress import Quiet
 from jaxticket.training.state import Weights
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("refill and regroup")]
+
 SIZES = {"conv2/kernel": (32, 144), "conv3/kernel": (64, 288)}  # of conv3 with a quarter of its width
 
 

@@ -17,6 +17,8 @@ from jaxticket.report.page import make_sections, make_tables
 from jaxticket.report.sections.inactive_units import inactive_units_section
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 SPARSITIES = (0.5, 0.7)
 SMALL = {
     "sources": SOURCES,

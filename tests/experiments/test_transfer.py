@@ -19,6 +19,8 @@ from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import read_weights
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("transfer")]
+
 MODEL = {"model.name": "conv3", "model.options": {"width": 0.25}}
 TRAIN = {"train.epochs": 1, "train.batch_size": 128, "train.lr": 0.05, "data.val_fraction": 0.0}
 

@@ -4,11 +4,14 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import jaxticket as jt
 from jaxticket import kernels
 from jaxticket.kernels.__main__ import main
 from tests.kernels.backend_contract import case, check
+
+pytestmark = [pytest.mark.feature("extensions")]
 
 FILE = Path(__file__).with_name("backend.py")
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,6 +8,8 @@ import pytest
 from jaxticket.lab.registry import experiments
 from jaxticket.main import main
 
+pytestmark = [pytest.mark.feature("extensions")]
+
 FILE = Path(__file__).with_name("experiment.py")
 SMALL = ["--config.seeds=(0,)", "--config.train.epochs=1", "--config.train.batch_size=128"]
 

@@ -7,6 +7,8 @@ import pytest
 
 from jaxticket.main import main
 
+pytestmark = [pytest.mark.feature("extensions"), pytest.mark.smoke]
+
 FOLDER = Path(__file__).parent
 EXAMPLES = [path for path in sorted(FOLDER.glob("*.py")) if not path.name.startswith("test_")]
 DOCUMENT = FOLDER.parents[1] / "docs" / "extending.md"

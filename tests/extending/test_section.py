@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from jaxticket.main import main
 from jaxticket.report.registry import sections
+
+pytestmark = [pytest.mark.feature("extensions")]
 
 FILE = Path(__file__).with_name("section.py")
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,6 +11,8 @@ import jaxticket as jt
 from jaxticket.core import paths
 from jaxticket.core.errors import TicketError
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 RULES = [(r"(.*/)?weight", lambda leaf: leaf.ndim >= 2), (".*", False)]
 LAYERS = ["layers/0/weight", "layers/1/weight", "layers/2/weight"]
 

@@ -17,6 +17,8 @@ import pytest
 from jaxticket.core.errors import TicketError
 from jaxticket.interop import read_torch
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 VALUES = np.arange(6, dtype=np.float32)
 GLOBALS = [
     "torch FloatStorage", "torch BFloat16Storage", "torch BoolStorage", "torch Size", "torch bfloat16", "torch float32",

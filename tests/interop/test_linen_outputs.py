@@ -11,6 +11,8 @@ from flax import linen as nn
 from jaxticket.core.errors import MaskError
 from jaxticket.interop import layer_outputs, output_gradients
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 4, 2)), jnp.float32)
 
 

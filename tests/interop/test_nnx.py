@@ -16,6 +16,8 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.interop import functional
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 SHAPE = (1, 6, 6, 2)
 PRUNED = 0.7
 

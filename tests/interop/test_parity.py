@@ -10,6 +10,8 @@ from jaxticket.interop import from_torch, read_torch
 from jaxticket.models import apply_model, create_model
 from jaxticket.storage import save_arrays
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 OPTIONS = {
     "resnet20": {},
     "resnet18": {"variant": "imagenet"},

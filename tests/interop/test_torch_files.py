@@ -14,6 +14,8 @@ from jaxticket.core.errors import TicketError
 from jaxticket.interop import read_torch
 from jaxticket.storage import save_arrays
 
+pytestmark = [pytest.mark.feature("other frameworks"), pytest.mark.smoke]
+
 VALUES = np.arange(6, dtype=np.float32)
 
 

@@ -17,6 +17,8 @@ from jaxticket.interop import from_torch, read_torch
 from jaxticket.models import abstract_variables, apply_model, create_model
 from jaxticket.ticket import Ticket, load_ticket, save_ticket
 
+pytestmark = [pytest.mark.feature("other frameworks")]
+
 CIFAR = (32, 32, 3)
 
 

@@ -10,6 +10,8 @@ from jaxticket.core.errors import ConfigError
 from tests.kernels.backend_contract import case, check
 from tests.kernels.test_sparsify import BLOCK, IDEAL, block_mask, forms, images, linen_net, masked_outputs
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 
 @pytest.mark.parametrize("name", kernels.BACKENDS.names())
 def test_a_backend_keeps_the_contract(name):

@@ -12,6 +12,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups
 from jaxticket.kernels.formats.structure import BlockStructure
 
+pytestmark = [pytest.mark.feature("sparse kernels"), pytest.mark.smoke]
+
 
 def weight_and_mask(shape, density, seed):
     random = np.random.default_rng(seed)

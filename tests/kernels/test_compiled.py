@@ -27,6 +27,8 @@ from jaxticket.kernels.formats.block_sparse import BlockSparse
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 # What the compiler has to know of an H200.
 H200 = """
 gpu_device_info {

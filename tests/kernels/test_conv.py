@@ -10,6 +10,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups, block_conv
 from jaxticket.kernels.backends.xla import matmul as xla_matmul
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 WINDOWS = {
     "same": ((3, 3), {}),

@@ -17,6 +17,8 @@ from jaxticket.kernels.convert.device_rates import FOLDER_VARIABLE
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.layer_shape import LayerShape
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 rate = st.floats(0.0, 1e3)
 # So little a time that it looks like none is still compared, not divided by a floor.
 _TINY = Rates((0.0, 0.0, 4e-294), (0.0, 0.0, 0.0), (0.0,) * 5)

@@ -16,6 +16,8 @@ from jaxticket.kernels.epilogue import Epilogue
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.layer_shape import LayerShape
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 CUSTOM_CALLS = {"tpu": ("tpu", "@tpu_custom_call"), "gpu": ("cuda", "@mosaic_gpu")}
 
 

@@ -16,6 +16,8 @@ from jaxticket.kernels import Timings
 from jaxticket.kernels.backends.cost_model import Rates
 from jaxticket.kernels.export import export_stablehlo, load_sparse, save_sparse
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 # A device on which nothing but multiply-accumulates costs anything, so that what stores least is chosen.
 IDEAL = Timings("ideal", {"float32": Rates((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))})
 

@@ -11,6 +11,8 @@ import jaxticket as jt
 from jaxticket.kernels import BlockSparse, DenseGroups, Timings
 from jaxticket.kernels.backends.cost_model import Rates
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 IDEAL = Timings("ideal", {"float32": Rates((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))})
 
 

@@ -20,6 +20,8 @@ from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 from tests.kernels.test_gpu_matmul import simulation
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 
 def case(images, sides, window, channels, outputs, block, dtype):
     """Padded images, weight and bias; about a third of the blocks is kept."""

@@ -14,6 +14,8 @@ from jaxticket.kernels.backends.gpu.matmul import gpu_matmul, gpu_tiling
 from jaxticket.kernels.backends.gpu.support import gpu_unsupported
 from jaxticket.kernels.formats.structure import BlockStructure
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 simulation = pytest.mark.skipif(
     not hasattr(plgpu, "InterpretGPUParams"),
     reason=f"jax {jax.__version__} cannot simulate GPU kernels, jax 0.11 or later can: THE GPU KERNEL IS NOT RUN",

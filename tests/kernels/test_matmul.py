@@ -11,6 +11,8 @@ from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups, block_matmul
 from jaxticket.kernels.backends.xla import matmul as xla_matmul
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 BLOCK = (8, 16)
 STRUCTURES = ["random", "full", "empty", "one block", "empty column", "twins"]
 

@@ -10,6 +10,8 @@ import jaxticket as jt
 from jaxticket.kernels.convert.reorder import reorder
 from tests.kernels.test_sparsify import BLOCK, IDEAL, Net, images, linen_net, nnx_net
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 
 def mlp(params, x):
     return jnp.tanh(x @ params["fc1"] + params["bias"][None]) @ params["fc2"]

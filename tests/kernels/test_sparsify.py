@@ -15,6 +15,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.kernels import BlockSparse, DenseGroups, Timings
 from jaxticket.kernels.backends.cost_model import Rates
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 BLOCK = (4, 8)
 # A device on which nothing but multiply-accumulates costs anything: sparse is faster by the density.
 IDEAL = Timings("ideal", {"float32": Rates((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))})

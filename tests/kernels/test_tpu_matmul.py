@@ -14,6 +14,8 @@ from jaxticket.kernels.backends.tpu import matmul as tpu_module
 from jaxticket.kernels.backends.tpu.matmul import tpu_matmul, tpu_tiling, tpu_unsupported
 from jaxticket.kernels.formats.block_sparse import BlockStructure
 
+pytestmark = [pytest.mark.feature("sparse kernels")]
+
 # Rows, inputs, outputs, block, dtype: gathered slices, whole registers, and edges that are cut off.
 SHAPES = {
     "16x128": (20, 200, 300, (16, 128), "bfloat16"),

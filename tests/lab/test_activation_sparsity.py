@@ -15,6 +15,8 @@ from jaxticket.ticket import load_ticket
 from jaxticket.training.state import Weights
 from tests.small import options_of, refused
 
+pytestmark = [pytest.mark.feature("activations and dead units")]
+
 ANALYSE = {"analyse": True, "near_zero": 0.05}
 LOOK = {"train.epochs": 0, **ANALYSE}
 

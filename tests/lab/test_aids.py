@@ -19,6 +19,8 @@ from jaxticket.lab.stages.references import read_weights
 from jaxticket.models.initialize import init_variables
 from jaxticket.training.state import Weights
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 ALL = {
     "aids.activation": "swish",
     "aids.ghost_skips": True,

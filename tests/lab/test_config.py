@@ -3,6 +3,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.experiments import config_hash, default_config, names, parse_arguments, resolve
 
+pytestmark = [pytest.mark.feature("options and registries"), pytest.mark.smoke]
+
 
 def hash_of(experiment, **changes):
     config = default_config(experiment)

@@ -14,6 +14,8 @@ from jaxticket.lab.stages.references import made_from, read_weights
 from jaxticket.report.files import read_study
 from tests.small import options_of, refused, run
 
+pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
+
 IMP = {"levels": 1}
 ONESHOT = {"sparsities": (0.5,)}
 

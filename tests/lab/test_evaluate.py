@@ -12,6 +12,8 @@ from jaxticket.storage import load_arrays
 from jaxticket.training.trainer import Trainer
 from tests.small import configured
 
+pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
+
 MASK = "mask.safetensors"
 SMALL = {"train.epochs": 2, "train.optimizer": "adam", "train.lr": 0.003, "data.val_fraction": 0.1}
 

@@ -19,6 +19,8 @@ from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import made_from, read_weights
 from tests.small import options_of, refused, run
 
+pytestmark = [pytest.mark.feature("tickets and given weights")]
+
 
 def inputs_of(workdir, row):
     return made_from(workdir / "stages" / row["stage"])["inputs"]

@@ -13,6 +13,8 @@ from jaxticket.lab.dry_run import make_plan
 from jaxticket.training import writers
 from jaxticket.training.profiling import Profiler
 
+pytestmark = [pytest.mark.feature("watching a run")]
+
 
 class Noted:
     """A writer that notes what it is given."""

@@ -9,6 +9,8 @@ from jaxticket.experiments.structured.recipes import apply_structured_recipe
 from jaxticket.lab.presets import apply_preset
 from jaxticket.lab.setting import Setting
 
+pytestmark = [pytest.mark.feature("networks")]
+
 RECIPES = {"sanity": apply_sanity_recipe, "structured": apply_structured_recipe, "colt": apply_colt_recipe}
 
 

@@ -9,6 +9,8 @@ from jaxticket.lab import requests
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.parallel import OnePerDevice, Vmapped
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 
 def options_of(**changes):
     config = default_config("colt")

@@ -13,6 +13,8 @@ from jaxticket.experiments import default_config, make_plan, resolve, run_experi
 from jaxticket.experiments.colt.recipes import apply_colt_recipe
 from jaxticket.main import main
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 

@@ -6,6 +6,8 @@ import pytest
 from jaxticket.experiments import resolve
 from jaxticket.lab.dry_run import make_plan
 
+pytestmark = [pytest.mark.feature("options and registries")]
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 

@@ -11,6 +11,8 @@ from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.stages.references import made_from, read_weights
 
+pytestmark = [pytest.mark.feature("tickets and given weights")]
+
 SIZE = 1152 + 4608  # prunable weights of conv3 with an eighth of its width
 SMALL = {"model.name": "conv3", "train.epochs": 2, "train.batch_size": 256}
 

@@ -19,6 +19,8 @@ from jaxticket.lab.rate_groups import (
     rounds_to,
 )
 
+pytestmark = [pytest.mark.feature("COLT")]
+
 CONV = (("conv", 0.15),)
 LTH = (("conv", 0.2),)
 # Architecture -> convolution weights, normalisation scales, width of the features, and the greatest total sparsity

@@ -2,8 +2,12 @@
 
 import collections
 
+import pytest
+
 from jaxticket import storage
 from jaxticket.lab.stages import references
+
+pytestmark = pytest.mark.feature("reports")
 
 
 def test_no_array_file_is_read_twice(make_run, tmp_path, monkeypatch):

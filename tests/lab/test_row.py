@@ -7,6 +7,8 @@ import pytest
 from jaxticket.core.errors import JaxticketError
 from jaxticket.lab.row import COLUMNS, Column, Row
 
+pytestmark = [pytest.mark.feature("reports"), pytest.mark.smoke]
+
 LR, SOURCE = Column("lr", "learning rate", case=True), Column("source", "source", case=True)
 ROW = Row("omp", 2, 1, 0.36, test_accuracy=0.9, layer_sparsity={"fc1/kernel": 0.4}, ticket="omp-2-1")
 

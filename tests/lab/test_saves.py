@@ -13,6 +13,8 @@ from jaxticket.lab.run import run_experiment
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.training.progress import Quiet
 
+pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
+
 SMALL = {"levels": 1, "seeds": (0, 1), "train.epochs": 4, "data.val_fraction": 0.1, "seed_parallelism": "vmap"}
 
 

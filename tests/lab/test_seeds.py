@@ -23,6 +23,8 @@ from jaxticket.parallel import SINGLE
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.progress import Quiet
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 SEEDS = (4, 1, 2)
 SMALL = {"seeds": SEEDS, "levels": 2, "train.optimizer": "sgd", "train.lr": 0.1}
 

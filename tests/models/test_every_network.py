@@ -10,6 +10,8 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import JaxticketError
 from jaxticket.models import abstract_variables, create_model, names
 
+pytestmark = [pytest.mark.feature("networks")]
+
 DIGITS, MNIST, CIFAR, TINY, IMAGENET = (8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (224, 224, 3)
 NORMALISED = [name for name in names() if not name.startswith(("lenet", "vit", "alexnet", "conv2", "conv4", "conv6"))]
 

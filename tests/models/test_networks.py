@@ -12,6 +12,8 @@ from jaxticket.models import abstract_variables, apply_model, create_model, init
 from jaxticket.models.layers import activation
 from jaxticket.models.networks.vit import attention
 
+pytestmark = [pytest.mark.feature("networks")]
+
 DIGITS, MNIST, CIFAR = (8, 8, 1), (28, 28, 1), (32, 32, 3)
 SMALL = {"lenet5": {"padding": "same"}}
 

@@ -17,6 +17,8 @@ from jaxticket.models.architecture import ACTIVATIONS, DTYPES, INITS
 from jaxticket.models.initializers import SCHEMES
 from jaxticket.models.layers import activation
 
+pytestmark = [pytest.mark.feature("networks"), pytest.mark.smoke]
+
 
 def test_names_are_sorted_and_aliases_mean_the_same_network():
     assert names() == sorted(names())

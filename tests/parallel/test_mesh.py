@@ -23,6 +23,8 @@ from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys, Weights
 from jaxticket.training.trainer import Trainer
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 OPTIONS = TrainOptions(steps=12, batch_size=64, lr=0.05, momentum=0.9, weight_decay=1e-3)
 BATCH = OPTIONS.batch_size
 COLLECTIVES = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast"

@@ -24,6 +24,8 @@ from jaxticket.storage import load_arrays
 from jaxticket.training.interrupts import InterruptedRun
 from jaxticket.training.progress import Quiet
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {"seeds": (0,), "levels": 1, "train.epochs": 16, "train.batch_size": 256, "data.val_fraction": 0.0}
 SGD = {"train.optimizer": "sgd", "train.lr": 0.05}  # Adam makes steps of gradients that are zero but for rounding

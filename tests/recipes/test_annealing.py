@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jaxticket import recipes
 from jaxticket.core.errors import ConfigError
 
+pytestmark = [pytest.mark.feature("aids of training"), pytest.mark.smoke]
+
 
 def table(schedule, count):
     """The values of a schedule at steps 0, 1, ..."""

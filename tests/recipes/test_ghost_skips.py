@@ -7,6 +7,8 @@ from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.recipes.ghost_skips import Ghost, ghost_branch, ghost_parameters, ghost_plan, with_ghosts
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 
 def forward_of(model, train=False):
     def forward(activation, params, state, x):

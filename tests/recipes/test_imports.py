@@ -1,6 +1,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = [pytest.mark.feature("aids of training")]
+
 
 def test_options_and_the_package_are_had_without_jax():
     program = "import sys; from jaxticket.recipes import LrsiOptions; print(sorted({'jax', 'flax'} & set(sys.modules)))"

@@ -12,6 +12,8 @@ from jaxticket.core.prune import prune
 from jaxticket.recipes import LrsiOptions
 from jaxticket.recipes.scaling import mean_cross_entropy
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 
 def mlp(params, x):
     return jnp.tanh(x @ params["fc1"]["kernel"] + params["fc1"]["bias"][None]) @ params["fc2"]["kernel"]

@@ -1,8 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxticket.recipes.rescale_adam import initial_state, rescale_adam
+
+pytestmark = [pytest.mark.feature("aids of training")]
 
 RATE = 0.01
 

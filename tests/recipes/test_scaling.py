@@ -19,6 +19,8 @@ from jaxticket.recipes.scaling import (
     scaling_step,
 )
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 PARAMS = {"fc1": {"kernel": jnp.array([[0.5, 1], [-1, 0.3]])}, "fc2": {"kernel": jnp.array([[1, 0.2], [-0.5, 0.8]])}}
 BATCH = (jnp.array([[1.0, 2.0], [-1.0, 0.5]]), jnp.array([0, 1]))
 MASK = {"fc1/kernel": jnp.array([[True, False], [True, True]]), "fc2/kernel": jnp.array([[True, True], [False, True]])}

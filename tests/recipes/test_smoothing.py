@@ -10,6 +10,8 @@ from jaxticket import recipes
 from jaxticket.core.errors import ConfigError
 from jaxticket.training.losses import cross_entropy
 
+pytestmark = [pytest.mark.feature("aids of training"), pytest.mark.smoke]
+
 
 def loss(num_classes, *how):
     """Of logits that are zero but 2 at the label."""

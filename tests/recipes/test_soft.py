@@ -7,6 +7,8 @@ from jaxticket import models, recipes
 from jaxticket.core.errors import ConfigError
 from jaxticket.recipes.soft import SOFT_ACTIVATIONS
 
+pytestmark = [pytest.mark.feature("aids of training"), pytest.mark.smoke]
+
 # Both sides of zero, zero itself with both signs, and far out.
 X = jnp.array([-1e4, -30.0, -1.27846, -1.0, -1e-6, -0.0, 0.0, 1e-6, 0.5, 2.0, 30.0, 1e4])
 

@@ -11,6 +11,8 @@ from jaxticket.report import write_comparison
 from jaxticket.report.__main__ import main
 from jaxticket.report.comparison import differing, lines_of, read_experiments
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 def config(**chosen):
     return {"experiment": "imp", "config": chosen, "chosen": chosen}

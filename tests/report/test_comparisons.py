@@ -21,6 +21,8 @@ from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.study import Study
 from jaxticket.report.terminal import print_table
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 @pytest.fixture
 def summary(made):

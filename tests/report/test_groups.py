@@ -20,6 +20,8 @@ from jaxticket.report.groups import (
     sparsest_match,
 )
 
+pytestmark = [pytest.mark.feature("reports"), pytest.mark.smoke]
+
 
 def rows_at(branch, level, sparsity, *accuracies):
     return [Row(branch, level, seed, sparsity, test_accuracy=value) for seed, value in enumerate(accuracies)]

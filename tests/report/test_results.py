@@ -5,6 +5,8 @@ import pytest
 from jaxticket import report
 from jaxticket.core.errors import JaxticketError
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 def test_rows_of_a_workdir_with_columns_of_experiments(made, tmp_path):
     made.folder(tmp_path / "imp-1", made.imp_rows(levels=1, seeds=(0,)))

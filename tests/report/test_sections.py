@@ -15,6 +15,8 @@ from jaxticket.report.sections.provenance import flatten, provenance_section
 from jaxticket.report.sections.table import table_section
 from jaxticket.report.study import EpochCurves
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 @pytest.fixture
 def study(made, tmp_path):

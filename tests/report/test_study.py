@@ -13,6 +13,8 @@ from jaxticket.report.__main__ import main as report_main
 from jaxticket.report.files import read_study
 from jaxticket.report.page import make_page
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 def test_reads_rows_curves_and_configuration(made, tmp_path):
     rows = made.imp_rows(levels=2, seeds=(0, 1))

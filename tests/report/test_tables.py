@@ -11,6 +11,8 @@ from jaxticket.report.page import make_sections, make_tables
 from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import Study
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 def tables(summary):
     made = make_tables(make_sections(Study.of(summary)))

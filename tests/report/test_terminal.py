@@ -8,6 +8,8 @@ from rich.console import Console
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report.terminal import print_table
 
+pytestmark = [pytest.mark.feature("reports")]
+
 
 def printed(summary, **options):
     out = io.StringIO()

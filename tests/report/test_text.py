@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from jaxticket.report import text
 from jaxticket.report.groups import Spread
 
+pytestmark = [pytest.mark.feature("reports"), pytest.mark.smoke]
+
 
 @pytest.mark.parametrize(
     ("share", "remaining", "sparsity"),

@@ -13,6 +13,8 @@ import pytest
 from jaxticket.core.errors import JaxticketError
 from jaxticket.report import write_report
 
+pytestmark = [pytest.mark.feature("reports")]
+
 _VOID = {"meta", "link", "input", "br", "img"}
 
 

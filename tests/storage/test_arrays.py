@@ -17,6 +17,8 @@ from hypothesis.extra import numpy as hnp
 from jaxticket import storage
 from jaxticket.core.errors import TicketError
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 DTYPES += ["float16", "float32", "float64", ml_dtypes.bfloat16]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -10,6 +10,8 @@ from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.storage import faults
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 WRITE = (
     "import sys, jaxticket.storage as s\n"
     "for text in (b'1', b'2', b'3'): s.write_files({sys.argv[1] + '/a': text, sys.argv[1] + '/b': text})"

@@ -18,6 +18,8 @@ from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.storage import files
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks"), pytest.mark.smoke]
+
 
 def test_bytes_come_back_and_folders_are_made(tmp_path):
     target = tmp_path / "a" / "b" / "file"

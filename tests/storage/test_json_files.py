@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from jaxticket import storage
 from jaxticket.core.errors import TicketError
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks"), pytest.mark.smoke]
+
 FORMAT = {"format": "thing", "version": 2}
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)

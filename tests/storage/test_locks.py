@@ -11,6 +11,8 @@ from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.storage import locks
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 HOLD = (
     "import pathlib, sys, time, jaxticket.storage as s\n"
     "lock = s.Lock(pathlib.Path(sys.argv[1])); assert lock.take() is None; print('held', flush=True); time.sleep(60)"

@@ -7,6 +7,8 @@ import pytest
 from jaxticket import storage
 from jaxticket.core.errors import TicketError
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks"), pytest.mark.smoke]
+
 CONTENT = {"epochs": 3, "history": [{"loss": 0.5}]}
 
 

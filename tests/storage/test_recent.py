@@ -1,8 +1,11 @@
 """Arrays that were read last."""
 
 import numpy as np
+import pytest
 
 from jaxticket.storage.recent import RecentArrays
+
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
 
 
 def test_the_longest_unused_leave_first():

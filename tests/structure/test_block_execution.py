@@ -9,6 +9,8 @@ from jax import lax
 import jaxticket as jt
 from jaxticket.structure.matrix import from_matrix, to_matrix
 
+pytestmark = [pytest.mark.feature("refill and regroup")]
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 

@@ -12,6 +12,8 @@ from jaxticket.structure.channel_gather import gather_channels
 from jaxticket.structure.dead_inputs import dead_inputs, dead_kernels
 from jaxticket.structure.macs import macs
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 
 class Block(nn.Module):
     """A bottleneck with the activation first: 8 channels, 4 inside."""

@@ -8,6 +8,8 @@ import pytest
 from jaxticket.core.errors import MaskError
 from jaxticket.structure.feature_scores import feature_scores
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 # Two images of two channels, written with the channels second and stored with them last.
 FEATURES = jnp.asarray(np.moveaxis((np.arange(16, dtype=np.float32) - 6).reshape(2, 2, 2, 2), 1, -1))
 

@@ -8,6 +8,8 @@ from jax import lax
 from jaxticket.models import abstract_variables, create_model
 from jaxticket.structure.macs import macs
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)"), pytest.mark.smoke]
+
 
 def abstract(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import jaxticket as jt
 from jaxticket.core.errors import MaskError
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 X = jax.ShapeDtypeStruct((1, 6, 6, 3), jnp.float32)
 
 

@@ -12,6 +12,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.structure.matrix import from_matrix, to_matrix
 from jaxticket.structure.refill import channels_to_keep
 
+pytestmark = [pytest.mark.feature("refill and regroup"), pytest.mark.smoke]
+
 
 def dense(rows) -> jax.Array:
     """A kernel [inputs, outputs] from rows of output channels."""

@@ -5,6 +5,8 @@ import pytest
 
 from jaxticket.tracing.jaxpr import bind, called, interpret
 
+pytestmark = [pytest.mark.feature("traced functions"), pytest.mark.smoke]
+
 X = jnp.arange(1.0, 4.0)
 
 

@@ -3,9 +3,12 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
 from jaxticket.tracing.linen import listen
+
+pytestmark = [pytest.mark.feature("traced functions")]
 
 
 class Block(nn.Module):

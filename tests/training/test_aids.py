@@ -20,6 +20,8 @@ from jaxticket.training.state import Keys, MetricSums, Weights
 from jaxticket.training.trainer import Trainer
 from tests.train_one import train_one
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)  # 4 steps in an epoch
 END = 6
 

@@ -9,6 +9,8 @@ import pytest
 from jaxticket.core.errors import TicketError
 from jaxticket.training.background import quiet_background
 
+pytestmark = [pytest.mark.feature("training")]
+
 
 def fail_in_a_thread(error, hook=False):
     def work():

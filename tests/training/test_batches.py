@@ -24,6 +24,8 @@ from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
 from tests.train_one import train_one
 
+pytestmark = [pytest.mark.feature("training")]
+
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.integers(1, 256, (6, 8, 8, 2), dtype=np.uint8))
 LABELS = jnp.arange(6, dtype=jnp.int32)

@@ -13,6 +13,8 @@ import pytest
 from jaxticket.core.errors import TicketError
 from jaxticket.training.checkpoints import Checkpoints
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 
 def tree(step):
     rng = np.random.default_rng(step)

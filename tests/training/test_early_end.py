@@ -21,6 +21,8 @@ from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.trainer import Trainer
 from tests.train_one import train_one
 
+pytestmark = [pytest.mark.feature("training")]
+
 OPTIONS = TrainOptions(epochs=6, batch_size=16, lr=0.05, weight_decay=1e-3)
 
 

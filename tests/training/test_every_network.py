@@ -20,6 +20,8 @@ from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys, MetricSums, Weights
 from jaxticket.training.trainer import Trainer
 
+pytestmark = [pytest.mark.feature("training")]
+
 # One or two of each kind, quick to compile; the others take minutes.
 QUICK = ("lenet300", "lenet5", "conv2", "conv3", "resnet20")
 DEEP_MARKS = (pytest.mark.slow, pytest.mark.deep)

@@ -8,6 +8,8 @@ import pytest
 
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 
+pytestmark = [pytest.mark.feature("crashes, signals and full disks")]
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_a_request_until_the_context_ends(number):

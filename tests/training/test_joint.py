@@ -17,6 +17,8 @@ from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 OPTIONS = TrainOptions(epochs=3, batch_size=16, lr=0.05, weight_decay=1e-3)
 AUGMENT = AugmentOptions(crop_padding=1)
 

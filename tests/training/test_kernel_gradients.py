@@ -11,6 +11,8 @@ from jax import lax
 from jaxticket.training import kernel_gradients
 from jaxticket.training.kernel_gradients import kernel_gradient, with_fast_kernel_gradients
 
+pytestmark = [pytest.mark.feature("training")]
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 

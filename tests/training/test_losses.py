@@ -5,6 +5,8 @@ import pytest
 from jaxticket.training.losses import cross_entropy, smoothing_of
 from jaxticket.training.options import TrainOptions
 
+pytestmark = [pytest.mark.feature("training"), pytest.mark.smoke]
+
 
 def test_values_of_the_sanity_check_specification():
     logits, labels = jnp.array([[2.0, 1.0, 0.0]]), jnp.array([0])

@@ -20,6 +20,8 @@ from jaxticket.training.state import MetricSums
 from jaxticket.training.trainer import Trainer
 from tests.train_one import train_one
 
+pytestmark = [pytest.mark.feature("training")]
+
 # 4 steps per epoch, 20 in all.
 OPTIONS = TrainOptions(epochs=5, batch_size=16, lr=0.05, momentum=0.9, weight_decay=1e-3)
 GMP = GradualPruning(start=2, end=14, every=3, final=0.8)

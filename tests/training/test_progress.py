@@ -3,7 +3,11 @@
 import contextlib
 import io
 
+import pytest
+
 from jaxticket.training import progress
+
+pytestmark = [pytest.mark.feature("watching a run")]
 
 RECORD = {"epoch": 3, "train_loss": 0.25, "val_accuracy": 0.9}
 

@@ -2,6 +2,8 @@ import pytest
 
 from jaxticket import training
 
+pytestmark = [pytest.mark.feature("training")]
+
 
 def test_early_bird_2_6_exact_and_best_at_listed_epochs():
     metrics = [0.1, 0.5, 0.4, 0.5, 0.7, 0.6]

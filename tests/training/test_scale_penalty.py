@@ -7,6 +7,8 @@ from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
 from tests.train_one import train_one
 
+pytestmark = [pytest.mark.feature("training")]
+
 SCALES = np.array([0.5, -0.2, 0.0], np.float32)
 
 

@@ -10,6 +10,8 @@ from jaxticket.core.options import parse
 from jaxticket.training.options import SCHEDULES, TrainOptions
 from jaxticket.training.schedules import learning_rate, plateau_factor
 
+pytestmark = [pytest.mark.feature("training"), pytest.mark.smoke]
+
 
 def rates(options, steps, *, steps_per_epoch=10, total_steps=1600):
     schedule = jax.jit(learning_rate(options, steps_per_epoch=steps_per_epoch, total_steps=total_steps))

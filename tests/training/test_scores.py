@@ -14,6 +14,8 @@ from jaxticket.training.scores import Tally
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
 
+pytestmark = [pytest.mark.feature("training"), pytest.mark.smoke]
+
 CLASSES, BATCH = 7, 8
 LAYOUTS = {
     "vmap": (2, Vmapped),

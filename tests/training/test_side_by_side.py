@@ -20,6 +20,8 @@ from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.state import Keys
 from jaxticket.training.trainer import Trainer
 
+pytestmark = [pytest.mark.feature("seeds and devices side by side")]
+
 COUNT = 3
 OPTIONS = TrainOptions(epochs=4, batch_size=16, lr=0.05, weight_decay=1e-3)
 LAYOUTS = {"vmap": Vmapped, "devices": lambda: OnePerDevice.of(jax.devices()[:COUNT])}

@@ -10,6 +10,8 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.training.writers import Curves, check_writers, open_writers
 
+pytestmark = [pytest.mark.feature("watching a run")]
+
 EPOCHS = [
     {"epoch": 1, "step": 10, "train_loss": 2.0, "val_accuracy": None, "learning_rate": 0.1},
     {"epoch": 2, "step": 20, "train_loss": 1.0, "val_accuracy": 0.75, "learning_rate": 0.1},

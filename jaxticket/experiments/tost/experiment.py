@@ -38,7 +38,7 @@ def tost(lab: Lab, options: TostOptions) -> None:
         for source in options.sources:
             branch = branch_of(source)
             if is_ticket(source):
-                start, mask = given_ticket(plain, source)
+                start, mask = source_ticket(plain, source)
                 found = [(1, start, mask, start)]
             else:
                 made = [masks.of(source, *level) for level in enumerate(options.sparsities, start=1)]
@@ -62,7 +62,7 @@ def tost(lab: Lab, options: TostOptions) -> None:
         analyse(plain, options)
 
 
-def given_ticket(lab: Lab, folder: str) -> tuple[WeightsRef, MaskRef]:
+def source_ticket(lab: Lab, folder: str) -> tuple[WeightsRef, MaskRef]:
     """The weights and the mask of a source that is the folder of a ticket.
 
     Raises:

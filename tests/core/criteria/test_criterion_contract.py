@@ -13,6 +13,8 @@ from jaxticket.core.granularity import granularity_of, pool_units
 from jaxticket.core.masks import count
 from jaxticket.core.scope_counts import UnitCounts
 
+pytestmark = [pytest.mark.feature("criteria")]
+
 RNG = np.random.default_rng(0)
 PARAMS = {
     "fc1": {"kernel": jnp.asarray(RNG.normal(size=(16, 24)), jnp.float32), "bias": jnp.zeros(24)},

@@ -13,6 +13,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import full_mask
 from jaxticket.core.prune import prune
 
+pytestmark = [pytest.mark.feature("criteria")]
+
 # The linear softmax of two inputs and two classes, kernel [inputs, outputs], and two batches of one example.
 PARAMS = {"fc": {"kernel": jnp.array([[0.5, 1.0], [-1.0, 0.2]])}}
 FULL = {"fc/kernel": jnp.ones((2, 2), bool)}

@@ -13,6 +13,8 @@ from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
 from jaxticket.core.scaled_float import evaluate_scaled
 
+pytestmark = [pytest.mark.feature("criteria")]
+
 EVERY_KERNEL = [(r"(.*/)?kernel", True), (".*", False)]
 
 

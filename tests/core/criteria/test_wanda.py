@@ -9,6 +9,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import full_mask
 from jaxticket.interop.linen_inputs import input_norms
 
+pytestmark = [pytest.mark.feature("criteria")]
+
 
 def test_wanda_weighs_weights_by_the_norm_of_their_input() -> None:
     params = {"fc": {"kernel": jnp.array([[1.0, -2.0], [3.0, 0.5]])}}

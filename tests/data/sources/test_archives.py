@@ -9,6 +9,8 @@ from jaxticket.data import registry
 from jaxticket.data.sources.archives import find_archives, read_archives
 from jaxticket.data.sources.tfds_order import hash_order
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 def test_rows_come_in_hash_order(small, raw, place_archives, tmp_path):
     place_archives(tmp_path / "fashion_mnist")

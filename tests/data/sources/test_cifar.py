@@ -17,6 +17,8 @@ from jaxticket.data.__main__ import main
 from jaxticket.data.sources.archives import read_archives
 from jaxticket.data.specs import Archive
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 TRAIN, TEST = 40, 12
 
 

@@ -8,6 +8,8 @@ from jaxticket.core.errors import DataError
 from jaxticket.data.sources.digits import read_digits
 from jaxticket.data.splits import permutation, validation_split
 
+pytestmark = [pytest.mark.feature("data sets"), pytest.mark.smoke]
+
 
 def test_shapes_values_and_counts():
     splits = read_digits()

@@ -14,6 +14,8 @@ from jaxticket.data import registry
 from jaxticket.data.sources.archives import read_archives
 from jaxticket.data.sources.download import fetch_archives
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format, *args):

@@ -13,6 +13,8 @@ from jaxticket.data.__main__ import main
 from jaxticket.data.sources.archives import check_archives, find_archives, read_archives
 from jaxticket.data.sources.emoji import emoji_of
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 SPEC = data.spec("emoji32")
 needs_font = pytest.mark.skipif(
     not all(Path(archive.debian_path).is_file() for archive in SPEC.archives),

@@ -19,6 +19,8 @@ from jaxticket.data.sources.archives import read_archives, read_examples
 from jaxticket.data.sources.find import official_splits
 from jaxticket.data.sources.tfds_folder import prepared_source
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 # In the order of wnids.txt, which is not the order of the labels.
 WNIDS = ("n03400000", "n01400000", "n02400000")
 GREY = "n01400000_1.JPEG"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from jaxticket.core.errors import DataError
 from jaxticket.data.sources.idx import read_idx
 
+pytestmark = [pytest.mark.feature("data sets"), pytest.mark.smoke]
+
 ITEMS = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 PLAIN = bytes((0, 0, 8, 3)) + struct.pack(">3I", 2, 3, 4) + ITEMS.tobytes()
 ZIPPED = gzip.compress(PLAIN, mtime=0)

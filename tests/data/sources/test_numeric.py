@@ -16,6 +16,8 @@ from jaxticket.data.__main__ import main
 from jaxticket.data.sources.archives import read_archives
 from jaxticket.data.sources.tfds_order import hash_order
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 SIZES = {"train": 20, "test": 8}
 
 

@@ -12,6 +12,8 @@ from jaxticket.data.sources.archives import read_archives
 from jaxticket.data.sources.tfds_folder import find_prepared, prepared_source, read_prepared
 from jaxticket.data.sources.tfrecord import masked_crc32c
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 @pytest.fixture
 def array_record(prepared, tmp_path) -> Path:

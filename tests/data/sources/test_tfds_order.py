@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
 from jaxticket.data.sources.tfds_order import hash_order
+
+pytestmark = [pytest.mark.feature("data sets")]
 
 
 def test_it_is_the_order_of_tensorflow_datasets():

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jaxticket.core.errors import DataError
 from jaxticket.data.sources.tfrecord import masked_crc32c, read_records
 
+pytestmark = [pytest.mark.feature("data sets")]
+
 
 def reference_crc32c(content: bytes) -> int:
     """Bit by bit, from the definition."""

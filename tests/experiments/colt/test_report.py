@@ -15,8 +15,10 @@ from jaxticket.report.groups import group_rows
 from jaxticket.report.page import make_page, make_sections, make_tables
 from jaxticket.report.sections.accuracy import accuracy_section
 from jaxticket.report.sections.headline import headline_section
-from jaxticket.report.sections.layers import layers
+from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.study import EpochCurves, Study
+
+pytestmark = [pytest.mark.feature("COLT")]
 
 CONFIG = {"config": {"partitions": 2, "lth": True, "rates": [["conv", 0.15]], "lth_rates": [["conv", 0.2]]}}
 
@@ -79,7 +81,7 @@ def test_parts_are_compared_with_no_network_of_all_classes(made):
     assert "colt_part" not in accuracy_section(study).html
     assert "colt_part" not in headline_section(study).html
     assert rounds_section(study) is None
-    assert "colt_part" not in layers(study).html
+    assert "colt_part" not in layers_section(study).html
     parts = [group for group in group_rows(study.rows) if group.branch == "colt_part"]
     assert {group.case["part"] for group in parts} == {1, 2}
     assert all(group.n == 2 for group in parts)

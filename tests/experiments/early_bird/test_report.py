@@ -18,6 +18,8 @@ from jaxticket.report import text
 from jaxticket.report.page import make_page, make_sections, make_tables
 from jaxticket.report.study import Study
 
+pytestmark = [pytest.mark.feature("early birds")]
+
 RATIOS = (0.3, 0.7)
 DRAWN = {"eb_inherit": 6, "draw_2": 2, "late": 10}
 ACCURACIES = {"eb_inherit": 0.89, "draw_2": 0.87, "late": 0.88}

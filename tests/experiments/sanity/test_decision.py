@@ -6,6 +6,8 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments.sanity.report.decision import ControlDifference, holds, read_decision
 from jaxticket.experiments.sanity.report.wording import backing, certainty, counts, found_words, lacking, reading, title
 
+pytestmark = [pytest.mark.feature("sanity checks")]
+
 DENSE = {0.01: 0.90, 0.1: 0.92}
 RR = {0.01: 0.88, 0.1: 0.89}
 SDT = {0.01: 0.86, 0.1: 0.87}

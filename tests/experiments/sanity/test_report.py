@@ -20,6 +20,8 @@ from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.sections.table import table_section
 from jaxticket.report.study import EpochCurves, Study
 
+pytestmark = [pytest.mark.feature("sanity checks")]
+
 ACCURACIES = {
     "dense": {0.01: 0.90, 0.1: 0.92},
     "lt_imp": {0.01: 0.905, 0.1: 0.90},

@@ -31,6 +31,8 @@ from jaxticket.report.sections.headline import headline_section
 from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.study import EpochCurves, Study
 
+pytestmark = [pytest.mark.feature("refill and regroup")]
+
 OWN = (structured_winners_section, controls_section, structured_costs_section, structure_section, heatmaps_section)
 # Branch -> test accuracy at levels 1 and 2; dense has 0.9.
 ACCURACIES = {
@@ -104,7 +106,7 @@ def structured_summary(made, seeds=(0, 1, 2), seconds=None):
         name="structured",
         structured=extreme_tickets(rows, "imp", compared),
         comparisons=compared,
-        structure=structure_section,
+        structure=structure,
         heatmap=heatmap,
     )
 

@@ -11,6 +11,8 @@ from jaxticket.report.page import make_sections, make_tables
 from jaxticket.report.sections.inactive_units import MaskDistances, inactive_units_section
 from jaxticket.report.study import Study
 
+pytestmark = [pytest.mark.feature("aids of training")]
+
 
 def interval(mean, half, n=3):
     return {"mean": mean, "low": None if half is None else mean - half, "high": None if half is None else mean + half,

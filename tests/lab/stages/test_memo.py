@@ -18,6 +18,8 @@ from jaxticket.lab.stages.references import made_from
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.training.interrupts import InterruptedRun
 
+pytestmark = [pytest.mark.feature("stages and caches")]
+
 WAIT = 30
 
 

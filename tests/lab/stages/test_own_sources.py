@@ -21,6 +21,8 @@ from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.models.networks.lenet import LeNet300
 from tests.small_runs import imp_options
 
+pytestmark = [pytest.mark.feature("stages and caches")]
+
 NETWORK = """
     from flax import linen as nn
     import widths

@@ -14,6 +14,8 @@ from jaxticket.lab.stages import fingerprint
 from jaxticket.lab.stages.store import adopt, gc, list_stages, why
 from tests.small_runs import imp_options
 
+pytestmark = [pytest.mark.feature("stages and caches")]
+
 
 @pytest.fixture
 def workdir(small_run, tmp_path):

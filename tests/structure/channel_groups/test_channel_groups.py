@@ -11,6 +11,8 @@ from jax import lax
 from jaxticket.structure import ChannelGroup, ChannelGroups, ChannelSlice
 from jaxticket.structure.channel_groups.trace import channel_groups
 
+pytestmark = [pytest.mark.feature("channel groups")]
+
 
 def conv(kernel, x):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))

@@ -14,6 +14,8 @@ from jaxticket.interop.nnx import functional
 from jaxticket.models import abstract_variables, create_model, names
 from jaxticket.structure.channel_groups.trace import channel_groups
 
+pytestmark = [pytest.mark.feature("channel groups")]
+
 
 @functools.cache
 def collect_groups(name, **options):

@@ -12,6 +12,8 @@ from jax import lax
 from jaxticket.core import paths
 from jaxticket.structure.channel_groups.trace import channel_groups
 
+pytestmark = [pytest.mark.feature("channel groups")]
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 

@@ -1,11 +1,14 @@
 """Union-find over positions, against sets; and the balance of parts."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxticket.structure.channel_groups.equal_parts import tie_equal_parts
 from jaxticket.structure.channel_groups.union_find import UnionFind
+
+pytestmark = [pytest.mark.feature("channel groups"), pytest.mark.smoke]
 
 SIZE = 8
 POSITIONS = st.lists(st.integers(0, SIZE - 1), min_size=3, max_size=3)

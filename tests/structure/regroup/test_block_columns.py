@@ -5,6 +5,8 @@ import pytest
 
 from jaxticket.structure.regroup.block_columns import select_columns
 
+pytestmark = [pytest.mark.feature("refill and regroup"), pytest.mark.smoke]
+
 
 def perfect() -> np.ndarray:
     kept = np.zeros((32, 100), bool)

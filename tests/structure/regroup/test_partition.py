@@ -9,6 +9,8 @@ import jaxticket as jt
 from jaxticket.core.errors import MaskError
 from jaxticket.structure.regroup.partition import partition
 
+pytestmark = [pytest.mark.feature("refill and regroup")]
+
 
 def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels of 64 rows in four groups of 16, their clean mask [64, 80], and that with 3 % of it flipped."""

@@ -14,6 +14,8 @@ from jaxticket.core.errors import MaskError
 from jaxticket.structure.matrix import from_matrix, to_matrix
 from jaxticket.structure.regroup.block_columns import RULES
 
+pytestmark = [pytest.mark.feature("refill and regroup")]
+
 # The published program, but for its partitioner.
 UPSTREAM = {
     **{"rule": "upstream", "min_rows": 17, "on_dense_group": "drop", "on_small_group": "drop"},

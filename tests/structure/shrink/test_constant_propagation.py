@@ -13,6 +13,8 @@ from jaxticket.structure.shrink.partial import known
 from jaxticket.structure.shrink.program import program_of
 from jaxticket.structure.shrink.removal import check_removal
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 
 def followed(fn, w, marked, lost=False):
     """What becomes of channel 1, that of the marked elements of `w`, in `fn(w, x)`."""

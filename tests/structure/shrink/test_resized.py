@@ -10,6 +10,8 @@ from flax.errors import ScopeParamShapeError
 
 from jaxticket.structure.shrink.resized import fit_nnx, resized
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 
 class Words(nn.Module):
     """Layers declared in `setup`, one of them rematerialised."""

@@ -12,6 +12,8 @@ from jaxticket.core import paths
 from jaxticket.core.errors import MaskError
 from jaxticket.structure import fit_nnx
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 IMAGE = (2, 8, 8, 3)
 
 

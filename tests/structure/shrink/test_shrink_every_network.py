@@ -12,6 +12,8 @@ from jaxticket import models
 from jaxticket.core import paths
 from jaxticket.structure.macs import macs
 
+pytestmark = [pytest.mark.feature("smaller networks (shrink)")]
+
 # The smallest of each family, in small; the others are of the same layers and only deeper.
 MARKS = (pytest.mark.slow, pytest.mark.deep)
 SMALL = {
