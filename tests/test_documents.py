@@ -56,7 +56,7 @@ def test_linked_files_exist(document):
         assert target.startswith("https://") or (document.parent / target).exists(), target
 
 
-def test_the_networks_with_optional_batch_norm_are_those_that_early_bird_names():
+def test_networks_with_optional_batch_norm_are_early_birds():
     said = re.search(r"It is an option of (.*?), with which", (ROOT / "configs/early_bird.py").read_text(), re.DOTALL)
     having = [name for name in models.names() if "batch_norm" in models.option_names(name)]
     assert re.findall(r"`(\w+)`", said[1]) == having

@@ -21,7 +21,7 @@ SPEC = data.spec("emoji32")
     not all(Path(archive.debian_path).is_file() for archive in SPEC.archives),
     reason=f"emoji32 needs the Debian packages {SPEC.debian_package}",
 )
-def test_tickets_of_a_convolutional_network_on_a_third_of_the_classes(tmp_path):
+def test_tickets_of_convolutional_network_on_third_of_classes(tmp_path):
     arguments = [
         f"--config={ROOT}/configs/imp.py:model=conv3,dataset=emoji32",
         "--config.model.options={'width': 0.25}",

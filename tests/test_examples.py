@@ -29,7 +29,7 @@ def run(capsys):
     return run
 
 
-def test_a_transformer_loses_half_of_its_operations_and_little_accuracy(run):
+def test_transformer_loses_half_of_its_operations(run):
     found, out = run("prune_vit_channels")
     before, after = found["pruned"].macs
     assert 0.45 * before < after <= 0.5 * before
@@ -39,7 +39,7 @@ def test_a_transformer_loses_half_of_its_operations_and_little_accuracy(run):
     assert "mlp1/kernel" in out
 
 
-def test_a_flax_loop_is_pruned_gradually_by_one_line(run):
+def test_flax_loop_is_pruned_gradually_by_one_line(run):
     found, out = run("gmp_in_a_flax_loop")
     assert (found["kept"], found["total"]) == (4920, 49_200)
     assert found["accuracy"] > 0.92
@@ -62,7 +62,7 @@ def test_a_ticket_pruned_in_blocks_runs_sparse(run, monkeypatch):
     assert "times as fast as dense" in out
 
 
-def test_an_nnx_model_is_pruned_and_its_ticket_put_into_another(run):
+def test_nnx_ticket_is_put_into_another_model(run):
     found, _ = run("nnx_model")
     assert found["same"]
     assert found["accuracy"] > 0.9
@@ -76,7 +76,7 @@ wc -l <"$CALLS"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_a_sweep_becomes_jobs_that_wait_for_each_other(tmp_path):
+def test_sweep_becomes_jobs_that_wait_for_each_other(tmp_path):
     script = EXAMPLES / "sweep_on_slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
     (tmp_path / "sbatch").write_text(SBATCH)
@@ -103,7 +103,7 @@ def test_a_sweep_becomes_jobs_that_wait_for_each_other(tmp_path):
     assert "--index" not in table
 
 
-def test_every_example_is_tested_and_short_and_says_how_to_run_it():
+def test_every_example_is_tested_and_short():
     tested = Path(__file__).read_text()
     for example in sorted(EXAMPLES.iterdir()):
         if example.suffix not in (".py", ".sh"):

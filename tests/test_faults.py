@@ -115,7 +115,7 @@ def rows(workdir):
 
 
 @pytest.mark.deep
-def test_killed_at_points_where_it_hurts_ends_in_the_same_bits(undisturbed, tmp_path):
+def test_killed_where_it_hurts_ends_in_same_bits(undisturbed, tmp_path):
     strike(tmp_path, "checkpoint/started:2")  # the first level's, the third in the table of stages
     strike(tmp_path, "stage/tidied:1")  # its checkpoints are gone and its manifest is not written
     finish_line = start(tmp_path, "ticket.safetensors/named:1")
@@ -137,7 +137,7 @@ POINTS = [
 
 
 @pytest.mark.deep
-def test_killed_at_more_points_ends_in_the_same_bits(undisturbed, tmp_path):
+def test_killed_at_more_points_ends_in_same_bits(undisturbed, tmp_path):
     for fault in POINTS:
         strike(tmp_path, fault)
     finish(tmp_path)
@@ -145,14 +145,14 @@ def test_killed_at_more_points_ends_in_the_same_bits(undisturbed, tmp_path):
     assert leftovers(tmp_path) == []
 
 
-def test_a_folder_that_is_being_written_is_refused_with_the_process_that_does(tmp_path, capsys, monkeypatch):
+def test_folder_being_written_is_refused_with_process(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jaxticket.storage.attempt", lambda folder: contextlib.nullcontext("node7:4711"))
     assert main([*ARGUMENTS, f"--workdir={tmp_path}"]) == 2
     line = rf"error: {tmp_path}/imp-\w+ is being written by the same command, process node7:4711; wait or stop it\n"
     assert re.fullmatch(line, capsys.readouterr().err)
 
 
-def test_a_work_folder_that_cannot_be_written_to_is_one_line(tmp_path, capsys):
+def test_work_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([*ARGUMENTS, f"--workdir={tmp_path / 'file'}"]) == 2
     captured = capsys.readouterr()
@@ -160,7 +160,7 @@ def test_a_work_folder_that_cannot_be_written_to_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.deep
-def test_the_same_command_at_the_same_time_is_refused_and_another_waits(undisturbed, tmp_path):
+def test_same_command_at_same_time_is_refused(undisturbed, tmp_path):
     """Two runs on one work folder: the stages are shared, the experiment's own folder is not."""
     first = start(tmp_path)
     wait_for_work(first, tmp_path)
@@ -191,7 +191,7 @@ def test_the_same_command_at_the_same_time_is_refused_and_another_waits(undistur
 
 
 @pytest.mark.timeout(900)
-def test_killed_at_20_random_moments_ends_in_the_same_bits(undisturbed, tmp_path):
+def test_killed_at_random_moments_ends_in_same_bits(undisturbed, tmp_path):
     rng, kills, finished = random.Random(0), 0, 0
     while kills < KILLS:
         workdir = tmp_path / str(finished)
@@ -212,7 +212,7 @@ def test_killed_at_20_random_moments_ends_in_the_same_bits(undisturbed, tmp_path
     assert leftovers(tmp_path) == []
 
 
-def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(undisturbed, tmp_path):
+def test_sigterm_saves_and_continues_to_same_bits(undisturbed, tmp_path):
     for moment in (0.0, 0.3, 0.1):
         process = start(tmp_path)
         wait_for_work(process, tmp_path)

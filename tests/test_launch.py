@@ -84,7 +84,7 @@ def wait_for(process, *texts):
     return seen
 
 
-def test_local_starts_numbered_processes_that_meet_at_one_address(local):
+def test_local_processes_meet_at_one_address(local):
     process = local("3", "--config=a b", "--x")
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0, output
@@ -96,7 +96,7 @@ def test_local_starts_numbered_processes_that_meet_at_one_address(local):
     assert output == "[0] 0 of 1 at 127.0.0.1:12345: -u -m jaxticket.sweep --x\n"
 
 
-def test_local_ends_all_when_one_fails_with_its_exit_code(local):
+def test_local_ends_all_when_one_fails(local):
     begun = time.monotonic()
     process = local("3", "--wait", "--fail=1")
     output, _ = process.communicate(timeout=30)
@@ -172,7 +172,7 @@ SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2"}
         ({"SLURM_GPUS_ON_NODE": "2", "SLURM_NTASKS": "4", "SLURM_GPUS_PER_TASK": "1"}, "", "0"),
     ],
 )
-def test_slurm_starts_a_task_for_each_gpu_unless_told_otherwise(tmp_path, stand_ins, environment, options, devices):
+def test_slurm_starts_a_task_for_each_gpu(tmp_path, stand_ins, environment, options, devices):
     made = stand_ins(srun=f'echo "devices $JAX_LOCAL_DEVICE_IDS" >>{tmp_path}/calls')
     assert run("slurm.sbatch", made | SLURM | environment, "--config=a b").returncode == 0
     assert calls(tmp_path) == [
@@ -244,7 +244,7 @@ def test_shell_scripts_are_clean(script):
 
 
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
-def test_what_a_script_reads_from_the_environment_is_at_its_top(script):
+def test_environment_of_a_script_is_at_its_top(script):
     head, code = re.match(r"((?:#[^\n]*\n)+)(.*)", script.read_text(), re.DOTALL).groups()
     read = set(re.findall(r"\$\{([A-Z][A-Z_]+):[-?]", code)) - {"JAX_LOCAL_DEVICE_IDS"}
     described = set(re.findall(r"^#   ([A-Z][A-Z_]+)  ", head, re.MULTILINE))
@@ -255,7 +255,7 @@ def documents():
     return list(yaml.safe_load_all((LAUNCH / "k8s_jobset.yaml").read_text()))
 
 
-def test_jobset_is_indexed_has_the_rights_jax_needs_and_a_shared_volume():
+def test_jobset_is_indexed_with_rights_and_volume():
     by_kind = {document["kind"]: document for document in documents()}
     names = {document["metadata"]["name"] for document in documents()}
     assert names == {"jaxticket", "jaxticket-runs"}
@@ -291,7 +291,7 @@ def test_jobset_is_clean():
     assert found.returncode == 0, found.stdout
 
 
-def test_dockerfile_copies_what_exists_and_does_not_run_as_root():
+def test_dockerfile_copies_what_exists_not_as_root():
     text = re.sub(r"\\\n", " ", (LAUNCH / "Dockerfile").read_text())
     lines = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
     known = {"ARG", "FROM", "ENV", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT", "CMD"}
@@ -320,7 +320,7 @@ TINY = [
 
 @pytest.mark.deep
 @pytest.mark.timeout(300)
-def test_local_with_the_real_thing_stops_goes_on_and_finishes(tmp_path):
+def test_local_processes_stop_continue_and_finish(tmp_path):
     def start():
         return subprocess.Popen(
             [LAUNCH / "local.sh", "2", *TINY, f"--workdir={tmp_path}"],

@@ -205,7 +205,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("suffix", "arguments", "named"), WRONG, ids=lambda value: " ".join(value) or "-")
-def test_wrong_input_is_one_line_and_exit_code_2(suffix, arguments, named, tmp_path, capsys, monkeypatch):
+def test_wrong_input_is_exit_code_2(suffix, arguments, named, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
     config = IMP + "".join(suffix)
     assert main([config, *SMALL[:0], f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
@@ -217,7 +217,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(suffix, arguments, named, tmp_p
     assert rows == []
 
 
-def test_none_puts_a_key_back_that_is_none_by_default(tmp_path, capsys):
+def test_none_puts_a_default_none_back(tmp_path, capsys):
     folders = []
     for overrides in ([], ["--config.seed=None"], ["--config.seed=3", "--config.seed=None"]):
         assert main([TRAIN, f"--workdir={tmp_path}", "--dry_run", *overrides]) == 0
@@ -240,7 +240,7 @@ def test_missing_or_foreign_config_file(arguments, named, capsys):
     assert named in error
 
 
-def test_config_file_that_is_broken_or_returns_something_else(tmp_path, capsys):
+def test_config_file_that_is_broken(tmp_path, capsys):
     for text in (
         "def get_config(:\n",
         "x = 1\n",
@@ -329,7 +329,7 @@ def test_same_command_only_reports(finished, capsys):
     assert capsys.readouterr().out.count("cached") >= 3
 
 
-def test_of_a_key_that_is_given_twice_the_last_counts(capsys):
+def test_of_key_that_is_given_twice_last_counts(capsys):
     def planned(*overrides):
         assert main([IMP, *SMALL, "--dry_run", *overrides]) == 0
         return re.search(r"results in +(.+)", capsys.readouterr().out)[1]
@@ -360,7 +360,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
-def test_rerun_does_again_what_is_asked_for_with_the_same_bits(finished, capsys, monkeypatch):
+def test_rerun_repeats_with_the_same_bits(finished, capsys, monkeypatch):
     workdir, folder, _ = finished
     command = [IMP, *SMALL, "--config.levels=2", f"--workdir={workdir}"]
     weights = {file: checksum(file) for file in workdir.glob("stages/*/*.safetensors")}
@@ -436,7 +436,7 @@ PAIRS += [("resnet50", "imagenet2012"), ("resnet18", "imagenette"), ("alexnet", 
 
 @pytest.mark.every_depth
 @pytest.mark.parametrize(("model", "dataset"), sorted(set(PAIRS)))
-def test_models_and_data_sets_are_planned_without_the_data(model, dataset, tmp_path, capsys):
+def test_models_and_data_sets_are_planned_without_data(model, dataset, tmp_path, capsys):
     arguments = [f"{IMP}:model={model},dataset={dataset}", "--config.levels=1", f"--workdir={tmp_path}", "--dry_run"]
     assert main([*arguments, f"--config.data.folder={tmp_path}/nothing"]) == 0
     assert f"{model} on {dataset}" in capsys.readouterr().out

@@ -100,7 +100,7 @@ ONE_MASK = {"count": jt.count, "sparsity": jt.sparsity, "layer_sparsity": jt.lay
 
 @pytest.mark.parametrize("kind", ["a list", "None", "a text", "a number", "a number as path", "floats", "None as leaf"])
 @pytest.mark.parametrize("name", ONE_MASK)
-def test_what_is_no_mask_is_named_where_there_are_no_parameters(name, kind):
+def test_what_is_no_mask_is_named_without_parameters(name, kind):
     mask, said = NO_MASKS[kind]
     refused(lambda: ONE_MASK[name](mask), said)
 
@@ -319,7 +319,7 @@ def test_a_wrong_argument_is_one_line(case, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_in_the_place_of_folders_are_one_line(tmp_path):
+def test_files_in_place_of_folders_are_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         refused(lambda folder=folder: jt.load_ticket(folder), "file")

@@ -30,13 +30,14 @@ def entries(package):
 
 
 def test_all_packages_for_users_have_a_page():
-    inner = {"core", "lab", "parallel", "storage"}  # what others are built on; what users need of it is in `jaxticket`
+    # What others are built on; what users need of it is in `jaxticket`.
+    inner = {"core", "lab", "parallel", "storage", "tracing"}
     rooms = {path.parent.name for path in (ROOT / "jaxticket").glob("*/__init__.py")}
     assert {package.partition(".")[2] for package in PACKAGES if "." in package} == rooms - inner
 
 
 @packages
-def test_a_page_describes_every_public_name_and_no_other(package):
+def test_page_describes_every_public_name_and_no_other(package):
     described = entries(package)
     assert len(described) == len(set(described))
     page = (PAGES / f"{package.split('.')[-1]}.md").read_text()

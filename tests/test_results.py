@@ -79,12 +79,12 @@ def test_a_made_text_replaces_what_stood_there(made):
         "a 1<!-- end -->",
     ],
 )
-def test_markers_that_would_be_seen_or_have_no_end_are_refused(made, document):
+def test_impossible_markers_are_refused(made, document):
     with pytest.raises(ValueError, match=r"marker|begin none"):
         made("markers").fill(document, lambda name: "1")
 
 
-def test_every_stored_study_has_its_command_its_machine_and_its_seeds():
+def test_every_stored_study_has_command_machine_and_seeds():
     pages = [path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]]
     for path in sorted((ROOT / "docs" / "results").glob("*.json")):
         stored = json.loads(path.read_text())
@@ -101,7 +101,7 @@ def test_the_readme_counts_networks_and_data_sets():
     assert int(re.search(r"(\d+)\s\[data sets\]", text)[1]) == len(data.names())
 
 
-def test_the_array_of_a_sweep_has_a_task_for_each_experiment(capsys):
+def test_array_of_sweep_has_task_for_each_experiment(capsys):
     text = (ROOT / "docs" / "scale.md").read_text()
     command = re.search(r"-m jaxticket\.sweep (--config=\S+) --count +# (\d+)", text)
     assert sweep([command[1].replace("configs/", f"{ROOT}/configs/"), "--count"]) == 0
@@ -121,7 +121,7 @@ def stored_networks():
 
 
 @pytest.mark.parametrize(("name", "arguments"), list(stored_networks()))
-def test_commands_of_the_results_plan_the_networks_that_are_stored(name, arguments, tmp_path, capsys, monkeypatch):
+def test_commands_of_results_plan_networks_that_are_stored(name, arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     stored = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
     assert main([*arguments, "--dry_run", f"--workdir={tmp_path}"]) == 0
@@ -146,7 +146,7 @@ def test_transferred_tickets_are_those_of_the_commands_before(tmp_path, capsys, 
     assert re.findall(r"--config\.sources=\"\('runs/(colt-\w+)',\)\"", text) == folders
 
 
-def test_half_of_all_channels_leaves_as_many_operations_as_the_readme_says():
+def test_half_of_all_channels_saves_operations_of_readme():
     model = models.create_model("resnet18", num_classes=10)
     params, state = models.init_variables(model, jax.random.key(0), (32, 32, 3))
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")

@@ -137,7 +137,7 @@ def run(program):
     )  # fmt: skip
 
 
-def test_who_has_something_to_save_is_not_hurried_and_a_second_ctrl_c_does_not_wait():
+def test_who_saves_is_not_hurried_by_signals():
     done = run("""
         import os, signal, time
         from jaxticket import signals
@@ -161,7 +161,7 @@ def test_who_has_something_to_save_is_not_hurried_and_a_second_ctrl_c_does_not_w
     ]
 
 
-def test_a_listener_that_stops_by_itself_is_not_ended():
+def test_listener_that_stops_by_itself_is_not_ended():
     done = run("""
         import os, signal, time
         from jaxticket import signals
@@ -195,7 +195,7 @@ def test_a_forked_child_has_its_own_signals():
     assert done.stdout == f"{-signal.SIGTERM} True\n", done.stderr
 
 
-def test_an_end_does_not_wait_for_a_reader_that_does_not_read():
+def test_end_does_not_wait_for_idle_reader():
     process = start("-c", "from jaxticket import signals; signals.own(); print('x' * 10**7)")
     wait_for_handlers(process)
     time.sleep(0.3)

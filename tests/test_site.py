@@ -32,7 +32,7 @@ def turned(here, text):
         ("docs/faq.md", "[gone](not_there.md)", "[gone](not_there.md)"),  # for the strict build to find
     ],
 )
-def test_a_link_leads_to_the_page_of_the_site_or_nowhere(here, link, expected):
+def test_link_leads_to_page_of_site_or_nowhere(here, link, expected):
     assert turned(here, link) == expected
 
 
@@ -45,7 +45,7 @@ def test_code_is_left_as_it_is():
     assert HOOK["on_page_markdown"](text, page=Page) == "a\n```python\nx = f[a](b)  # [c](../LICENSE)\n```\nd\n"
 
 
-def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
+def test_navigation_has_exactly_the_pages():
     config = (ROOT / "mkdocs.yml").read_text()
     listed = re.findall(r"^ +- .*: (\S+\.md)$", config.partition("\nnav:\n")[2], re.M)
     pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}

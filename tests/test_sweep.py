@@ -76,7 +76,7 @@ def result(workdir, name="sweep.json"):
     return file.read_bytes()
 
 
-def test_every_entry_is_an_experiment_and_stages_are_shared(finished):
+def test_every_entry_is_experiment_and_stages_are_shared(finished):
     workdir, _, printed = finished
     one, two = (workdir / f"{folder}/summary.json" for folder in folders(workdir))
     one, two = json.loads(one.read_text()), json.loads(two.read_text())
@@ -98,7 +98,7 @@ def folders(workdir):
     return list(dict.fromkeys(row["folder"] for row in json.loads(result(workdir))["rows"]))
 
 
-def test_results_are_means_over_seeds_of_every_branch_and_level(finished):
+def test_results_are_means_over_seeds(finished):
     workdir, _, printed = finished
     content = json.loads(result(workdir))
     rows = content["rows"]
@@ -142,7 +142,7 @@ def test_same_command_only_reports(finished, capsys):
         assert all(row["cached"] for row in json.loads((workdir / folder / "summary.json").read_text())["rows"])
 
 
-def test_tasks_of_an_array_job_make_the_same_sweep(finished, tmp_path, capsys):
+def test_tasks_of_an_array_job_make_same_sweep(finished, tmp_path, capsys):
     workdir, (config, _), _ = finished
     assert main([config, f"--workdir={tmp_path}", "--index", "1"]) == 0
     printed = capsys.readouterr().out
@@ -170,7 +170,7 @@ def test_dry_run_and_count_do_nothing(finished, tmp_path, capsys):
     assert lines[2:] == ["networks: 8 different ones, of which 2 to train"]
 
 
-def test_keys_are_set_in_order_and_the_command_line_goes_on_top():
+def test_command_line_goes_on_top_of_keys():
     config = default_config("imp")
     config.train.lr = 0.5
     entries = [
@@ -226,7 +226,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "arguments", "named"), WRONG, ids=lambda value: str(value)[:40])
-def test_wrong_input_is_one_line_exit_code_2_and_nothing_done(text, arguments, named, write, tmp_path, capsys):
+def test_wrong_input_does_nothing_and_exits_2(text, arguments, named, write, tmp_path, capsys):
     assert main([write(text), f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
     captured = capsys.readouterr()
     assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
@@ -241,7 +241,7 @@ def test_something_else_than_a_configuration_is_refused():
         make_entries(1, [{"levels": 1}], {})
 
 
-def test_one_experiment_that_fails_does_not_keep_the_others_from_running(write, tmp_path, capsys):
+def test_one_failed_experiment_does_not_stop_others(write, tmp_path, capsys):
     config = write("def sweep():\n    yield {'train.lr': 1e30}\n    yield {}\n")
     arguments = [config, f"--workdir={tmp_path}", "--config.seeds=(0,)", "--config.levels=1"]
     assert main(arguments) == 1

@@ -93,7 +93,7 @@ def bits(params):
     return {path: np.asarray(leaf).tobytes() for path, leaf in paths.leaves(params).items()}
 
 
-def test_three_lines_make_a_users_loop_a_pruned_one(digits):
+def test_three_lines_make_a_users_loop_pruned_one(digits):
     dense, dense_accuracy = run(LOOP, digits)
     pruned, accuracy = run(pruned_loop(0.8), digits)
     assert dense_accuracy > 0.93
@@ -120,7 +120,7 @@ def test_three_lines_make_a_users_loop_a_pruned_one(digits):
     assert all(np.all(leaf) for path, leaf in paths.leaves(dense.params).items() if path in mask)
 
 
-def test_the_three_lines_without_sparsity_train_as_the_dense_loop_does(digits):
+def test_three_lines_without_sparsity_train_as_dense(digits):
     dense, dense_accuracy = run(LOOP, digits)
     full, accuracy = run(pruned_loop(0.0), digits)
     for path, leaf in paths.leaves(dense.params).items():

@@ -55,6 +55,8 @@ NAMES = {
     **dict.fromkeys(("output_slopes", "per_output", "spread_of"), "output_gradients, scope='output', sharding_of"),
     "product": "xla_matmul, gpu_conv, dispatch, ...",
 }
+# A number of a paper's list of checks is no word of a test's name.
+CHECK = re.compile(r"((tost|colt_check|early_bird|early_bird_check|sanity_check_lth)(_\d+)+_(and_)?)+")
 PROSE = {r"\bslopes?\b": "gradient", r"how[- ]manieth": "index", r"what .{3,40} is told\b": "options of ..."}
 
 
@@ -69,6 +71,29 @@ def test_no_public_name_is_defined_in_two_modules():
             homes[name].append(str(path.relative_to(ROOT)))
     public = {name for name in homes if not name.startswith("_")} - OF_EACH_KIND
     assert not {name: homes[name] for name in public if len(homes[name]) > 1}
+
+
+def functions(paths):
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node
+
+
+def test_few_parameters_are_of_any_type():
+    hints = [
+        parameter.annotation and ast.unparse(parameter.annotation)
+        for node in functions(SOURCES)
+        for parameter in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if parameter.arg not in ("self", "cls")
+    ]
+    assert hints.count("Any") < 0.08 * len(hints)
+
+
+def test_names_of_tests_have_eight_words():
+    tests = {node.name for node in functions(sorted(Path(__file__).parent.rglob("test_*.py")))}
+    names = [name for name in tests if name.startswith("test_")]
+    assert not [name for name in names if len(CHECK.sub("", name.removeprefix("test_")).split("_")) > 8]
 
 
 def test_former_names_are_gone():

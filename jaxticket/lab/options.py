@@ -1,4 +1,4 @@
-"""What an experiment is told; the command line's `config` is one of these, checked and frozen."""
+"""Options of an experiment; the command line's `config` is one of these, checked and frozen."""
 
 import dataclasses
 import re

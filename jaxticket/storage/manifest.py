@@ -1,4 +1,4 @@
-"""Manifests: what makes a folder complete, and by which it is told from a damaged one."""
+"""Manifests: they list the files of a complete folder with checksums, so that damage is found."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping

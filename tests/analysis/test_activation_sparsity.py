@@ -41,7 +41,7 @@ def test_tost_2_10_near_zero_of_swish_are_also_deep_negatives():
     np.testing.assert_array_equal(found.channel_near_zero, [1, 1, 0, 0, 0, 1, 1, 0])
 
 
-def test_tost_2_10_filters_with_more_than_nine_tenths_of_nothing_are_empty():
+def test_tost_2_10_filters_of_mostly_nothing_are_empty():
     """A filter is one output channel; a weight below 1e-5 in size is none; a share of just 0.9 is not yet empty."""
     kernel = np.ones((2, 5, 2, 5), np.float32)  # 20 weights a filter
     for channel, zeros in enumerate((20, 19, 18, 0, 19)):

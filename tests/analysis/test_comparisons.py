@@ -27,7 +27,7 @@ def study(seeds=6, levels=8):
     ]
 
 
-def test_p_values_are_those_of_the_paired_t_test():
+def test_p_values_are_those_of_paired_t_test():
     rows = study()
     for found in analysis.compare(rows, [Pair("imp", "rr_imp")]):
         a, b = (
@@ -61,7 +61,7 @@ def test_what_holm_settles_is_what_the_procedure_rejects(seed):
     assert 0 < len(rejected) < len(values)
 
 
-def test_the_corrected_interval_excludes_zero_exactly_where_it_is_settled():
+def test_corrected_interval_excludes_zero_where_it_is_settled():
     found = analysis.compare(study(), [Pair("imp", "rr_imp")])
     settled = [one.settled for one in found]
     assert any(settled)
@@ -82,7 +82,7 @@ def test_pairs_of_a_study_are_one_family():
     assert all(one.p_holm <= other.p_holm for one, other in zip(alone, both, strict=False))
 
 
-def test_only_networks_of_one_seed_level_and_case_are_compared():
+def test_only_networks_of_one_case_are_compared():
     rows = [
         row(branch, level, seed, 0.5 + 0.1 * lr + shift + 0.01 * seed * level, lr=lr)
         for branch, shift in (("lt", 0.02), ("rr", 0.0))
@@ -99,7 +99,7 @@ def test_only_networks_of_one_seed_level_and_case_are_compared():
         analysis.compare(rows, [Pair("lt", "rr")])
 
 
-def test_aids_and_sources_make_a_treatment_of_their_own():
+def test_aids_and_sources_make_treatment_of_their_own():
     rows = [
         row("omp", 1, seed, 0.5 + 0.1 * (cell == "soft"), aids=cell) for cell in ("plain", "soft") for seed in (0, 1)
     ]

@@ -7,7 +7,7 @@ from jaxticket.core.errors import ConfigError
 pytestmark = [pytest.mark.feature("statistics")]
 
 
-def test_barrier_is_the_rise_above_the_line_between_the_ends():
+def test_barrier_is_the_rise_above_line_between_ends():
     found = analysis.error_barrier([0, 0.25, 0.5, 0.75, 1], [0.1, 0.2, 0.5, 0.3, 0.3])
     assert found.height == pytest.approx(0.3)
     assert found.position == 0.5
@@ -29,7 +29,7 @@ def test_interpolation_keeps_ends_dtypes_and_integers():
     assert analysis.interpolate(a, b, 1.0)["w"].tolist() == [1, 4]
 
 
-def test_a_path_that_does_not_reach_both_ends_is_refused():
+def test_path_that_misses_an_end_is_refused():
     with pytest.raises(ConfigError, match="from 0 to 1"):
         analysis.error_barrier([0, 0.5], [0.1, 0.1])
     with pytest.raises(ConfigError, match="increasing"):

@@ -60,7 +60,7 @@ def test_counts():
     assert pruned == [137, 409, 681, 952, 1225]
 
 
-def test_many_lists_of_scales_are_masked_one_by_one():
+def test_lists_of_scales_are_masked_one_by_one():
     both = np.stack([np.asarray(SCALES), np.asarray(SCALES[::-1])])
     found = analysis.channel_mask(both, 0.7)
     assert found.tolist() == [analysis.channel_mask(one, 0.7).tolist() for one in both]
@@ -101,7 +101,7 @@ def test_the_rules_part_on_a_slow_drift():
     assert analysis.emergence(analysis.mask_distances(masks)) == 16
 
 
-def test_masks_that_never_change_emerge_as_soon_as_a_rule_can_tell():
+def test_masks_that_never_change_emerge_at_once():
     still = np.ones((8, 10), bool)
     assert analysis.emergence(still) == 5
     assert analysis.emergence(still, "consecutive") == 6
@@ -109,7 +109,7 @@ def test_masks_that_never_change_emerge_as_soon_as_a_rule_can_tell():
     assert analysis.emergence(still[:5], "consecutive") is None
 
 
-def test_the_largest_distance_is_allowed_by_one_rule_and_not_by_the_other():
+def test_only_one_rule_allows_the_largest_distance():
     masks = drift([0.1] * 4)
     assert analysis.emergence(masks, window=2) == 2
     assert analysis.emergence(masks, "consecutive", window=2) is None

@@ -42,7 +42,7 @@ def test_what_two_keep_follows_from_their_overlap(seed, gone):
     assert found.kept == pytest.approx(expected_kept(gone / alive.sum(), found.overlap))
 
 
-def test_several_are_compared_in_pairs_and_nothing_gone_is_no_overlap():
+def test_several_are_compared_in_pairs():
     before = {"a": np.ones(4, bool), "b": np.ones(2, bool)}
     after = [{"a": mask_of(text), "b": np.ones(2, bool)} for text in ("0111", "0111", "1110")]
     found = pruning_overlap(before, after)

@@ -58,7 +58,7 @@ def test_equal_values_decide_where_their_sign_does(n, confidence, decides, round
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_interval_leaves_out_what_the_p_value_rejects(seed):
+def test_an_interval_leaves_out_what_p_value_rejects(seed):
     found = analysis.mean_interval(np.random.default_rng(seed).normal(size=4).tolist())
     for threshold in np.linspace(-4, 4, 41):
         assert (found.against(threshold) != "undecided") == (analysis.p_value(found, threshold) <= 0.05)

@@ -29,7 +29,7 @@ def test_correlation_statistics(weights):
     assert analysis.correlation(weights, {path: -leaf for path, leaf in weights.items()}) == 1
 
 
-def test_layers_are_ranked_separately_so_that_their_scales_do_not_matter(weights):
+def test_scales_of_layers_do_not_matter_to_ranks(weights):
     scaled = {"a/kernel": 1000 * weights["a/kernel"], "b/kernel": weights["b/kernel"]}
     assert analysis.correlation(weights, scaled) == 1
 
@@ -42,7 +42,7 @@ def test_only_survivors_count():
     assert analysis.correlation(a, b, {"kernel": ~mask["kernel"]}) == 0
 
 
-def test_the_sum_over_layers_is_weighted_by_their_sizes():
+def test_sum_over_layers_is_weighted_by_their_sizes():
     a = {"large": np.arange(1.0, 101.0), "small": np.arange(1.0, 11.0), "tiny": np.ones(3)}
     b = {"large": -a["large"], "small": 1 / a["small"], "tiny": np.ones(3)}
     assert analysis.layer_correlation(a, b) == {"large": 1.0, "small": 0.0}

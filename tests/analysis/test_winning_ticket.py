@@ -72,7 +72,7 @@ def test_a_single_rate_may_be_asked_for():
     ("unknown", "condition", "word"),
     [("small_dense", 2, "small dense"), ("rr", 3, "other initial"), ("dense", 4, "dense network")],
 )
-def test_what_is_missing_is_named_and_nothing_is_decided(unknown, condition, word):
+def test_what_is_missing_is_named_and_decides_nothing(unknown, condition, word):
     verdict = decide(**{unknown: None})
     assert verdict.kind == "undecided"
     assert verdict.conditions[condition] is None
@@ -80,7 +80,7 @@ def test_what_is_missing_is_named_and_nothing_is_decided(unknown, condition, wor
     assert any(word in what for what in verdict.missing)
 
 
-def test_a_failed_condition_decides_even_when_another_is_unknown():
+def test_failed_condition_decides_even_when_another_is_unknown():
     verdict = decide(small_dense=None, rr={0.1: 0.99})
     assert verdict.kind == "none"
     assert verdict.missing

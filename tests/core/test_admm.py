@@ -34,7 +34,7 @@ def test_sanity_check_lth_17_two_steps():
     np.testing.assert_allclose(memory.u["w"], [0.4, 0, 0, 0.15], atol=1e-7)
 
 
-def test_the_gradient_of_the_penalty_draws_towards_the_copy():
+def test_the_gradient_of_the_penalty_draws_towards_copy():
     params = weights(0.5, -0.2, 0.9, 0.1)
     memory = start_admm(params, MASK, sparsity=0.5)
     gradient = jax.grad(lambda p: admm_penalty(p, MASK, memory, 0.1))(params)

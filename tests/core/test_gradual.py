@@ -96,7 +96,7 @@ def assert_invariant(params, state, mask) -> None:
 # --- the schedule ------------------------------------------------------------------------------------------------
 
 
-def test_tost_3_the_cubic_schedule_is_followed_exactly_at_every_update() -> None:
+def test_tost_3_cubic_schedule_is_followed_exactly_at_every_update() -> None:
     schedule = cubic(2, 18, 0.1, 0.9, 4)
     params, states = scanned(gradual(optax.adamw(0.05, weight_decay=0.1), schedule), 24)
     assert pruned_counts(states) == [round(schedule(t) * SIZE) for t in range(24)]
@@ -143,7 +143,7 @@ def test_tost_3_cubic_between_updates_holds_its_sparsity() -> None:
     assert list(found.values()) == [SIZE - round(s * SIZE) for s in sparsities]
 
 
-def test_a_schedule_may_come_from_optax_or_fall_and_nothing_comes_back() -> None:
+def test_schedule_of_optax_never_brings_weights_back() -> None:
     own = optax.join_schedules([optax.constant_schedule(share) for share in (0.25, 0.5, 0.125)], [2, 4])
     _, states = history(gradual(optax.sgd(0.1), own), 6)
     assert pruned_counts(states) == [SIZE // 4] * 2 + [SIZE // 2] * 4
@@ -254,7 +254,7 @@ def test_with_injected_hyperparameters_inside_and_outside() -> None:
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), results[0][0], results[1][0])
 
 
-def test_a_step_that_is_not_finite_does_not_count() -> None:
+def test_step_that_is_not_finite_does_not_count() -> None:
     tx = optax.apply_if_finite(gradual(optax.sgd(0.1), lambda t: 0.5), 3)
     bad = jax.tree.map(lambda leaf: leaf * np.nan, PARAMS)
     updates, state = jax.jit(tx.update)(bad, tx.init(PARAMS), PARAMS)
@@ -373,7 +373,7 @@ def test_what_a_schedule_cannot_steer_is_named(options, named) -> None:
         gradual(optax.sgd(0.1), lambda t: 0.5, **options)
 
 
-def test_an_update_without_parameters_or_with_nothing_to_prune_is_named() -> None:
+def test_update_without_parameters_is_named() -> None:
     tx = gradual(optax.sgd(0.1), lambda t: 0.5)
     with pytest.raises(MaskError, match="update\\(grads, state, params\\)"):
         tx.update(PARAMS, tx.init(PARAMS))

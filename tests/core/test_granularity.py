@@ -40,7 +40,7 @@ def test_a_block_is_rows_inputs_by_cols_outputs() -> None:
     assert bits(found) == [[0, 0, 0, 1, 1, 1]] * 2 + [[1] * 6] * 2
 
 
-def test_blocks_at_the_edge_are_units_of_the_weights_they_have() -> None:
+def test_blocks_at_edge_have_fewer_weights() -> None:
     # Units [2, 2] of 2x2, 2x1, 1x2 and 1x1 weights; the mean of the last is not diluted by what is not there.
     scores = matrix([[1, 1, 2], [1, 1, 2], [3, 3, 9]])
     masks = [bits(prune(ones(scores), scores, sparsity=number / 4, granularity=block(2, 2))) for number in range(5)]
@@ -50,7 +50,7 @@ def test_blocks_at_the_edge_are_units_of_the_weights_they_have() -> None:
     assert masks[4] == [[0] * 3] * 3
 
 
-def test_the_matrix_of_a_convolution_has_a_row_per_position_and_input() -> None:
+def test_matrix_of_convolution_has_row_per_input() -> None:
     scores = {"w": jnp.arange(3 * 3 * 4 * 2, dtype=jnp.float32).reshape(3, 3, 4, 2)}
     kept = np.asarray(prune(ones(scores), scores, rate=0.5, granularity=block(4, 2))["w"])
     # Of nine blocks, one for each position of the kernel, the first four go: round(4.5) is 4.
@@ -58,7 +58,7 @@ def test_the_matrix_of_a_convolution_has_a_row_per_position_and_input() -> None:
 
 
 @pytest.mark.parametrize("shape", [(6,), (4, 6), (3, 2, 6)])
-def test_a_channel_is_a_slice_of_the_last_axis(shape) -> None:
+def test_a_channel_is_a_slice_of_last_axis(shape) -> None:
     means = np.array([3, 1, 5, 0, 4, 2])
     scores = {"w": jnp.asarray(np.broadcast_to(means, shape), jnp.float32)}
     kept = prune(ones(scores), scores, sparsity=0.5, granularity=channel())["w"]
@@ -77,7 +77,7 @@ def test_a_leaf_of_rank_one_is_a_row() -> None:
 
 
 @pytest.mark.parametrize(("pool", "kept"), [("mean", "011"), ("sum", "101"), ("max", "110")])
-def test_a_unit_is_scored_by_its_weights_that_are_kept(pool, kept) -> None:
+def test_unit_is_scored_by_its_kept_weights(pool, kept) -> None:
     scores = matrix([[3, 4, 3], [3, 90, 3], [3, 90, 3.5]])
     # Means 3, 4, 3.25; sums 9, 4, 6.5; maxima 3, 4, 3.5, of the channels without the pruned scores of 90 and one 3.
     mask = {"w": jnp.array([[True, True, False], [True, False, True], [True, False, True]])}
@@ -131,7 +131,7 @@ def test_a_granularity_of_the_users_own() -> None:
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @hypothesis.given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-30, 30), spread=st.integers(0, 30))
-def test_sums_are_those_of_exact_arithmetic_and_do_not_depend_on_order(seed, exponent, spread) -> None:
+def test_sums_are_exact_and_independent_of_order(seed, exponent, spread) -> None:
     random = np.random.default_rng(seed)
     scores = random.standard_normal((300, 4)) * 2.0 ** (exponent + random.integers(-spread, spread + 1, (300, 4)))
     scores = scores.astype(np.float32)
@@ -146,7 +146,7 @@ def test_sums_are_those_of_exact_arithmetic_and_do_not_depend_on_order(seed, exp
 
 
 @pytest.mark.parametrize("how", [block(5, 7), channel(), channel(pool="sum")], ids=str)
-def test_units_have_the_same_bits_on_devices_and_where_the_mask_is_a_constant(how) -> None:
+def test_units_have_same_bits_on_devices(how) -> None:
     random = np.random.default_rng(1)
     scores = {"w": jnp.asarray(random.standard_normal((3, 3, 16, 32)), jnp.float32)}
     mask = {"w": jnp.asarray(random.random((3, 3, 16, 32)) < 0.7)}
@@ -190,14 +190,14 @@ def test_float64_scores_are_pooled_as_such() -> None:
 # --- n of m ------------------------------------------------------------------------------------------------------
 
 
-def test_n_of_m_keeps_the_best_of_every_m_inputs() -> None:
+def test_n_of_m_keeps_best_of_m() -> None:
     scores = matrix([[4, 1], [3, 2], [2, 3], [1, 4], [0, 7], [5, 7], [5, 7], [0, 7]])
     assert bits(prune(ones(scores), scores, granularity=n_of_m(2, 4))) == [
         [1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [1, 0], [1, 1], [0, 1],
     ]  # fmt: skip
 
 
-def test_n_of_m_of_a_convolution_runs_along_its_inputs_at_every_position() -> None:
+def test_n_of_m_of_convolution_follows_its_inputs() -> None:
     scores = {"w": jnp.asarray(np.random.default_rng(2).standard_normal((3, 3, 8, 5)), jnp.float32)}
     kept = np.asarray(prune(ones(scores), scores, granularity=n_of_m(1, 4))["w"]).reshape(9, 2, 4, 5)
     np.testing.assert_array_equal(kept.sum(2), 1)
@@ -205,7 +205,7 @@ def test_n_of_m_of_a_convolution_runs_along_its_inputs_at_every_position() -> No
     np.testing.assert_array_equal(kept.argmax(2), best)
 
 
-def test_n_of_m_leaves_alone_what_is_sparser_and_revives_nothing() -> None:
+def test_n_of_m_leaves_what_is_sparser() -> None:
     scores = matrix([[9], [1], [2], [3], [9], [9], [9], [1]])
     mask = {"w": jnp.array([[0], [1], [1], [1], [0], [0], [0], [1]], bool)}
     once = prune(mask, scores, granularity=n_of_m(2, 4))
@@ -214,7 +214,7 @@ def test_n_of_m_leaves_alone_what_is_sparser_and_revives_nothing() -> None:
     assert jt.distance(prune(mask, scores, granularity=n_of_m(4, 4)), mask) == 0
 
 
-def test_n_of_m_ranks_signed_zeros_infinities_and_subnormals_as_everything_else_does() -> None:
+def test_n_of_m_ranks_special_floats_like_others() -> None:
     scores = matrix([[0.0], [-0.0], [-np.inf], [0.0], [1e-45], [2e-45], [-1e-45], [0.0]])
     assert bits(prune(ones(scores), scores, granularity=n_of_m(2, 4))) == [[0], [1], [0], [1], [1], [1], [0], [0]]
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.feature("exact pruning")]
 
 @pytest.mark.slow
 @pytest.mark.deep
-def test_synflow_keeps_every_layer_of_vgg16_alive_at_999_of_1000(record_property):
+def test_synflow_keeps_every_layer_of_vgg16_alive(record_property):
     """Tanaka et al. (2020), section 3: VGG-16 with 99.9 % of its weights gone. SNIP is only shown."""
     image = (32, 32, 3)
     model = models.create_model("vgg16", 10)

@@ -40,7 +40,7 @@ B = arrays(a=[1, 1, 1, 0], b=[[1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("wrap", [lambda p: p, lambda p: {"params": p}, lambda p: {"a": {"params": p}}])
-def test_default_rules_take_kernels_but_those_of_stem_and_head(wrap) -> None:
+def test_default_rules_spare_stem_and_head(wrap) -> None:
     mask = masks.full_mask(wrap(network()))
     assert [path.removeprefix("a/").removeprefix("params/") for path in mask] == ["block/conv/kernel"]
     (kept,) = mask.values()
@@ -58,7 +58,7 @@ def test_full_mask_of_abstract_parameters_is_concrete() -> None:
     assert bool(mask["block/conv/kernel"].all())
 
 
-def test_rules_may_be_functions_of_the_leaf_and_must_cover_every_array() -> None:
+def test_rules_of_leaves_must_cover_every_array() -> None:
     rules = [(".*/scale", True), (".*kernel", lambda leaf: leaf.shape[-1] == 5), (".*", False)]
     assert list(masks.full_mask(network(), rules)) == ["head/kernel", "norm/scale"]
     with pytest.raises(MaskError, match="'norm/bias'"):
@@ -69,7 +69,7 @@ def test_leaves_that_are_no_arrays_need_no_rule() -> None:
     assert list(masks.full_mask({"rate": 0.1, "kernel": jnp.ones((2, 2))}, [("kernel", True)])) == ["kernel"]
 
 
-def test_full_mask_lies_on_the_devices_of_the_parameters() -> None:
+def test_full_mask_lies_on_the_devices_of_parameters() -> None:
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     mask = masks.full_mask({"kernel": jax.device_put(jnp.ones((8, 2)), sharding)})
@@ -85,7 +85,7 @@ def test_apply_mask_writes_positive_zeros_whatever_was_there() -> None:
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.int32, jnp.bool_])
-def test_apply_mask_keeps_the_dtype_and_all_other_leaves(dtype) -> None:
+def test_apply_mask_keeps_dtype_and_all_other_leaves(dtype) -> None:
     params = {"a": jnp.ones(4, dtype), "b": jnp.ones((2, 2), dtype), "c": jnp.ones(3, dtype)}
     masked = jax.jit(masks.apply_mask)(params, A)
     assert masked["a"].dtype == dtype
@@ -122,7 +122,7 @@ def test_counts_of_numpy_masks() -> None:
     assert masks.count({path: np.asarray(kept) for path, kept in A.items()}) == (5, 8)
 
 
-def test_sparsity_total_is_over_matrices_and_scales_but_not_biases() -> None:
+def test_sparsity_total_counts_matrices_and_scales() -> None:
     mask = {"block/conv/kernel": jnp.zeros((3, 3, 2, 2), bool)}
     # stem 18, norm scale 2, block 36 + 4, mixer 4 (its rank-one kernel is not counted), head 10
     assert masks.sparsity_total(network(), mask) == 36 / 74

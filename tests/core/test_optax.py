@@ -128,13 +128,13 @@ def test_sanity_check_lth_9_and_early_bird_16_pruned_stays_zero(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "schedule_free", "multi_transform", "MultiSteps"])
-def test_moments_of_the_kernel_are_found_in_the_state(name) -> None:
+def test_moments_of_the_kernel_are_found_in_state(name) -> None:
     """Or the test above would check nothing."""
     assert like_kernel(EVERY[name]().init(PARAMS))
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "clipped", "muon"])
-def test_the_gradient_of_a_pruned_weight_is_not_felt(name) -> None:
+def test_gradient_of_a_pruned_weight_is_not_felt(name) -> None:
     tx = OPTIMIZERS[name]()
     params = apply_mask(PARAMS, MASK)
     grads = jax.grad(loss)(params)
@@ -169,7 +169,7 @@ def test_the_mask_is_data_in_the_state() -> None:
     assert compilations == 1
 
 
-def test_the_state_may_be_donated_and_the_callers_mask_stays() -> None:
+def test_state_may_be_donated_and_callers_mask_stays() -> None:
     tx = keep_pruned(optax.sgd(0.1, 0.9), MASK)
     step = jax.jit(lambda grads, state: tx.update(grads, state)[1], donate_argnums=1)
     step(PARAMS, tx.init(PARAMS))
@@ -188,7 +188,7 @@ def test_extra_arguments_reach_the_optimizer() -> None:
     plain.update(PARAMS, plain.init(PARAMS), PARAMS, factor=3.0)
 
 
-def test_a_moment_belongs_to_the_longest_path_it_ends_with() -> None:
+def test_moment_belongs_to_longest_path_it_ends_with() -> None:
     params = {"kernel": jnp.ones((2, 2)), "block": {"kernel": jnp.ones((2, 2))}}
     mask = {"kernel": jnp.zeros((2, 2), bool)}
     tx = optax.sgd(0.1, 0.9)

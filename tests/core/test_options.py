@@ -40,14 +40,14 @@ def test_defaults_and_nested_values():
     assert made == Outer(count=4, items=(3,), inner=Inner(rate=0.5), free={"width": 2})
 
 
-def test_whole_number_is_taken_where_a_float_is_asked():
+def test_whole_number_is_taken_where_float_is_asked():
     rate = dataclasses.make_dataclass("Rate", [("rate", float, option(0.5))], frozen=True)
     value = parse(rate, {"rate": 1}).rate
     assert isinstance(value, float)
     assert value == 1.0
 
 
-def test_a_float_that_is_whole_is_taken_where_a_whole_number_is_asked():
+def test_whole_float_is_taken_as_whole_number():
     value = parse(Outer, {"count": 4.0}).count
     assert (value, type(value)) == (4, int)
 
@@ -105,7 +105,7 @@ def test_new_option_with_default_leaves_the_hash():
     assert digest(chosen(wider(count=5, new=1)), 8) != digest(chosen(wider(count=5)), 8)
 
 
-def test_digest_does_not_depend_on_order_and_is_pinned():
+def test_digest_is_pinned_and_independent_of_order():
     assert digest({"a": 1, "b": [2, 3]}, 12) == digest({"b": [2, 3], "a": 1}, 12) == "efbd0040190f"
 
 

@@ -20,7 +20,7 @@ def layer() -> Layer:
     return Layer(kernel=np.ones((2, 3), np.float32), bias=np.zeros(3, np.float32))
 
 
-def test_paths_are_the_same_for_dictionaries_named_tuples_lists_and_nnx() -> None:
+def test_paths_are_same_for_every_kind_of_tree() -> None:
     as_dict = {"block": {"conv": {"kernel": 1, "bias": 2}}, "list": [3, 4]}
     assert paths.leaves(as_dict) == {"block/conv/bias": 2, "block/conv/kernel": 1, "list/0": 3, "list/1": 4}
     assert list(paths.leaves({"block": {"conv": layer()}})) == ["block/conv/bias", "block/conv/kernel"]
@@ -56,7 +56,7 @@ def test_nest_undoes_leaves() -> None:
     assert paths.nest(paths.leaves(tree)) == tree
 
 
-def test_the_first_rule_that_matches_the_whole_path_wins() -> None:
+def test_the_first_rule_that_matches_whole_path_wins() -> None:
     rules = [("stem/.*", 0), (".*/kernel", 1), ("a", 2), (".*", 3)]
     assert match_rules(rules, ["stem/kernel", "a/kernel", "a", "ab"]) == {
         "stem/kernel": 0,
@@ -66,7 +66,7 @@ def test_the_first_rule_that_matches_the_whole_path_wins() -> None:
     }
 
 
-def test_a_path_without_a_rule_and_a_broken_rule_are_named() -> None:
+def test_path_without_rule_and_broken_rule_are_named() -> None:
     with pytest.raises(MaskError, match="'b/bias'"):
         match_rules([(".*/kernel", True)], ["a/kernel", "b/bias"])
     with pytest.raises(MaskError, match=r"'\(.*'"):

@@ -100,7 +100,7 @@ def scored(criterion: str, seed: int = 0):
 
 
 @in_every_way
-def test_counts_are_exact_and_masks_nested_down_the_levels(criterion, scope) -> None:
+def test_counts_are_exact_and_masks_nested_down_levels(criterion, scope) -> None:
     mask, scores = scored(criterion)
     for level in range(1, 13):
         before, mask = mask, prune(mask, scores, rate=0.2, scope=scope)
@@ -113,7 +113,7 @@ def test_counts_are_exact_and_masks_nested_down_the_levels(criterion, scope) -> 
 
 
 @in_every_way
-def test_a_pruned_weight_never_comes_back_whatever_its_new_score(criterion, scope) -> None:
+def test_pruned_weight_never_comes_back(criterion, scope) -> None:
     mask, scores = scored(criterion)
     before = prune(mask, scores, sparsity=0.6, scope=scope)
     after = prune(before, {path: -score for path, score in scores.items()}, sparsity=0.8, scope=scope)
@@ -233,7 +233,7 @@ def test_leaves_of_mixed_precision_are_compared_by_value() -> None:
     assert_same(prune(full(), mixed, sparsity=0.5), reference(full(), wide, sparsity=0.5))
 
 
-def test_ties_go_in_order_of_path_and_index_on_devices_too() -> None:
+def test_ties_go_in_order_of_path_and_index() -> None:
     equal = {path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}
     mask = some(5)
     for number in (1, 500, 900):
@@ -385,7 +385,7 @@ def test_only_counts_travel_between_devices(scope) -> None:
     assert "sort(" not in traced
 
 
-def test_no_copy_of_positions_is_made_ahead_of_the_search() -> None:
+def test_search_makes_no_copy_of_positions() -> None:
     scores = as_jax(draw(0))
     layout = topk.group_layout(scores, together=True)
     keys, _, _ = topk.ordered_keys(full(), scores, layout)
@@ -393,7 +393,7 @@ def test_no_copy_of_positions_is_made_ahead_of_the_search() -> None:
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * TOTAL
 
 
-def test_leaves_of_one_shape_are_counted_together_up_to_a_size() -> None:
+def test_leaves_of_one_shape_are_counted_together() -> None:
     scores = {f"layer{i}/kernel": np.broadcast_to(np.float32(0), (2**11, 2**10)) for i in range(6)}
     layout = topk.group_layout(scores, together=True)
     assert [len(stack) for stack in layout.stacks] == [4, 2]
@@ -459,7 +459,7 @@ def test_nan_scores_are_named(nan) -> None:
 
 
 @pytest.mark.parametrize("nan", [np.nan, -np.nan])
-def test_nan_ranks_above_infinity_where_it_cannot_be_named(nan) -> None:
+def test_unnamed_nan_ranks_above_infinity(nan) -> None:
     scores = draw(0)
     scores["norm/scale"][:8] = nan
     scores["norm/scale"][8:] = np.inf

@@ -208,7 +208,7 @@ def test_it_is_what_sorting_and_counting_would_give(scope, granularity, seed, le
 
 
 @every_row
-def test_masks_are_nested_and_nothing_comes_back_whatever_its_score(scope, granularity) -> None:
+def test_masks_are_nested_whatever_the_scores(scope, granularity) -> None:
     random = np.random.default_rng(7)
     mask = {path: jnp.asarray(random.random(shape) < 0.95) for path, shape in SHAPES.items()}
     for level, share in enumerate((0.1, 0.25, 0.4, 0.55, 0.7)):
@@ -220,7 +220,7 @@ def test_masks_are_nested_and_nothing_comes_back_whatever_its_score(scope, granu
 
 
 @every_row
-def test_the_order_of_leaves_does_not_matter_and_a_second_call_gives_the_same(scope, granularity) -> None:
+def test_order_of_leaves_does_not_matter(scope, granularity) -> None:
     mask, scores = full(), real_scores(0)
     found = call(scope, granularity, mask, scores, 0.6)
     turned = call(scope, granularity, dict(reversed(mask.items())), dict(reversed(scores.items())), 0.6)
@@ -244,7 +244,7 @@ def test_devices_give_the_same_bits(scope, granularity) -> None:
 
 
 @pytest.mark.parametrize(("scope", "granularity"), [COMPILED[0], COMPILED[1], COMPILED[3]])
-def test_jit_gives_the_same_bits_on_any_number_of_devices(scope, granularity) -> None:
+def test_jit_gives_same_bits_on_all_devices(scope, granularity) -> None:
     mask, scores = two(full()), two(real_scores(1))
     jitted = jax.jit(functools.partial(call, scope, granularity))
     for share in (0.3, 0.6):

@@ -49,7 +49,7 @@ def rows(found) -> dict:
 
 @pytest.mark.parametrize("earlier", [None, EARLIER], ids=["dense", "pruned"])
 @pytest.mark.parametrize("name", DEMANDS)
-def test_the_mask_is_what_prune_returns_and_the_rows_count_it(name, earlier) -> None:
+def test_mask_is_that_of_prune_and_counted(name, earlier) -> None:
     mask = full_mask(PARAMS) if earlier is None else earlier
     expected = prune(mask, magnitude(PARAMS, mask), **DEMANDS[name])
     found = plan(PARAMS, mask=earlier, **DEMANDS[name])
@@ -67,7 +67,7 @@ def test_the_mask_is_what_prune_returns_and_the_rows_count_it(name, earlier) -> 
 
 @pytest.mark.parametrize("earlier", [None, EARLIER], ids=["dense", "pruned"])
 @pytest.mark.parametrize("name", DEMANDS)
-def test_abstract_parameters_are_counted_as_far_as_scores_do_not_matter(name, earlier) -> None:
+def test_abstract_parameters_are_counted(name, earlier) -> None:
     found = plan(ABSTRACT, mask=earlier, **DEMANDS[name])
     concrete = plan(PARAMS, mask=earlier, **DEMANDS[name])
     assert found.mask is None
@@ -80,7 +80,7 @@ def test_abstract_parameters_are_counted_as_far_as_scores_do_not_matter(name, ea
         assert (row.kept_after, row.sparsity) == ((like.kept_after, like.sparsity) if per_layer else (None, None))
 
 
-def test_every_array_has_a_row_and_what_is_not_prunable_a_reason() -> None:
+def test_every_array_has_row_or_reason() -> None:
     found = plan(PARAMS, sparsity=0.5)
     assert [row.path for row in found.rows] == sorted(rows(found))
     reasons = {path: row.reason for path, row in rows(found).items()}
@@ -138,7 +138,7 @@ def test_as_a_table() -> None:
     assert unknown[3].split() == ["fc/kernel", "40x50", "float32", "2,000", "2,000", "?", "?"]
 
 
-def test_a_network_too_large_to_exist_can_be_planned() -> None:
+def test_network_too_large_to_exist_can_be_planned() -> None:
     """Two billion weights; nothing of their size is made."""
     layer = {"kernel": jax.ShapeDtypeStruct((2**15, 2**15), jnp.bfloat16)}
     found = plan({"a": layer, "b": layer}, sparsity=0.9, scope="erk")

@@ -31,7 +31,7 @@ def by_hand(kept, drop, grow, rate):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
-def test_the_lowest_go_and_the_highest_come_in_every_leaf(rate):
+def test_lowest_go_and_highest_come_in_every_leaf(rate):
     new = regrow(MASK, DROP, GROW, rate)
     for path in SHAPES:
         expected = by_hand(MASK[path], DROP[path], GROW[path], rate)
@@ -49,7 +49,7 @@ def test_under_jit_and_vmap_with_a_traced_rate():
         assert not np.array_equal(eager[path], stacked[path][1])
 
 
-def test_a_dropped_weight_may_come_back_and_a_full_mask_stays_full():
+def test_dropped_weight_may_come_back():
     full = {path: jnp.ones(shape, bool) for path, shape in SHAPES.items()}
     assert all(kept.all() for kept in regrow(full, DROP, GROW, 0.5).values())
 

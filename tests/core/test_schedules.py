@@ -40,7 +40,7 @@ def test_tost_3_cubic() -> None:
     np.testing.assert_allclose([schedule(step) for step in steps], expected, atol=1e-6)
 
 
-def test_cubic_starts_at_the_initial_sparsity_and_ends_on_time_between_updates() -> None:
+def test_cubic_starts_and_ends_as_asked() -> None:
     schedule = cubic(10, 25, 0.3, 0.8, 10)
     np.testing.assert_allclose([schedule(step) for step in (0, 10, 19)], 0.3)
     assert 0.3 < schedule(20) == schedule(24) < 0.8
@@ -50,7 +50,7 @@ def test_cubic_starts_at_the_initial_sparsity_and_ends_on_time_between_updates()
 @pytest.mark.parametrize(
     "schedule", [geometric(0.2), exponential(0.9, 40), linear(3, 30, 0.1, 0.9), cubic(3, 30, 0.1, 0.9, 5)]
 )
-def test_a_traced_step_gives_the_same_and_never_less_than_before(schedule) -> None:
+def test_traced_step_gives_same_and_never_less(schedule) -> None:
     steps = np.arange(41)
     values = jax.jit(schedule)(jnp.asarray(steps, jnp.int32))
     assert values.dtype == jnp.float32

@@ -110,7 +110,7 @@ def layer_counts(kept, sizes, shapes) -> UnitCounts:
 # --- Erdos-Renyi-Kernel ------------------------------------------------------------------------------------------
 
 
-def test_erk_densities_follow_the_sum_of_dimensions_over_their_product() -> None:
+def test_erk_densities_follow_sum_over_product_of_dimensions() -> None:
     shapes = {"a": (100, 100), "b": (200, 400), "c": (3, 3, 64, 64)}
     mask = {path: np.ones(shape, bool) for path, shape in shapes.items()}
     scores = {path: np.zeros(shape, np.float32) for path, shape in shapes.items()}
@@ -121,7 +121,7 @@ def test_erk_densities_follow_the_sum_of_dimensions_over_their_product() -> None
     assert kept_by_layer(found) == [815, 2445, 546]
 
 
-def test_a_layer_that_would_be_more_than_dense_stays_and_the_others_share_the_rest() -> None:
+def test_layer_more_than_dense_stays_dense() -> None:
     mask = {"a": np.ones((4, 4), bool), "b": np.ones((40, 40), bool), "c": np.ones((40, 80), bool)}
     scores = {path: np.zeros(kept.shape, np.float32) for path, kept in mask.items()}
     # Of 4816 stay 963: 8 : 80 : 120 would give `a` 37 of its 16; without it 947 are shared 2 : 3.
@@ -129,7 +129,7 @@ def test_a_layer_that_would_be_more_than_dense_stays_and_the_others_share_the_re
 
 
 @pytest.mark.parametrize("by", ["rate", "sparsity"])
-def test_erk_goes_on_from_a_sparse_mask_and_its_total_stays_exact(by) -> None:
+def test_erk_of_sparse_mask_keeps_total_exact(by) -> None:
     mask, alive = full(), TOTAL
     for share in (0.2, 0.5, 0.7, 0.9):
         before, mask = mask, prune(mask, draw(1), scope="erk", **{by: share})
@@ -145,7 +145,7 @@ def test_erk_goes_on_from_a_sparse_mask_and_its_total_stays_exact(by) -> None:
     layers=st.lists(st.tuples(st.integers(1, 600), st.integers(1, 600), st.floats(0, 1)), min_size=1, max_size=12),
     share=st.floats(0, 1),
 )
-def test_erk_counts_are_exact_and_within_one_of_the_ideal(layers, share) -> None:
+def test_erk_counts_are_within_one_of_ideal(layers, share) -> None:
     shapes = [(inputs, outputs) for inputs, outputs, _ in layers]
     sizes = [math.prod(shape) for shape in shapes]
     kept = np.array([round(alive * size) for size, (*_, alive) in zip(sizes, layers, strict=True)], np.uint32)
@@ -163,7 +163,7 @@ def test_erk_counts_are_exact_and_within_one_of_the_ideal(layers, share) -> None
 
 
 @pytest.mark.parametrize("most", [2**10, 2**29], ids=["small", "large"])
-def test_a_traced_number_is_met_exactly_by_erk_however_large(most) -> None:
+def test_erk_meets_any_traced_number_exactly(most) -> None:
     random = np.random.default_rng(most)
     sizes = random.integers(1, most, 7).tolist()
     shapes = [(n, 1) for n in sizes]
@@ -196,7 +196,7 @@ def test_the_scope_output_prunes_every_output_alike() -> None:
     np.testing.assert_array_equal(ranks[:, 0], [0.5, 0.25, 0.75, 1])
 
 
-def test_outputs_of_one_unit_have_nothing_to_be_compared_with() -> None:
+def test_outputs_of_one_unit_are_not_compared() -> None:
     for granularity in ("channel", UNSTRUCTURED):
         shape = (4, 3) if granularity == "channel" else (3,)
         with pytest.raises(MaskError, match="scope='output': 'w' has one unit for each output"):
@@ -208,7 +208,7 @@ def test_outputs_of_one_unit_have_nothing_to_be_compared_with() -> None:
 # --- the most that a layer may lose ------------------------------------------------------------------------------
 
 
-def test_what_stays_is_the_share_as_it_is_written() -> None:
+def test_what_stays_is_share_as_it_is_written() -> None:
     assert least_kept([10, 10, 100, 1000, 7, 0], 0.7).tolist() == [3, 3, 30, 300, 3, 0]
     assert least_kept([100, 3], 0.29).tolist() == [71, 3]
     assert least_kept([100, 3], 0).tolist() == [100, 3]
@@ -221,7 +221,7 @@ def test_what_stays_is_the_share_as_it_is_written() -> None:
     share=st.floats(0, 1),
     most=st.floats(0, 0.999),
 )
-def test_no_layer_loses_more_and_the_total_is_exact_or_refused(seed, kept, share, most) -> None:
+def test_no_layer_loses_more_than_its_limit(seed, kept, share, most) -> None:
     random = np.random.default_rng(seed)
     mask = {path: random.random(shape) < kept for path, shape in SHAPES.items()}
     scores = {path: leaf * 10.0**-place for place, (path, leaf) in enumerate(draw(seed).items())}
@@ -244,7 +244,7 @@ def test_a_limit_that_does_not_bind_changes_nothing() -> None:
     assert masks.distance(prune(full(), scores, sparsity=0.6, max_layer_sparsity=1), free) == 0
 
 
-def test_as_many_go_as_can_where_nothing_can_be_refused() -> None:
+def test_as_many_go_as_can() -> None:
     prune_all = jax.jit(lambda mask, scores, share: prune(mask, scores, sparsity=share, max_layer_sparsity=0.75))
     assert kept_by_layer(prune_all(full(), draw(3), 1.0)) == [size // 4 for size in SIZES]
 
@@ -261,7 +261,7 @@ def test_what_is_possible_is_said() -> None:
 # --- rules and mistakes ------------------------------------------------------------------------------------------
 
 
-def test_the_first_expression_that_matches_the_whole_path_decides() -> None:
+def test_the_first_expression_that_matches_whole_path_decides() -> None:
     found = prune(full(), draw(4), scope={"conv1": 0.5, "conv.": 0.25, "conv": 1.0, ".*": 0})
     assert kept_by_layer(found) == [144, 432, 128, 160]
 

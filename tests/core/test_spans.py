@@ -50,7 +50,7 @@ def test_what_fits_passes(changes):
         ({"rewind": 9}, "config.both=1: must be less than the 10 steps of training"),
     ],
 )
-def test_what_does_not_fit_is_named_in_one_line(changes, message):
+def test_what_does_not_fit_is_named(changes, message):
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
         check_spans(Outer(**changes), LENGTH, "some")
     assert "\n" not in str(error.value)

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (B, SIDE, SIDE, 3), dtype=np.uint8)  # no black pixel of their own
 
 
-def test_random_crop_is_a_window_of_the_padded_image_and_every_place_occurs():
+def test_random_crop_is_window_of_padded_image():
     found = np.asarray(jax.jit(augmentation.random_crop, static_argnums=2)(KEY, jnp.asarray(IMAGES), 2))
     assert (found.dtype, found.shape) == (np.uint8, IMAGES.shape)
     padded = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)))
@@ -46,7 +46,7 @@ def ramps(height, width, batch=B):
     return jnp.asarray(np.broadcast_to(np.stack([rows, columns], -1), (batch, height, width, 2)))
 
 
-def test_random_rotation_turns_about_the_centre_by_at_most_the_given_angle():
+def test_random_rotation_is_at_most_given_angle():
     side, degrees = 13, 20.0
     centred = ramps(side, side) - 6
     found = np.asarray(augmentation.random_rotation(KEY, centred, degrees))
@@ -61,14 +61,14 @@ def test_random_rotation_turns_about_the_centre_by_at_most_the_given_angle():
     np.testing.assert_allclose(found[:, 8, 6], np.stack([2 * cos, -2 * sin], -1), atol=1e-4)  # no shear, no mirror
 
 
-def test_rotation_by_nothing_is_the_image_and_corners_come_from_outside():
+def test_rotation_by_nothing_is_the_image():
     still = augmentation.random_rotation(KEY, jnp.asarray(IMAGES), 0.0)
     np.testing.assert_allclose(still, IMAGES, atol=1e-3)
     turned = np.asarray(augmentation.random_rotation(KEY, jnp.asarray(IMAGES), 45.0))
     assert (turned[:, 0, 0] == 0).all(axis=-1).mean() > 0.5
 
 
-def test_random_resized_crop_has_the_published_areas_and_ratios():
+def test_random_resized_crop_has_published_areas_and_ratios():
     height, width, side = 60, 60, 20
     found = np.asarray(jax.jit(augmentation.random_resized_crop, static_argnums=2)(KEY, ramps(height, width), side))
     assert found.shape == (B, side, side, 2)
@@ -134,7 +134,7 @@ def test_mixup_mixes_with_the_reversed_batch():
         lambda key, x: augmentation.mixup(key, x.astype(jnp.float32), 1.0)[0],
     ],
 )
-def test_the_same_key_gives_the_same_images_and_each_image_its_own(change):
+def test_same_key_gives_same_images(change):
     same = jnp.broadcast_to(jnp.asarray(IMAGES[:1]), (16, SIDE, SIDE, 3))
     first, again = change(KEY, same), jax.jit(change)(KEY, same)
     np.testing.assert_allclose(first, again, atol=1e-3)

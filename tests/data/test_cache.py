@@ -22,7 +22,7 @@ def filled(small, folder):
     return folder, splits
 
 
-def test_the_second_read_is_mapped_from_the_copy_alone(small, filled):
+def test_the_second_read_is_mapped_from_copy_alone(small, filled):
     folder, first = filled
     for archive in (folder / "fashion_mnist").iterdir():
         archive.unlink()
@@ -35,7 +35,7 @@ def test_the_second_read_is_mapped_from_the_copy_alone(small, filled):
             assert np.array_equal(ours, theirs)
 
 
-def test_it_lives_beside_its_version_and_leaves_no_temporary_files(small, filled):
+def test_it_lives_beside_its_version_without_rubbish(small, filled):
     folder, _ = filled
     cache = folder / "cache" / "fashion_mnist-3.0.1"
     assert cache == cache_folder(small, folder)
@@ -84,7 +84,7 @@ def no_mapping(cache):
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, lose, empty, other_shape, bad_json, no_mapping])
-def test_a_damaged_copy_is_made_again_with_one_warning(small, filled, caplog, damage):
+def test_damaged_copy_is_made_again_with_one_warning(small, filled, caplog, damage):
     folder, first = filled
     damage(cache_folder(small, folder))
     with caplog.at_level(logging.WARNING):
@@ -107,14 +107,14 @@ def test_an_unfinished_copy_is_not_there(small, filled, caplog):
     assert not caplog.records
 
 
-def test_a_folder_that_cannot_be_written_is_only_a_warning(small, folder, caplog):
+def test_folder_that_cannot_be_written_is_only_warning(small, folder, caplog):
     (folder / "cache").write_text("a file where a folder should be")
     splits = official_splits(small, folder)
     assert len(splits["train"].labels) == 300
     assert "no decoded copy could be kept" in caplog.text
 
 
-def test_a_write_that_fails_leaves_no_copy_and_no_rubbish(small, filled, monkeypatch, caplog):
+def test_write_that_fails_leaves_nothing(small, filled, monkeypatch, caplog):
     folder, splits = filled
     for path in cache_folder(small, folder).iterdir():
         path.unlink()

@@ -24,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
 
 
-def test_the_list_has_a_line_for_every_data_set(tmp_path, small, registered, place_archives, capsys):
+def test_list_has_a_line_for_every_data_set(tmp_path, small, registered, place_archives, capsys):
     assert main(["list", "--folder", str(tmp_path)]) == 0
     heading, *lines = capsys.readouterr().out.splitlines()
     assert heading.split() == ["name", "classes", "shape", "images", "on", "disk", "status", "where"]
@@ -86,7 +86,7 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize("name", [name for name in data.names() if data.spec(name).archives])
-def test_what_is_missing_is_named_with_every_way_to_get_it(name, tmp_path):
+def test_what_is_missing_has_every_remedy(name, tmp_path):
     row = data.spec(name)
     message = missing_message(row, tmp_path)
     assert "\n" not in message

@@ -28,7 +28,7 @@ def test_a_data_set_is_whole_and_read_only():
         assert not labels.flags.writeable
 
 
-def test_the_validation_split_follows_its_seed_and_leaves_the_test_split_alone():
+def test_validation_split_follows_its_seed():
     one, same, other = (data.load("digits", val_seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one.val.images, same.val.images)
     assert not np.array_equal(one.val.images, other.val.images)
@@ -49,7 +49,7 @@ def test_folder_of_data_sets(monkeypatch, tmp_path):
     assert data_folder("~/sets") == Path.home() / "sets"
 
 
-def test_missing_data_is_one_line_with_every_remedy_and_no_network(tmp_path, monkeypatch):
+def test_missing_data_is_one_line_with_remedies(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("the network was used")
 
@@ -79,7 +79,7 @@ def test_bad_arguments():
         data.load("digits", val_seed=-1)
 
 
-def test_a_folder_that_cannot_be_searched_is_one_line(monkeypatch):
+def test_folder_that_cannot_be_searched_is_one_line(monkeypatch):
     with pytest.raises(DataError) as error:
         data.load("mnist", folder="/" + 300 * "x")
     assert "\n" not in str(error.value)
@@ -123,7 +123,7 @@ def test_sources_are_tried_in_order(registered, prepared, place_archives, tmp_pa
     assert (from_tfds.mean, from_tfds.std) == (from_idx.mean, from_idx.std)
 
 
-def test_a_damaged_source_is_refused_although_another_is_whole(registered, place_archives, tmp_path):
+def test_damaged_source_is_refused_although_another_is_whole(registered, place_archives, tmp_path):
     own = place_archives(tmp_path / "fashion_mnist")
     place_archives(tmp_path / "downloads" / "manual")
     (own / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8bdamaged")

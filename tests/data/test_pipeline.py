@@ -17,7 +17,7 @@ IMAGES[:, 0, 0, 0] = np.arange(N)
 LABELS = np.arange(N, dtype=np.int32)
 
 
-def test_an_epoch_is_a_permutation_its_own_and_the_same_again():
+def test_epoch_is_permutation_its_own_and_same_again():
     key = jax.random.key(3)
     orders = [np.asarray(epoch_order(key, epoch, N)) for epoch in range(4)]
     for order in orders:
@@ -29,7 +29,7 @@ def test_an_epoch_is_a_permutation_its_own_and_the_same_again():
     assert not np.array_equal(orders[0], epoch_order(jax.random.key(4), 0, N))
 
 
-def test_every_example_comes_once_per_epoch_with_its_label():
+def test_every_example_comes_once_per_epoch():
     images, labels = jnp.asarray(IMAGES), jnp.asarray(LABELS)
     take = jax.jit(take_batch, static_argnames="batch_size")
     order = epoch_order(jax.random.key(0), 0, N)
@@ -63,7 +63,7 @@ def test_a_whole_epoch_inside_one_scan():
     assert sorted(np.asarray(targets).ravel().tolist()) == list(range(N))
 
 
-def test_replicates_side_by_side_have_orders_of_their_own():
+def test_replicates_have_orders_of_their_own():
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.vmap(lambda key: epoch_order(key, 1, N))(keys)
     for key, order in zip(keys, together, strict=True):
@@ -89,7 +89,7 @@ def test_normalise(dtype):
     np.testing.assert_allclose(found.astype(jnp.float32), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_normalised_training_images_have_mean_zero_and_deviation_one():
+def test_normalised_images_have_mean_zero_deviation_one():
     from jaxticket import data
 
     digits = data.load("digits")

@@ -11,7 +11,7 @@ from jaxticket.data.sources import find
 pytestmark = [pytest.mark.feature("data sets")]
 
 
-def test_names_are_sorted_and_their_facts_are_known_without_data():
+def test_names_are_sorted_and_known_without_data():
     assert names() == tuple(sorted(names()))
     assert len(names()) == 14
     assert spec("digits").image_shape == (8, 8, 1)
@@ -87,7 +87,7 @@ def test_a_fraction_that_leaves_nothing_is_refused(fraction):
         spec("digits").split_sizes(fraction)
 
 
-def test_an_unknown_name_is_told_the_known_ones_and_the_nearest():
+def test_unknown_name_is_told_known_ones_and_nearest():
     with pytest.raises(ConfigError) as error:
         spec("fashon_mnist")
     assert str(error.value) == (
@@ -121,7 +121,7 @@ def test_archives_are_those_of_tensorflow_datasets(name):
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_names_versions_shapes_and_classes_are_those_of_tensorflow_datasets(name, tmp_path):
+def test_facts_are_those_of_tensorflow_datasets(name, tmp_path):
     import tensorflow_datasets as tfds
 
     row = spec(name)

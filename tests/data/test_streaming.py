@@ -58,7 +58,7 @@ def test_an_epoch_is_a_permutation_in_batches(stream):
         np.testing.assert_array_equal(batch.images.mean((1, 2)), colours)
 
 
-def test_an_epoch_continues_at_any_batch_with_the_same_images(stream):
+def test_epoch_continues_at_any_batch_with_same_images(stream):
     whole = list(stream.epoch(BATCH, seed=3))
     for first in (1, 4, 5):
         rest = list(stream.epoch(BATCH, seed=3, first=first))
@@ -68,7 +68,7 @@ def test_an_epoch_continues_at_any_batch_with_the_same_images(stream):
             assert np.array_equal(found.images, expected.images)
 
 
-def test_what_fills_no_batch_is_left_out_of_training_and_not_of_evaluation(stream):
+def test_only_training_leaves_out_an_incomplete_batch(stream):
     assert [batch.size for batch in stream.epoch(12, seed=0)] == [12, 12, 12]
     in_order = list(stream.in_order(12))
     assert [batch.size for batch in in_order] == [12, 12, 12, 4]
@@ -115,7 +115,7 @@ def in_processes(count, first=0):
     return [[list(map(int, line.split())) for line in output] for output in outputs]
 
 
-def test_two_processes_see_disjoint_complete_reproducible_epochs_and_continue_in_the_middle():
+def test_two_processes_see_disjoint_complete_epochs():
     one, two, again, late = in_processes(1)[0], in_processes(2), in_processes(2), in_processes(2, first=3)
     batches = SIZE // BATCH
     assert two == again
@@ -176,7 +176,7 @@ def test_random_crops_have_the_published_areas_and_ratios():
     assert 1.25 < ratio.max() < 1.42
 
 
-def test_an_image_in_which_no_window_fits_is_cropped_in_the_middle():
+def test_image_without_fitting_window_is_cropped_centrally():
     long = np.zeros((4, 400, 3), np.uint8)
     long[:, 197:203] = 255
     crop = crop_at_random(long, 12, np.random.default_rng(0))
@@ -184,7 +184,7 @@ def test_an_image_in_which_no_window_fits_is_cropped_in_the_middle():
     assert crop.max() == 255
 
 
-def test_centre_crop_is_the_middle_of_the_scaled_image():
+def test_centre_crop_is_the_middle_of_scaled_image():
     crop = centre_crop(ramp(64, 96), 28)
     assert crop.shape == (28, 28, 3)
     assert abs(crop[..., 0].mean() - 31.5) < 0.6
@@ -192,7 +192,7 @@ def test_centre_crop_is_the_middle_of_the_scaled_image():
     assert np.ptp(crop[:, 14, 0].astype(int)) == pytest.approx(27 * 64 / 32, abs=2)
 
 
-def test_grey_images_become_colour_and_channels_are_red_green_blue():
+def test_grey_images_become_colour():
     from PIL import Image
 
     file = io.BytesIO()

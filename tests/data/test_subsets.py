@@ -34,7 +34,7 @@ def test_parts_that_lose_a_class_are_refused():
         class_parts(100, 3)
 
 
-def test_taken_classes_are_relabelled_in_the_order_of_the_part():
+def test_taken_classes_are_relabelled_in_order_of_part():
     split = Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.array([0, 3, 1, 2, 3, 0, 1, 3], np.int32))
     taken = take_classes(split, np.array([3, 1]))
     assert taken.images.ravel().tolist() == [1, 2, 4, 6, 7]
@@ -63,7 +63,7 @@ def test_shuffled_parts_are_named_after_their_classes():
     assert part.class_names == tuple(str(label) for label in class_parts(10, 5, seed=1)[0])
 
 
-def test_train_fraction_is_the_beginning_and_leaves_validation_alone():
+def test_train_fraction_is_beginning_and_leaves_validation_alone():
     whole, tenth = data.load("digits"), data.load("digits", train_fraction=0.1)
     assert tenth.train.size == round(0.1 * whole.train.size)
     assert np.array_equal(tenth.train.images, whole.train.images[: tenth.train.size])
@@ -86,7 +86,7 @@ def test_noise_changes_exactly_its_share_of_the_labels(share):
     assert np.array_equal(noisy, noisy_labels(labels, share, 10, seed=0))
 
 
-def test_noise_of_a_data_set_is_in_training_labels_only():
+def test_noise_is_in_training_labels_only():
     clean, noisy = data.load("digits"), data.load("digits", label_noise=0.3, noise_seed=2)
     assert (noisy.train.labels != clean.train.labels).sum() == round(0.3 * clean.train.size)
     assert np.array_equal(noisy.val.labels, clean.val.labels)

@@ -82,7 +82,7 @@ def test_every_round_has_its_networks(plain):
         assert set(row["layer_sparsity"]) == CONVS
 
 
-def test_rounds_are_nested_and_lth_loses_its_own_rate(plain):
+def test_rounds_are_nested_and_lth_keeps_rate(plain):
     """Monotone; groups: only convolutions ever change."""
     folder, rows = plain
     for branch in ("colt", "lth"):
@@ -93,7 +93,7 @@ def test_rounds_are_nested_and_lth_loses_its_own_rate(plain):
     assert [rows["lth", level, None]["kept"] for level in (1, 2)] == [total - 4637, total - 4637 - round(0.2 * 18547)]
 
 
-def test_lth_at_colts_sparsities_prunes_its_own_networks_as_fast(plain, workdir):
+def test_lth_at_colts_sparsities_prunes_as_fast(plain, workdir):
     """The control of the rounds: equally many weights in every round, from LTH's own magnitudes, the same start."""
     _, rows = plain
     lab = Lab(options_of()[1], workdir / "stages")
@@ -124,7 +124,7 @@ def test_random_masks_have_the_densities_of_the_tickets(run, plain):
     assert places == [(control, level, {}) for control in ("lth_matched", "random") for level in (1, 2)]
 
 
-def test_shuffled_masks_keep_every_layers_count_and_are_another_draw_for_each_key():
+def test_shuffled_masks_keep_every_layers_count():
     mask = {"a": np.arange(60).reshape(6, 10) < 15, "b": np.ones((3, 4), bool)}
     one, two = (shuffled(mask, jax.random.key(seed)) for seed in (0, 1))
     assert [int(found["a"].sum()) for found in (one, two)] == [15, 15]
@@ -134,7 +134,7 @@ def test_shuffled_masks_keep_every_layers_count_and_are_another_draw_for_each_ke
     assert bool(one["b"].all())
 
 
-def test_tickets_are_compared_in_the_first_rounds_that_reach_a_sparsity():
+def test_tickets_are_compared_when_they_reach_sparsity():
     rows = [
         row(branch, level, seed, 1 - left**level, 0.9 + gain + 0.001 * seed * level, **more)
         for branch, left, gain, more in (
@@ -152,7 +152,7 @@ def test_tickets_are_compared_in_the_first_rounds_that_reach_a_sparsity():
     assert {one.level for one in found} == {None}
 
 
-def test_rounds_that_come_to_no_such_sparsity_are_compared_where_both_have_as_many_weights():
+def test_unreached_sparsity_is_compared_at_equal_weights():
     rows = [
         row(branch, level, 0, 1 - left**level, 0.9 + gain)
         for branch, left, gain in (("colt", 0.85, 0.0), ("lth_matched", 0.85, 0.02), ("lth", 0.6, 0.01))

@@ -78,7 +78,7 @@ def test_rows_are_every_branch_at_every_ratio(run):
         assert row["macs"] < row["macs_dense"]
 
 
-def test_the_cost_of_training_is_dense_until_the_draw_and_sparse_after_it(run):
+def test_cost_of_training_is_dense_until_draw(run):
     """Training cost: two operations for a multiply-accumulate, three passes, all images that were seen."""
     _, summary = run(**WHOLE)
     for row in summary["rows"]:
@@ -93,7 +93,7 @@ def test_the_cost_of_training_is_dense_until_the_draw_and_sparse_after_it(run):
     assert rows["eb_inherit", 2]["training_flops_share"] < 1 < rows["late", 2]["training_flops_share"]
 
 
-def test_random_channels_are_as_many_in_every_layer_as_the_early_birds(run, workdir):
+def test_random_channels_are_as_many_in_every_layer(run, workdir):
     folder, summary = run(**WHOLE)
     rows = by_key(summary)
     differ = 0
@@ -114,7 +114,7 @@ def test_random_channels_are_as_many_in_every_layer_as_the_early_birds(run, work
     assert {("eb_inherit", "random"), ("eb_inherit", "late"), ("draw_2", "late"), ("late", "dense")} <= pairs
 
 
-def test_the_early_mask_is_compared_with_the_final_one_beside_chance(run):
+def test_early_mask_is_compared_with_final_one(run):
     folder, summary = run(**WHOLE)
     for entry, (level, ratio) in zip(summary["final_mask"], enumerate(RATIOS, start=1), strict=True):
         early, late = (
@@ -173,7 +173,7 @@ def test_emergence_is_that_of_the_stored_history(run, workdir):
     assert sorted(path.name for path in folder.glob("*.npy")) == ["mask_distance_p0.3.npy", "mask_distance_p0.6.npy"]
 
 
-def test_drawn_channels_are_those_of_smallest_scale_and_stay_zero(run, workdir):
+def test_drawn_channels_have_smallest_scale_and_stay_zero(run, workdir):
     """Counts: exactly `round(p * N)` channels go, and with scale and bias all that makes or reads them alone."""
     folder, summary = run(**WHOLE)
     rows, dense = by_key(summary), by_key(summary)["dense", 0]
@@ -273,7 +273,7 @@ def test_single_weights(run):
     assert summary["mask_distance"][0]["rows"]["0.6"][5][:4] == [None] * 4
 
 
-def test_without_emergence_tickets_are_drawn_at_the_end_and_it_is_said(workdir):
+def test_without_emergence_tickets_are_drawn_at_end(workdir):
     notes = Notes()
     how = options_of(epsilon=0.0, ratios=(0.3,), late=False, dense=False, random=False)
     _, summary = run_experiment(*how, workdir, progress=lambda _: notes)
@@ -283,7 +283,7 @@ def test_without_emergence_tickets_are_drawn_at_the_end_and_it_is_said(workdir):
     assert any("no ticket of 30% emerges; it is drawn at the end" in note for note in notes.notes)
 
 
-def test_a_ticket_that_emerges_with_the_last_look_is_said_to_be_none_drawn_early(workdir):
+def test_emergence_at_last_look_is_not_early(workdir):
     notes = Notes()
     changes = {"epsilon": 1.0, "window": EPOCHS, "rule": "latest_vs_window", "ratios": (0.3,), "random": False}
     _, summary = run_experiment(*options_of(**changes), workdir, progress=lambda _: notes)
@@ -350,7 +350,7 @@ def test_invalid_combinations_fail_before_training(changes, message, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["oneshot", "imp"])
-def test_a_share_of_channels_without_an_early_bird_is_the_late_ticket(run, workdir, name):
+def test_share_without_early_bird_is_late_ticket(run, workdir, name):
     """One shot and the first round of several prune the very channels that `late` does, and say how many."""
     config = default_config(name)
     config.prune.update(criterion="bn_scale", granularity="channel", ratio_of="channels", rate=RATIOS[0])
@@ -392,7 +392,7 @@ def test_a_share_of_channels_without_an_early_bird_is_the_late_ticket(run, workd
         ("imp", {"prune.rate": 0.95}, "config.levels=8: .* would leave nothing of the 3 of 56 .*; ask for less"),
     ],
 )
-def test_channels_that_cannot_go_are_refused_by_the_plan(name, changes, message, tmp_path):
+def test_channels_that_cannot_go_are_refused_by_plan(name, changes, message, tmp_path):
     config = default_config(name)
     if name != "early_bird":
         config.prune.update(criterion="bn_scale", granularity="channel", ratio_of="channels", rate=0.6)

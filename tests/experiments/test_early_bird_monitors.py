@@ -43,7 +43,7 @@ def follow(monitor, history, mask):
 
 
 @pytest.mark.parametrize("rule", ["latest_vs_window", "consecutive"])
-def test_scales_on_the_device_are_those_in_the_history(rule):
+def test_scales_on_the_device_are_those_in_history(rule):
     history = list(walk(0))
     monitor = ScaleMonitor(RATIOS, rule, window=3, epsilon=0.15, stops=True)
     record, found = follow(monitor, history, {})
@@ -64,7 +64,7 @@ def test_scales_on_the_device_are_those_in_the_history(rule):
 
 
 @pytest.mark.parametrize(("rule", "width"), [("latest_vs_window", 2), ("consecutive", 1)])
-def test_weights_are_remembered_as_far_back_as_the_rule_looks(rule, width):
+def test_weights_are_remembered_while_rule_looks_back(rule, width):
     history = list(walk(1))
     mask = {"conv/kernel": jnp.ones((7, 13), bool)}
     monitor = WeightMonitor(RATIOS, rule, window=3, epsilon=0.15, stops=True)
@@ -104,7 +104,7 @@ def test_memory():
     assert record["scales"].size * record["scales"].dtype.itemsize == 2_703_360
 
 
-def test_looks_are_at_the_end_of_epochs_or_every_few_steps():
+def test_looks_are_at_epochs_or_every_few_steps():
     assert list(ScaleMonitor().steps(5, 17)) == [5, 10, 15]
     assert list(ScaleMonitor(every_steps=4).steps(5, 17)) == [4, 8, 12, 16]
     assert not ScaleMonitor().may_stop

@@ -31,7 +31,7 @@ def bits(tree):
     return {path: np.asarray(leaf).tobytes() for path, leaf in paths.leaves(tree).items()}
 
 
-def test_rows_have_exact_counts_and_the_default_rules_leave_the_head(small_run):
+def test_rows_have_exact_counts_and_leave_head(small_run):
     assert [(row["branch"], row["level"], row["seed"]) for row in small_run.rows] == [
         ("dense", 0, 0),
         ("imp", 1, 0),
@@ -107,7 +107,7 @@ def test_more_levels_train_only_the_new_ones(small_run, make_run):
     assert [row["cached"] for row in longer.rows] == [True] * 4 + [False] * 2
 
 
-def test_damaged_stage_is_done_again_to_the_same_bits(small_run, make_run, tmp_path, capsys):
+def test_damaged_stage_is_done_again_to_same_bits(small_run, make_run, tmp_path, capsys):
     row = small_run.rows[2]
     file = small_run.stage(row) / "last.safetensors"
     content = file.read_bytes()
@@ -117,7 +117,7 @@ def test_damaged_stage_is_done_again_to_the_same_bits(small_run, make_run, tmp_p
     assert file.read_bytes() == content
 
 
-def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(tmp_path, make_run, monkeypatch):
+def test_train_step_is_compiled_once(tmp_path, make_run, monkeypatch):
     trainers = []
     trainer = setting_module.Trainer
 
@@ -131,7 +131,7 @@ def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(tmp_path, ma
     assert [made.compilations for made in trainers] == [{"train_step": 1, "evaluate": 2}]
 
 
-def test_without_reinit_a_level_goes_on_from_the_weights_it_was_pruned_with(small_run, make_run):
+def test_without_reinit_level_goes_on_from_its_weights(small_run, make_run):
     none = make_run(small_run.workdir, reinit="none", levels=1)
     assert none.rows[0]["cached"]
     first, ticket = (jt.load_ticket(run.folder / "tickets" / "imp-1-0") for run in (small_run, none))
@@ -145,7 +145,7 @@ def start_and_mask(run, row):
     return tuple(made_from(run.stage(row))["inputs"][name] for name in ("start", "mask"))
 
 
-def test_controls_train_the_tickets_own_masks_from_a_fresh_draw_at_every_level(small_run, make_run):
+def test_controls_train_tickets_masks_from_fresh_draws(small_run, make_run):
     """Level by level: a control that goes through rounds of its own is a ticket of its own initial weights."""
     run = make_run(small_run.workdir, reinit="random")
     tickets, controls = ([row for row in run.rows if row["branch"] == branch] for branch in ("imp", "rr_imp"))
@@ -171,7 +171,7 @@ def test_controls_train_the_tickets_own_masks_from_a_fresh_draw_at_every_level(s
         assert (one != other).mean() > 0.99
 
 
-def test_masks_of_the_controls_own_are_of_what_the_last_fresh_draw_was_trained_to(small_run, make_run):
+def test_masks_of_controls_follow_their_last_training(small_run, make_run):
     run = make_run(small_run.workdir, reinit="random", reinit_masks="own")
     assert [row["branch"] for row in run.rows] == ["dense", *["rr_imp"] * 3]
     assert len({start_and_mask(run, row)[0] for row in run.rows}) == 4
@@ -186,7 +186,7 @@ def test_masks_of_the_controls_own_are_of_what_the_last_fresh_draw_was_trained_t
         assert sum(here.sum() for here in gone.values()) == before["kept"] - row["kept"]
 
 
-def test_controls_of_rewound_tickets_train_by_the_full_schedule(small_run, make_run):
+def test_controls_of_rewound_tickets_train_by_full_schedule(small_run, make_run):
     run = make_run(small_run.workdir, reinit="random", rewind_steps=3, retrain="remaining", levels=1)
     _, ticket, control = run.rows
     configs = [made_from(run.stage(row)) for row in (ticket, control)]
@@ -208,7 +208,7 @@ def test_reinit_that_would_not_be_used_is_refused(make_run, tmp_path, changes, m
         make_run(tmp_path, **changes)
 
 
-def test_rewinding_starts_every_level_from_the_dense_run_at_that_step(tmp_path, make_run):
+def test_rewinding_starts_every_level_at_that_step(tmp_path, make_run):
     run = make_run(tmp_path, rewind_steps=3, retrain="remaining", levels=2)
     assert [row["kept"] for row in run.rows[1:]] == [39360, 31488]
     short = make_run(tmp_path, **{"train.epochs": 0, "train.steps": 3, "levels": 1})
@@ -269,7 +269,7 @@ def test_golden_masks(small_run):
             assert (stored != kept).mean() < 0.002, (level, path)
 
 
-def test_checksums_of_a_ticket_are_those_of_its_files(small_run):
+def test_checksums_of_ticket_are_those_of_its_files(small_run):
     folder = small_run.folder / "tickets" / "imp-1-0"
     stored = storage.read_json(folder / "ticket.json")
     assert storage.checksum(folder / "ticket.safetensors") in json.dumps(stored)
@@ -297,7 +297,7 @@ def test_controls_at_some_levels_only(small_run, make_run):
             make_run(small_run.workdir, **{"reinit": "random"} | changes)
 
 
-def test_a_plan_ends_with_what_all_of_it_costs(small_run, tmp_path):
+def test_plan_ends_with_what_all_of_it_costs(small_run, tmp_path):
     plan = make_plan(small_run.experiment, small_run.options, tmp_path)
     cost = total(stage.cost for stage in plan.networks)
     assert (cost.networks, cost.steps) == (4, 4 * 20)
@@ -309,7 +309,7 @@ def test_a_plan_ends_with_what_all_of_it_costs(small_run, tmp_path):
     assert str(total([])) == "0 networks, 0 steps, 0 multiply-accumulates, about 0.0 MB on disk"
 
 
-def test_trained_weights_are_kept_where_that_is_asked_for(small_run, make_run):
+def test_trained_weights_are_kept_where_asked_for(small_run, make_run):
     """Of a finished experiment too, whose folder is the same."""
     assert not (small_run.folder / "trained").exists()
     run = make_run(small_run.workdir, keep_trained=True)

@@ -152,7 +152,7 @@ def test_where_a_pruned_network_goes_on_from(run, workdir):
     assert np.array_equal(rewound_late[rewound_late != 0], snapshot[rewound_late != 0])
 
 
-def test_criteria_differ_and_images_are_chosen_by_the_seed(run):
+def test_criteria_differ_and_images_are_chosen_by_seed(run):
     folder, rows = run("at_init", **{"prune.rounds": 5})
     found = {row["branch"]: mask_of(folder, row)["fc1/kernel"] for row in rows if row["level"] == 2}
     names = sorted(found)

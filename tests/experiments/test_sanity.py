@@ -93,7 +93,7 @@ def study(workdir):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_every_setting_is_trained_at_every_sparsity_and_keeps_it(study, setting):
+def test_every_setting_is_trained_at_every_sparsity(study, setting):
     """Sanity checks 9 and 12: what is pruned stays exactly zero, and nothing else goes, at the end of a run either."""
     rows = [row for row in study.rows if row["branch"] == setting and row["level"] in LEVELS]
     assert [(row["level"], row["seed"]) for row in rows] == [(level, seed) for seed in (0, 1) for level in LEVELS]
@@ -131,7 +131,7 @@ def test_what_each_setting_starts_from(study):
         assert (first[path][kept] != second[path][kept]).mean() > 0.99
 
 
-def test_iterative_masks_come_from_their_tickets_and_one_shot_masks_from_the_dense_network(study):
+def test_masks_come_from_their_tickets_or_dense(study):
     dense = paths.leaves(study.trained(study.rows[0]).params)
     flat = np.concatenate([np.abs(dense[path]).ravel() for path in ("fc1/kernel", "fc2/kernel")])
     kept = [study.job("lt_omp", 3).mask[path].ravel() for path in ("fc1/kernel", "fc2/kernel")]
@@ -142,7 +142,7 @@ def test_iterative_masks_come_from_their_tickets_and_one_shot_masks_from_the_den
     assert not np.array_equal(three["fc1/kernel"], study.job("lt_omp", 3).mask["fc1/kernel"])
 
 
-def test_no_network_is_trained_twice_and_another_rate_trains_only_what_is_new(study, workdir):
+def test_no_network_is_trained_twice(study, workdir):
     trained = [job.stage.id for job in study.jobs]
     assert len(trained) == len(set(trained))
     more = Study(workdir, lrs=(0.05, 0.2))
@@ -172,7 +172,7 @@ def test_correlations_are_those_of_initial_and_final_weights(study):
     assert found["correlation"] > entries["imp", 3, "reinit", 0]["correlation"] + 0.2
 
 
-def test_twins_differ_in_the_order_of_the_data_alone(study):
+def test_twins_differ_in_the_order_of_data_alone(study):
     pairs = {(e["branch"], e["level"], e["seed"]): e for e in study.summary["instability"]}
     assert len(pairs) == 2 * (1 + len(LEVELS))
     ticket = study.job("lt_imp", 3)
@@ -277,7 +277,7 @@ def noisy_rows(noise, levels=(4,), accuracies=JACKPOT):
     ]
 
 
-def test_a_verdict_is_settled_only_if_every_margin_is():
+def test_verdict_is_settled_only_if_every_margin_is():
     quiet, loud = (decide(noisy_rows(noise), DECIDING) for noise in (QUIET, LOUD))
     assert quiet["kind"] == loud["kind"] == "jackpot"
     assert (quiet["settled"], loud["settled"]) == (True, False)
@@ -310,7 +310,7 @@ def test_more_cells_ask_for_more():
     assert (one["settled"], many["settled"], many["kind"]) == (True, False, "jackpot")
 
 
-def test_that_there_is_no_ticket_is_settled_by_a_condition_that_fails_everywhere():
+def test_one_failed_condition_settles_that_no_ticket_is():
     below = {**ACCURACIES, ("lt_imp", 0.01): 0.70, ("lt_imp", 0.1): 0.71}
     assert decide(noisy_rows(QUIET, accuracies=below), DECIDING)["settled"] is True
     nearly = {**ACCURACIES, ("lt_imp", 0.01): 0.80, ("lt_imp", 0.1): 0.862}
@@ -319,7 +319,7 @@ def test_that_there_is_no_ticket_is_settled_by_a_condition_that_fails_everywhere
     assert decide(rows_of(seeds=(0,)), DECIDING)["settled"] is False
 
 
-def test_nothing_is_decided_by_one_seed_or_without_a_control_and_it_is_said_why():
+def test_one_seed_or_no_control_decides_nothing():
     one = decide(rows_of(seeds=(0,)), DECIDING)
     assert (one["kind"], one["missing"]) == ("undecided", ["a second seed"])
     assert one["cells"][0]["differences"][0]["low"] is None
@@ -384,7 +384,7 @@ def recipe(model, dataset, how="paper"):
     return resolve(config)[1]
 
 
-def test_recipes_are_those_of_the_paper_and_of_the_code():
+def test_recipes_are_those_of_paper_and_of_code():
     cifar = recipe("resnet20", "cifar10")
     assert (cifar.train.epochs, cifar.train.batch_size, cifar.train.milestones) == (160, 64, (0.5, 0.75))
     assert (cifar.train.weight_decay, cifar.rewind_epochs, cifar.prune.rate) == (5e-4, 8, 0.2)
@@ -439,7 +439,7 @@ def test_what_a_large_learning_rate_takes_away(tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_of_a_convolutional_network_forget_their_start_and_its_biases_train(tmp_path):
+def test_weights_of_convolutional_network_forget_their_start(tmp_path):
     """Sanity checks 20 and 10: at a large rate the indicator is that of chance; no bias stays frozen."""
     study = Study(
         tmp_path,

@@ -89,7 +89,7 @@ def notes_of(summary, branch, level=1):
 
 
 @runs
-def test_every_branch_has_every_level_and_really_is_structured(run, changes):
+def test_every_branch_has_structured_levels(run, changes):
     folder, summary = run(**changes)
     source, levels = changes.get("source", "imp"), range(1, changes.get("levels", 2) + 1)
     methods = changes.get("methods", ("refill", "refill_plus", "regroup"))
@@ -134,7 +134,7 @@ def test_every_branch_has_every_level_and_really_is_structured(run, changes):
 
 
 @runs
-def test_rewind_is_exact_and_the_rest_of_the_network_dense(run, workdir, changes):
+def test_rewind_is_exact_and_rest_of_network_dense(run, workdir, changes):
     """Rewind: parameters and statistics are those of the snapshot, but for the mask, which stays. Scope: stem,
     normalisation and classifier are in no mask."""
     folder, summary = run(**changes)
@@ -164,7 +164,7 @@ def test_again_trains_nothing_and_finds_the_same(run, changes):
         assert first.get(section) == again.get(section)
 
 
-def test_refilled_channels_are_the_best_of_the_round_s_own_weights(run, workdir):
+def test_refilled_channels_are_best_of_their_round(run, workdir):
     folder, summary = run(**ALL)
     rows = {(row["branch"], row["level"]): row for row in summary["rows"]}
     for level in (1, 2):
@@ -191,7 +191,7 @@ def test_the_control_starts_elsewhere(run, workdir):
     assert distance("refill", "refill_plus") < 0.5 * distance("refill", "refill_random")
 
 
-def test_group_aware_rounds_prune_what_the_round_before_regrouped(run):
+def test_group_aware_rounds_prune_what_round_before_regrouped(run):
     """Group-aware pruning: the rate is of the regrouped mask, so the mask is not that of regrouping afterwards."""
     _, summary = run(**ALL)
     kept = {(row["branch"], row["level"]): row["kept"] for row in summary["rows"]}
@@ -220,7 +220,7 @@ def test_macs_and_parameters_of_a_row(run):
             assert row["parameters_shrunk"] == 160 + 32 + 144 * a + 3 * a + 9 * a * b + 3 * b + 10 * b + 10
 
 
-def test_slim_baselines_keep_whole_channels_and_no_more_weights(run):
+def test_slim_baselines_keep_whole_channels(run):
     folder, summary = run(**ALL)
     rows = {(row["branch"], row["level"]): row for row in summary["rows"]}
     for level in (1, 2):
@@ -234,7 +234,7 @@ def test_slim_baselines_keep_whole_channels_and_no_more_weights(run):
             assert np.array_equal(mask["conv3/kernel"].any((0, 1, 3)), alive)
 
 
-def test_heatmaps_are_of_the_last_level_and_all_methods(run):
+def test_heatmaps_are_of_last_level_and_all_methods(run):
     _, summary = run(**ALL)
     found = {(note["branch"], note["path"]): note for note in summary["heatmap"]}
     assert set(found) == {(b, p) for b in ("imp", "refill", "refill_plus", "regroup", "imp_regroup") for p in SIZES}
@@ -301,7 +301,7 @@ def test_refill_of_extreme_layers(tmp_path):
         assert all(kept.all() for kept in found.load().values())
 
 
-def test_a_channel_kept_in_part_is_a_block_of_its_own():
+def test_channel_kept_in_part_is_a_block():
     before = {"conv": np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4) % 5 < 3}
     after = refill(before, {"conv": np.arange(4.0)}, fractional=True)
     layer = report_of(before, after).layers["conv"]
@@ -371,7 +371,7 @@ def test_channel_pruning_leaves_every_layer_a_share(workdir):
     assert slim_mask(lab.setting, weights, mask, scores, 15_000).exhausted == {}
 
 
-def test_layers_that_channel_pruning_leaves_their_least_are_named(tmp_path):
+def test_layers_at_their_least_are_named(tmp_path):
     lab, weights, notes = small_lab(tmp_path)
     (tmp_path / "dense").mkdir()
     write_weights(tmp_path / "dense" / "last.safetensors", weights.load())
@@ -431,7 +431,7 @@ def row(branch, level, accuracy, sparsity, share=None):
     return {**found, "macs": 1 - sparsity, "macs_dense": 1.0, **({} if share is None else {"structured_share": share})}
 
 
-def test_the_extreme_ticket_is_the_sparsest_that_is_not_below_dense():
+def test_extreme_ticket_is_sparsest_not_below_dense():
     rows = [row("dense", 0, 0.7, 0.0), row("dense", 0, 0.9, 0.0)]
     rows += [row("imp", 1, 0.9, 0.2), row("imp", 1, 0.6, 0.2)]
     rows += [row("refill", 1, 0.8, 0.2, 1.0), row("refill", 1, 0.8, 0.2, 1.0), row("refill", 2, 0.81, 0.4, 1.0)]
@@ -448,7 +448,7 @@ def test_the_extreme_ticket_is_the_sparsest_that_is_not_below_dense():
     assert found["extreme"]["regroup"] is None
 
 
-def test_a_win_is_settled_only_where_the_ticket_is_settled_to_be_above_dense():
+def test_win_is_settled_only_with_its_ticket():
     """Level 2 wins by a mean that a single seed makes; level 3 is surely below, and wins nothing."""
     gaps = {1: (0.020, 0.021, 0.019), 2: (0.050, -0.010, -0.010), 3: (-0.020, -0.021, -0.019)}
     rows = [row("dense", 0, 0.8 + 0.01 * seed, 0.0) | {"seed": seed} for seed in range(3)]

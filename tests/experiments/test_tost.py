@@ -40,7 +40,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("model", ["mobilenet_v1", "mobilenetv2", "shufflenet_v2"])
-def test_networks_without_a_full_convolution_with_a_window_are_planned(model, tmp_path):
+def test_networks_without_full_convolution_with_window_are_planned(model, tmp_path):
     config = default_config("tost")
     apply_tost_recipe(config, model, "digits")
     assert make_plan(*resolve(config), tmp_path).networks
@@ -56,7 +56,7 @@ def run(tmp_path_factory):
     return workdir, *run_experiment(*options_of(), workdir)
 
 
-def test_tickets_as_sources_are_trained_from_their_own_weights(run, tmp_path):
+def test_tickets_as_sources_keep_their_own_weights(run, tmp_path):
     _, folder, summary = run
     ticket = next(row["ticket"] for row in summary["rows"] if row["branch"] == "omp" and row["aids"] == "plain")
     given = tmp_path / "mine.omp"
@@ -96,7 +96,7 @@ def test_sources_that_are_none(sources, message, tmp_path):
         make_plan(*options_of(sources=sources), tmp_path)
 
 
-def test_rows_are_every_source_sparsity_and_cell_with_the_same_mask(run):
+def test_rows_have_every_source_sparsity_and_cell(run):
     workdir, folder, summary = run
     rows = {(row["branch"], row["level"], row.get("aids")): row for row in summary["rows"]}
     expected = {(source, level, cell) for source in SOURCES for level in (1, 2) for cell in ("plain", "all")}
@@ -132,7 +132,7 @@ def test_a_second_run_finds_everything(run):
     assert not [stage for stage in more.stages if stage.kind == "lrsi" and not stage.cached]
 
 
-def test_the_analysis_is_of_every_activation_look_and_sparsity(run):
+def test_analysis_is_of_every_activation_look_and_sparsity(run):
     _, folder, summary = run
     assert [(one["activation"], one["epoch"]) for one in summary["silence"]] == [
         ("relu", 1), ("relu", 2), ("swish", 1), ("swish", 2),
@@ -228,7 +228,7 @@ def test_gradual_pruning_needs_the_steps(tmp_path):
         make_plan(*options_of(gmp_every_steps=99), tmp_path)
 
 
-def test_the_preset_of_the_authors_program_keeps_its_aids():
+def test_the_preset_of_authors_program_keeps_its_aids():
     config = default_config("tost")
     apply_tost_recipe(config, "conv3", "cifar10", "upstream")
     _, options = resolve(config)

@@ -102,7 +102,7 @@ def test_the_configuration_has_its_control(tmp_path):
     assert len(make_plan(*resolve(config), tmp_path / "work").networks) == 3
 
 
-def test_the_body_is_the_ticket_s_and_the_head_is_new_and_shared(found, tmp_path):
+def test_body_is_tickets_and_head_is_new(found, tmp_path):
     """Transfer: body = theta0 * m bitwise, statistics as at initialisation, one fresh head for all tickets."""
     workdir, source, summary, _ = found
     lab = Lab(options_of([source])[1], workdir / "stages")
@@ -193,7 +193,7 @@ def test_the_same_data_keeps_the_head(tmp_path):
         ({}, {"sources": ("a", "a")}, ConfigError, r"config.sources=\('a', 'a'\): must be different from each other"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_the_start(tmp_path, ticket, changes, error, message):
+def test_what_does_not_fit_is_refused_at_start(tmp_path, ticket, changes, error, message):
     """Transfer: another number of channels, another input size, another network: nothing is trained."""
     make_ticket(tmp_path, "colt-1-0", **ticket)
     with pytest.raises(error, match=message) as raised:
@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_refused_at_the_start(tmp_path, ticket, changes, er
     assert "\n" not in str(raised.value)
 
 
-def test_two_tickets_of_one_place_and_no_ticket_at_all(tmp_path):
+def test_two_tickets_of_one_place_are_refused(tmp_path):
     for name in ("a", "b"):
         make_ticket(tmp_path / name, "colt-1-0")
     with pytest.raises(ConfigError, match="are of one series and round; name one"):

@@ -39,14 +39,14 @@ def test_rules_by_path_choose_equinox_weights(model, mask):
     assert jt.full_mask(model) == {}  # nothing in it is called kernel
 
 
-def test_the_mask_is_that_of_equal_weights_in_a_dictionary(model, mask):
+def test_mask_is_that_of_equal_weights_in_dictionary(model, mask):
     tree = {"layers": [{"weight": layer.weight} for layer in model.layers]}
     same = jt.full_mask(tree, RULES)
     same = jt.prune(same, jt.magnitude(tree, same), sparsity=0.8)
     assert all(np.array_equal(same[path], kept) for path, kept in mask.items())
 
 
-def test_apply_mask_gives_a_model_that_can_be_called(model, mask):
+def test_apply_mask_gives_model_that_can_be_called(model, mask):
     pruned = jt.apply_mask(model, mask)
     assert type(pruned) is type(model)
     assert pruned.activation is model.activation
@@ -109,7 +109,7 @@ def test_keep_pruned_keeps_exact_zeros(model, mask):
     assert jt.count(jt.mask_of(state)) == jt.count(mask)
 
 
-def test_a_ticket_of_the_arrays_comes_back_into_the_model(model, mask, tmp_path):
+def test_a_ticket_of_arrays_comes_back_into_model(model, mask, tmp_path):
     model = jt.apply_mask(model, mask)
     with pytest.raises(TicketError):  # the activation is a leaf too, and no array
         jt.save_ticket(tmp_path, jt.Ticket(model, mask))

@@ -274,7 +274,7 @@ def test_overlapping_or_compressed_entries_cannot_expand(writer, tmp_path):
     assert "compressed" in read(path)
 
 
-def test_views_of_one_storage_are_bounded_by_the_file(writer, tmp_path):
+def test_views_of_one_storage_are_bounded_by_file(writer, tmp_path):
     path = tmp_path / "a.pth"
     source = writer.storage("0", "FloatStorage", 6)
     fine = {"w": writer.tensor(source, 0, (1000, 6), (0, 1))}

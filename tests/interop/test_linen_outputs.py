@@ -34,7 +34,7 @@ def variables_of(net):
     return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), jax.eval_shape(net.init, jax.random.key(0), X))
 
 
-def test_outputs_are_before_the_activation_and_in_the_order_of_the_calls():
+def test_outputs_are_before_activation_in_call_order():
     net = Net()
     variables = variables_of(net)
     found = layer_outputs(net.apply, variables, X, ["dense/kernel", "zconv/kernel"])

@@ -155,7 +155,7 @@ def test_the_function_gives_the_models_logits(model, twin, batches):
     np.testing.assert_allclose(model(x), logits, rtol=1e-5, atol=1e-5)
 
 
-def test_train_decides_the_mode_whatever_the_model_is_in(model, batches):
+def test_train_decides_the_mode_whatever_model_is_in(model, batches):
     x = jnp.asarray(batches[0][0])
     outputs = {}
     for name, set_mode in (("train", model.train), ("eval", model.eval)):
@@ -183,7 +183,7 @@ def test_the_function_is_pure_in_training_mode(model, batches):
     assert bits(gradient(params)) == bits(first)
 
 
-def test_the_function_survives_a_step_that_donates_the_model(model, batches):
+def test_the_function_survives_a_step_that_donates_model(model, batches):
     x = jnp.asarray(batches[0][0])
     apply_fn, params = functional(model)
     params = jax.tree.map(jnp.copy, params)
@@ -247,7 +247,7 @@ def test_what_is_no_model_is_refused(thing, message):
 # Tickets.
 
 
-def test_a_ticket_goes_from_nnx_to_linen_and_back(model, twin, batches, tmp_path):
+def test_ticket_goes_from_nnx_to_linen_and_back(model, twin, batches, tmp_path):
     x = jnp.asarray(batches[0][0])
     apply_fn, params = functional(model)
     mask = pruned(apply_fn, params, "magnitude", batches)
@@ -277,7 +277,7 @@ def test_a_ticket_goes_from_nnx_to_linen_and_back(model, twin, batches, tmp_path
     [optax.sgd(0.1, momentum=0.9, nesterov=True), optax.adamw(0.01, weight_decay=0.1)],
     ids=["sgd", "adamw"],
 )
-def test_keep_pruned_in_an_nnx_optimizer_keeps_exact_zeros(model, batches, tx):
+def test_keep_pruned_in_nnx_optimizer_keeps_exact_zeros(model, batches, tx):
     mask = pruned(*functional(model), "magnitude", batches)
     nnx.update(model, jt.apply_mask(nnx.state(model, nnx.Param), mask))
     optimizer = nnx.Optimizer(model, jt.keep_pruned(tx, mask), wrt=nnx.Param)

@@ -45,7 +45,7 @@ def test_logits_are_those_of_pytorch(name, golden, writer, tmp_path):
     assert np.abs(theirs[0] - theirs[1]).max() > 0.05 * np.abs(theirs).max()  # they depend on the image
 
 
-def test_a_real_pruned_checkpoint_gives_the_logits_of_pytorch(golden):
+def test_a_real_pruned_checkpoint_gives_logits_of_pytorch(golden):
     options = {"width": 0.25, "shortcut": "pad"}
     state_dict = read_torch(golden.folder / "torch_resnet20.pth")
     converted = from_torch("resnet20", state_dict, image_shape=(32, 32, 3), **options)

@@ -95,7 +95,7 @@ def test_pruned_weights_give_a_mask_and_exact_zeros(golden):
     assert count(converted.mask) == (72 + 461, 144 + 2304)
 
 
-def test_a_mask_beside_the_weight_itself_is_read_too(resnet20):
+def test_a_mask_beside_weight_itself_is_read_too(resnet20):
     buffer = (np.random.default_rng(0).random((16, 16, 3, 3)) > 0.5).astype(np.float32)
     converted = from_torch("resnet20", resnet20 | {"layer1.0.conv1.weight_mask": buffer}, image_shape=CIFAR)
     assert list(converted.mask) == ["stage1_block0/conv1/kernel"]
@@ -112,7 +112,7 @@ def test_what_was_wrapped_is_the_same_network(resnet20, prefix, counter):
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
 
 
-def test_the_option_that_decides_about_a_layer_is_named(golden):
+def test_option_that_decides_about_a_layer_is_named(golden):
     padded = {name: value for name, value in golden.state_dict("resnet20").items() if "shortcut" not in name}
     with pytest.raises(TicketError, match=r"of resnet20 \(shortcut='pad' has none\)"):
         from_torch("resnet20", padded, image_shape=CIFAR)
@@ -273,7 +273,7 @@ PLACES = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4}
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_normalisation_of_images_inside_the_network_is_dropped_and_returned(resnet20, prefix):
+def test_normalisation_of_images_is_dropped_and_returned(resnet20, prefix):
     mean = np.array([0.4914, 0.4822, 0.4465], np.float32).reshape(3, 1, 1)
     state = {**resnet20, f"{prefix}normalize.mean": mean, f"{prefix}normalize.std": mean / 2}
     converted = from_torch("resnet20", state, image_shape=CIFAR)

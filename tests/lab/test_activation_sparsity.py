@@ -61,7 +61,7 @@ def rates_of(entry):
         ({"init": "{dense}"}, "dense/last", False),
     ],
 )
-def test_rates_are_those_of_the_given_weights_under_their_mask(made, workdir, tmp_path, given, weights, masked):
+def test_rates_are_those_of_masked_given_weights(made, workdir, tmp_path, given, weights, masked):
     stage, name = weights.split("/")
     params = read_weights(made[stage] / f"{name}.safetensors").params
     storage.save_arrays(tmp_path / "file.safetensors", paths.leaves(params))
@@ -104,7 +104,7 @@ def test_a_plan_names_the_looks_and_makes_none(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_draws_that_are_not_trained_are_looked_at_seed_by_seed(made, workdir):
+def test_untrained_draws_are_looked_at_by_seed(made, workdir):
     options = options_of("train", ticket=str(made["ticket"]), reinit="random", seeds=(0, 1), **LOOK)
     _, summary = run_experiment(*options, workdir)
     assert len({row["stage"] for row in summary["rows"]}) == 2
@@ -113,7 +113,7 @@ def test_draws_that_are_not_trained_are_looked_at_seed_by_seed(made, workdir):
     assert rates_of(first) != rates_of(second)
 
 
-def test_masks_of_channels_have_filters_in_their_kernels_alone():
+def test_masks_of_channels_have_filters_in_kernels():
     mask = {"bn/scale": np.array([True, False]), "conv/kernel": np.ones((3, 2), bool) & [True, False]}
     weights = Weights({"bn": {"scale": np.ones(2)}, "conv": {"kernel": np.ones((3, 2))}}, {})
     assert silent_filters(weights, mask)["layers"] == [{"path": "conv/kernel", "filters": 2, "empty": 1}]
@@ -130,5 +130,5 @@ def test_masks_of_channels_have_filters_in_their_kernels_alone():
         ({**LOOK, "ticket": "nowhere"}, "config.ticket='nowhere': there is no such file or folder"),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused_by_the_plan(changes, message, tmp_path):
+def test_plan_refuses_what_cannot_be_looked_at(changes, message, tmp_path):
     refused(tmp_path, "train", message, **changes)

@@ -51,7 +51,7 @@ def train_keys(experiment, options, workdir):
     return [stage.id for stage in make_plan(experiment, options, workdir).networks]
 
 
-def test_with_every_aid_on_the_plain_network_comes_out(workdir):
+def test_with_every_aid_on_plain_network_comes_out(workdir):
     """ToST check 20: iterative pruning with soft activations, ghost skips, smoothing and learned scales."""
     experiment, options = options_of(**ALL)
     folder, summary = run_experiment(experiment, options, workdir)
@@ -80,7 +80,7 @@ def test_with_every_aid_on_the_plain_network_comes_out(workdir):
         assert abs(ratios[0] - 1) > 1e-3
 
 
-def test_at_their_end_the_aids_give_the_logits_of_the_plain_network():
+def test_aids_end_with_logits_of_plain_network():
     """ToST check 20, one step before they are dropped: the schedules have come to the plain network by themselves."""
     model = models.create_model("conv3", num_classes=10, width=0.125)
     weights = Weights(*init_variables(model, jax.random.key(0), (8, 8, 1)))
@@ -105,7 +105,7 @@ def test_what_is_off_changes_no_key(workdir):
     assert smooth == train_keys(*options_of(**by_hand), workdir)
 
 
-def test_a_run_that_begins_late_is_in_the_phase_of_its_step(workdir):
+def test_late_run_is_in_phase_of_its_step(workdir):
     """After a rewind to the end of the aids, training is that without them, bit for bit."""
     rewound = {"rewind_epochs": 1, "retrain": "remaining", "aids.activation": "swish", "aids.ghost_skips": True}
     _, summary = run_experiment(*options_of(**rewound), workdir)
@@ -122,7 +122,7 @@ def test_a_run_that_begins_late_is_in_the_phase_of_its_step(workdir):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_aids_that_stay_are_kept_with_the_weights_and_leave_no_ticket(workdir):
+def test_aids_that_stay_are_kept_without_ticket(workdir):
     permanent = {"aids.activation": "swish", "aids.ghost_skips": True, "aids.permanent": True, "reinit": "none"}
     folder, summary = run_experiment(*options_of(**permanent), workdir)
     assert [(row["ticket"], row["permanent_aids"]) for row in summary["rows"]] == [(None, True)] * 2
@@ -149,7 +149,7 @@ def test_what_cannot_be_is_refused_in_the_plan(workdir):
     )
 
 
-def test_a_registered_activation_has_its_source_in_the_key():
+def test_a_registered_activation_has_its_source_in_key():
     recipes.register(recipes.SoftActivation("leaky", lambda x, beta: jax.nn.leaky_relu(x)))
     own = parse(AidOptions, {"activation": "leaky"}, "aids").key()
     assert own["activation"] == "leaky"

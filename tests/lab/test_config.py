@@ -43,7 +43,7 @@ def test_golden_hashes(experiment, changes, expected):
     assert hash_of(experiment, **changes) == expected
 
 
-def test_what_is_not_computed_does_not_enter_the_hash():
+def test_what_is_not_computed_does_not_enter_hash():
     plain = hash_of("imp")
     assert hash_of("imp", name="other") == plain
     assert hash_of("imp", seed_parallelism="vmap") == plain

@@ -41,7 +41,7 @@ def weights_of(stage, name):
 
 
 @pytest.mark.parametrize(("name", "how"), [("imp", IMP), ("oneshot", ONESHOT)])
-def test_tickets_go_back_to_the_initial_weights_of_the_stage_not_of_the_seed(workdir, dense, tmp_path, name, how):
+def test_tickets_rewind_to_initial_weights_of_stage(workdir, dense, tmp_path, name, how):
     folder, rows, notes = run(tmp_path, name, **how, seeds=(0,), dense=str(dense))
     assert [row["seed"] for row in rows] == [0, 0]
     start = start_of(tmp_path, rows[1])
@@ -68,7 +68,7 @@ def test_initial_weights_that_are_gone_are_drawn_again(workdir, dense, tmp_path)
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_initial_weights_that_cannot_be_found_or_drawn_are_not_replaced(dense, tmp_path):
+def test_missing_initial_weights_are_not_replaced(dense, tmp_path):
     moved = shutil.copytree(dense, tmp_path / dense.name)
     (moved / "manifest.json").unlink()
     content, made = storage.read_manifest(dense), {"from": made_from(dense)}
@@ -94,7 +94,7 @@ def test_initial_weights_that_cannot_be_found_or_drawn_are_not_replaced(dense, t
         ({"dense": "{dense}", "seeds": (0, 1)}, r"is one training, of one seed; found seeds \(0, 1\)"),
     ],
 )
-def test_what_does_not_belong_to_the_stage_is_refused(dense, tmp_path, changes, message):
+def test_what_does_not_belong_to_stage_is_refused(dense, tmp_path, changes, message):
     changes = {"dense": "{dense}", **changes}
     changes = {
         key: str(dense).join(value.split("{dense}")) if isinstance(value, str) else value
@@ -109,7 +109,7 @@ def test_another_recipe_is_said_in_one_note(dense, tmp_path):
     assert "was trained with train.epochs=2 (here 1), train.lr=0.05 (here 0.1)" in note
 
 
-def test_what_was_said_of_the_dense_network_is_kept_with_its_rows(dense, tmp_path):
+def test_notes_of_dense_network_stay_with_rows(dense, tmp_path):
     how = {**IMP, "seeds": (0,), "dense": str(dense), "train.lr": 0.1}
     folder, _, said = run(tmp_path, "imp", **how)
     run(tmp_path, "imp", **how)  # from finished stages
@@ -126,7 +126,7 @@ def test_a_sparse_network_is_no_dense_one(workdir, dense):
     refused(workdir, "imp", "config.dense=.*is sparse, with .* must be a dense training", **IMP, dense=sparse)
 
 
-def test_weights_saved_on_the_way_are_pruned_and_rewound_to(workdir, dense, tmp_path):
+def test_weights_saved_on_way_are_rewound_to(workdir, dense, tmp_path):
     """No row claims to be their training; a rewind point at a saved epoch is those weights."""
     how = {**ONESHOT, "dense": f"{dense}:exact1", "retrain": "finetune", "finetune_epochs": 1, "seeds": (1,)}
     folder, rows, _ = run(tmp_path, "oneshot", **how)
@@ -165,7 +165,7 @@ def test_a_network_without_initial_weights_is_not_rewound(workdir, dense, import
     make_plan(*options_of("imp", **IMP, dense=path, reinit="random", reinit_masks="own"), tmp_path)
 
 
-def test_a_network_without_initial_weights_can_be_given_them(workdir, dense, imported, tmp_path):
+def test_network_without_initial_weights_can_be_given_them(workdir, dense, imported, tmp_path):
     """The same ticket as of the stage itself: what counts is what the files hold."""
     start = workdir / "stages" / start_of(workdir, {"stage": dense.name}).partition("/")[0]
     _, (row,), _ = run(tmp_path, "imp", **IMP, seeds=(1,), dense=str(imported["plain"]), init=str(start))

@@ -58,7 +58,7 @@ def ticket_mask(workdir, row):
     return load_arrays(stages / made_from(stages / row["stage"])["inputs"]["mask"].removesuffix("/mask") / MASK)
 
 
-def test_a_round_prunes_the_weights_of_the_round_before(run, workdir, digits):
+def test_a_round_prunes_the_weights_of_round_before(run, workdir, digits):
     rows = run("imp", levels=2, seeds=(0, 1), reinit="random", seed_parallelism="vmap")
     found = {(row["branch"], row["level"], row["seed"]): row for row in rows}
     for seed in (0, 1):
@@ -72,7 +72,7 @@ def test_a_round_prunes_the_weights_of_the_round_before(run, workdir, digits):
             assert found["rr_imp", level, seed]["test_accuracy_pruned"] < 0.3 < row["test_accuracy_pruned"]
 
 
-def test_nothing_is_compiled_for_it_and_nothing_is_evaluated_again(run, workdir, monkeypatch):
+def test_nothing_is_compiled_or_evaluated_again(run, workdir, monkeypatch):
     how = {"levels": 1, "seeds": (0, 1), "seed_parallelism": "vmap", "train.epochs": 1}
     trainers, evaluated = [], []
     begin, evaluate = Trainer.__init__, Trainer.evaluate_each

@@ -71,7 +71,7 @@ def files(made, tmp_path_factory):
     }
 
 
-def test_initial_weights_are_those_of_the_file_whatever_it_is(made, files, tmp_path):
+def test_initial_weights_are_those_of_any_file(made, files, tmp_path):
     stages = set()
     for kind in ("stage", "file of a stage", "ticket", "file of a ticket", "plain"):
         _, (row,), _ = run(tmp_path, "train", init=str(files[kind]), seeds=(7,))
@@ -82,7 +82,7 @@ def test_initial_weights_are_those_of_the_file_whatever_it_is(made, files, tmp_p
     assert {leaf.dtype for leaf in jax.tree.leaves(given.weights)} == {np.dtype(np.float32)}
 
 
-def test_a_moved_file_is_the_same_and_an_edited_one_is_not(made, files, tmp_path):
+def test_moved_file_is_same_unlike_edited_one(made, files, tmp_path):
     keys = []
     for name, factor in (("a", 1.0), ("b", 1.0), ("a", 2.0)):
         file = tmp_path / f"{name}.safetensors"
@@ -101,7 +101,7 @@ ONLY = {
 
 
 @pytest.mark.parametrize("name", sorted(names()))
-def test_every_experiment_starts_from_them_and_controls_do_not(name, files, tmp_path):
+def test_experiments_start_from_them_unlike_controls(name, files, tmp_path):
     plan = make_plan(*options_of(name, init=str(files["plain"]), **ONLY.get(name, {})), tmp_path)
     labels = {stage.label for stage in plan.stages if stage.kind == "init"}
     assert "init-0" not in labels
@@ -134,7 +134,7 @@ def test_a_smaller_dense_network_draws_its_own(files, tmp_path):
         ({"init": "{foreign}"}, "config.init=.*'lenet300' cannot be converted from PyTorch"),
     ],
 )
-def test_what_are_no_initial_weights_is_refused_in_one_line(made, files, tmp_path, change, message):
+def test_what_are_no_initial_weights_is_refused(made, files, tmp_path, change, message):
     numbers = {path: np.ones(leaf.shape, np.int32) for path, leaf in paths.leaves(made["weights"].params).items()}
     storage.save_arrays(tmp_path / "numbers.safetensors", numbers)
     storage.save_arrays(tmp_path / "foreign.safetensors", {"conv1.weight": np.ones(3, np.float32)})
@@ -146,14 +146,14 @@ def test_what_are_no_initial_weights_is_refused_in_one_line(made, files, tmp_pat
     refused(tmp_path, "train", message, **changes)
 
 
-def test_parts_of_the_classes_have_classifiers_of_their_own(files, tmp_path):
+def test_parts_of_classes_have_classifiers_of_their_own(files, tmp_path):
     refused(tmp_path, "colt", "config.init=.*set partitions=1", init=str(files["plain"]))
 
 
 # Tickets with the weights that their masks removed.
 
 
-def test_tickets_of_a_run_carry_the_removed_weights_where_asked(made, workdir):
+def test_tickets_of_run_carry_removed_weights_where_asked(made, workdir):
     ticket = jt.load_ticket(made["ticket"])
     assert ticket.meta["removed"] is True
     assert bits(ticket.params) == bits(made["weights"].params)
@@ -167,7 +167,7 @@ def test_tickets_of_a_run_carry_the_removed_weights_where_asked(made, workdir):
     assert jt.load_ticket(made["ticket"]).meta["removed"] is True
 
 
-def test_refill_of_a_ticket_from_elsewhere_starts_from_its_true_weights(made, tmp_path):
+def test_refilled_ticket_starts_from_its_true_weights(made, tmp_path):
     how = {"source": "ticket", "levels": 1, "methods": ("refill",), "random_tickets": False, "rewind_epochs": 0}
     ticket = shutil.copytree(made["ticket"], tmp_path / "ticket")
     folder, _, notes = run(tmp_path, "structured", **how, ticket=str(ticket))
@@ -197,7 +197,7 @@ OF_CHECKPOINT = {
 }
 
 
-def test_a_pruned_checkpoint_has_its_mask_and_the_weights_it_removed(tmp_path):
+def test_pruned_checkpoint_has_mask_and_removed_weights(tmp_path):
     setting = Setting(options_of("train", **OF_CHECKPOINT)[1], planning=True)
     given = read_given(setting, tmp_path, f"{CHECKPOINT}:state_dict", key="init")
     whole, state = read_given(setting, tmp_path, str(CHECKPOINT), key="init"), read_torch(CHECKPOINT)
@@ -226,7 +226,7 @@ def test_a_checkpoint_is_what_experiments_start_from(tmp_path, name, changes, ki
 
 
 @pytest.mark.parametrize("key", ["init", "ticket"])
-def test_the_option_that_a_checkpoint_needs_is_named_as_it_is_written(tmp_path, key):
+def test_option_that_checkpoint_needs_is_named(tmp_path, key):
     options = OF_CHECKPOINT | {"model.options": {"width": 0.25}, key: str(CHECKPOINT)}
     said = r"""config.%s='.*torch_resnet20.pth': no tensor gives .* \(shortcut='pad' has none\); check .*, """
     remedy = r"""or set --config.model.options='{"width": 0.25, "shortcut": "pad"}'$"""
@@ -236,7 +236,7 @@ def test_the_option_that_a_checkpoint_needs_is_named_as_it_is_written(tmp_path, 
 # Masks, and other initial weights.
 
 
-def test_a_mask_is_trained_from_other_weights_as_a_control(made, workdir, tmp_path):
+def test_mask_is_trained_from_other_weights_as_control(made, workdir, tmp_path):
     """Of a ticket, of a mask file, of the pruning that made it: the same mask, and the same draw."""
     found = set()
     for source in (made["ticket"], made["mask"], made["mask"].parent):
@@ -293,7 +293,7 @@ def test_what_is_given_is_evaluated_without_training(made, workdir, tmp_path):
     assert again[0]["cached"]
 
 
-def test_one_shot_without_fine_tuning_is_pruned_and_evaluated(made, workdir, tmp_path):
+def test_one_shot_without_tuning_is_evaluated(made, workdir, tmp_path):
     dense = str(workdir / "stages" / made["rows"][0]["stage"])
     how = {"retrain": "finetune", "sparsities": (0.5, 0.99)}
     folder, rows, notes = run(workdir, "oneshot", **how, dense=dense)
@@ -314,7 +314,7 @@ def test_nothing_given_is_nothing_to_evaluate(tmp_path):
 @pytest.mark.parametrize(
     "given", [{"init": "{plain}"}, {"ticket": "{ticket}"}, {"ticket": "{mask}", "init": "{plain}"}]
 )
-def test_what_is_given_is_one_network_and_no_replicates(made, files, tmp_path, given):
+def test_what_is_given_is_one_network(made, files, tmp_path, given):
     named = {"plain": files["plain"], "ticket": made["ticket"], "mask": made["mask"]}
     changes = {key: text.format(**named) for key, text in given.items()} | {"train.epochs": 0}
     refused(tmp_path, "train", r"config.train.epochs=0: .*one network; found seeds \(0, 1\)", **changes, seeds=(0, 1))

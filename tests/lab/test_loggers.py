@@ -30,7 +30,7 @@ class Noted:
         self.closed = True
 
 
-def test_an_experiment_that_is_watched_is_the_same_experiment(make_run, small_run, tmp_path, monkeypatch):
+def test_an_experiment_that_is_watched_is_same_experiment(make_run, small_run, tmp_path, monkeypatch):
     monkeypatch.setitem(writers.PACKAGES, "wandb", "json")
     monkeypatch.setitem(writers._WRITERS, "wandb", Noted)
     run = make_run(tmp_path, levels=1, writers=("wandb",), profile_steps=5)
@@ -46,12 +46,12 @@ def test_an_experiment_that_is_watched_is_the_same_experiment(make_run, small_ru
     assert json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
 
 
-def test_the_hash_does_not_depend_on_who_looks_on():
+def test_hash_does_not_depend_on_who_looks_on():
     watched = TrainExperimentOptions(writers=("tensorboard", "wandb"), profile_steps=100)
     assert config_hash("train", watched) == config_hash("train", TrainExperimentOptions())
 
 
-def test_what_cannot_look_on_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+def test_what_cannot_look_on_is_refused_first(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"config.writers\[0\]='csv': must be one of tensorboard, wandb"):
         resolve({"experiment": "train", "writers": ("csv",)})
     with pytest.raises(ConfigError, match=r"config.profile_steps=-1"):
@@ -62,7 +62,7 @@ def test_what_cannot_look_on_is_refused_before_anything_is_done(tmp_path, monkey
     assert not (tmp_path / "work").exists()
 
 
-def test_a_trace_begins_after_the_first_call_and_ends_once(monkeypatch, tmp_path):
+def test_trace_begins_after_first_call_and_ends_once(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr("jax.profiler.start_trace", lambda folder, **how: calls.append(f"start {step}"))
     monkeypatch.setattr("jax.profiler.stop_trace", lambda: calls.append(f"stop {step}"))

@@ -65,7 +65,7 @@ def test_a_recipe_goes_by_the_name_proper():
     assert options_of("colt", "fc1", "digits") == options_of("colt", "lenet300", "digits")
 
 
-def test_stages_of_a_network_that_changed_its_meaning_are_not_found_again():
+def test_stages_of_changed_network_are_not_found():
     def key(name):
         return Setting(options_of("imp", name, "digits", apply_preset)).network_key()
 

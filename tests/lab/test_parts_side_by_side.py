@@ -29,7 +29,7 @@ def serial(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("way", "seeds"), [("devices", (3,)), ("vmap", (3,)), ("vmap", (3, 1))])
-def test_parts_side_by_side_are_the_parts_one_after_the_other(serial, tmp_path, monkeypatch, way, seeds):
+def test_parts_side_by_side_equal_parts_in_turn(serial, tmp_path, monkeypatch, way, seeds):
     """Same masks on two devices as one after the other; with several seeds all their parts are trained at once."""
     groups = []
     train = requests.train_runs

@@ -46,7 +46,7 @@ def test_plans_of_data_that_is_not_here(arguments, said, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_plan_of_data_that_is_here_goes_by_its_labels(tmp_path, capsys):
+def test_plan_with_data_goes_by_its_labels(tmp_path, capsys):
     assert main([f"--config={CONFIGS}/colt.py", f"--workdir={tmp_path}", "--dry_run"]) == 0
     told = capsys.readouterr().out
     assert "estimated" not in told

@@ -40,7 +40,7 @@ def config_of(file, **arguments):
         ("tost", "conv3", "fashion_mnist", 20, (10, 15)),
     ],
 )
-def test_milestones_of_recipes_fall_on_their_epochs_and_move_with_the_length(file, model, dataset, epochs, drops):
+def test_milestones_of_recipes_move_with_length(file, model, dataset, epochs, drops):
     config = config_of(file, model=model, dataset=dataset)
     train = resolve(config)[1].train
     assert train.epochs == epochs
@@ -63,7 +63,7 @@ PAIRS = [(file, model) for file in FILES for model in FAMILIES]
 
 
 @pytest.mark.parametrize(("file", "model"), [*PAIRS, *(("early_bird", model) for model in ("fc1", "conv4", "conv6"))])
-def test_every_experiment_is_planned_for_every_family_on_digits(file, model, tmp_path):
+def test_every_experiment_is_planned_for_every_family(file, model, tmp_path):
     config = config_of(file, model=model, dataset="digits")
     config.seeds = (0,)
     assert make_plan(*resolve(config), tmp_path).networks or file == "transfer"  # which has no source here

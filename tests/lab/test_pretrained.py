@@ -81,7 +81,7 @@ def test_the_last_round_has_the_sparsity(run):
     assert kept == [SIZE, *(SIZE - round((1 - 0.3 ** (k / 3)) * SIZE) for k in (1, 2, 3))]
 
 
-def test_controls_of_one_shot_tickets_have_their_masks_and_a_fresh_draw_each(run, workdir):
+def test_one_shot_controls_have_masks_and_draws(run, workdir):
     _, tickets = run("oneshot", sparsities=(0.5, 0.8))
     folder, summary = run("oneshot", sparsities=(0.5, 0.8), retrain="random")
     assert [row["branch"] for row in summary["rows"]] == ["dense", "omp", "rr_omp", "omp", "rr_omp"]
@@ -151,7 +151,7 @@ def test_layers_without_normalisation_have_no_scales_to_rank(tmp_path):
         make_plan(*resolve(config), tmp_path)
 
 
-def test_channels_that_are_gone_are_not_kept_as_the_best(tmp_path):
+def test_channels_that_are_gone_are_not_best(tmp_path):
     """A channel of which the mask keeps nothing may still have the largest scale; another one must stay."""
     lab = Lab(options_of("oneshot")[1], tmp_path)
     weights = lab.init(0).load()

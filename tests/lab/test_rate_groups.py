@@ -199,7 +199,7 @@ def test_what_cannot_be_is_refused_at_the_start(tmp_path, changes, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_plan_has_as_many_rounds_as_there_can_be(tmp_path):
+def test_plan_has_all_possible_rounds(tmp_path):
     changes = {"model.name": "conv3", "target": 0.9, "rounds": 100}
     # 16 rounds of COLT with identical masks and 11 of LTH, whose first network is the dense one.
     by_label = [stage.label for stage in plan_of(tmp_path, **changes).networks]

@@ -38,7 +38,7 @@ def lab_of(workdir, **changes):
     return Lab(imp_options(**changes)[1], workdir / "stages")
 
 
-def test_every_network_keeps_its_weights_and_the_best_until_then(tmp_path, make_run):
+def test_every_network_keeps_its_weights_and_best(tmp_path, make_run):
     run = make_run(tmp_path, **SMALL, **{"train.save_epochs": (1, 3)})
     shorter = {
         epochs: make_run(
@@ -58,7 +58,7 @@ def test_every_network_keeps_its_weights_and_the_best_until_then(tmp_path, make_
                 assert same_weights(found, read_weights(short.stage(same) / f"{whole}.safetensors"))
 
 
-def test_saves_of_options_and_of_an_experiment_are_one_key(tmp_path):
+def test_saves_of_options_and_experiment_share_key(tmp_path):
     """Early birds and analyses ask for epochs of their own; nothing is trained twice for it."""
     plain, saving = lab_of(tmp_path), lab_of(tmp_path, **{"train.save_epochs": (1, 2)})
     keys = set()
@@ -84,12 +84,12 @@ def test_saves_of_options_and_of_an_experiment_are_one_key(tmp_path):
         ),
     ],
 )
-def test_epochs_that_cannot_be_are_refused_in_a_plan(tmp_path, changes, message):
+def test_epochs_that_cannot_be_are_refused_in_plan(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         make_plan(*imp_options(**changes), tmp_path)
 
 
-def test_epochs_after_an_early_end_are_absent_and_it_is_said(tmp_path):
+def test_epochs_after_early_end_are_absent(tmp_path):
     notes = []
 
     class Notes(Quiet):
@@ -119,12 +119,12 @@ def test_epochs_after_an_early_end_are_absent_and_it_is_said(tmp_path):
         assert f"{label} ended in epoch {row['epochs']}; nothing is saved of 20" in notes
 
 
-def test_what_begins_later_does_not_have_the_epochs_before(tmp_path, make_run):
+def test_what_begins_later_does_not_have_epochs_before(tmp_path, make_run):
     run = make_run(tmp_path, rewind_epochs=1, retrain="remaining", levels=1, **{"train.save_epochs": (1, 2)})
     assert [row["saved_epochs"] for row in run.rows] == [[1, 2], [2]]
 
 
-def test_rows_of_the_best_epoch_while_the_last_weights_are_pruned(tmp_path, make_run):
+def test_rows_of_best_epoch_prune_last_weights(tmp_path, make_run):
     how = {"levels": 1, "seeds": (0, 1), "data.val_fraction": 0.1, "train.epochs": 6, "train.lr": 0.05}
     last = make_run(tmp_path, **how)
     best = make_run(tmp_path, **how, **{"train.report": "best_val"})

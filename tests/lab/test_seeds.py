@@ -49,7 +49,7 @@ def bits(run):
     return files, without_time(run.rows)
 
 
-def test_seeds_side_by_side_are_the_seeds_one_after_the_other(serial, parallel):
+def test_seeds_side_by_side_equal_seeds_in_turn(serial, parallel):
     assert parallel.folder.name == serial.folder.name
     for row, same in zip(parallel.rows, serial.rows, strict=True):
         assert {key: row[key] for key in ("branch", "level", "seed", "stage", "ticket", "kept")} == {
@@ -67,7 +67,7 @@ def test_seeds_side_by_side_are_the_seeds_one_after_the_other(serial, parallel):
             assert all((mask[path] == other[path]).all() for path in mask)
 
 
-def test_the_curves_are_in_the_order_of_the_seeds_and_time_is_shared(serial, parallel):
+def test_curves_are_in_order_of_seeds(serial, parallel):
     def curves(run):
         lines = map(json.loads, (run.folder / "metrics.jsonl").read_text().splitlines())
         return [(line["seed"], line["branch"], line["level"], line["epoch"], line["learning_rate"]) for line in lines]
@@ -104,7 +104,7 @@ def test_only_the_missing_seeds_are_trained(serial, make_run, monkeypatch, tmp_p
     assert groups == [["dense-0-4", "imp-2-1", "dense-0-2"], ["imp-1-4", "imp-1-2"], ["imp-2-4", "imp-2-2"]]
 
 
-def test_one_compilation_of_the_train_step_for_all_levels_and_seeds(make_run, tmp_path, monkeypatch):
+def test_train_step_is_compiled_once(make_run, tmp_path, monkeypatch):
     trainers = []
     trainer = setting_module.Trainer
     monkeypatch.setattr(setting_module, "Trainer", lambda *a: trainers.append(trainer(*a)) or trainers[-1])
@@ -126,7 +126,7 @@ class StopAt(Quiet):
             self.interrupts.requested = True
 
 
-def test_interrupted_side_by_side_continues_to_the_same_bits(parallel, tmp_path, make_run):
+def test_interrupted_side_by_side_continues_to_same_bits(parallel, tmp_path, make_run):
     changes = {"train.steps_per_dispatch": 3, "seed_parallelism": parallel.options.seed_parallelism, **SMALL}
     interrupts = Interrupts()
     options = dataclasses.replace(
@@ -164,7 +164,7 @@ def test_killed_while_stages_are_declared_complete_stays_together(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("train-*/*")) == ["file"] * 3 + ["manifest.json"] * 3
 
 
-def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_path):
+def test_undeclared_lost_results_are_done_again(tmp_path):
     folder, notes = tmp_path / "train-0123456789ab", []
     write_journal(folder / "finished.json", {folder.name: {"files": ["gone"], "content": {}}})
     Stages(tmp_path, execute=True, note=notes.append)
@@ -173,7 +173,7 @@ def test_results_that_were_lost_before_they_were_declared_are_done_again(tmp_pat
     assert not list(folder.iterdir())
 
 
-def test_a_seed_that_diverges_is_named_and_no_thread_is_left(make_run, tmp_path, monkeypatch):
+def test_seed_that_diverges_is_named(make_run, tmp_path, monkeypatch):
     train = requests.train_runs
 
     def spoiled(spec):
@@ -191,7 +191,7 @@ def _times(weights, factor):
     return weights._replace(params=paths.nest(flat))
 
 
-def test_functions_in_lockstep_run_in_order_and_one_at_a_time():
+def test_functions_in_lockstep_run_one_by_one():
     told, asked = [], []
 
     def function(name, questions):
@@ -210,7 +210,7 @@ def test_functions_in_lockstep_run_in_order_and_one_at_a_time():
 
 
 @pytest.mark.parametrize("where", ["first", "second", "answer"])
-def test_an_error_in_lockstep_ends_everything_and_is_raised(where):
+def test_error_in_lockstep_ends_everything_and_is_raised(where):
     cleaned, after = [], []
 
     def function(name):

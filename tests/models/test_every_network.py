@@ -151,7 +151,7 @@ def test_logits_at_every_size(name, image):
 
 @pytest.mark.every_depth
 @pytest.mark.parametrize("name", names())
-def test_first_layer_is_the_stem_and_the_last_the_head(name):
+def test_first_layer_is_the_stem_and_last_head(name):
     leaves = shapes(name)
     assert leaves["head/kernel"].shape[-1] == 10
     assert ("stem/kernel" in leaves) != (name == "lenet300")

@@ -132,7 +132,7 @@ def test_same_key_same_bits_other_key_other_bits():
         ("torch", [-0.0164309, -0.0142006, 0.0763782]),
     ],
 )
-def test_a_seed_means_the_same_weights_in_every_release(scheme, head):
+def test_a_seed_means_same_weights_in_every_release(scheme, head):
     kernel = init("lenet300", image=(8, 8, 1), init=scheme)["head/kernel"]
     np.testing.assert_allclose(kernel[0, :3], head, atol=2e-7)
 
@@ -144,7 +144,7 @@ def test_legacy_keys_serve_too():
     assert np.array_equal(params["fc1"]["kernel"], typed["fc1"]["kernel"])
 
 
-def test_vmap_over_keys_is_a_stack_of_single_ones():
+def test_vmap_over_keys_is_stack_of_single_ones():
     model = create_model("lenet300", 10, init="torch")
     keys = jax.random.split(jax.random.key(3), 2)
     stacked, _ = jax.vmap(lambda key: init_variables(model, key, (8, 8, 1)))(keys)
@@ -170,7 +170,7 @@ def test_abstract_variables_match_the_real_ones():
     assert type(real[0]["stem"]) is dict
 
 
-def test_an_image_and_a_batch_of_images_give_the_same():
+def test_image_and_a_batch_of_images_give_same():
     assert init(image=(8, 8, 3)).keys() == init(image=(2, 8, 8, 3)).keys()
     one, batch = init(image=(8, 8, 3)), init(image=(2, 8, 8, 3))
     assert all(np.array_equal(one[path], batch[path]) for path in one)
@@ -218,7 +218,7 @@ class Lifted(nn.Module):
         return nn.remat(nn.Dense)(3, kernel_init=he_normal, name="remat")(x)
 
 
-def test_layers_inside_scan_and_vmap_differ_from_each_other():
+def test_layers_in_scan_and_vmap_differ():
     params, _ = init_variables(Lifted(), jax.random.key(0), (4, 4, 1))
     for name in ("scanned", "mapped"):
         layers = np.asarray(params[name]["kernel"])

@@ -74,7 +74,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(new)} <= {jnp.dtype("float32")}
 
 
-def test_lenet300_is_relu_of_dense_layers_and_lenet5_flattens_or_averages():
+def test_lenet300_is_dense_and_lenet5_flattens_or_averages():
     x = np.asarray(jax.random.normal(jax.random.key(1), (3, *DIGITS)))
     params, _ = jax.device_get(init_variables(create_model("lenet300", 4), jax.random.key(0), DIGITS))
     hidden = x.reshape(3, -1)
@@ -118,7 +118,7 @@ def test_tost_9_activations(name, values):
     np.testing.assert_allclose(activation(name)(x), values, atol=2e-6)
 
 
-def test_activation_option_switches_the_forward_pass_not_the_parameters():
+def test_activation_option_switches_the_forward_pass_not_parameters():
     params, state = init_variables(create_model("lenet300", 10), jax.random.key(0), DIGITS)
     x = jax.random.normal(jax.random.key(1), (4, *DIGITS))
 
@@ -129,7 +129,7 @@ def test_activation_option_switches_the_forward_pass_not_the_parameters():
     assert float(jnp.abs(logits("swish") - logits("relu")).max()) > 0.01
 
 
-def test_batch_norm_state_is_separate_and_changes_only_in_training():
+def test_batch_norm_state_changes_only_in_training():
     model = create_model("conv2", 10, batch_norm=True, width=4)
     params, state = init_variables(model, jax.random.key(0), DIGITS)
     assert set(state) == {"batch_stats"}
@@ -172,7 +172,7 @@ def test_without_training_no_state_changes_whatever_the_model():
         ("lenet300", {}, (64, 1), r"lenet300 takes float images \[batch, height.*got float32\[64, 1\]"),
     ],
 )
-def test_images_that_do_not_fit_are_one_line_errors(name, options, shape, message):
+def test_images_that_do_not_fit_are_refused(name, options, shape, message):
     with pytest.raises(JaxticketError, match=message) as error:
         abstract_variables(create_model(name, 10, **options), shape)
     assert "\n" not in str(error.value)

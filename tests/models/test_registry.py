@@ -20,7 +20,7 @@ from jaxticket.models.layers import activation
 pytestmark = [pytest.mark.feature("networks"), pytest.mark.smoke]
 
 
-def test_names_are_sorted_and_aliases_mean_the_same_network():
+def test_names_are_sorted_and_aliases_mean_same_network():
     assert names() == sorted(names())
     assert set(names()) >= {"lenet300", "lenet5", "conv2"}
     assert "fc1" not in names()
@@ -52,7 +52,7 @@ def test_names_of_the_originals(alias, name, options):
     assert chosen(ModelOptions(alias)) == chosen(ModelOptions(name, options))
 
 
-def test_what_is_given_goes_before_what_an_alias_stands_for():
+def test_what_is_given_goes_before_alias():
     assert ModelOptions("wrn32", {"width": 1.0}).options == {"width": 1.0, "head_init": "gaussian_0.01"}
     assert create_model("wrn32", 10, width=1.0).network.width == 1.0
 
@@ -102,7 +102,7 @@ def test_networks_of_users():
         models.register(models.Network("other", Mine))
 
 
-def test_every_activation_dtype_and_scheme_of_the_table_exists():
+def test_every_activation_dtype_and_scheme_of_table_exists():
     assert set(INITS) == set(SCHEMES)
     assert all(callable(activation(name)) for name in ACTIVATIONS)
     assert all(jax.numpy.dtype(name).name == name for name in DTYPES)

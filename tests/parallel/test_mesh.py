@@ -132,7 +132,7 @@ def test_training_on_many_devices_is_that_of_one(networks, alone, name, devices)
         assert (paths.leaves(fit.last.params)[path][~np.asarray(kept)] == 0).all()
 
 
-def test_compiled_once_for_all_masks_and_the_state_stays_in_place(networks):
+def test_one_compilation_serves_all_masks_in_place(networks):
     trainer, start = networks["lenet300"]
     layout = sharded(2, 4)
     trainer = trainer.on(layout)
@@ -194,7 +194,7 @@ def large():
     return params, mask, scores
 
 
-def test_pruning_of_divided_leaves_sends_counts_and_gives_the_same_bits(large):
+def test_pruning_of_divided_leaves_gives_same_bits(large):
     _, mask, scores = large
     layout = sharded(2, 4)
     own_mask, own_scores = layout.stack([mask]), layout.stack([scores])
@@ -210,7 +210,7 @@ def test_pruning_of_divided_leaves_sends_counts_and_gives_the_same_bits(large):
         assert found[path].sharding.is_equivalent_to(own_mask[path].sharding, kept.ndim)
 
 
-def test_magnitude_and_refill_of_divided_leaves_stay_in_place(large):
+def test_scores_of_divided_leaves_stay_in_place(large):
     params, mask, _ = large
     layout = sharded(2, 4)
     own_params, own_mask = layout.stack([params]), layout.stack([mask])

@@ -141,7 +141,7 @@ def test_a_lost_process_is_named_within_a_minute(stopped):
     assert seconds < 60
 
 
-def test_a_signal_to_one_stops_all_at_the_same_step_with_everything_saved(stopped):
+def test_signal_to_one_stops_all_with_saves(stopped):
     workdir, _, told = stopped
     assert [code for code, _ in told] == [75, 75], told
     assert "going on from step" in told[0][1]
@@ -151,7 +151,7 @@ def test_a_signal_to_one_stops_all_at_the_same_step_with_everything_saved(stoppe
     assert not list(workdir.with_name("one").glob("**/*tmp*"))
 
 
-def test_two_processes_have_the_masks_and_tickets_of_one(stopped, alone):
+def test_two_processes_have_masks_and_tickets_of_one(stopped, alone):
     workdir, *_ = stopped
     with run(2, workdir) as started:
         (code, output), (other, its_output) = ends(started)
@@ -169,7 +169,7 @@ def test_two_processes_have_the_masks_and_tickets_of_one(stopped, alone):
     assert all(row["cached"] for row in summary["rows"])
 
 
-def test_what_two_processes_saved_goes_on_in_one_with_four_devices(stopped, alone):
+def test_saves_of_two_processes_continue_in_one(stopped, alone):
     workdir, told = stopped[0].with_name("one"), []
 
     class Told(Quiet):

@@ -23,7 +23,7 @@ def test_pswish_sharpens_geometrically_then_is_relu():
     np.testing.assert_array_equal(blends, [0] * 11 + [1] * 3)
 
 
-def test_the_jump_of_pswish_at_the_switch_is_at_most_0_014():
+def test_jump_of_pswish_is_at_most_0_014():
     x = jnp.linspace(-3, 3, 10_001)
     last, after = (recipes.soft_activation(x, "pswish", *recipes.soft_phase("pswish", 7)(step)) for step in (6, 7))
     assert 0.0139 < float(jnp.abs(last - after).max()) < 0.014
@@ -43,7 +43,7 @@ def test_without_an_end_nothing_changes():
     assert recipes.annealed(0.1, None)(10**6) == np.float32(0.1)
 
 
-def test_ghost_strength_falls_in_a_straight_line_to_zero():
+def test_ghost_strength_falls_in_straight_line_to_zero():
     strength = recipes.annealed(1.0, 4)
     np.testing.assert_array_equal([strength(step) for step in range(7)], [1, 0.75, 0.5, 0.25, 0, 0, 0])
     assert strength(jnp.int32(3)).dtype == jnp.float32
@@ -51,7 +51,7 @@ def test_ghost_strength_falls_in_a_straight_line_to_zero():
 
 @settings(deadline=None, max_examples=30)
 @given(steps=st.integers(1, 10**6), share=st.floats(0, 1))
-def test_every_schedule_ends_exactly_and_stays_in_its_range(steps, share):
+def test_schedules_end_exactly_within_their_range(steps, share):
     step = int(share * steps)
     assert 0 <= recipes.annealed(0.1, steps)(step) <= np.float32(0.1)
     assert recipes.annealed(0.1, steps)(steps) == 0

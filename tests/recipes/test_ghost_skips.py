@@ -55,7 +55,7 @@ def test_networks_of_every_kind():
 @pytest.mark.parametrize(
     ("name", "ghosts"), [("mobilenet_v1", 13), ("mobilenet_v2", 17), ("densenet121", 61), ("shufflenet_v2", 36)]
 )
-def test_networks_whose_windows_are_depthwise_have_their_pointwise_convolutions_bypassed(name, ghosts):
+def test_depthwise_networks_have_pointwise_convolutions_bypassed(name, ghosts):
     plan = plan_of(name, (32, 32, 3))
     assert len(plan) == ghosts
     params, _ = jax.eval_shape(lambda: ghost_parameters(plan, jax.random.key(0)))
@@ -93,7 +93,7 @@ def test_a_bypass_by_hand():
             np.testing.assert_allclose(after["fc2"][name], expected[name], atol=1e-5)
 
 
-def test_strength_zero_is_the_plain_network_bit_for_bit():
+def test_strength_zero_is_plain_network_bit_for_bit():
     """ToST check 14, in a convolutional network with pools and normalisations."""
     model = models.create_model("conv3", num_classes=10, width=0.125)
     params, state = models.init_variables(model, jax.random.key(0), (8, 8, 1))

@@ -50,7 +50,7 @@ def test_tost_13_toy():
     np.testing.assert_array_equal(toy.lowered[toy.constrained], toy.norms[toy.constrained])
 
 
-def test_the_floor_of_a_bias_is_zero_and_that_of_any_other_tensor_is_not():
+def test_only_floor_of_bias_is_zero():
     found = recipes.rescale(
         lambda params, x: params["kernel"] * x + params["bias"],
         {"kernel": jnp.ones((1, 1)), "bias": jnp.ones((1, 1))},
@@ -62,7 +62,7 @@ def test_the_floor_of_a_bias_is_zero_and_that_of_any_other_tensor_is_not():
     assert found.scales == {"bias": 0, "kernel": 0.25}
 
 
-def test_every_tensor_is_its_first_value_times_one_number_and_pruned_weights_are_exactly_zero():
+def test_every_tensor_is_its_first_value_scaled():
     params, mask, batches = problem()
     found = recipes.rescale(mlp, params, mask, batches, LrsiOptions(iterations=20))
     for path, leaf in leaves(apply_mask(params, mask)).items():
@@ -87,7 +87,7 @@ def test_a_learned_start_loses_less_after_one_step():
     assert after_one_step(scaled) < 0.8 * after_one_step(apply_mask(params, mask))
 
 
-def test_order_a_scales_the_dense_network_and_masks_it_then():
+def test_order_scales_dense_network_and_masks_it_then():
     params, mask, batches = problem()
     options = LrsiOptions(iterations=10, order="scale_first")
     found = recipes.rescale(mlp, params, mask, batches, options)
@@ -110,7 +110,7 @@ def test_the_network_is_compiled_once():
     assert traced == [(10, 4)]
 
 
-def test_an_iterator_of_just_enough_batches_serves_and_a_list_is_begun_anew():
+def test_just_enough_batches_serve():
     params, mask, batches = problem()
     for overlap, each in ((True, 3), (False, 4)):
         how = {"iterations": 4, "overlap": overlap}

@@ -34,7 +34,7 @@ def test_tost_13_scales_stay_at_their_floor():
     assert steps([(1.0, 0)] * 120, floor=0.0)[-1] == 0
 
 
-def test_a_scale_without_gradient_stays_beside_one_that_moves():
+def test_scale_without_gradient_stays_beside_one_that_moves():
     state = initial_state(2)
     for goal in (0, 1, 1):
         state = rescale_adam(state, jnp.array([0.0, 1.0]), jnp.int32(goal), rate=RATE, floors=jnp.zeros(2))

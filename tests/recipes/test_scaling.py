@@ -53,7 +53,7 @@ def test_tost_12_the_norm_and_its_gradients():
     assert found.goal == CONSTRAINT
 
 
-def test_tost_12_the_objective_and_its_gradients_with_the_step_held_fixed():
+def test_tost_12_objective_and_its_gradients_with_step_held_fixed():
     found = gradients({}, gamma=None)
     assert float(found.lowered) == pytest.approx(12.918851, abs=1e-5)
     np.testing.assert_allclose(found.gradients, [8.239808, 7.856063], atol=2e-5)
@@ -75,7 +75,7 @@ def test_directions():
 
 
 @pytest.mark.parametrize("direction", ["sgd", "adam"])
-def test_gradients_of_the_norm_are_those_of_finite_differences(direction):
+def test_gradients_of_norm_are_those_of_finite_differences(direction):
     found = gradients(MASK, (0.9, 1.2), direction=direction, gamma=1e-3)
 
     def norm(first, second):
@@ -119,7 +119,7 @@ def test_a_network_without_gradient_has_no_gradients():
         np.testing.assert_array_equal(found.gradients, [0, 0])
 
 
-def test_the_gradient_is_of_two_batches_and_the_step_is_judged_on_half_of_them_or_on_new_ones():
+def test_step_is_judged_on_other_batches():
     batches = [(jnp.ones((1, 2)) * number, jnp.array([0])) for number in range(4)]
     seen = []
 

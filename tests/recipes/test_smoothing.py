@@ -54,7 +54,7 @@ def test_targets_are_probabilities_whatever_alpha(kind, alpha):
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
 
 
-def test_alpha_zero_is_one_hot_and_alpha_may_be_traced():
+def test_alpha_zero_is_one_hot():
     smoothed = jax.jit(lambda alpha: recipes.smoothed_targets(jnp.array([1, 0]), 2, alpha))
     np.testing.assert_array_equal(smoothed(0.0), [[0, 1], [1, 0]])
     np.testing.assert_array_equal(smoothed(0.25), [[0.25, 0.75], [0.75, 0.25]])

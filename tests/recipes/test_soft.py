@@ -54,7 +54,7 @@ def test_gradients_at_zero_and_lowest_points():
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", SOFT_ACTIVATIONS.names())
-def test_at_blend_one_value_and_gradient_are_those_of_relu_bit_for_bit(kind, dtype):
+def test_blend_one_is_relu_bit_for_bit(kind, dtype):
     x = jnp.concatenate([X, jnp.array([-jnp.inf, jnp.inf])]).astype(dtype)
     expected, pullback = jax.vjp(jax.nn.relu, x)
     value, gradient = jax.jit(lambda x, beta, blend: value_and_gradient(x, kind, beta, blend))(x, 20.0, 1.0)
@@ -70,7 +70,7 @@ def test_between_soft_and_hard_it_is_the_mixture():
     assert (recipes.soft_activation(X, "mish", 1.0, 0.0) == soft).all()
 
 
-def test_a_network_whose_activation_anneals_is_compiled_once_and_ends_as_the_plain_one():
+def test_annealed_network_is_compiled_once_and_ends_plain():
     model = models.create_model("lenet300", 10)
     params, state = models.init_variables(model, jax.random.key(0), (8, 8, 1))
     x = jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))

@@ -41,7 +41,7 @@ def test_experiments_are_found_in_folders_and_told_apart(workdir):
     assert {experiment.setting for experiment in found} == {"lenet300 on digits", "lenet300 on fashion_mnist"}
 
 
-def test_a_line_begins_dense_and_knows_its_sparsest_match(workdir):
+def test_line_begins_dense_and_knows_its_sparsest_match(workdir):
     worse, _, plain = (lines_of(experiment) for experiment in read_experiments([workdir / "imp-bbbb2222", workdir]))
     assert [line.label for line in plain] == ["imp-aaaa1111"]
     assert [group.level for group in plain[0].points] == [0, 1, 2, 3]
@@ -52,7 +52,7 @@ def test_a_line_begins_dense_and_knows_its_sparsest_match(workdir):
     assert worse[0].gap(worse[0].last) == pytest.approx(-0.106)
 
 
-def test_the_page_has_a_panel_for_each_setting_and_a_row_for_each_line(workdir, tmp_path):
+def test_page_has_panels_and_rows(workdir, tmp_path):
     page = write_comparison([workdir], tmp_path / "all.html")
     text = page.read_text()
     assert re.findall(r'<figure id="([^"]+)"', text) == [
@@ -81,7 +81,7 @@ def test_dense_experiments_alone_are_compared_by_numbers(made, tmp_path):
     assert "as good as dense" in text
 
 
-def test_the_command_prints_where_the_page_is_and_one_line_for_what_is_wrong(workdir, tmp_path, capsys):
+def test_command_prints_page_or_one_line_of_error(workdir, tmp_path, capsys):
     assert main([str(workdir), "--out", str(tmp_path / "page.html")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"report   {tmp_path / 'page.html'}",
@@ -119,7 +119,7 @@ def test_a_broken_experiment_is_left_out_and_said(made, tmp_path, capsys):
     assert "1 experiment<" in text
 
 
-def test_the_command_does_not_load_jax_for_its_help(capsys):
+def test_command_does_not_load_jax_for_its_help(capsys):
     before = set(sys.modules)
     assert main(["--help"]) == 0
     assert "RUN" in capsys.readouterr().out

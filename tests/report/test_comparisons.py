@@ -117,7 +117,7 @@ def beside_control(made):
     return made.summary(rows, comparisons=[dataclasses.asdict(one) for one in found])
 
 
-def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(beside_control):
+def test_control_has_its_sentence_without_claim(beside_control):
     study = study_of(beside_control)
     said = words(headline_section(study))
     assert "The same masks from other initial weights (rr_imp): 0.9100 ± 0.0100." in said
@@ -131,7 +131,7 @@ def test_a_control_has_its_sentence_beside_the_ticket_and_no_claim_of_its_own(be
     assert "rr_imp: a control, the masks of imp from other initial weights" in console.file.getvalue()
 
 
-def test_a_control_with_masks_of_its_own_has_its_own_sentence(made):
+def test_control_with_own_masks_has_own_sentence(made):
     rows = [made.row("dense", 0, 0, test_accuracy=0.9), made.row("rr_imp", 1, 0, test_accuracy=0.9)]
     study = study_of(made.summary(rows))
     said = words(headline_section(study))
@@ -153,7 +153,7 @@ def test_a_control_alone_is_said_to_be_one(made):
         ((0.0, 0.01, -0.01), "by means, not settled"),
     ],
 )
-def test_the_card_says_what_as_good_as_dense_rests_on(made, gains, standing):
+def test_card_says_what_its_claim_rests_on(made, gains, standing):
     rows = [made.row("dense", 0, seed, test_accuracy=0.9 + 0.01 * seed) for seed in range(3)]
     rows += [made.row("imp", 1, seed, test_accuracy=0.9 + 0.01 * seed + gain) for seed, gain in enumerate(gains)]
     found = analysis.compare(rows, [Pair("imp", "dense", control_level=0)])
@@ -162,7 +162,7 @@ def test_the_card_says_what_as_good_as_dense_rests_on(made, gains, standing):
     assert f"(level 1, sparsity 20.0%; {standing})" in said
 
 
-def test_notes_of_the_dense_network_stand_above_the_headline_and_in_it(made):
+def test_notes_of_dense_network_stand_in_headline(made):
     rows = [made.row("dense", 0, 0, test_accuracy=0.9), made.row("imp", 1, 0, test_accuracy=0.9)]
     note = "config.dense='stages/train-1': was trained with train.lr=0.1 (here 0.01)"
     page = make_page(study_of(made.summary(rows, notes=[note]))).html

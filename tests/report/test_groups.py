@@ -58,7 +58,7 @@ def test_rows_come_together_by_branch_and_level():
     assert sparse_branches(groups) == {"imp": groups[1:]}
 
 
-def test_rows_of_different_cases_are_kept_apart_and_compared_with_their_own_dense_network():
+def test_cases_are_compared_with_their_own_dense_network():
     rows = [
         Row(branch, level, seed, 0.2 * level, test_accuracy=value, case={"lr": lr})
         for branch, level, lr, value in (
@@ -88,7 +88,7 @@ def test_a_smaller_dense_network_is_no_sparse_branch():
     assert sparse_branches(group_rows([small, *rows_at("imp", 8, 0.8, 0.9)])).keys() == {"imp"}
 
 
-def test_a_branch_is_shown_with_all_its_cases_or_not_at_all():
+def test_branch_is_shown_with_all_its_cases():
     rows = [Row(branch, 1, 0, 0.2, case={"lr": lr}) for branch in "abc" for lr in (0.1, 0.2, 0.3)]
     shown, left_out = first_branches(sparse_branches(group_rows(rows)), 7)
     assert [name[0] for name in shown] == ["a"] * 3 + ["b"] * 3
@@ -104,7 +104,7 @@ def test_a_difference_of_exactly_the_margin_matches(dense_accuracy):
     assert not matches(below, dense)
 
 
-def test_the_sparsest_match_is_not_the_last_before_the_first_miss():
+def test_sparsest_match_is_not_last_before_first_miss():
     levels = {1: (0.2, 0.970), 2: (0.36, 0.950), 3: (0.488, 0.966), 4: (0.59, 0.94), 5: (0.67, None)}
     rows = [row for level, (sparsity, value) in levels.items() for row in rows_at("imp", level, sparsity, value)]
     (dense,) = group_rows(rows_at("dense", 0, 0.0, 0.97))

@@ -37,7 +37,7 @@ def level_rows(made, values, branch="imp"):
     ]
 
 
-def test_headline_names_the_sparsest_level_as_good_as_dense(made, study):
+def test_headline_names_sparsest_level_as_good_as_dense(made, study):
     values = {0: (0.97, 0.96, 0.98), 1: (0.98, 0.97, 0.97), 2: (0.94, 0.95, 0.95), 3: (0.962, 0.965, 0.971), 4: (0.9,)}
     said = words(headline_section(study(level_rows(made, values))))
     assert "imp is as good as the dense network down to 51.2% of its prunable weights (level 3, sparsity 48.8%)" in said
@@ -64,7 +64,7 @@ def test_headline_when_no_level_is_as_good(made, study):
     assert "The nearest is level 1 with 80.0% of the prunable weights: mean test accuracy 0.9100 ± 0.0141" in said
 
 
-def test_headline_of_only_dense_of_no_dense_and_of_nothing(made, study):
+def test_headline_without_sparse_or_dense_networks(made, study):
     only = words(headline_section(study(level_rows(made, {0: (0.97, 0.95)}))))
     assert "The dense network reaches a test accuracy of 0.9600 ± 0.0141" in only
     assert "n = 2 seeds" in only
@@ -85,7 +85,7 @@ def test_headline_claims_every_branch_for_itself(made, study):
     assert "broken has no finite test accuracy." in said
 
 
-def test_a_control_as_good_as_dense_does_not_lead(made, study):
+def test_control_as_good_as_dense_does_not_lead(made, study):
     rows = level_rows(made, {0: (0.97,), 1: (0.97,), 2: (0.9,)})
     rows += level_rows(made, {1: (0.97,), 2: (0.97,)}, branch="rr_imp")
     said = words(headline_section(study(rows)))
@@ -94,7 +94,7 @@ def test_a_control_as_good_as_dense_does_not_lead(made, study):
     assert "rr_imp is as good" not in said
 
 
-def test_the_nearest_of_many_branches_that_never_match_speaks_for_all(made, study):
+def test_nearest_of_many_branches_speaks_for_all(made, study):
     rows = level_rows(made, {0: (0.97,), 1: (0.97,)})
     for number, branch in enumerate("abcd"):
         rows += level_rows(made, {1: (0.9 - 0.01 * abs(number - 2),)}, branch=branch)
@@ -105,7 +105,7 @@ def test_the_nearest_of_many_branches_that_never_match_speaks_for_all(made, stud
     assert said.count("No level") == 1
 
 
-def test_accuracy_has_a_panel_per_split_and_a_close_view_of_a_collapse(made, study):
+def test_accuracy_has_panels_and_view_of_collapse(made, study):
     section = accuracy_section(study(made.imp_rows(seeds=(0, 1))))
     assert [figure.name for figure in section.figures] == [
         "test_accuracy",
@@ -148,12 +148,12 @@ def test_curves_are_means_over_the_seeds_that_know():
     assert mean_curve(points, "train_loss") == [(1, 4.0), (2, 1.5)]
 
 
-def test_a_handful_of_levels_with_the_first_and_the_last():
+def test_a_handful_of_levels_with_first_and_last():
     assert pick(list(range(19)), 6) == [0, 4, 7, 11, 14, 18]
     assert pick([1, 2], 6) == [1, 2]
 
 
-def test_training_shows_loss_and_validation_accuracy_or_else_training_accuracy(made, study):
+def test_training_shows_loss_and_accuracy(made, study):
     rows = made.imp_rows(levels=8, seeds=(0, 1))
     section = curves_section(study(rows))
     assert [figure.name for figure in section.figures] == ["train_loss_imp", "val_accuracy_imp"]
@@ -173,7 +173,7 @@ def test_training_takes_lost_numbers_and_single_epochs(made, study):
     assert len(curves_section(study(rows, metrics=metrics)).figures) == 2
 
 
-def test_layers_are_in_natural_order_and_empty_ones_do_not_break_the_axis(made, study):
+def test_layers_are_in_natural_order_without_empty_ones(made, study):
     paths = [f"block{i}/kernel" for i in (10, 2, 1)]
     rows = [
         made.row("imp" if level else "dense", level, 0, layer_sparsity=dict.fromkeys(paths, level / 3))
@@ -203,7 +203,7 @@ def test_branches_too_many_for_the_page_are_named(made, study):
     assert "Not shown: e, f." in words(section)
 
 
-def test_layers_need_a_sparse_network_and_a_figure_two_levels(made, study):
+def test_layers_need_sparse_network_and_figure_two_levels(made, study):
     assert layers_section(study([made.row("dense", 0, 0)])) is None
     assert layers_section(study([made.row("imp", 1, 0, layer_sparsity={})])) is None
     assert layers_section(study([made.row("ticket", 0, 0, sparsity=0.5)])).figures == ()
@@ -238,7 +238,7 @@ def test_table_headings_say_what_they_are_headings_of(made, study):
     assert not re.search(r"<th(?![^>]*scope=)[^>e]*>", section.html)
 
 
-def test_provenance_has_all_that_is_needed_to_do_it_again(made, study):
+def test_provenance_has_all_to_do_it_again(made, study):
     said = words(provenance_section(study(made.imp_rows(levels=1)))).replace("\N{MULTIPLICATION SIGN}", "*")
     for part in (
         "python -m jaxticket.main --config=configs/quickstart.py --workdir=runs",

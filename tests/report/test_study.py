@@ -54,7 +54,7 @@ def test_only_a_summary_is_needed(made, tmp_path):
     assert study.config == {}
 
 
-def test_half_a_last_line_is_what_a_killed_run_leaves(made, tmp_path):
+def test_half_last_line_is_what_killed_run_leaves(made, tmp_path):
     folder = made.folder(tmp_path, made.imp_rows(levels=1, seeds=(0,)))
     metrics = folder / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"branch": "imp", "lev')
@@ -134,7 +134,7 @@ def test_a_page_of_changed_files_says_so(made, tmp_path, capsys):
     assert study.warning in (tmp_path / "page.html").read_text()
 
 
-def test_curves_may_go_on_after_the_last_summary_of_a_run_that_is_not_complete(made, tmp_path):
+def test_curves_may_go_past_the_last_summary(made, tmp_path):
     folder = sealed(made.folder(tmp_path, made.imp_rows(levels=1, seeds=(0,)), complete=False))
     metrics = folder / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"branch": "imp", "lev')
@@ -144,7 +144,7 @@ def test_curves_may_go_on_after_the_last_summary_of_a_run_that_is_not_complete(m
 
 
 @pytest.mark.parametrize("file", ["summary.json", "metrics.jsonl", "config.json"])
-def test_flipped_bits_and_cuts_are_one_line_or_said_on_the_page(made, tmp_path, file):
+def test_flipped_bits_and_cuts_are_said(made, tmp_path, file):
     folder = sealed(made.folder(tmp_path, made.imp_rows(levels=1, seeds=(0,)), metrics=[]))
     (folder / file).write_bytes((folder / file).read_bytes() or b"\n")
     data, rng = (folder / file).read_bytes(), random.Random(0)

@@ -30,7 +30,7 @@ def test_rows_have_every_field_that_is_one_value(made):
     assert tables(made.summary([])) == {}
 
 
-def test_a_study_with_findings_has_a_table_of_each(made):
+def test_a_study_with_findings_has_table_of_each(made):
     summary = made.sanity(
         {"dense": {0.01: 0.9, 0.1: 0.92}, "lt_imp": {0.01: 0.905, 0.1: 0.9}, "rr_imp": {0.01: 0.88, 0.1: 0.89}}
     )
@@ -54,7 +54,7 @@ def test_a_study_with_findings_has_a_table_of_each(made):
     assert found["overlap.csv"][0]["jaccard"] == "0.3"
 
 
-def test_the_verdict_is_a_line_for_each_ticket_and_one_for_each_rate(made):
+def test_verdict_has_lines_of_tickets_and_rates(made):
     summary = made.sanity({"dense": {0.01: 0.9, 0.1: 0.92}, "lt_imp": {0.01: 0.905, 0.1: 0.9}}, levels=(4, 8))
     found = tables(summary)
     first = found["verdict.csv"][0]
@@ -78,7 +78,7 @@ def test_only_a_verdict_makes_a_verdict_file(made):
     assert make_tables(make_sections(Study.of(made.summary([])))) == {}
 
 
-def test_no_text_becomes_a_formula_and_numbers_stay_numbers():
+def test_no_text_becomes_formula_and_numbers_stay_numbers():
     texts = ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "plain", "a=b", "b\r=c", ""]
     (line, numbers) = csv.reader(io.StringIO(to_csv([texts, [-1.5, float("nan"), None, True, -2, [1]]]), newline=""))
     assert line == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "'\na", "plain", "a=b", "b\n=c", ""]

@@ -28,7 +28,7 @@ def test_means_and_deviations_over_seeds(made):
     assert "over n seeds" in lines[-1]
 
 
-def test_what_is_left_right_after_pruning_is_a_column_where_it_is_known(made):
+def test_accuracy_right_after_pruning_is_a_column(made):
     rows = [made.row("dense", 0, 0), made.row("imp", 1, 0, test_accuracy_pruned=0.25)]
     lines = printed(made.summary(rows), width=100).splitlines()
     assert lines[1].split() == ["branch", "level", "sparsity", "left", "test", "val", "pruned", "n", "cached"]
@@ -37,14 +37,14 @@ def test_what_is_left_right_after_pruning_is_a_column_where_it_is_known(made):
     assert "pruned" not in printed(made.summary(made.imp_rows(levels=1)), width=100)
 
 
-def test_plain_text_within_eighty_columns_where_there_is_no_terminal(made):
+def test_plain_text_fits_eighty_columns_without_terminal(made):
     out = printed(made.summary(made.imp_rows()), width=80)
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80
     assert len(out.splitlines()) == 3 + 19 + 1
 
 
-def test_what_is_as_good_as_dense_stands_out_on_a_terminal(made):
+def test_what_is_as_good_stands_out(made):
     rows = [
         made.row("dense", 0, 0, test_accuracy=0.97),
         made.row("imp", 1, 0, test_accuracy=0.965),
@@ -54,7 +54,7 @@ def test_what_is_as_good_as_dense_stands_out_on_a_terminal(made):
     assert ["\x1b[32m" in line for line in out.splitlines()[3:6]] == [True, True, False]
 
 
-def test_long_names_and_narrow_screens_cost_the_least_important_columns(made):
+def test_narrow_screens_cost_least_important_columns(made):
     rows = made.imp_rows(levels=2) + [made.row("a_long_branch_name", 1, seed) for seed in (0, 1)]
     at_80 = printed(made.summary(rows), width=80).splitlines()
     assert at_80[1].split() == ["branch", "level", "sparsity", "left", "test", "val", "n"]
@@ -63,7 +63,7 @@ def test_long_names_and_narrow_screens_cost_the_least_important_columns(made):
     assert max(map(len, at_50[1:-1])) <= 50
 
 
-def test_one_seed_has_no_spread_and_no_validation_split_no_column(made):
+def test_one_seed_has_no_spread(made):
     out = printed(made.summary(made.imp_rows(levels=1, seeds=(0,), val_accuracy=None)), width=80)
     assert "±" not in out
     assert "n = 1: one seed" in out
@@ -94,7 +94,7 @@ def test_unfinished_empty_and_broken_summaries(made):
         printed({"rows": [{}]})
 
 
-def test_cases_have_a_column_and_a_verdict_its_lines(made):
+def test_cases_have_a_column_and_verdict_its_lines(made):
     summary = made.sanity(
         {"dense": {0.01: 0.90, 0.1: 0.92}, "lt_imp": {0.01: 0.905, 0.1: 0.90}, "rr_imp": {0.01: 0.88, 0.1: 0.89}}
     )

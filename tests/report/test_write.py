@@ -120,7 +120,7 @@ def test_figures_are_files_with_text_that_stays_text(folder):
         assert "var(--" not in path.read_text()
 
 
-def test_every_colour_of_a_figure_has_a_dark_twin(text):
+def test_every_colour_of_a_figure_has_dark_twin(text):
     body = text[text.index("<main>") :]
     assert not re.search(r"[ :]#[0-9a-f]{6}\b", body)
     light, dark = re.findall(r":root \{ (--ink.*?) \}", text)
@@ -224,7 +224,7 @@ def test_figures_of_an_earlier_report_go(made, tmp_path):
     assert names == {"train_loss_dense.svg", "val_accuracy_dense.svg", "mine.txt"}
 
 
-def test_tables_of_an_earlier_report_and_its_verdict_go(made, tmp_path):
+def test_tables_of_earlier_report_and_its_verdict_go(made, tmp_path):
     summary = made.sanity({"dense": {0.1: 0.92}, "lt_imp": {0.1: 0.92}})
     folder = made.folder(tmp_path / "run", **summary)
     write_report(folder)
@@ -236,7 +236,7 @@ def test_tables_of_an_earlier_report_and_its_verdict_go(made, tmp_path):
     assert [path.name for path in (folder / "tables").iterdir()] == ["rows.csv"]
 
 
-def test_a_failure_leaves_the_old_page_and_no_litter(made, tmp_path, monkeypatch):
+def test_a_failure_leaves_old_page_and_no_litter(made, tmp_path, monkeypatch):
     folder = made.folder(tmp_path / "run", [])
     report = write_report(folder)
     before = report.read_bytes()

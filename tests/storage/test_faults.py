@@ -41,7 +41,7 @@ def test_a_kill_leaves_whole_files(tmp_path, monkeypatch, fault, left):
     assert tuple((tmp_path / name).read_text() for name in "ab") == left
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
+def test_full_disk_leaves_old_file(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXTICKET_FAULT", "file/written:2:full")
     storage.write_bytes(tmp_path / "file", b"old")
     with pytest.raises(TicketError, match=r"cannot write .*file: No space left on device; check"):

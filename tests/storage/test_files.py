@@ -37,7 +37,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch, failing):
+def test_failed_write_leaves_only_old_file(tmp_path, monkeypatch, failing):
     target = tmp_path / "file"
     storage.write_bytes(target, b"old")
 
@@ -52,7 +52,7 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_file_that_outgrows_the_disk_is_one_line_and_the_old_one_stays(tmp_path):
+def test_file_that_outgrows_disk_leaves_old_one(tmp_path):
     """The kernel's refusal itself, by way of the largest file that this process may write."""
     target = tmp_path / "file"
     storage.write_bytes(target, b"old")
@@ -80,7 +80,7 @@ def as_nobody():
             os.seteuid(0)
 
 
-def test_a_read_only_folder_is_one_line_and_can_be_read():
+def test_read_only_folder_can_be_read():
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         folder = Path(name)
         storage.write_bytes(folder / "file", b"old")
@@ -95,7 +95,7 @@ def test_a_read_only_folder_is_one_line_and_can_be_read():
 
 
 @pytest.mark.parametrize("read", [storage.read_bytes, storage.checksum, storage.read_json])
-def test_a_file_replaced_on_nfs_while_it_is_read_is_read_again(tmp_path, monkeypatch, read):
+def test_file_replaced_while_read_is_read_again(tmp_path, monkeypatch, read):
     storage.write_json(tmp_path / "file", [1])
     expected, times = read(tmp_path / "file"), []
     real = Path.open
@@ -113,7 +113,7 @@ def test_a_file_replaced_on_nfs_while_it_is_read_is_read_again(tmp_path, monkeyp
         read(tmp_path / "file")
 
 
-def test_several_files_are_on_the_disk_before_the_first_is_named(tmp_path, monkeypatch):
+def test_files_are_on_disk_before_they_are_named(tmp_path, monkeypatch):
     events = []
     monkeypatch.setattr(os, "fsync", lambda _: events.append("fsync"))
     replace = Path.replace
@@ -123,7 +123,7 @@ def test_several_files_are_on_the_disk_before_the_first_is_named(tmp_path, monke
     assert [event for event in events if event != "fsync"] == ["a", "b"]
 
 
-def test_killed_writer_leaves_the_old_file_and_the_next_write_clears_its_rest(tmp_path):
+def test_killed_writer_leaves_old_file(tmp_path):
     target = tmp_path / "file"
     code = (
         "import sys, jaxticket.storage as s\n"
@@ -146,7 +146,7 @@ def test_killed_writer_leaves_the_old_file_and_the_next_write_clears_its_rest(tm
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_temporary_files_of_living_processes_and_other_machines_are_left_alone(tmp_path):
+def test_temporary_files_of_living_writers_stay(tmp_path):
     host = files.socket.gethostname()
     others = [tmp_path / f".file.{host}-{os.getppid()}-0.tmp", tmp_path / ".file.elsewhere-1-0.tmp"]
     unrelated = tmp_path / f".file.txt.{host}-999999999-0.tmp"
@@ -165,7 +165,7 @@ def test_missing_file_is_one_line(tmp_path, read):
     assert "\n" not in str(error.value)
 
 
-def test_folder_in_place_of_a_file_is_one_line(tmp_path):
+def test_folder_in_place_of_file_is_one_line(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(TicketError, match="cannot read"):
         storage.read_bytes(tmp_path / "taken")

@@ -65,7 +65,7 @@ def test_what_is_not_json_is_refused_by_name(value, message):
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"\xff\xfe", b"\x80\x04K\x01.", b"[NaN]", b"[" * 10**5, b"[" + b"9" * 5000 + b"]", b"[1e999]"]
 )
-def test_what_is_not_a_json_file_is_one_line(tmp_path, data):
+def test_what_is_not_json_file_is_one_line(tmp_path, data):
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(TicketError, match=r"file is not JSON \(.*\); restore") as error:
         storage.read_json(tmp_path / "file")
@@ -96,7 +96,7 @@ def test_what_is_too_large_is_one_line():
         ({"n": "1"}, "file: n is a string; must be a whole number"),
     ],
 )
-def test_a_field_that_is_missing_or_of_another_type_is_named(content, message):
+def test_wrong_field_is_named(content, message):
     with pytest.raises(TicketError, match=message):
         storage.check_fields(content, {"n": int}, "file")
     assert storage.check_fields({"n": 1}, {"n": int}, "file") == {"n": 1}

@@ -30,7 +30,7 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_held_by_another_process_names_it_until_it_is_killed(tmp_path, holder):
+def test_held_by_another_process_names_it(tmp_path, holder):
     lock = storage.Lock(tmp_path)
     assert lock.take() == f"{locks.socket.gethostname()}:{holder.pid}"
     holder.kill()
@@ -41,7 +41,7 @@ def test_held_by_another_process_names_it_until_it_is_killed(tmp_path, holder):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_within_a_process_too_and_free_again_after_it(tmp_path):
+def test_within_process_too_and_free_again_after_it(tmp_path):
     folder = tmp_path / "made"
     with storage.attempt(folder) as holder:
         assert holder is None
@@ -53,7 +53,7 @@ def test_within_a_process_too_and_free_again_after_it(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-def test_many_that_take_and_release_never_hold_it_at_once(tmp_path):
+def test_many_takers_never_hold_it_at_once(tmp_path):
     holding, worst = 0, 0
 
     def work():
@@ -74,7 +74,7 @@ def test_many_that_take_and_release_never_hold_it_at_once(tmp_path):
     assert worst == 1
 
 
-def test_a_file_that_is_removed_between_opening_and_locking_is_no_lock(tmp_path, monkeypatch):
+def test_file_removed_before_locking_is_no_lock(tmp_path, monkeypatch):
     before, lock, flock = storage.Lock(tmp_path), storage.Lock(tmp_path), locks.fcntl.flock
     assert before.take() is None
 
@@ -98,7 +98,7 @@ def test_file_systems_without_locks_have_nothing_to_hold(tmp_path, monkeypatch, 
         assert holder is None
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path):
+def test_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TicketError, match=r"cannot write .*\.lock: Not a directory; check") as error:
         storage.Lock(tmp_path / "file" / "below").take()

@@ -28,7 +28,7 @@ def test_whole_folder_gives_its_content_wherever_it_is(folder, tmp_path):
     assert storage.read_manifest(moved) == CONTENT
 
 
-def test_how_it_was_made_is_kept_beside_the_content(folder):
+def test_how_it_was_made_is_kept_beside_content(folder):
     before = (folder / "manifest.json").read_bytes()
     assert storage.load_manifest(folder).made == {}  # as written by versions that did not note it
     written = storage.write_manifest(folder, ["a.bin", "deep/b.bin"], CONTENT, made={"config": {"lr": 0.1}})
@@ -40,14 +40,14 @@ def test_how_it_was_made_is_kept_beside_the_content(folder):
     assert (folder / "manifest.json").read_bytes() == before
 
 
-def test_files_are_looked_at_only_where_that_is_asked_for(folder):
+def test_files_are_looked_at_only_on_request(folder):
     (folder / "a.bin").unlink()
     assert storage.load_manifest(folder, verify=False).content == CONTENT
     with pytest.raises(TicketError, match="missing"):
         storage.load_manifest(folder)
 
 
-def test_a_manifest_with_a_right_checksum_and_wrong_content_is_one_line(folder):
+def test_right_manifest_with_wrong_content_is_refused(folder):
     for content, message in (
         ({}, "has no 'files'"),
         ({"files": [], "content": {}}, "files is a list"),
@@ -96,7 +96,7 @@ def test_every_flipped_byte_of_the_manifest_is_noticed(folder):
             storage.read_manifest(folder)
 
 
-def test_manifest_is_written_only_over_files_that_exist_inside(folder):
+def test_manifest_needs_files_that_exist_inside(folder):
     before = (folder / "manifest.json").read_bytes()
     for name, message in (
         ("absent", "absent: there is no such file"),

@@ -142,7 +142,7 @@ def test_sizes():
     )
 
 
-def test_a_nonlinearity_that_makes_something_of_zero_keeps_its_channels():
+def test_nonlinearity_that_moves_zero_keeps_its_channels():
     model = models.create_model("preresnet", num_classes=5, depth=11, width=0.25, activation="softplus")
     variables = random_variables(model, (8, 8, 3))
     mask = mask_of(variables, lambda _, size: np.arange(size) < size // 2)

@@ -58,7 +58,7 @@ def test_pruned_weights_do_not_count():
 
 
 @pytest.mark.parametrize("per_weight", [True, False])
-def test_a_whole_number_of_channels_is_not_rounded_up(per_weight):
+def test_whole_number_of_channels_is_not_rounded_up(per_weight):
     """Integer budget."""
     mask = {"fc/kernel": dense([[1, 1, 1, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]]).astype(bool)}
     each = jnp.asarray([4.0, 3.0, 2.0, 1.0])
@@ -81,7 +81,7 @@ def test_survivors_of_one_channel():
     assert filled(jt.refill(mask, {"fc/kernel": jnp.ones((9, 8))})) == [3]
 
 
-def test_a_layer_without_survivors_keeps_the_fewest_channels_and_warns():
+def test_layer_without_survivors_keeps_fewest_channels_and_warns():
     mask = {"fc/kernel": jnp.zeros((9, 8), bool)}
     with pytest.warns(UserWarning, match="'fc/kernel'. keeps no weight"):
         assert filled(jt.refill(mask, {"fc/kernel": jnp.ones((9, 8))})) == [0]
@@ -97,7 +97,7 @@ def test_a_full_layer_stays_full(rate, fractional):
         assert jt.sparsity(jt.refill(mask, {"fc/kernel": scores}, rate=rate, fractional=fractional)) == 0
 
 
-def test_refill_plus_keeps_a_share_of_the_other_channels_more():
+def test_refill_plus_keeps_share_of_other_channels_more():
     """Refill+, and the numbers of channels for other densities."""
     random = np.random.default_rng(0)
     kept = np.zeros(64 * 576, bool)
@@ -128,7 +128,7 @@ def test_the_fractional_variant_keeps_exactly_as_many_weights():
     assert jt.count(jt.refill(mask, scores, rate=0.5, fractional=True))[0] == alive + (216 - alive) // 2
 
 
-def test_layers_do_not_know_of_each_other_and_numpy_will_do():
+def test_layers_are_independent_and_may_be_numpy():
     masks = {"a": np.asarray(MASK["fc/kernel"]), "b": np.ones((2, 3), bool)}
     scores = {"a": np.array([1.0, 2.0, 3.0, 4.0], np.float32), "b": jnp.zeros(3, jnp.bfloat16)}
     new = jt.refill(masks, scores)

@@ -62,7 +62,7 @@ def plain(dataset, network):
     return Trainer(network, dataset, OPTIONS)
 
 
-def test_an_aid_trains_beside_the_network_with_an_optimizer_of_its_own(trainer, plain, start, mask, keys):
+def test_aid_has_an_optimizer_of_its_own(trainer, plain, start, mask, keys):
     def after_a_step(trainer):
         state = trainer.begin([RunSpec(start, mask, keys)])
         begun = None if state.aid is None else np.asarray(state.aid.params["kernel"])
@@ -129,7 +129,7 @@ def stopped_and_continued(trainer, starts, layout, folder, at):
 
 
 @pytest.mark.parametrize("at", [2, END, END + 4], ids=["before", "at", "after"])
-def test_stopped_and_continued_on_either_side_of_the_end_is_bit_equal(trainer, start, mask, keys, at, tmp_path):
+def test_run_continued_around_end_is_bit_equal(trainer, start, mask, keys, at, tmp_path):
     starts = [RunSpec(start, mask, keys)]
     (again,) = stopped_and_continued(trainer, starts, SINGLE, tmp_path / "run", at)
     whole = train_one(trainer, start, mask, keys)
@@ -159,7 +159,7 @@ def test_side_by_side_is_one_after_the_other(trainer, starts, layout, tmp_path):
             np.testing.assert_allclose(np.float64(paths.leaves((found.last, found.best))[path]), leaf, atol=1e-5)
 
 
-def test_a_mask_may_change_under_an_aid_and_after_it(dataset, network, start, mask, keys, monkeypatch):
+def test_mask_may_change_under_aid_and_after_it(dataset, network, start, mask, keys, monkeypatch):
     trainer = Trainer(network, dataset, OPTIONS, aid=Shortcut(network, END))
     aided = watched(trainer, monkeypatch)
     trained = train_one(trainer, start, mask, keys, mask_update=Regrowth("gradient", 5, 12))
@@ -171,7 +171,7 @@ def test_a_mask_may_change_under_an_aid_and_after_it(dataset, network, start, ma
         assert not np.asarray(paths.leaves(trained.last.params)[path])[~np.asarray(kept)].any()
 
 
-def test_an_aid_that_stays_is_part_of_the_weights_and_of_evaluation(dataset, network, plain, start, mask, keys):
+def test_aid_that_stays_is_part_of_weights(dataset, network, plain, start, mask, keys):
     trainer = Trainer(network, dataset, OPTIONS, aid=Shortcut(network, None))
     trained = train_one(trainer, start, mask, keys)
     own = trained.last.params["ghost"]["kernel"]

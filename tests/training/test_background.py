@@ -24,7 +24,7 @@ def fail_in_a_thread(error, hook=False):
     thread.join()
 
 
-def test_threads_that_fail_print_nothing_and_are_one_line_each_at_the_end(capfd):
+def test_threads_that_fail_are_one_line_each(capfd):
     notes, hooks = [], (threading.excepthook, sys.excepthook)
     with quiet_background(notes.append):
         fail_in_a_thread(OSError("the disk is full\nmore"))
@@ -54,7 +54,7 @@ def test_whoever_waits_for_a_thread_says_what_failed(capfd):
     assert (threading.excepthook, sys.excepthook) == hooks
 
 
-def test_the_main_threads_own_errors_go_on_as_before(capsys):
+def test_main_threads_own_errors_go_on_as_before(capsys):
     with quiet_background(pytest.fail):
         sys.excepthook(ValueError, ValueError("mine"), None)
     assert "ValueError: mine" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_every_change_at_once_in_jit(dtype):
     )
 
 
-def test_resized_crops_have_the_size_asked_for_in_training_and_evaluation():
+def test_resized_crops_have_size_asked_for():
     batches = dataclasses.replace(PLAIN, augment=AugmentOptions(resized_crop=4))
     assert batches.for_training(jax.random.key(0), IMAGES, LABELS)[0].shape == (6, 4, 4, 2)
     assert batches.for_evaluation(IMAGES).shape == (6, 4, 4, 2)
@@ -78,7 +78,7 @@ def test_mixed_loss_is_the_mixture_of_losses(smoothing):
     assert np.array_equal(mixed_cross_entropy(logits, Targets(LABELS), smoothing), own)
 
 
-def test_every_step_draws_anew_and_a_run_is_reproducible(dataset, network, start, mask, keys):
+def test_every_step_draws_anew_and_run_is_reproducible(dataset, network, start, mask, keys):
     """The same image everywhere and a learning rate of almost nothing: losses differ by augmentation only."""
     same = dataset.train._replace(images=np.repeat(dataset.train.images[:1], 70, axis=0), labels=np.zeros(70, np.int32))
     dataset = dataclasses.replace(dataset, train=same)
@@ -160,13 +160,13 @@ def test_a_stream_feeds_many_devices(trainer, colour_start, colour_mask, keys):
             assert line[name] == same[name]
 
 
-def test_a_process_without_a_share_of_the_last_batch_fills_it_up():
+def test_process_without_share_fills_last_batch_up():
     part = pad_split(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)), 2)
     assert [array.shape for array in part] == [(2, 4, 4, 3), (2,), (2,)]
     assert not part.weights.any()
 
 
-def test_every_epoch_of_a_stream_has_its_own_order(trainer):
+def test_every_epoch_of_stream_has_its_own_order(trainer):
     first, again, second, other = (
         np.concatenate([batch.labels for batch in trainer.data.epoch(jax.random.key(seed), number)])
         for seed, number in ((0, 0), (0, 0), (0, 1), (1, 0))
@@ -177,7 +177,7 @@ def test_every_epoch_of_a_stream_has_its_own_order(trainer):
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 9])
-def test_streamed_run_stopped_anywhere_continues_with_the_same_batches(
+def test_streamed_run_stopped_anywhere_continues_with_same_batches(
     trainer, colour_start, colour_mask, keys, tmp_path, stop_at
 ):
     undisturbed = train_one(trainer, colour_start, colour_mask, keys)

@@ -60,7 +60,7 @@ def files(step):
     return [*sorted(found, key=lambda path: -path.stat().st_size), step / "manifest.json"]
 
 
-def test_the_newest_comes_back_to_the_bit_whatever_the_clock_says(folder):
+def test_newest_comes_back_to_bit_whatever_clock_says(folder):
     for path in folder.rglob("*"):
         os.utime(path, (4e9, 4e9) if "3" in path.parts else (0, 0))
     assert restored(folder) == (6, [])
@@ -77,7 +77,7 @@ def cut(path):
 
 
 @pytest.mark.parametrize(("damage", "which"), [(flip, 0), (cut, 0), (os.unlink, 0), (os.unlink, 1), (cut, -1)])
-def test_damage_falls_back_to_the_one_before_with_one_line(folder, damage, which):
+def test_damage_falls_back_to_checkpoint_before(folder, damage, which):
     """Orbax itself does not notice the first of these."""
     damaged = files(folder / "6")[which]
     damage(damaged)
@@ -102,7 +102,7 @@ def test_all_damaged_is_one_line_and_the_beginning(folder):
     assert restored(folder) == (6, [])
 
 
-def test_what_a_kill_left_unfinished_is_gone_before_anything_is_begun(folder):
+def test_unfinished_rest_of_a_kill_is_gone(folder):
     unfinished = folder / "9.orbax-checkpoint-tmp"
     (unfinished / "arrays").mkdir(parents=True)
     Checkpoints(folder)
@@ -150,7 +150,7 @@ except TicketError as error:
 """
 
 
-def test_a_full_disk_is_one_line_and_the_checkpoint_before_stays(folder):
+def test_full_disk_leaves_checkpoint_before(folder):
     """The kernel's refusal itself, by way of the largest file that a process may write.
 
     In a process of its own, for threads of Orbax may find their event loop closed after that.

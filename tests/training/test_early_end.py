@@ -122,7 +122,7 @@ def test_a_monitor_survives_an_interruption(trainer, start, mask, keys, tmp_path
     assert bits(again.last) == bits(whole.last)
 
 
-def test_a_monitor_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, keys):
+def test_a_monitor_ends_run_in_middle_of_epoch(trainer, start, mask, keys):
     ended = train_one(trainer, start, mask, keys, monitor=Norms(until=2))
     assert bits(ended.last) == bits(weights_at(6, trainer, start, mask, keys))
     assert [line["step"] for line in ended.history] == [4, 6]
@@ -130,7 +130,7 @@ def test_a_monitor_ends_a_run_in_the_middle_of_an_epoch(trainer, start, mask, ke
     assert ended.measurements == 2
 
 
-def test_a_run_that_begins_late_looks_from_there_on(trainer, start, mask, keys):
+def test_run_that_begins_late_looks_from_there_on(trainer, start, mask, keys):
     late = train_one(trainer, start, mask, keys, start_step=13, monitor=Norms())
     assert late.measurements == len(late.monitor_state["norms"]) == 4
     assert (np.asarray(late.monitor_state["norms"]) > 0).all()
@@ -183,7 +183,7 @@ def test_saves_hold_the_epochs_that_their_names_say(trainer, start, mask, keys):
         assert bits(weights) == bits(weights_at(4 * saves[name], trainer, start, mask, keys))
 
 
-def test_plateau_lowers_the_rate_by_what_the_losses_say(dataset, network, start, mask, keys, tmp_path):
+def test_plateau_lowers_the_rate_by_what_losses_say(dataset, network, start, mask, keys, tmp_path):
     options = dataclasses.replace(OPTIONS, schedule="plateau", plateau_patience=0, lr=1.5, epochs=12, min_lr=0.01)
     trainer = Trainer(network, dataset, options)
     interrupts = Interrupts()

@@ -56,7 +56,7 @@ def random_weights(model):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else DEEP_MARKS) for name in models.names()]
 )
-def test_trains_a_few_steps_with_a_mask_and_finite_loss(emoji, name):
+def test_trains_few_steps_with_mask_and_finite_loss(emoji, name):
     config = default_config("train")
     apply_preset(config, name, "emoji32")
     train = dataclasses.replace(parse(TrainOptions, config.train.to_dict()), batch_size=BATCH, lr=1e-3)

@@ -128,7 +128,7 @@ def test_other_devices_and_replicates():
     assert_same_sums(together, alone)
 
 
-def test_large_ones_are_rewritten_and_small_ones_are_not():
+def test_only_large_ones_are_rewritten():
     for side, batch, rewritten in ((32, 64, True), (32, 8, False), (8, 512, False)):
         shapes = (
             jax.ShapeDtypeStruct((3, 3, 16, 16), "float32"),

@@ -63,7 +63,7 @@ def moments(state):
     return [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim == 2]
 
 
-def test_gradual_pruning_follows_the_cubic_exactly_at_every_update(trainer, start, full, keys):
+def test_gradual_pruning_follows_cubic_exactly_at_every_update(trainer, start, full, keys):
     watched = Watched(GMP)
     result = train_one(trainer, start, full, keys, mask_update=watched)
     total = masks.count(full)[1]
@@ -78,7 +78,7 @@ def test_gradual_pruning_follows_the_cubic_exactly_at_every_update(trainer, star
 
 
 @pytest.mark.parametrize("grow", ["random", "gradient"])
-def test_regrowth_keeps_the_number_of_weights_of_every_layer(trainer, start, mask, keys, grow):
+def test_regrowth_keeps_number_of_weights_of_every_layer(trainer, start, mask, keys, grow):
     watched = Watched(Regrowth(grow, 3, 15))
     result = train_one(trainer, start, mask, keys, mask_update=watched)
     assert [step for step, _, _ in watched.seen] == [3, 6, 9, 12]
@@ -108,7 +108,7 @@ def test_rigl_grows_where_the_dense_gradient_is_largest(trainer, start, mask, ke
 
 
 @rules
-def test_what_is_pruned_is_zero_and_what_comes_back_starts_from_zero(trainer, start, mask, keys, rule):
+def test_what_comes_back_starts_from_zero(trainer, start, mask, keys, rule):
     state = trainer.begin([RunSpec(start, mask, keys, mask_update=rule)])
     data = trainer.data.epoch(keys.order, 0)
     state, _ = trainer.run(state, MetricSums.zero(), data, 3, rule)
@@ -160,7 +160,7 @@ def test_stopped_and_continued_is_bit_equal(trainer, start, mask, keys, tmp_path
         assert np.array_equal(found, expected)
 
 
-def test_best_weights_are_looked_for_once_the_mask_is_settled(trainer, start, full, keys):
+def test_best_weights_wait_for_a_settled_mask(trainer, start, full, keys):
     result = train_one(trainer, start, full, keys, mask_update=GMP)
     assert result.best_epoch >= 4
     for path, kept in result.mask.items():
@@ -176,7 +176,7 @@ def test_rules_without_a_penalty_share_the_compiled_step(dataset, network, start
     assert trainer.compilations["train_step"] == 2
 
 
-def test_admm_draws_the_weights_that_will_go_towards_zero(trainer, start, full, keys):
+def test_admm_draws_weights_that_will_go_towards_zero(trainer, start, full, keys):
     def small_share(rule):
         weights = train_one(trainer, start, full, keys, mask_update=rule).last.params["fc1"]["kernel"]
         magnitude = np.sort(np.abs(np.asarray(weights)).ravel())

@@ -55,7 +55,7 @@ def test_a_file_has_lines(capsys):
     ]
 
 
-def test_a_long_network_has_a_line_now_and_then(capsys, monkeypatch):
+def test_a_long_network_has_line_now_and_then(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     shown = progress.Lines()

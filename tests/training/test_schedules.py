@@ -32,12 +32,12 @@ def test_sanity_check_13_warmup_does_not_shift_milestones():
     np.testing.assert_allclose(got, [0.001, 0.0505, 0.1, 0.1, 0.01, 0.001], rtol=1e-5)
 
 
-def test_milestones_inside_the_warmup_do_not_act_on_it():
+def test_milestones_inside_warmup_do_not_act_on_it():
     options = TrainOptions(epochs=10, lr=1.0, schedule="milestones", milestones=(1,), warmup_steps=20)
     np.testing.assert_allclose(rates(options, [0, 10, 19, 20]), [0, 0.5, 0.95, 0.1], rtol=1e-6)
 
 
-def test_cosine_goes_from_lr_to_zero_and_starts_after_the_warmup():
+def test_cosine_goes_from_lr_to_zero_after_warmup():
     options = TrainOptions(epochs=160, lr=0.1, schedule="cosine")
     got = rates(options, [0, 10, 400, 800, 1200, 1600])
     np.testing.assert_allclose(got, [0.1, 0.09999, 0.085355, 0.05, 0.014645, 0.0], atol=1e-6)
@@ -51,7 +51,7 @@ def test_constant():
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_rate_is_a_float32_scalar_for_traced_and_plain_steps(schedule):
+def test_rate_is_float32_scalar_for_all_steps(schedule):
     options = dataclasses.replace(CIFAR, schedule=schedule, milestones=(80,) if schedule == "milestones" else ())
     function = learning_rate(options, steps_per_epoch=10, total_steps=1600)
     for rate in (function(3), jax.jit(function)(3)):
@@ -124,7 +124,7 @@ def test_early_bird_check_15_plateau():
     np.testing.assert_allclose(got, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.0005, 0.0005], rtol=1e-6)
 
 
-def test_plateau_waits_while_the_loss_falls_by_a_ten_thousandth():
+def test_plateau_waits_while_loss_falls_by_ten_thousandth():
     options = TrainOptions(lr=0.1, schedule="plateau", plateau_patience=2)
     assert plateau_factor(options, [0.999**k for k in range(100)]) == 1
     assert plateau_factor(options, [1 - 1e-6 * k for k in range(4)]) == pytest.approx(0.1)
@@ -155,7 +155,7 @@ def test_keys_that_nothing_reads_are_refused(changes, message):
         parse(TrainOptions, changes, "train")
 
 
-def test_milestones_below_1_are_shares_and_move_with_the_length():
+def test_milestones_below_1_are_shares():
     options = TrainOptions(epochs=160, lr=0.1, schedule="milestones", milestones=(0.5, 0.75))
     steps = [0, 799, 800, 1199, 1200, 1599]
     np.testing.assert_array_equal(rates(options, steps), rates(CIFAR, steps))
@@ -164,7 +164,7 @@ def test_milestones_below_1_are_shares_and_move_with_the_length():
     np.testing.assert_allclose(got, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
 
 
-def test_a_run_cut_short_in_its_first_epoch_is_evaluated_once():
+def test_run_cut_in_first_epoch_is_evaluated_once():
     TrainOptions(epochs=0, steps=2).check_length(4)
 
 
@@ -185,6 +185,6 @@ def test_a_run_cut_short_in_its_first_epoch_is_evaluated_once():
         ({"schedule": "cyclic", "cycle_down_epochs": 0.1}, "cycle_down_epochs=0.1: is less than a step"),
     ],
 )
-def test_what_lies_past_the_end_or_never_acts_is_refused(changes, message):
+def test_what_never_acts_is_refused(changes, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse(TrainOptions, {"epochs": 10, "schedule": "milestones", **changes}, "train").check_length(4)

@@ -85,7 +85,7 @@ def test_five_of_five_classes_say_nothing(imbalanced):
     assert 0 <= scores.accuracy_balanced <= 1
 
 
-def test_equal_logits_and_no_numbers_are_not_taken_for_answers():
+def test_equal_logits_and_nans_are_no_answers():
     """A network that says the same of all classes is right about the first five only; one of NaN about nothing."""
     labels, ones = jnp.arange(CLASSES, dtype=jnp.int32), jnp.ones(CLASSES)
     same = jax.device_get(Tally.zero(CLASSES).add(jnp.zeros((CLASSES, CLASSES)), labels, ones)).scores()

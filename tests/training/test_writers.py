@@ -54,7 +54,7 @@ def curves(names, folder):
     watching.close()
 
 
-def test_wandb_gets_one_run_with_curves_over_the_steps_of_each_network(wandb, tmp_path):
+def test_wandb_gets_one_run_with_all_curves(wandb, tmp_path):
     curves(("wandb",), tmp_path / "imp-1a2b3c4d")
     assert wandb.told["id"] == wandb.told["name"] == "imp-1a2b3c4d"
     assert wandb.told["resume"] == "allow"
@@ -97,14 +97,14 @@ def test_tensorboard_gets_a_folder_for_each_network(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(name, package, monkeypatch, tmp_path):
+def test_missing_package_is_named_with_its_command(name, package, monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None)
     with pytest.raises(ConfigError, match=rf"config.writers='{name}'.*{package}.*`pip install {package}`"):
         open_writers((name,), tmp_path, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_writer_is_refused_and_none_is_nothing(tmp_path):
+def test_unknown_writer_is_refused_and_none_is_nothing(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'tensorboard'"):
         check_writers(("tensorbord",))
     assert open_writers((), tmp_path, {}) == []

@@ -26,7 +26,7 @@ KEY = jax.random.key(3)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-def test_magnitude_is_the_float32_absolute_value_of_the_masks_leaves(dtype) -> None:
+def test_magnitude_is_float32_absolute_value_of_masks_leaves(dtype) -> None:
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), PARAMS)
     scores = magnitude(params, MASK)
     assert list(scores) == ["a/kernel", "b/kernel"]
@@ -41,7 +41,7 @@ def test_magnitude_keeps_the_order_of_float64() -> None:
         assert scores["w"][0] < scores["w"][1]
 
 
-def test_random_scores_differ_between_leaves_and_keys_and_repeat() -> None:
+def test_random_scores_differ_between_leaves_and_keys() -> None:
     scores = random_scores(PARAMS, MASK, KEY)
     assert scores["a/kernel"].dtype == jnp.float32
     assert not np.array_equal(scores["a/kernel"], scores["b/kernel"])
@@ -51,7 +51,7 @@ def test_random_scores_differ_between_leaves_and_keys_and_repeat() -> None:
         assert not np.array_equal(scores[path], other[path])
 
 
-def test_random_scores_of_a_leaf_depend_on_its_path_only() -> None:
+def test_random_scores_of_leaf_depend_on_its_path() -> None:
     alone = random_scores(PARAMS, {"b/kernel": MASK["b/kernel"]}, KEY)
     np.testing.assert_array_equal(alone["b/kernel"], random_scores(PARAMS, MASK, KEY)["b/kernel"])
     # Pinned: the hash of a path is the same in every process and version.
@@ -82,7 +82,7 @@ def scales(*layers) -> tuple[dict, dict]:
     ("share", "expected"),
     [(0.3, [1, 0, 1, 1, 0]), (0.4, [1, 0, 1, 1, 0]), (0.5, [1, 0, 1, 1, 0]), (0.7, [1, 0, 0, 0, 0])],
 )
-def test_bn_scale_prunes_the_channels_of_the_lowest_scales(share, expected) -> None:
+def test_bn_scale_prunes_the_channels_of_lowest_scales(share, expected) -> None:
     params, mask = scales([0.9, -0.1, 0.5, 0.3, -0.2])
     np.testing.assert_array_equal(prune(mask, bn_scale(params, mask), sparsity=share)["bn0/scale"], expected)
 
@@ -114,7 +114,7 @@ def lamp_in_float64(weights, kept) -> np.ndarray:
     return scores.reshape(np.shape(weights))
 
 
-def test_lamp_is_the_share_of_the_squares_that_are_not_smaller() -> None:
+def test_lamp_is_share_of_squares_not_smaller() -> None:
     # Squares 4, 9, 1, 4: the first 4 counts the second one too, by the order of equal weights.
     scores = lamp({"w": jnp.array([[2.0, -3.0], [1.0, -2.0]])}, {"w": jnp.ones((2, 2), bool)})["w"]
     np.testing.assert_allclose(scores, [[4 / 17, 1], [1 / 18, 4 / 13]], rtol=1e-6)
@@ -125,7 +125,7 @@ def test_lamp_is_the_share_of_the_squares_that_are_not_smaller() -> None:
     np.testing.assert_array_equal(scores["zero"], [0, 0])
 
 
-def test_lamp_has_the_order_of_magnitudes_in_a_layer_and_prunes_as_in_float64() -> None:
+def test_lamp_prunes_a_layer_in_order_of_magnitudes() -> None:
     random = np.random.default_rng(1)
     # Rounded, so that there are ties by the hundred.
     params = {

@@ -68,7 +68,7 @@ def test_snip_per_batch_adds_scores() -> None:
     np.testing.assert_allclose(scores, np.transpose([[0.639829, 2.227505], [1.279659, 0.445501]]), atol=1e-5)
 
 
-def test_snip_is_the_derivative_with_respect_to_the_mask() -> None:
+def test_snip_is_the_derivative_with_respect_to_mask() -> None:
     params, batches = mlp_params(), mlp_batches()
 
     def loss(multipliers):
@@ -123,7 +123,7 @@ def test_grasp_on_logistic_regression(temperature) -> None:
     np.testing.assert_array_equal(np.argsort(scores["w"]), [2, 0, 1])
 
 
-def test_grasp_is_the_hessian_of_all_batches_times_their_gradient() -> None:
+def test_grasp_is_hessian_times_gradient_of_all_batches() -> None:
     params, batches = masked_params(), mlp_batches()
 
     def loss(weights):
@@ -193,7 +193,7 @@ def test_batches_are_streamed_through_one_compilation(criterion) -> None:
     assert len(traces) == once  # the number of batches does not matter
 
 
-def test_a_function_that_closes_over_what_changes_is_not_remembered() -> None:
+def test_function_with_changing_closure_is_not_remembered() -> None:
     state = {"scale": 1.0}
 
     def apply_fn(params, x):
@@ -233,7 +233,7 @@ def test_other_mistakes_are_named() -> None:
 
 
 @pytest.mark.parametrize("criterion", [snip, obd])
-def test_memory_between_batches_is_at_most_twice_the_parameters(criterion):
+def test_memory_between_batches_is_at_most_twice_parameters(criterion):
     params = {name: {"kernel": jnp.ones((200, 200)) * 0.01} for name in ("a", "b", "c")}
     mask = full_mask(params)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))

@@ -64,7 +64,7 @@ def assert_proportional(scores, expected, rtol=1e-4) -> None:
 
 @pytest.mark.parametrize("network", [chain, residual])
 @pytest.mark.parametrize("scale", [1e-5, 1e4])
-def test_scores_are_exact_where_the_flow_leaves_the_range_of_floats(network, scale) -> None:
+def test_scores_are_exact_where_flow_overflows(network, scale) -> None:
     params = chain_params(12, 8, scale)
     mask = prune(full_mask(params), {path: jnp.abs(leaf) for path, leaf in leaves(params).items()}, sparsity=0.3)
     expected = in_float64(network, params, mask, np.ones((1, 8)))
@@ -154,7 +154,7 @@ def test_operations_that_networks_use(name) -> None:
     assert_proportional(synflow(network, params, mask, (1, 8)), in_float64(network, params, mask, np.ones((1, 8))))
 
 
-def test_synflow_prune_reaches_high_sparsity_without_emptying_a_layer() -> None:
+def test_synflow_prune_reaches_high_sparsity_without_emptying_layer() -> None:
     random = np.random.default_rng(0)
     sizes = [(8, 40), (40, 40), (40, 4)]
     params = {f"fc{i}": {"kernel": jnp.asarray(random.standard_normal(size))} for i, size in enumerate(sizes)}
@@ -186,7 +186,7 @@ def test_synflow_prune_is_rounds_of_scoring_and_pruning() -> None:
         np.testing.assert_array_equal(mask[path], found[path])
 
 
-def test_what_cannot_be_scored_is_an_error_that_says_why() -> None:
+def test_what_cannot_be_scored_says_why() -> None:
     params = chain_params(2, 8)
     mask = full_mask(params)
     large = chain_params(3, 8, 100.0)

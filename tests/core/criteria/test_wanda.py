@@ -12,14 +12,14 @@ from jaxticket.interop.linen_inputs import input_norms
 pytestmark = [pytest.mark.feature("criteria")]
 
 
-def test_wanda_weighs_weights_by_the_norm_of_their_input() -> None:
+def test_wanda_weighs_weights_by_norm_of_their_input() -> None:
     params = {"fc": {"kernel": jnp.array([[1.0, -2.0], [3.0, 0.5]])}}
     mask = full_mask(params)
     scores = wanda(params, mask, {"fc/kernel": np.array([10.0, 1.0])})["fc/kernel"]
     np.testing.assert_array_equal(scores, [[10, 20], [3, 0.5]])
 
 
-def test_wanda_gives_each_group_of_a_convolution_its_own_inputs() -> None:
+def test_wanda_gives_groups_of_convolution_their_inputs() -> None:
     params = {"conv": {"kernel": jnp.ones((3, 3, 2, 6))}}
     norms = {"conv/kernel": jnp.array([1.0, 2.0, 10.0, 20.0])}  # two groups of two inputs, three outputs each
     scores = wanda(params, full_mask(params), norms)["conv/kernel"]

@@ -32,7 +32,7 @@ def test_every_place_plain_or_compressed(small, place_archives, tmp_path, place,
     assert read_archives(row, tmp_path) is not None
 
 
-def test_the_own_folder_comes_first_and_an_incomplete_one_is_passed_by(small, place_archives, tmp_path):
+def test_own_folder_comes_before_incomplete_one(small, place_archives, tmp_path):
     own = place_archives(tmp_path / "fashion_mnist")
     manual = place_archives(tmp_path / "downloads" / "manual")
     found = find_archives(small, tmp_path)

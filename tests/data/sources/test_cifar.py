@@ -99,7 +99,7 @@ def place(raw: Raw, folder, name: str):
 
 
 @pytest.mark.usefixtures("small")
-def test_cifar10_prepared_and_loaded_directly_is_what_tensorflow_datasets_has(cifar10, tmp_path, capsys):
+def test_cifar10_is_that_of_tensorflow_datasets(cifar10, tmp_path, capsys):
     import tensorflow_datasets as tfds
 
     path = place(cifar10, tmp_path / "elsewhere", "cifar10").rename(tmp_path / "elsewhere" / "my copy.tgz")
@@ -132,7 +132,7 @@ def test_cifar10_prepared_and_loaded_directly_is_what_tensorflow_datasets_has(ci
 
 
 @pytest.mark.usefixtures("small")
-def test_cifar100_has_fine_and_coarse_labels_of_the_same_files(cifar100, tmp_path):
+def test_cifar100_has_fine_and_coarse_labels(cifar100, tmp_path):
     place(cifar100, tmp_path / "cifar100", "cifar100")
     rows = official_order("test", TEST)
     direct = {name: data.load(name, folder=tmp_path).test for name in ("cifar100", "cifar100_coarse")}

@@ -26,7 +26,7 @@ def test_shapes_values_and_counts():
     assert np.bincount(everything).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-def test_test_split_is_the_last_part_of_a_fixed_permutation():
+def test_test_split_is_last_part_of_fixed_permutation():
     test = np.sort(permutation(1797, 0)[1437:])
     assert test[:12].tolist() == [4, 5, 9, 10, 12, 16, 26, 27, 37, 38, 45, 49]
     assert read_digits()["test"].labels[:20].tolist() == [
@@ -62,7 +62,7 @@ def test_validation_indices_are_golden():
     assert (digits.train.labels == official.labels[train]).all()
 
 
-def test_mean_and_std_are_golden_and_of_the_training_images_alone():
+def test_mean_and_std_are_of_training_images():
     digits = data.load("digits")
     assert digits.mean == pytest.approx((0.3047158625631227,), rel=1e-15)
     assert digits.std == pytest.approx((0.37526554145275276,), rel=1e-15)

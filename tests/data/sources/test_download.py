@@ -92,7 +92,7 @@ def no_names(*args, **kwargs):
 
 
 @pytest.mark.parametrize("failure", ["refused", "no names", "silent"])
-def test_without_a_network_it_ends_at_once_in_one_line(small, tmp_path, monkeypatch, failure):
+def test_without_network_it_ends_in_one_line(small, tmp_path, monkeypatch, failure):
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if failure == "silent" else 9

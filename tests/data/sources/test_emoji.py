@@ -63,7 +63,7 @@ def test_skin_tones_and_unqualified_forms_are_left_out(tmp_path):
     assert emoji_of(path, SPEC.class_names) == [("\U0001f600", 0), ("\U0001f44b", 1)]
 
 
-def test_another_version_of_the_files_is_refused_naming_the_packages(tmp_path):
+def test_another_version_of_files_is_refused_naming_packages(tmp_path):
     (tmp_path / "emoji32").mkdir()
     for archive in SPEC.archives:
         (tmp_path / "emoji32" / archive.name).write_bytes(b"of another version")

@@ -90,7 +90,7 @@ def tiny(tmp_path, monkeypatch):
     return path, content
 
 
-def test_tiny_imagenet_prepared_and_loaded_directly_is_the_same(tiny, tmp_path):
+def test_tiny_imagenet_prepared_and_loaded_directly_is_same(tiny, tmp_path):
     import tensorflow_datasets as tfds
 
     path, content = tiny
@@ -127,7 +127,7 @@ def test_a_damaged_tiny_imagenet_is_one_line(tiny, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_imagenette_is_scaled_by_its_shorter_side_and_cropped_in_the_middle(tmp_path, monkeypatch):
+def test_imagenette_is_scaled_and_cropped_in_middle(tmp_path, monkeypatch):
     spec = register(monkeypatch, "imagenette", 3, 2)
     sizes = {
         "a.JPEG": (160, 160),

@@ -114,9 +114,7 @@ def test_emnist(tmp_path, monkeypatch):
         read_archives(row, tmp_path)
 
 
-def test_fashion_mnist_prepared_here_equals_what_the_official_builder_writes(
-    registered, place_archives, prepared, tmp_path
-):
+def test_fashion_mnist_equals_that_of_official_builder(registered, place_archives, prepared, tmp_path):
     place_archives(tmp_path / "archives")
     arguments = ["--archive", str(tmp_path / "archives"), "--folder", str(tmp_path)]
     assert main(["prepare", "fashion_mnist", *arguments]) == 0

@@ -43,9 +43,7 @@ def tfrecord(array_record) -> Path:
 
 
 @pytest.mark.parametrize("layout", ["array_record", "tfrecord"])
-def test_a_prepared_folder_holds_what_the_archives_hold_example_for_example(
-    request, layout, small, place_archives, tmp_path_factory
-):
+def test_prepared_folder_holds_what_archives_hold(request, layout, small, place_archives, tmp_path_factory):
     folder = request.getfixturevalue(layout)
     assert len(list((folder / "fashion_mnist" / "3.0.1").glob(f"*.{layout}-*"))) == 4
     from_tfds = read_prepared(small, folder)
@@ -75,7 +73,7 @@ def test_an_unfinished_folder_is_not_there(array_record, small):
     assert read_prepared(small, array_record) is None
 
 
-def test_a_folder_with_another_number_of_examples_is_refused(array_record, small):
+def test_folder_with_another_number_of_examples_is_refused(array_record, small):
     whole = dataclasses.replace(small, train_size=60_000)
     with pytest.raises(DataError, match="'train' holds 300 examples, fashion_mnist has 60,000"):
         read_prepared(whole, array_record)
@@ -118,7 +116,7 @@ def test_a_damaged_folder_is_one_line(request, layout, damage, small):
     assert "\n" not in str(error.value)
 
 
-def test_a_source_needs_the_array_record_format_and_the_right_size(tfrecord, small):
+def test_source_needs_array_record_format_and_right_size(tfrecord, small):
     folder = find_prepared(small, tfrecord)
     assert folder is not None
     with pytest.raises(DataError, match="is in the format tfrecord, which cannot be read in any order; prepare it"):

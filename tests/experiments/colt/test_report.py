@@ -74,7 +74,7 @@ def test_figures_of_rounds_overlap_and_parts(made):
     assert f">{minus}3.50 ({minus}9.85 to +2.85)</td>" in section.html
 
 
-def test_parts_are_compared_with_no_network_of_all_classes(made):
+def test_parts_are_not_compared_with_all_classes(made):
     study = study_of(colt_summary(made))
     (panel, *_) = accuracy_section(study).figures
     assert all(name in panel.svg for name in ("dense", "colt", "lth"))

@@ -110,7 +110,7 @@ def test_emergence_has_a_table_maps_and_the_rule(study):
     assert {"to the one before", "largest in the window"} <= set(texts(section.figures[2]))
 
 
-def test_a_ticket_that_emerges_at_the_end_is_said_to_be_none_drawn_early(made):
+def test_ticket_that_emerges_last_is_not_early(made):
     summary = early_summary(made)
     assert "nothing was early" not in words(emergence_section(Study.of(summary)))
     for entry in summary["early_bird"]:
@@ -120,7 +120,7 @@ def test_a_ticket_that_emerges_at_the_end_is_said_to_be_none_drawn_early(made):
     assert "so nothing was early." in said
 
 
-def test_the_second_line_is_what_the_rule_looks_at(study):
+def test_the_second_line_is_what_rule_looks_at(study):
     (found,) = study.records("mask_distance", Distances)
     line = window_distance(found.matrices[0.3], found)
     assert line[0] == (3, pytest.approx(0.5))
@@ -128,7 +128,7 @@ def test_the_second_line_is_what_the_rule_looks_at(study):
     assert next(number for number, distance in line if distance <= found.epsilon) == 6
 
 
-def test_accuracy_against_the_draw_and_the_cost_of_training(study):
+def test_accuracy_against_the_draw_and_cost_of_training(study):
     section = draws_section(study)
     (figure,) = section.figures
     assert {"30.0% pruned", "70.0% pruned", "dense", "Epoch of the draw"} <= set(texts(figure))
@@ -166,7 +166,7 @@ def test_the_tables_have_the_whole_matrix(study):
     assert found[1] == {"ratio": "0.7", "seed": "0", "emergence_epoch": "", "draw_epoch": "6.0"}
 
 
-def test_the_page_has_them_in_order_and_unique_ids(study):
+def test_page_has_them_in_order_and_unique_ids(study):
     page = make_page(study)
     found = re.findall(r'<section id="([^"]+)"', page.html)
     assert found.index("emergence") < found.index("draws") < found.index("accuracy") < found.index("channels")
@@ -183,7 +183,7 @@ def test_damaged_findings_are_one_line(made):
             make_page(Study.of(broken))
 
 
-def test_the_early_mask_stands_beside_the_final_one_and_chance(study):
+def test_early_mask_stands_beside_final_one_and_chance(study):
     said = " ".join(re.sub(r"<[^>]*>", " ", emergence_section(study).html).split())
     assert "also removed in the end by chance distance over chance 30.0% 65.0% 30.0% 0.210" in said
     assert "random masks" in emergence_section(study).figures[-1].svg

@@ -45,7 +45,7 @@ def test_every_verdict_has_its_words(made, kind, words):
     assert lacking(decision) == ""
 
 
-def test_a_settled_verdict_says_for_how_many_cells_and_another_that_it_is_one_of_means(made):
+def test_settled_verdict_says_for_how_many_cells(made):
     summary = made.sanity({"dense": DENSE, "lt_imp": TICKETS["jackpot"], "rr_imp": RR, "sdt": SDT}, levels=(8, 11))
     by_means = read_decision(summary)
     assert title(by_means) == "jackpot by means, not settled"
@@ -82,7 +82,7 @@ def test_a_trivial_sparsity_is_no_ticket(made):
     )
 
 
-def test_where_only_some_tickets_are_too_dense_the_intervals_decide_too(made):
+def test_intervals_decide_where_some_tickets_are_too_dense(made):
     decision = decide(made, TICKETS["none"], levels=(2, 8), spread=0.0001, growth=0.1)
     assert [cell.too_dense for cell in decision.cells if cell.ticket == "lt_imp"] == [True, False]
     assert decision.settled
@@ -95,7 +95,7 @@ def test_what_cannot_be_evaluated_is_named(made):
     assert lacking(decision) == "Missing for a decision: a small dense network (small_dense)."
 
 
-def test_a_condition_that_fails_decides_and_what_else_is_missing_is_still_said(made):
+def test_what_is_missing_is_said_despite_decision(made):
     decision = decide(made, TICKETS["none"], without=("sdt",))
     assert decision.kind == "none"
     assert lacking(decision) == "Not all could be evaluated; missing: a small dense network (small_dense)."
@@ -140,18 +140,18 @@ def test_intervals_on_both_sides_settle_nothing():
     assert "no difference is known" in certainty([])[0]
 
 
-def test_the_best_cell_is_the_sparsest_prize_or_the_nearest_miss(made):
+def test_best_cell_is_sparsest_prize_or_nearest_miss(made):
     prizes = decide(made, TICKETS["secondary"], levels=(4, 8, 11))
     assert (prizes.best.ticket, prizes.best.level) == ("lt_imp", 11)
     assert counts(prizes) == "of 3 tickets: 3 secondary"
     assert decide(made, TICKETS["none"], levels=(2, 8)).best.level == 8
 
 
-def test_margins_meet_their_conditions_as_the_paper_has_it():
+def test_margins_meet_their_conditions_as_paper_has_it():
     assert [holds(3, 0.0), holds(4, 0.0), holds(5, -1e-4), holds(3, None)] == [False, True, False, None]
 
 
-def test_a_verdict_that_is_not_one_is_refused_in_one_line():
+def test_verdict_that_is_not_one_is_refused():
     assert read_decision({}) is None
     for broken in ({"kind": "splendid"}, {"kind": "none", "cells": [{"level": 1}]}, {"kind": "none", "cells": 3}):
         with pytest.raises(JaxticketError, match=r"summary\.json: verdict.* again$") as error:

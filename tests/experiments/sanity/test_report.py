@@ -68,7 +68,7 @@ def test_other_experiments_have_none_of_these_sections(made):
     assert headline_section(plain) is not None
 
 
-def test_the_verdict_is_the_headline_of_a_study_that_has_one(study, sections):
+def test_verdict_is_headline_of_study_that_has_one(study, sections):
     assert [section.name for section in make_sections(study)].count("found") == 1
     said = words(sections["verdict"])
     assert said.startswith(
@@ -86,7 +86,7 @@ def test_the_verdict_is_the_headline_of_a_study_that_has_one(study, sections):
     assert "2 \N{CHECK MARK} holds +0.0300 the ticket's best accuracy" in said
 
 
-def test_the_grid_says_at_which_rate_a_condition_holds_and_not_by_colour_alone(sections):
+def test_grid_says_at_which_rate_condition_holds(sections):
     page = sections["verdict"].html
     grid = page[page.index('<table class="grid">') :]
     assert re.findall(r'<th scope="row">([\d.]+%)</th>', grid) == ["59.0%", "83.2%"]
@@ -107,7 +107,7 @@ def test_an_undecided_study_says_what_is_missing(made):
     assert "2 ? not known" in said
 
 
-def test_a_ticket_that_is_too_dense_has_no_p_value(made):
+def test_too_dense_a_ticket_has_no_p_value(made):
     said = words(verdict_section(study_of(made.sanity(ACCURACIES, levels=(2,)))))
     assert "no winning ticket, by condition 1, whatever the accuracies 1\N{MULTIPLICATION X}" in said
     assert "(p " not in said
@@ -138,7 +138,7 @@ def test_differences_are_shown_with_interval_and_reading(sections, made):
     assert "picked by these same test accuracies" in said
 
 
-def test_accuracy_by_rate_has_a_panel_per_kind_and_sparsity(sections):
+def test_accuracy_by_rate_has_its_panels(sections):
     section = sections["rates"]
     names = [f"accuracy_by_lr_{kind}_{level}" for kind in ("imp", "omp") for level in (4, 8)]
     assert [figure.name for figure in section.figures] == names
@@ -147,7 +147,7 @@ def test_accuracy_by_rate_has_a_panel_per_kind_and_sparsity(sections):
     assert "RR" not in texts(section.figures[3])
 
 
-def test_rounds_that_only_lead_to_the_next_have_no_panel(made):
+def test_rounds_between_have_no_panel(made):
     summary = made.sanity(ACCURACIES)
     between = [made.row("lt_imp", 7, seed, lr=lr) for lr in (0.01, 0.1) for seed in (0, 1, 2)]
     figures = rates_section(study_of(summary | {"rows": summary["rows"] + between})).figures
@@ -159,7 +159,7 @@ def test_a_single_rate_leaves_nothing_to_compare(made):
     assert rates_section(study_of(made.sanity(single))) is None
 
 
-def test_accuracy_over_the_weights_has_a_panel_per_kind_and_rate(study, sections):
+def test_accuracy_over_weights_has_its_panels(study, sections):
     assert [section.name for section in make_sections(study)].count("accuracy") == 1
     section = sections["rounds"]
     names = [f"accuracy_{kind}-at-lr-0-{digits}" for kind in ("imp", "omp") for digits in ("01", "1")]
@@ -176,7 +176,7 @@ def test_correlation_is_shown_beside_the_line_of_chance(study, sections):
     assert not any(text.startswith("p =") for text in texts(without.figures[0]))
 
 
-def test_instability_has_a_line_per_rate_and_a_table_of_barriers(sections):
+def test_instability_has_lines_and_table_of_barriers(sections):
     section = sections["instability"]
     assert [figure.name for figure in section.figures] == ["instability_dense_0"]
     assert {"lr 0.01", "lr 0.1", "Test error"} <= set(texts(section.figures[0]))
@@ -189,7 +189,7 @@ def test_overlap_is_shown_against_chance(sections):
     assert {"IMP, between seeds", "chance", "lr 0.1"} <= set(texts(section.figures[0]))
 
 
-def test_text_of_every_panel_is_legible_on_a_telephone(sections):
+def test_text_of_every_panel_is_legible_on_telephone(sections):
     assert sum(len(section.figures) for section in sections.values()) == 12
     for section in sections.values():
         for figure in section.figures:
@@ -198,7 +198,7 @@ def test_text_of_every_panel_is_legible_on_a_telephone(sections):
             assert 'viewBox="0 0 330 ' in figure.svg
 
 
-def test_densities_of_different_rates_are_not_mixed_and_shared_masks_shown_once(made):
+def test_densities_of_different_rates_are_not_mixed(made):
     rows = [
         made.row(branch, level, 0, lr=lr, layer_sparsity={"fc1/kernel": lr * level, "fc2/kernel": 0.5})
         for lr in (0.05, 0.1)
@@ -229,14 +229,14 @@ def test_curves_of_different_rates_are_not_mixed(made):
     assert "0.1" not in texts(section.figures[0])
 
 
-def test_the_table_has_a_column_for_the_rate_and_compares_within_it(study):
+def test_table_compares_within_a_rate(study):
     said = words(table_section(study))
     assert "branch lr level remaining" in said
     assert "lt_imp 0.01 4 41.0% 0.9050 ± 0.0005 +0.0050" in said
     assert "lt_imp 0.1 4 41.0% 0.9000 ± 0.0005 \N{MINUS SIGN}0.0200" in said
 
 
-def test_an_unfinished_study_has_no_verdict_yet_and_claims_for_every_rate(made):
+def test_unfinished_study_has_no_verdict_yet(made):
     summary = made.sanity({branch: ACCURACIES[branch] for branch in ("dense", "lt_imp")}, complete=False)
     summary = {key: value for key, value in summary.items() if key != "verdict"}
     said = words(headline_section(study_of(summary)))

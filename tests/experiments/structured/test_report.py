@@ -197,7 +197,7 @@ def test_one_seed_is_called_one_seed(made):
     assert "Seed by seed" not in said
 
 
-def test_without_a_winner_there_is_no_ticket_to_show(made):
+def test_without_winner_there_is_no_ticket_to_show(made):
     lost = structured_summary(made)
     lost["structured"]["extreme"] = dict.fromkeys(lost["structured"]["extreme"])
     said = words(structured_winners_section(study_of(lost)))
@@ -206,7 +206,7 @@ def test_without_a_winner_there_is_no_ticket_to_show(made):
     assert "It is not below dense, but its masks remove nothing, or none of what they keep is structured." in said
 
 
-def test_accuracy_leaves_controls_to_their_panels_and_marks_the_winners(summary):
+def test_accuracy_marks_winners_and_leaves_out_controls(summary):
     section = structured_accuracy_section(study_of(summary))
     assert "The star marks the sparsest level whose mean test accuracy is not below dense; whether" in words(section)
     shown = texts(section.figures[0])
@@ -224,7 +224,7 @@ def test_controls_are_beside_what_they_control(sections):
     assert {"Slim baselines", "imp", "l1"} <= set(texts(section.figures[1]))
 
 
-def test_costs_are_of_the_winners_level_or_the_last(summary, sections):
+def test_costs_are_of_the_winners_level_or_last(summary, sections):
     study = study_of(summary)
     assert winners(study)["regroup"] is None
     assert shown_levels(study) == {"imp": 2, "refill": 1, "regroup": 2, "slim_l1": 1}
@@ -244,7 +244,7 @@ def test_times_are_shown_where_they_were_measured(made):
     assert "No running time" not in words(section)
 
 
-def test_layers_are_those_of_the_shown_level_in_their_natural_order(sections):
+def test_layers_are_in_their_natural_order(sections):
     section = sections["structure"]
     assert [figure.name for figure in section.figures] == ["structure_refill", "structure_regroup"]
     said = words(section)
@@ -269,7 +269,7 @@ def test_blocks_in_words(blocks, words):
     assert blocks_in_words(blocks) == words
 
 
-def test_there_is_a_picture_for_each_layer_and_method(sections):
+def test_there_is_picture_for_each_layer_and_method(sections):
     section = sections["heatmaps"]
     names = [
         f"heatmap_{path}-kernel_{branch}" for path in ("conv2", "conv10") for branch in ("imp", "refill", "regroup")
@@ -292,7 +292,7 @@ def test_a_picture_shows_every_part_by_its_opacity(sections):
     assert [float(pixel[3]) for row in pixels for pixel in row] == pytest.approx(expected, abs=0.004)
 
 
-def test_text_of_every_panel_is_legible_on_a_telephone(sections):
+def test_text_of_every_panel_is_legible_on_telephone(sections):
     for section in sections.values():
         for figure in section.figures:
             assert figure.small
@@ -327,7 +327,7 @@ def test_the_tables_have_every_layer_and_every_winner(summary):
     assert float(tables["rows.csv"][0]["macs"]) == 1e6
 
 
-def test_the_page_has_them_in_order_and_unique_ids(summary):
+def test_page_has_them_in_order_and_unique_ids(summary):
     page = make_page(study_of(summary))
     found = re.findall(r'<section id="([^"]+)"', page.html)
     assert found[:7] == ["found", "accuracy", "controls", "comparisons", "costs", "structure", "heatmaps"]
@@ -337,7 +337,7 @@ def test_the_page_has_them_in_order_and_unique_ids(summary):
     assert set(re.findall(r'href="#([^"]+)"', page.html)) <= set(ids)
 
 
-def test_an_unfinished_study_has_a_page_of_its_rows(summary):
+def test_unfinished_study_has_a_page_of_its_rows(summary):
     rows = {key: value for key, value in summary.items() if key not in ("structured", "structure", "heatmap")}
     study = study_of(rows | {"complete": False})
     assert structured_winners_section(study) is structure_section(study) is heatmaps_section(study) is None

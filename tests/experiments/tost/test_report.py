@@ -57,7 +57,7 @@ def test_other_studies_have_none_of_these_sections(made):
     assert [make(other) for make in (aids_section, inactive_units_section)] == [None] * 2
 
 
-def test_the_aids_of_a_row_are_a_branch_of_their_own(summary):
+def test_aids_of_row_are_branch_of_their_own(summary):
     assert {row.treatment for row in study_of(summary).rows} == {"omp plain", "omp soft"}
 
 

@@ -47,7 +47,7 @@ def never(folder):
     raise AssertionError("computed twice")
 
 
-def test_what_another_run_computes_is_waited_for_and_reused(tmp_path):
+def test_what_another_run_computes_is_reused(tmp_path):
     finish, notes = threading.Event(), []
 
     def note(text):
@@ -64,7 +64,7 @@ def test_what_another_run_computes_is_waited_for_and_reused(tmp_path):
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
 
 
-def test_other_stages_of_the_folder_are_not_waited_for(tmp_path):
+def test_other_stages_of_folder_are_not_waited_for(tmp_path):
     finish = threading.Event()
     thread = begin(tmp_path, finish)
     stage = Stages(tmp_path, execute=True, note=pytest.fail).stage("two", 1, {}, {}, lambda _: ([], {"by": "me"}))
@@ -86,7 +86,7 @@ def test_waiting_can_be_interrupted(tmp_path):
     thread.join()
 
 
-def test_groups_that_overlap_do_not_wait_for_each_other_forever(tmp_path, monkeypatch):
+def test_overlapping_groups_do_not_wait_forever(tmp_path, monkeypatch):
     done, barrier, take = [], threading.Barrier(2), storage.Lock.take
 
     def slowly(lock):
@@ -114,7 +114,7 @@ def test_groups_that_overlap_do_not_wait_for_each_other_forever(tmp_path, monkey
     assert sorted(done) == ["a", "b", "c"]
 
 
-def test_who_was_waited_for_may_die_in_the_last_moment(tmp_path):
+def test_awaited_run_may_die_in_last_moment(tmp_path):
     """A journal without manifests: the checkpoints are gone, and the results must not be."""
     cache = Stages(tmp_path, execute=True, note=pytest.fail)
     stage = cache.find("train", 1, {}, {})
@@ -129,7 +129,7 @@ def test_who_was_waited_for_may_die_in_the_last_moment(tmp_path):
     assert sorted(path.name for path in stage.folder.iterdir()) == ["file", "manifest.json"]
 
 
-def test_a_manifest_says_what_its_stage_was_made_from_and_by_which_sources(tmp_path):
+def test_manifest_says_how_its_stage_was_made(tmp_path):
     cache = Stages(tmp_path, execute=True, note=pytest.fail)
     first = cache.stage("init", 1, {"seed": 0}, {}, lambda _: ([], {}))
     stage = cache.stage("train", 2, {"lr": (0.1,)}, {"start": f"{first.id}/weights"}, lambda _: ([], {}))
@@ -141,7 +141,7 @@ def test_a_manifest_says_what_its_stage_was_made_from_and_by_which_sources(tmp_p
     assert fingerprint.changed_files(tmp_path, stage.sources) == []
 
 
-def test_a_manifest_of_before_that_counts_and_says_nothing(tmp_path):
+def test_manifest_of_before_that_counts_and_says_nothing(tmp_path):
     stage = Stages(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, lambda _: ([], {"a": 1}))
     storage.write_manifest(stage.folder, [], {"a": 1})
     found = Stages(tmp_path, execute=True, note=pytest.fail).stage("one", 1, {}, {}, never)
@@ -156,7 +156,7 @@ def edited(monkeypatch, **changes):
     monkeypatch.setattr(fingerprint, "package_files", lambda: files)
 
 
-def test_what_other_sources_made_is_one_line_that_names_them(tmp_path, monkeypatch):
+def test_what_other_sources_made_is_named(tmp_path, monkeypatch):
     sources = [Stages(tmp_path, execute=True, note=pytest.fail).stage("a", 1, {}, {}, lambda _: ([], {})).sources]
     assert fingerprint.made_by_others(tmp_path, sources) == ""
     edited(monkeypatch, one="1")
@@ -220,7 +220,7 @@ def test_a_journal_is_believed_to_the_bit(tmp_path):
         ({"content": []}, "content is a list; must be an object"),
     ],
 )
-def test_a_journal_with_a_right_checksum_costs_at_most_its_stage(tmp_path, changes, message):
+def test_right_journal_costs_at_most_its_stage(tmp_path, changes, message):
     (tmp_path / "elsewhere-0123456789ab").mkdir()
     (tmp_path / "stages").mkdir()
     stage, notes = journal_of(tmp_path / "stages", **changes), []
@@ -233,7 +233,7 @@ def test_a_journal_with_a_right_checksum_costs_at_most_its_stage(tmp_path, chang
 
 
 @pytest.mark.parametrize("name", ["finished.json", "manifest.json"])
-def test_a_folder_in_place_of_a_file_costs_at_most_its_stage(tmp_path, name):
+def test_folder_for_file_costs_at_most_its_stage(tmp_path, name):
     stage, notes = journal_of(tmp_path), []
     (stage.folder / "finished.json").unlink()
     (stage.folder / name / "deep").mkdir(parents=True)
@@ -262,7 +262,7 @@ def a_cache(folder, what="", folders=(), note=pytest.fail):
     return Stages(folder, execute=True, note=note, rerun=Rerun(what, folders))
 
 
-def test_what_is_asked_for_is_done_again_once_and_what_follows_only_where_it_differs(tmp_path):
+def test_rerun_repeats_what_differs_once(tmp_path):
     assert make(a_cache(tmp_path), "a", "b", "c") == ["a", "b", "c"]
     assert make(a_cache(tmp_path), "a", "b", "c") == []
     assert make(a_cache(tmp_path, "all"), "a", "b", "c") == ["a", "b", "c"]
@@ -285,7 +285,7 @@ def test_only_what_changed_sources_made_is_done_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["weights.safetensors/named", "stage/commit", "finished.json/named", "stage/tidied"])
-def test_a_rerun_that_is_killed_leaves_the_old_stage_or_the_new_one(tmp_path, monkeypatch, moment):
+def test_killed_rerun_leaves_old_stage_or_new(tmp_path, monkeypatch, moment):
     make(a_cache(tmp_path), "a")
     (folder,) = tmp_path.glob("a-*")
 
@@ -306,7 +306,7 @@ def test_a_rerun_that_is_killed_leaves_the_old_stage_or_the_new_one(tmp_path, mo
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "weights.safetensors"]
 
 
-def test_a_rerun_that_is_killed_while_files_take_their_places_is_completed(tmp_path, monkeypatch):
+def test_rerun_killed_while_moving_files_is_completed(tmp_path, monkeypatch):
     make(a_cache(tmp_path), "a")
     (folder,) = tmp_path.glob("a-*")
     with monkeypatch.context() as patch:
@@ -319,7 +319,7 @@ def test_a_rerun_that_is_killed_while_files_take_their_places_is_completed(tmp_p
     assert storage.read_manifest(folder) == {"value": 2}
 
 
-def test_a_rerun_goes_on_where_it_was_stopped_and_the_next_one_begins_anew(tmp_path):
+def test_rerun_goes_on_where_it_was_stopped(tmp_path):
     stages, own = tmp_path / "stages", tmp_path / "imp-1"
     make(a_cache(stages), "a", "b")
 
@@ -339,7 +339,7 @@ def test_a_rerun_goes_on_where_it_was_stopped_and_the_next_one_begins_anew(tmp_p
     assert command("a", "b")[1] == ["a", "b"]
 
 
-def test_what_another_run_put_there_in_the_meantime_is_not_read_as_what_was_there(tmp_path):
+def test_what_another_run_replaced_is_not_read(tmp_path):
     cache = a_cache(tmp_path)
     make(cache, "a", "b")
     read, unread = cache.asked.values()
@@ -350,14 +350,14 @@ def test_what_another_run_put_there_in_the_meantime_is_not_read_as_what_was_ther
         unread.load("weights")
 
 
-def test_a_kind_that_the_command_has_not_is_refused():
+def test_a_kind_that_command_has_not_is_refused():
     with pytest.raises(ConfigError, match=r"--rerun=trian: must be one of all, changed, prune, train; did you mean"):
         Rerun("trian").check({"train", "prune"})
     Rerun("train").check({"train", "prune"})
     Rerun().check(set())
 
 
-def test_a_training_that_other_sources_began_counts_as_theirs(tmp_path, monkeypatch):
+def test_training_that_other_sources_began_counts_as_theirs(tmp_path, monkeypatch):
     cache = a_cache(tmp_path)
     stage = cache.find("train", 1, {}, {})
     cache.begin([stage])

@@ -58,7 +58,7 @@ def test_what_is_the_packages_own_has_no_digest():
     assert own_sources(LeNet300, *find.SOURCES.values(), read_digits) == ""
 
 
-def test_an_edit_of_the_file_or_of_what_it_imports_is_another_digest(own):
+def test_edit_of_imported_file_is_another_digest(own):
     def digest(**files):
         return own_sources(own(**files)["my_net"].MyNet)
 
@@ -69,7 +69,7 @@ def test_an_edit_of_the_file_or_of_what_it_imports_is_another_digest(own):
     assert len({first, wider, other, ""}) == 4
 
 
-def test_of_a_config_file_get_config_does_not_count(own):
+def test_of_config_file_get_config_does_not_count(own):
     content = "def network():\n    return 1\n\n\ndef get_config():\n    return {}\n"
 
     def digest(text):
@@ -80,7 +80,7 @@ def test_of_a_config_file_get_config_does_not_count(own):
     assert digest(content.replace("1", "2")) != first
 
 
-def test_code_without_a_file_counts_by_what_it_does():
+def test_code_without_file_counts_by_what_it_does():
     def digest(text):
         names = {}
         exec(text, names)
@@ -123,7 +123,7 @@ def own_digits(monkeypatch):
     return splits
 
 
-def test_other_images_are_other_stages_of_those_that_read_them(own_digits, tmp_path):
+def test_other_images_are_other_stages_of_readers(own_digits, tmp_path):
     options = imp_options(**{"data.name": "mine"})
     before, again = (ids_of((*options, tmp_path)) for _ in range(2))
     assert before == again
@@ -156,7 +156,7 @@ def test_a_dense_network_of_other_images_is_refused(own_digits, tmp_path):
         make_plan(*imp_options(**dense), tmp_path)
 
 
-def test_looks_at_given_weights_are_others_with_other_images(small_run, own_digits, tmp_path):
+def test_looks_with_other_images_are_others(small_run, own_digits, tmp_path):
     config = default_config("train")
     init = str(small_run.stage(small_run.rows[0]))
     config.update({"init": init, "analyse": True})
@@ -169,7 +169,7 @@ def test_looks_at_given_weights_are_others_with_other_images(small_run, own_digi
     assert {kind for kind in before if before[kind] != after[kind]} == {"evaluate", "silence"}
 
 
-def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digits, monkeypatch):
+def test_package_knows_content_of_its_own_data(own_digits, monkeypatch):
     assert data.is_vouched_for("digits")
     assert data.is_vouched_for("cifar10")
     assert not data.is_vouched_for("mine")
@@ -179,14 +179,14 @@ def test_the_package_knows_the_content_of_its_own_data_and_of_no_other(own_digit
     assert data.load("mine").content == content_digest(own_digits)
 
 
-def test_a_plan_without_the_data_says_that_keys_are_not_known(monkeypatch, tmp_path, capsys):
+def test_plan_without_data_says_keys_are_unknown(monkeypatch, tmp_path, capsys):
     options = imp_options(**{"data.name": "tiny_imagenet", "data.folder": str(tmp_path), "model.name": "resnet20"})
     monkeypatch.setenv("HOME", str(tmp_path))
     print_dry_run(make_plan(*options, tmp_path))
     assert "data: tiny_imagenet is not there to be read, and its content is in the keys" in capsys.readouterr().out
 
 
-def test_a_users_measure_watch_and_mask_update_have_their_sources_in_the_key(own, small_run):
+def test_users_functions_have_their_sources_in_key(own, small_run):
     def key(text):
         lab = Lab(small_run.options, small_run.workdir / "stages", execute=False)
         lab.measure("mine", own(reader=text)["reader"].measure, config={"n": 1})
@@ -198,7 +198,7 @@ def test_a_users_measure_watch_and_mask_update_have_their_sources_in_the_key(own
     assert {*one[1]} == {"n", "source"}
 
 
-def test_the_digest_of_data_is_that_of_its_content():
+def test_digest_of_data_is_that_of_its_content():
     images, labels = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1), np.arange(6, dtype=np.int32)
     first = content_digest({"train": Split(images, labels)})
     assert first == content_digest({"train": Split(images.copy(), labels.copy())})

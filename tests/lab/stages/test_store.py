@@ -27,7 +27,7 @@ def workdir(small_run, tmp_path):
     return tmp_path / "runs"
 
 
-def test_every_stage_is_listed_with_who_made_and_who_asks_for_it(workdir, small_run):
+def test_every_stage_is_listed_with_its_users(workdir, small_run):
     entries = {entry.id: entry for entry in list_stages(workdir)}
     (own,) = (folder.name for folder in workdir.glob("imp-*"))
     for row in json.loads((workdir / own / "summary.json").read_text())["rows"]:
@@ -65,7 +65,7 @@ def test_a_plan_says_why_something_is_to_do(workdir, capsys):
     assert "not there because they start from other stages: " in printed
 
 
-def test_a_plan_of_another_network_says_why_once_for_each_kind(workdir, capsys):
+def test_plan_of_another_network_says_why_once(workdir, capsys):
     print_dry_run(make_plan(*imp_options(**{"model.name": "lenet5", "model.options": {"padding": "same"}}), workdir))
     lines = [line for line in capsys.readouterr().out.splitlines() if "is nearest" in line]
     assert len({line.partition("-")[0] for line in lines}) == len(lines)
@@ -88,7 +88,7 @@ def test_what_others_made_can_be_adopted(workdir, small_run, monkeypatch):
         adopt(workdir, ["train-none"])
 
 
-def test_only_what_no_experiment_asks_for_is_removed_and_only_when_told_so(workdir, small_run):
+def test_only_unused_stages_are_removed_when_told(workdir, small_run):
     stray = workdir / "stages" / "train-0123456789ab"
     small = {stage.id for stage in make_plan(small_run.experiment, small_run.options, workdir).stages}
     found = gc(workdir)
@@ -104,7 +104,7 @@ def test_only_what_no_experiment_asks_for_is_removed_and_only_when_told_so(workd
     assert gc(workdir).stages == ()
 
 
-def test_nothing_is_removed_while_an_experiment_runs_or_has_not_said_what_it_uses(workdir):
+def test_nothing_in_use_is_removed(workdir):
     (own,) = workdir.glob("imp-*")
     with storage.attempt(own), pytest.raises(ConfigError, match="is being written by"):
         gc(workdir, dry=False)

@@ -34,7 +34,7 @@ def reason(fn, params, *inputs, path="kernel", axis=1):
     return group.reason
 
 
-def test_inputs_outputs_and_what_they_are_added_to_stay():
+def test_inputs_outputs_and_their_sums_stay():
     def fn(p, x):
         return x + jax.nn.relu(x @ p["first/kernel"] + p["first/bias"][None]) @ p["second/kernel"]
 

@@ -129,7 +129,7 @@ def test_mobilenet_v1_ties_depthwise_to_pointwise():
     assert all(len(kernels(group, "input")) == 1 for group in groups)
 
 
-def test_densenet40_reads_channels_in_all_later_layers_of_a_block():
+def test_densenet40_reads_channels_in_all_later_layers():
     groups = collect_groups("densenet40").prunable
     assert len(groups) == 39
     stem = next(group for group in groups if "stem" in kernels(group, "output"))

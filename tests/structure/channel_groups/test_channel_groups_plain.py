@@ -267,7 +267,7 @@ def test_roles():
     }  # fmt: skip
 
 
-def test_the_result_does_not_depend_on_the_order_of_the_tree():
+def test_result_does_not_depend_on_order_of_tree():
     fn, params, x = network("squeeze")
     turned = dict(reversed(params.items()))
     assert str(channel_groups(fn, params, x)) == str(channel_groups(fn, turned, x))

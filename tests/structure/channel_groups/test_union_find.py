@@ -39,7 +39,7 @@ def test_merging_is_the_transitive_closure(merges, pins):
         assert bool(ids.reason(int(roots[i]))) == bool(sets[i] & pinned)
 
 
-def test_fixed_positions_pass_their_reason_on_and_the_first_stays():
+def test_fixed_positions_pass_their_reason_on():
     ids = UnionFind()
     labels = ids.fresh(3)
     early, late = ids.fixed(3, "early"), ids.fixed(3, "late")
@@ -55,7 +55,7 @@ def test_fixed_positions_pass_their_reason_on_and_the_first_stays():
     st.integers(1, 6),
     st.data(),
 )
-def test_every_channel_takes_as_many_from_each_part_or_stays(count, size, data):
+def test_every_channel_takes_equally_from_parts(count, size, data):
     ids = UnionFind()
     total = count * size
     labels = ids.fresh(total)

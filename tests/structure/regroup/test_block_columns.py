@@ -67,7 +67,7 @@ def test_loops_agree_with_their_definition(rule):
     assert (failed > 5) == (rule != "residual")  # dense groups have no block
 
 
-def test_row_budget_follows_the_longest_row_and_never_exceeds_the_columns():
+def test_row_budget_never_exceeds_the_columns():
     kept = np.zeros((3, 10), bool)
     kept[0, 4:8] = kept[1, 5:7] = kept[2, 6] = True
     (columns,) = select_columns([kept], "row_budget", ratio=1.5)
@@ -83,7 +83,7 @@ def test_min_count_needs_enough_columns():
     assert len(select_columns([kept], "min_count", min_columns=22)[0]) == 0
 
 
-def test_a_budget_goes_to_the_fullest_columns_of_all_groups():
+def test_budget_goes_to_fullest_columns_of_all_groups():
     full, half = np.ones((4, 5), bool), np.zeros((8, 5), bool)
     half[:6, 1] = half[:4, 2] = True
     assert [c.tolist() for c in select_columns([full, half], "budget", area=20)] == [[0, 1, 2, 3, 4], []]

@@ -36,7 +36,7 @@ def test_planted_groups_are_found():
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 5, 8, 20, 30])
-def test_parts_are_disjoint_cover_all_and_are_of_like_size(groups):
+def test_parts_are_disjoint_complete_and_alike_in_size(groups):
     kept = np.random.default_rng(0).random((20, 30)) < 0.3
     parts = partition(kept, groups)
     assert len(parts) == min(groups, 20)

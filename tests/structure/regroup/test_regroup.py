@@ -91,7 +91,7 @@ def test_properties(seed, density, dead, groups, rule, min_rows, drop):
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @hypothesis.given(seed=st.integers(0, 2**16), density=st.floats(0.05, 0.7), t2=st.integers(1, 6))
-def test_until_empty_covers_more_and_its_blocks_share_no_weight(seed, density, t2):
+def test_until_empty_covers_more_in_disjoint_blocks(seed, density, t2):
     before = scattered((24, 36), density, seed)
     how = {"rule": "min_count", "groups": 3, "min_rows": 4, "t2": t2, "seed": seed}
     once = only(jt.regroup(kernel(before), **how))[2]
@@ -143,7 +143,7 @@ def test_automatic_groups_have_about_32_rows():
         assert len(jt.regroup(kernel(kept)).blocks["fc/kernel"]) == groups
 
 
-def test_a_group_that_is_too_dense_is_kept_whole_or_dropped():
+def test_group_too_dense_is_kept_or_dropped():
     rows = np.zeros((32, 60), bool)
     rows[:16, :50] = True
     rows[16:, 50:] = True
@@ -157,7 +157,7 @@ def test_a_group_that_is_too_dense_is_kept_whole_or_dropped():
     assert dropped.coverage == 160 / 960
 
 
-def test_a_small_group_is_merged_with_the_most_similar_or_dropped():
+def test_small_group_is_merged_or_dropped():
     rows = np.zeros((44, 60), bool)
     rows[:16, :20] = rows[16:32, 20:40] = rows[32:, 22:42] = True
     groups = {"fc/kernel": [range(16), range(16, 32), range(32, 44)]}
@@ -185,7 +185,7 @@ def test_layers_without_a_block():
     assert np.array_equal(np.flatnonzero(after.any(1)), np.sort(best))
 
 
-def test_a_layer_that_its_blocks_would_nearly_fill_keeps_its_mask():
+def test_nearly_filled_layer_keeps_its_mask():
     """The first rounds of the paper's densities: what would become dense stays scattered."""
     kept = scattered((32, 60), 0.8)
     filled = jt.regroup(kernel(kept), max_density=1.0)
@@ -224,7 +224,7 @@ def test_densities_of_the_rules_on_the_synthetic_mask():
             assert found == pytest.approx(row, abs=0.005), (density, how)
 
 
-def test_groups_by_likeness_cover_more_than_groups_by_chance():
+def test_groups_by_likeness_cover_more():
     rows = scattered((16, 60), 0.3)[np.random.default_rng(1).permutation(64) % 16] ^ scattered((64, 60), 0.1, 2)
     chance = {"fc/kernel": np.arange(64).reshape(4, 16).tolist()}
     by_chance, by_likeness = (
@@ -250,7 +250,7 @@ def test_totals_and_their_table():
     assert "of the survivors covered" in table[3]
 
 
-def test_masks_come_back_as_jax_arrays_of_their_layout():
+def test_masks_come_back_as_jax_arrays():
     spread = jax.sharding.NamedSharding(
         jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)), jax.sharding.PartitionSpec("data")
     )

@@ -120,7 +120,7 @@ def read(x):
         (lambda y, x: conv(jax.nn.sigmoid(y), jnp.ones((3, 3, 4, 2))), "no bias"),
     ],
 )
-def test_a_masked_channel_goes_only_if_it_changes_nothing(fn, reason):
+def test_masked_channel_goes_only_if_it_changes_nothing(fn, reason):
     w = np.random.default_rng(0).standard_normal((3, 3, 3, 4)).astype(np.float32)
     w[..., 1] = 0
     with jax.numpy_rank_promotion("allow"):

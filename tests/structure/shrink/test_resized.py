@@ -34,7 +34,7 @@ def smaller(variables, size=5):
     return jax.tree.map(lambda a: a[tuple(slice(size if n == 8 else n) for n in a.shape)], variables)
 
 
-def test_a_linen_module_with_setup_and_remat_computes_with_what_is_stored():
+def test_linen_module_computes_with_what_is_stored():
     module = Words()
     variables = smaller(module.init(jax.random.key(0), TOKENS))
     with pytest.raises(ScopeParamShapeError):
@@ -49,7 +49,7 @@ def test_a_linen_module_with_setup_and_remat_computes_with_what_is_stored():
         module.apply(variables, TOKENS)
 
 
-def test_parameters_that_are_not_there_are_made_as_declared():
+def test_missing_parameters_are_made_as_declared():
     module = Words()
     made = jax.eval_shape(resized(module.init), jax.random.key(0), TOKENS)
     assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, module.init(jax.random.key(0), TOKENS))

@@ -65,7 +65,7 @@ def mlp_params(sizes=(5, 6, 4)):
     })  # fmt: skip
 
 
-def test_a_plain_function_loses_the_channel_and_its_constant_goes_into_the_bias():
+def test_plain_function_folds_constant_of_lost_channel():
     params, x = mlp_params(), x_of((3, 5))
     params["fc1"]["bias"] = params["fc1"]["bias"].at[1].set(0.7)
     mask = masked_out(params, fc1__kernel=[1, 4])
@@ -83,7 +83,7 @@ def test_a_plain_function_loses_the_channel_and_its_constant_goes_into_the_bias(
     assert gradient["fc1"]["kernel"].shape == (5, 4)
 
 
-def test_without_a_bias_behind_it_a_constant_stays_and_is_reported():
+def test_without_bias_constant_stays_and_is_reported():
     def fn(params, x):
         return jax.nn.relu(x @ params["fc1"]["kernel"] + params["fc1"]["bias"][None]) @ params["fc2"]["kernel"]
 
@@ -99,7 +99,7 @@ def test_without_a_bias_behind_it_a_constant_stays_and_is_reported():
     assert_same(fn, shrunk, x_of((3, 5)))
 
 
-def test_a_constant_in_a_head_and_in_a_dimension_that_both_go_is_folded_once():
+def test_constant_of_two_removals_is_folded_once():
     def fn(params, x):
         x = jnp.tanh(jnp.einsum("bi,ihd->bhd", x, params["split"]["kernel"]) + params["split"]["bias"][None])
         return jnp.einsum("bhd,hdo->bo", x, params["join"]["kernel"]) + params["join"]["bias"][None]
@@ -115,7 +115,7 @@ def test_a_constant_in_a_head_and_in_a_dimension_that_both_go_is_folded_once():
     assert_same(fn, shrunk, x_of((3, 5)))
 
 
-def test_weights_that_are_zero_by_chance_are_no_pruned_channel():
+def test_weights_zero_by_chance_are_no_channel():
     params = mlp_params()
     params["fc1"]["kernel"] = params["fc1"]["kernel"].at[:, 2].set(0)
     mask = masked_out(params, fc1__kernel=[3])
@@ -123,7 +123,7 @@ def test_weights_that_are_zero_by_chance_are_no_pruned_channel():
     assert shape(jt.shrink(mlp, params, mask, x_of((1, 5))).params, "fc1/kernel") == (5, 5)
 
 
-def test_a_scale_that_starts_from_zero_is_no_masked_one():
+def test_scale_that_starts_from_zero_is_unmasked():
     def fn(params, x):
         x = (x @ params["stem"]) * params["norm1"]["scale"][None]
         y = (x @ params["outer"]) * params["norm2"]["scale"][None]
@@ -178,7 +178,7 @@ def test_borders_a_constant_channel_before_zero_padding_stays():
     assert_same(fn, shrunk, x_of())
 
 
-def test_without_padding_the_running_mean_behind_the_reader_takes_the_constant():
+def test_without_padding_running_mean_behind_reader_takes_constant():
     variables, fn = conv_norm(padding="VALID", activation="tanh")
     shrunk = jt.shrink(fn, variables, masked_out(variables, params__conv1__kernel=[0, 3]), x_of())
     assert shape(shrunk.params, "params/conv1/kernel") == (3, 3, 3, 4)
@@ -229,7 +229,7 @@ def test_t24_dead_channel(statistics, constant):
         assert_same(fn, shrunk, x_of())
 
 
-def test_a_mask_of_scales_drops_scale_bias_and_channel():
+def test_mask_of_scales_drops_scale_bias_and_channel():
     variables, fn = conv_norm()
     scores = jt.bn_scale(variables, {"params/bn1/scale": np.ones(6, bool)})
     mask = jt.prune({"params/bn1/scale": np.ones(6, bool)}, scores, sparsity=0.5)
@@ -252,7 +252,7 @@ def test_the_smaller_network_trains_and_updates_its_statistics():
     np.testing.assert_allclose(new["batch_stats"]["bn1"]["mean"], left, atol=1e-5)
 
 
-def test_a_skip_keeps_its_channel_and_the_report_names_it():
+def test_skip_keeps_its_channel_and_report_names_it():
     def fn(params, x):
         x = x @ params["stem"]
         y = jax.nn.relu(x @ params["inner"]) @ params["outer"]
@@ -333,7 +333,7 @@ def test_sizes_as_numbers_are_refused_in_one_line():
         jt.shrink(with_numbers, params, masked_out(params, a=[0]), x_of((3, 5)))
 
 
-def test_masks_that_do_not_fit_and_traced_ones_are_refused():
+def test_misfit_and_traced_masks_are_refused():
     params = mlp_params()
     with pytest.raises(MaskError, match="no such leaf"):
         jt.shrink(mlp, params, {"fc9/kernel": np.ones((5, 6), bool)}, x_of((1, 5)))

@@ -97,7 +97,7 @@ def test_shrunk_is_masked_at_every_share(name, options, side):
 @pytest.mark.parametrize(
     "name", ["conv3", "lenet300", *(pytest.param(name, marks=MARKS) for name in ("preresnet", *LONG))]
 )
-def test_a_training_step_of_the_shrunk_is_that_of_the_masked(name):
+def test_training_step_of_shrunk_is_that_of_masked(name):
     options, side = SMALL[name]
     fn, variables = network(name, tuple(options.items()), side)
     x = jnp.asarray(np.random.default_rng(2).standard_normal((2, side, side, 3), np.float32))
