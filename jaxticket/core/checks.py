@@ -1,13 +1,14 @@
-"""Arguments of public functions, checked where they come in: a line says which, what was found, what is allowed."""
+"""Arguments of public functions, checked where they come in: a line says which, what was found, what is allowed.
+
+JAX is loaded only by the checks of arrays, for options are checked without it.
+"""
 
 import math
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from jax.core import Tracer
 
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError
 
@@ -70,6 +71,9 @@ def check_alive(name: str, leaf: object) -> None:
     Raises:
         MaskError: its values are gone.
     """
+    import jax
+    from jax.core import Tracer
+
     if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
         raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
 
@@ -112,6 +116,8 @@ def check_key(value: object) -> None:
     Raises:
         MaskError: it is not.
     """
+    import jax
+
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     typed = dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not typed and not (dtype == np.uint32 and len(shape or ()) == 1):

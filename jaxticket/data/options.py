@@ -15,12 +15,12 @@ class AugmentOptions:
     """Random changes of training images, in this order; see `augmentation`. All are off by default.
 
     Attributes:
-        crop_padding: pixels of zeros on every side, before a random crop of the image's own size.
+        crop_padding: pixels of zeros added on every side before a random crop back to the size of the image.
         resized_crop: side of a random window scaled to a square; test images are scaled and cropped in the middle.
-        flip: whether every other image is mirrored left to right.
-        rotation: greatest angle, in degrees, either way.
-        cutout: side of a square of zeros.
-        mixup: alpha of the mixture of two images and their labels.
+        flip: mirror an image left to right with probability 1/2.
+        rotation: greatest angle of a random rotation, in degrees, in either direction.
+        cutout: side of a square that is set to zero at a random position.
+        mixup: alpha of the Beta distribution by which two images and their labels are mixed.
     """
 
     crop_padding: int = option(0, minimum=0)
@@ -45,17 +45,19 @@ class DataOptions:
 
     Attributes:
         name: a registered data set; `jaxticket.data.names()` lists them.
-        download: whether archives that are missing may be fetched from their public address.
-        folder: where data sets are looked for and decoded copies are kept; empty: the environment variable
-            JAXTICKET_DATA, else `~/.cache/jaxticket/data`.
+        download: whether missing archives may be downloaded from their public address.
+        folder: where to look for data sets and keep decoded copies; empty: the environment variable JAXTICKET_DATA,
+            else `~/.cache/jaxticket/data`.
         val_fraction: share of the official training images kept for validation, in [0, 1).
-        val_seed: which ones; separate from all other seeds, so that replicates share one validation split.
-        train_fraction: share of the remaining training images that is used, the first ones: 0.1 is `train[:10%]`.
-        part: `full`, or which part of the classes: `1/2` is the first of two equal parts (COLT, section 3).
-        class_order: how classes are dealt out to parts: by `label`, or `shuffled`.
-        class_seed: of the shuffle.
-        label_noise: share of the training labels that is replaced by another, wrong one.
-        noise_seed: which labels, and by what.
+        val_seed: seed of the choice of validation images; separate from all other seeds, so that replicates share one
+            validation split.
+        train_fraction: share of the remaining training images to use, from the beginning: 0.1 is `train[:10%]`.
+        part: which part of the classes to use: `full` for all, `1/2` for the first of two equal parts (COLT, section
+            3).
+        class_order: how classes are assigned to parts: in order of their `label`, or `shuffled`.
+        class_seed: seed of that shuffle.
+        label_noise: share of the training labels that are replaced by a wrong one.
+        noise_seed: seed of the choice of those labels and of their replacements.
         augment: random changes of training images.
     """
 

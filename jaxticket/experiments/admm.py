@@ -19,8 +19,8 @@ class AdmmPhase:
     """The phase in which weights are drawn towards their pruned copy.
 
     Attributes:
-        epochs: its length; the learning rate falls to a tenth after each third.
-        lr: the learning rate at first.
+        epochs: length of the phase; the learning rate falls to a tenth after each third.
+        lr: the learning rate of the first third.
         rho: weight of the penalty.
         every_epochs: epochs between two updates of the copy and the multipliers.
     """
@@ -45,8 +45,8 @@ class AdmmOptions(ExperimentOptions):
 
     Attributes:
         sparsities: increasing; level k of the rows is the k-th, level 0 the dense network.
-        prune: scope and rules; magnitudes are ranked, and the rate is not used.
-        admm: the phase in between.
+        prune: its `scope` and `rules`; magnitudes are ranked, and the rest is not used.
+        admm: options of the phase in between.
     """
 
     sparsities: tuple[float, ...] = option((0.8, 0.9, 0.95), above=0, below=1, nonempty=True, increasing=True)

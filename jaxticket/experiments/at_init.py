@@ -21,8 +21,8 @@ class AtInitOptions(ExperimentOptions):
     Attributes:
         methods: criteria, each a branch of the rows.
         sparsities: increasing; level k of the rows is the k-th.
-        prune: scope, images and the rest; its criterion and rate are not used.
-        dense: whether the dense network is trained too, as level 0.
+        prune: options of the pruning; its criterion and rate are not used.
+        dense: whether to train the dense network too, as level 0.
     """
 
     methods: tuple[str, ...] = option(

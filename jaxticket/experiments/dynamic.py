@@ -26,8 +26,8 @@ class DynamicOptions(ExperimentOptions):
         prune: scope (`erk` is customary) and rules of the random first mask.
         rate: share of the kept weights of each layer that is exchanged at first; it falls to 0 along a cosine.
         end: share of all steps after which the mask stays.
-        every_steps: between two exchanges.
-        dense: whether the dense network is trained too, as level 0.
+        every_steps: steps between two exchanges.
+        dense: whether to train the dense network too, as level 0.
     """
 
     methods: tuple[str, ...] = option(

@@ -21,12 +21,12 @@ class GradualOptions(ExperimentOptions):
     """Gradual magnitude pruning while training.
 
     Attributes:
-        sparsities: in the end, one network each; increasing.
-        prune: scope and rules; criterion, rate and granularity are not used.
+        sparsities: final sparsities, one network each; increasing.
+        prune: its `scope` and `rules`; the rest is not used.
         begin: share of all steps after which pruning begins.
         end: share of all steps at which the sparsity is reached.
-        every_steps: between two prunings.
-        dense: whether the dense network is trained too, as level 0.
+        every_steps: steps between two prunings.
+        dense: whether to train the dense network too, as level 0.
     """
 
     sparsities: tuple[float, ...] = option((0.5, 0.9), above=0, below=1, nonempty=True, increasing=True)

@@ -25,15 +25,15 @@ class ImpOptions(ExperimentOptions):
         reinit: where each level starts: `init` from the first weights (or the rewind point), `none` from the weights
             it was pruned with; `random` is `init` with a control next to each ticket, the branch `rr_imp`: its mask on
             other initial weights, a fresh draw for each level, trained by the full schedule.
-        reinit_masks: of `random`, whose masks are trained from other weights: each `ticket`'s, or the control's `own`,
-            found on the way by pruning what the last fresh draw was trained to; there are no tickets then.
+        reinit_masks: for `random`, whose masks are trained from other weights: each `ticket`'s, or the control's `own`,
+            found by pruning what the last fresh draw was trained to; there are no tickets then.
         rewind_epochs: the rewind point, in epochs of the dense run; 0 for the initial weights.
-        rewind_steps: the same in steps; at most one of the two is not 0.
+        rewind_steps: the same in steps; set only one of the two.
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
-        sparsity: what the last level has, reached by the same rate in every round; `prune.rate` is then not used. 0
-            goes by that rate.
-        train_levels: of `random`, at which levels the control is trained; empty for all. Tickets lead from level to
-            level and are trained at each.
+        sparsity: the sparsity of the last level, reached by the same rate in every round; `prune.rate` is then not
+            used. 0: `prune.rate` decides.
+        train_levels: for `random`, the levels at which the control is trained; empty for all. Tickets are trained at
+            every level, for one leads to the next.
         dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
             `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
             back to its own initial weights.
@@ -63,7 +63,7 @@ class ImpOptions(ExperimentOptions):
         check_train_levels(self.train_levels, self.levels)
         if self.train_levels and (self.reinit, self.reinit_masks) != ("random", "ticket"):
             raise ConfigError(
-                f"config.train_levels={self.train_levels}: says where the control is trained; needs reinit='random' "
+                f"config.train_levels={self.train_levels}: only read for the control, with reinit='random' "
                 f"and reinit_masks='ticket', found {self.reinit!r} and {self.reinit_masks!r}"
             )
         if rewinds and self.reinit == "none":

@@ -26,8 +26,8 @@ class OneshotOptions(ExperimentOptions):
             (`finetune`).
             `random` is `rewind` with a control next to each ticket, the branch `rr_omp`: its mask on other initial
             weights, a fresh draw for each sparsity, trained by the full schedule.
-        rewind_epochs: the rewind point; 0 is the start.
-        finetune_epochs: how many; with 0 networks are pruned and only evaluated.
+        rewind_epochs: the epoch to rewind to; 0 is the start.
+        finetune_epochs: epochs of `finetune`; with 0 networks are pruned and only evaluated.
         dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
             `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
             back to its own initial weights.

@@ -19,14 +19,14 @@ class TrainExperimentOptions(ExperimentOptions):
     """One network trained: dense, or a ticket.
 
     Attributes:
-        ticket: a saved ticket, or what else has a mask: a stage, a `.safetensors` file or a PyTorch checkpoint pruned
-            by `torch.nn.utils.prune` or simply sparse. Its mask and its weights, or those of `init`, are trained; empty
-            for a dense network. With `train.epochs=0` it is evaluated.
+        ticket: a saved ticket, or another source of a mask: a stage, a `.safetensors` file or a PyTorch checkpoint
+            pruned by `torch.nn.utils.prune` or simply sparse. Its mask and its weights, or those of `init`, are
+            trained; empty for a dense network. With `train.epochs=0` it is only evaluated.
         reinit: where a ticket starts: `init` from its weights, `random` from other initial weights, as a control, the
             branch `rr_ticket`.
-        analyse: whether the summary says how silent the neurons of what was trained, or only evaluated, are on the test
-            images, layer by layer, and how empty its filters are.
-        near_zero: up to which size an activation counts as near zero.
+        analyse: whether the summary says, layer by layer, how many activations are near zero on the test images, and
+            how many filters are empty.
+        near_zero: the largest size of an activation that counts as near zero.
     """
 
     evaluates: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class TrainExperimentOptions(ExperimentOptions):
                 f"{self.all_seeds}; set config.seeds to one of them"
             )
         if self.reinit != "init" and not self.ticket:
-            raise ConfigError(f"config.reinit={self.reinit!r}: is of a ticket; name one with config.ticket")
+            raise ConfigError(f"config.reinit={self.reinit!r}: needs a ticket; set config.ticket")
         if self.reinit != "init" and self.init:
             raise ConfigError(f"config.init={self.init!r}: reinit={self.reinit!r} draws other weights; leave one")
         if self.analyse and self.aids.stays:

@@ -1,4 +1,4 @@
-"""What helps networks while they train, as options; loads nothing heavy."""
+"""Options of the aids of sparse training; loads nothing heavy."""
 
 import dataclasses
 from typing import Any
@@ -17,23 +17,23 @@ class AidOptions:
     """The four aids of ToST (Jaiswal et al. 2022), each a switch of its own; what comes out is the plain network.
 
     Attributes:
-        activation: a soft activation instead of ReLU in the first steps; empty for none. `pswish` is a swish that
-            sharpens, the others are blended with ReLU in a straight line.
-        activation_share: share of all steps that are soft.
-        betas: sharpness of a swish at the first soft step, and, of `pswish`, at the last.
-        ghost_skips: bypasses around hidden layers in the first steps, of a strength that falls in a straight line to 0.
-        ghost_share: share of all steps that have them.
-        ghost_strength: at the first step.
-        ghost_layers: which layers: `auto`, convolutions with a window where any qualifies, else 1x1 ones, else dense
-            layers; `conv`, both kinds of convolutions; `dense`.
-        ghost_start: kernels of 0.0001 (`constant`), or random ones behind a normalisation whose scale is 0
-            (`bn_gamma0`).
-        permanent: whether soft activation and ghost skips stay as they are at the first step, as in the authors'
-            program; the network that comes out is then another one, and no ticket is saved.
+        activation: a soft activation that replaces ReLU in the first steps; empty for none. `pswish` is a swish that
+            gets sharper, the others are blended into ReLU in a straight line.
+        activation_share: share of all steps with the soft activation.
+        betas: sharpness of a swish at the first step, and, for `pswish`, at the last soft step.
+        ghost_skips: add bypasses around hidden layers in the first steps; their strength falls in a straight line to 0.
+        ghost_share: share of all steps with ghost skips.
+        ghost_strength: their strength at the first step.
+        ghost_layers: which layers get one: `auto` takes convolutions with a window if there are any that qualify, else
+            1x1 convolutions, else dense layers; `conv` both kinds of convolutions; `dense` dense layers.
+        ghost_start: the initial weights of the bypasses: kernels of 0.0001 (`constant`), or random ones behind a
+            normalisation whose scale is 0 (`bn_gamma0`).
+        permanent: keep soft activation and ghost skips as they are at the first step, as in the authors' program; the
+            trained network is then another one, and no ticket is saved.
         label_smoothing: share of the target that is spread over the other classes in training; replaces
-            `train.label_smoothing`. 0.1 is the authors'.
-        rescale_init: whether the initial weights are scaled, layer by layer, before training begins at its first step.
-        scales: how.
+            `train.label_smoothing`. The authors use 0.1.
+        rescale_init: scale the initial weights, layer by layer, before the first step.
+        rescale_init_options: options of that scaling.
     """
 
     activation: str = option("", choices=lambda: ("", *SOFT_ACTIVATIONS.names()))

@@ -16,30 +16,31 @@ from jaxticket.training.options import TrainOptions
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentOptions:
-    """What every experiment has.
+    """Options that every experiment has.
 
     Attributes:
-        name: the first half of the experiment's folder name; says nothing about what is computed.
-        seeds: one replicate each; initialisation, data order and augmentation have their own streams within a seed.
+        name: the first half of the name of the experiment's folder; it changes no result.
+        seeds: the experiment is repeated for each seed; within a seed, initialisation, data order and augmentation draw
+            from separate streams of random numbers.
         seed: shorthand for a single seed; replaces `seeds`.
-        seed_parallelism: seeds one after the other (`serial`), in one vectorised program (`vmap`) or each on a device
-            of its own (`devices`); `auto` takes what should be fastest, in a run of several processes `devices`, where
-            those that do not fill all devices are trained one after the other by all. Results are equal to float
-            tolerance.
+        seed_parallelism: how several seeds are trained: one after the other (`serial`), in one vectorised program
+            (`vmap`) or each on a device of its own (`devices`); `auto` chooses what should be fastest, in a run of
+            several processes `devices`, where seeds that do not fill all devices are trained one after the other by all
+            of them. Results are equal to float tolerance.
         mesh: the devices that train one network together.
-        writers: what gets the learning curves while networks train, beside `metrics.jsonl`, each once.
-        ticket_weights: what saved tickets have: the weights that their masks keep (`kept`), zero elsewhere, or `all`,
-            so that a mask which brings some back finds their values. Says nothing about what is computed.
-        keep_trained: whether the trained weights of every row, the dense network's too, are kept beside the tickets: in
-            `trained/`, as tickets of that kind. A finished experiment writes them when it is called again.
+        writers: where learning curves are written while networks train, in addition to `metrics.jsonl`.
+        ticket_weights: which weights a saved ticket holds: those that its mask keeps (`kept`), with zeros elsewhere, or
+            `all`, so that a mask which brings some back finds their values. It changes no result.
+        keep_trained: whether the trained weights of every row, the dense network's too, are saved next to the tickets:
+            as tickets in `trained/`. Set it on a finished experiment and call it again to have them written.
         init: the initial weights of every seed: the path of a ticket, of a stage, of a `.safetensors` file or of a
-            PyTorch checkpoint; with `:NAME` for other weights of a stage or another entry of a checkpoint. Empty draws
-            them. Other draws, of controls and new classifiers, stay draws.
-        profile_steps: how many steps of training are traced, at least, into `profile/`; 0 for no trace.
+            PyTorch checkpoint; add `:NAME` for other weights of a stage or another entry of a checkpoint. Empty: they
+            are drawn. Controls and new classifiers still draw theirs.
+        profile_steps: trace at least so many training steps into `profile/`; 0 for no trace.
         data: the data set.
         model: the network.
-        train: every training run of the experiment.
-        aids: what helps networks while they train; all are off by default.
+        train: options of every training run of the experiment.
+        aids: help for networks while they train; all are off by default.
     """
 
     # Whether an experiment has networks without any training, with `train.epochs=0`.
@@ -99,7 +100,9 @@ def check_train_levels(train_levels: tuple[int, ...], levels: int) -> None:
 
 
 def check_loaded(options: ExperimentOptions) -> None:
-    """Refuses several seeds of an experiment whose `dense` names a network that was trained before."""
+    """Refuses several seeds of an experiment whose `dense` is a network that was trained before."""
     where = f"config.dense={getattr(options, 'dense', '')!r}"
     if len(options.all_seeds) > 1:
-        raise ConfigError(f"{where}: is one training, of one seed; found seeds {options.all_seeds}")
+        raise ConfigError(
+            f"{where}: is a network of one seed; found seeds {options.all_seeds}; set config.seeds to one"
+        )

@@ -1,4 +1,4 @@
-"""How one round of pruning chooses."""
+"""Options of one round of pruning."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class PruneOptions:
     """What is ranked, and what is compared with what.
 
     Attributes:
-        rate: share of the surviving weights that a round removes, where no sparsity is asked for.
+        rate: share of the surviving weights that a round removes, unless a sparsity is given.
         scope: a name of `jt.scopes`: `global` ranks all layers together, `layer` each separately, `output` compares the
             weights of an output with each other; `erk` gives small layers a higher density.
         criterion: what is ranked, a name of `jt.criteria`: `magnitude`, `random` as a control, `lamp`, `snip` (on
@@ -25,14 +25,13 @@ class PruneOptions:
             unstructured; or, with granularity `channel`, `bn_scale`: the channels whose normalisation has the smallest
             scale are removed, with the weights that produce and read them (Liu et al. 2017), the fewest of them with
             which no more weights are left than were asked for.
-        ratio_of: of `bn_scale`, what rates and sparsities are shares of: `weights`, or all `channels` of the network,
-            where those with the smallest scales are removed wherever they are, in residual blocks too (Liu et al.
-            2017).
+        ratio_of: for `bn_scale`, what rates and sparsities are shares of: `weights`, or all `channels` of the network;
+            then the channels with the smallest scales are removed anywhere, in residual blocks too (Liu et al. 2017).
         granularity: what is removed as one unit, as `jt.granularities` has it: `unstructured` (a weight), `channel`,
             `block:16x128`; or `n_of_m:2:4`, which removes half and leaves scope and rate nothing to say.
-        max_layer_sparsity: with scope `global`, the largest share that any layer may lose in all.
-        images_per_class: training images by which criteria score that need any.
-        rounds: of `synflow`, each with new scores.
+        max_layer_sparsity: with scope `global`, the largest share that any layer may lose in total.
+        images_per_class: training images per class for criteria that need data.
+        rounds: rounds of `synflow`, each with new scores.
         rules: ordered (regular expression, prunable or not) pairs over parameter paths, first full match wins; empty
             for every kernel but the stem's and the head's. Where whole channels are ranked the head is left out in any
             case, for its channels are the classes.
@@ -75,8 +74,8 @@ class PruneOptions:
         granularity, _ = find_granularity(self.granularity, f"config.{where}.granularity")
         if granularity.fixed and (self.scope, self.max_layer_sparsity) != ("global", 1):
             raise ConfigError(
-                f"config.{where}.granularity={self.granularity!r}: says itself what is removed; leave scope and "
-                "max_layer_sparsity at their defaults"
+                f"config.{where}.granularity={self.granularity!r}: fixes by itself what is removed; leave scope "
+                "and max_layer_sparsity at their defaults"
             )
         if self.max_layer_sparsity < 1 and not scopes.get(self.scope).together:
             raise ConfigError(

@@ -34,7 +34,7 @@ class Entry:
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
     def value(self, key: str) -> Any:
-        """What the experiment is told at a flattened key, JSON-ready; None where there is nothing."""
+        """The option at a flattened key, JSON-ready; None where there is none."""
         found: Any = {"experiment": self.experiment.name, **to_dict(self.options)}
         for part in key.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None

@@ -13,9 +13,9 @@ class ModelOptions:
     """Which network.
 
     Attributes:
-        name: of a network, see `models.names()`; an alias becomes the name proper and its options at once.
-        options: those of the network; all have defaults. The compute dtype is not among them, for it belongs to
-            training.
+        name: a registered network; `jaxticket.models.names()` lists them. An alias is replaced by the network's own
+            name and options at once.
+        options: options of the network; all have defaults. Set the compute dtype with `train.compute_dtype` instead.
     """
 
     name: str = option("lenet300")

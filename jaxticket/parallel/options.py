@@ -12,12 +12,13 @@ class MeshOptions:
     """The devices that train one network together; results are equal to float tolerance on any number of them.
 
     Attributes:
-        data: over how many groups of devices a batch is divided, each of which holds the whole network; 0 for all, or
-            in a single process for as many as divide the batch. On the CPU of a single process several devices are only
-            used when they are asked for.
-        fsdp: over how many devices of a group the parameters and the optimizer's moments are divided.
-        rules: ordered pairs (regular expression of a parameter's whole path, axis that is divided or -1 for none). What
-            no rule names is divided along its longest axis that `fsdp` divides; vectors and small leaves are not.
+        data: number of groups of devices that a batch is divided over, each with a whole copy of the network; 0 for
+            all, or in a single process for as many as divide the batch. On the CPU of a single process, several devices
+            are only used if you ask for them.
+        fsdp: number of devices in a group that the parameters and the optimizer's moments are divided over.
+        rules: ordered pairs (regular expression of a parameter's whole path, axis to divide or -1 for none). Parameters
+            that no rule matches are divided along their longest axis that `fsdp` divides; vectors and small arrays are
+            not.
     """
 
     data: int = option(0, minimum=0)

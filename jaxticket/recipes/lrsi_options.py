@@ -10,18 +10,18 @@ class LrsiOptions:
     """Options of `lrsi`.
 
     Attributes:
-        iterations: steps on the scales.
+        iterations: number of steps on the scales.
         rate: learning rate of the scales.
-        eta: length of the step in the weights whose outcome is judged.
+        eta: length of the step on the weights whose outcome is judged.
         gamma: the largest norm of the gradient; None for no bound.
         direction: of that step: `sgd` follows the gradient and bounds its Euclidean norm, `adam` follows the signs of
             the gradient and bounds the sum of its sizes.
-        normalise: whether `sgd` divides the gradient by its norm first.
-        overlap: whether the step is judged on data half of which it was computed from, or on new data only.
+        normalise: for `sgd`, divide the gradient by its norm first.
+        overlap: judge the step on data half of which it was computed from; if False, on new data only.
         order: `mask_first` learns the scales of the sparse network, `scale_first` those of the dense network, which is
             masked afterwards.
-        min_scale: the least scale of a tensor other than a bias; that of biases is 0.
-        clip: bound of the size of the gradient of a scale.
+        min_scale: the smallest scale of a tensor other than a bias; for biases it is 0.
+        clip: bound of the absolute value of the gradient of a scale.
     """
 
     iterations: int = option(180, minimum=1)

@@ -17,14 +17,14 @@ class TrainOptions:
     """Options of one training run; the same for every level of an experiment.
 
     Attributes:
-        epochs: passes over the training split; 0 when `steps` is given instead.
-        steps: optimizer steps; 0 when `epochs` is given.
+        epochs: passes over the training split; 0 if you set `steps` instead.
+        steps: optimizer steps; 0 if you set `epochs`.
         batch_size: images per step. An epoch is `training images // batch_size` steps over a fresh permutation, so
             the images left over differ from epoch to epoch.
         optimizer: `sgd`, `adam` and `adadelta` add the decay to the gradient (coupled L2, as PyTorch does); `adamw`
             decouples it.
         lr: the learning rate after warm-up.
-        momentum: of `sgd`.
+        momentum: the momentum of `sgd`.
         nesterov: whether the momentum of `sgd` is Nesterov's.
         weight_decay: L2 factor on every parameter.
         bn_l1: strength of an L1 penalty on the scales of normalisations, by its subgradient (network slimming, Liu et
@@ -33,37 +33,38 @@ class TrainOptions:
             (to `min_lr` at the end); `cosine_restarts` (again and again, Loshchilov and Hutter 2017); `cyclic`
             (triangles from `min_lr`, Smith 2017); `plateau` (times `gamma` when the validation loss, or the training
             loss where there is no validation split, has stopped falling).
-        milestones: after what of the training the learning rate is multiplied by `gamma`: shares of its length, all
-            below 1, which move with it, or numbers of epochs, all from 1 on; fractions are allowed.
+        milestones: when the learning rate is multiplied by `gamma`: as shares of the length of training, all below 1,
+            or as numbers of epochs, all at least 1; fractions are allowed.
         gamma: the factor of `milestones`, `step` and `plateau`.
         step_epochs: epochs between two drops of `step`.
         restart_epochs: length of the first cosine of `cosine_restarts`.
-        restart_factor: how many times as long as the one before each further cosine is.
-        cycle_up_epochs: epochs in which `cyclic` rises to `lr`.
-        cycle_down_epochs: epochs in which it falls again.
+        restart_factor: each further cosine is this many times as long as the one before it.
+        cycle_up_epochs: epochs in which the rate of `cyclic` rises to `lr`.
+        cycle_down_epochs: epochs in which it falls back to `min_lr`.
         plateau_patience: how many evaluations in a row may bring no loss lower by a ten-thousandth before
             `plateau` drops at the next.
-        min_lr: the learning rate below which `cosine`, `cosine_restarts`, `cyclic` and `plateau` do not go.
-        warmup_epochs: length of the linear warm-up from `warmup_lr` to `lr`; milestones stay where they are.
-        warmup_steps: the same in steps; at most one of the two is not 0.
+        min_lr: the lowest learning rate of `cosine`, `cosine_restarts`, `cyclic` and `plateau`.
+        warmup_epochs: length of the linear warm-up from `warmup_lr` to `lr`; it does not move the milestones.
+        warmup_steps: the same in steps; set only one of the two.
         warmup_lr: the learning rate at step 0 of a warm-up.
-        lr_update: whether the learning rate moves with every `step`, or stands still within an `epoch`; a warm-up by
-            epochs has reached `lr` in its last one.
-        label_smoothing: share of the target that is not the label's, in [0, 1).
-        label_smoothing_kind: how that share is spread: `uniform` over all classes, the label's own too; `off_target`
-            over the others (Jaiswal et al. 2022).
-        smoothing_schedule: whether the share stays, or falls in a straight line to 0 at the end.
-        compute_dtype: of activations and gradients; parameters and moments stay float32.
-        patience: training ends after this many evaluations in a row without a lower validation loss; 0 never ends it.
-        select_checkpoint: which weights are reported and pruned: the `last`, or those of the epoch with the `best_val`
-            accuracy.
-        report: which weights the numbers of a row are of, where that is not `select_checkpoint`: what is pruned stays
-            as it is.
+        lr_update: change the learning rate with every `step`, or only between epochs (`epoch`); a warm-up by epochs
+            then reaches `lr` in its last epoch.
+        label_smoothing: share of the target that is taken from the label, in [0, 1).
+        label_smoothing_kind: where that share goes: to all classes equally, the label's own too (`uniform`), or to the
+            others only (`off_target`; Jaiswal et al. 2022).
+        smoothing_schedule: keep that share `constant`, or lower it in a straight line to 0 at the end (`linear`).
+        compute_dtype: dtype of activations and gradients; parameters and moments stay float32.
+        patience: end training after this many evaluations in a row without a lower validation loss; 0 for never.
+        select_checkpoint: which weights are reported and pruned: the `last` ones, or those of the epoch with the best
+            validation accuracy (`best_val`).
+        report: which weights the numbers of a row are measured on, if not on those of `select_checkpoint` (`selected`);
+            it does not change what is pruned.
         eval_epochs: epochs between evaluations on the validation split; the last epoch always has one.
-        save_epochs: epochs, counted from 1, after which the weights of every network are kept, and the best ones by
-            validation accuracy until then. A run that ends before one of them, or begins after it, does not have it.
+        save_epochs: epochs, counted from 1, after which the weights of every network are saved, and with them the best
+            ones so far by validation accuracy. A run that ends before such an epoch, or begins after it, has no such
+            weights.
         checkpoint_epochs: epochs between checkpoints; 0 makes one at the first epoch's end after a minute has passed.
-        steps_per_dispatch: optimizer steps per call of the compiled loop; 0 chooses for model and device.
+        steps_per_dispatch: optimizer steps per call of the compiled loop; 0 chooses by model and device.
     """
 
     epochs: int = option(20, minimum=0)

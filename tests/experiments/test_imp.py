@@ -291,7 +291,7 @@ def test_controls_at_some_levels_only(small_run, make_run):
     assert [row["level"] for row in run.rows if row["branch"] == "imp"] == [1, 2, 3]
     for changes, message in (
         ({"train_levels": (4,)}, r"config.train_levels=\(4,\): must be increasing levels from 1 to 3"),
-        ({"train_levels": (2,), "reinit": "init"}, r"config.train_levels=\(2,\): says where the control is trained"),
+        ({"train_levels": (2,), "reinit": "init"}, r"config.train_levels=\(2,\): only read for the control"),
     ):
         with pytest.raises(ConfigError, match=message):
             make_run(small_run.workdir, **{"reinit": "random"} | changes)

@@ -91,7 +91,10 @@ def test_missing_initial_weights_are_not_replaced(dense, tmp_path):
         ({"rewind_steps": 5}, "rewind point are not known: asked for step 5, known are 0, 10"),
         ({"dense": "{dense}:exact2"}, "saved on the way are best1, exact1"),
         ({"dense": "{dense}:last"}, "saved on the way are best1, exact1"),
-        ({"dense": "{dense}", "seeds": (0, 1)}, r"is one training, of one seed; found seeds \(0, 1\)"),
+        (
+            {"dense": "{dense}", "seeds": (0, 1)},
+            r"is a network of one seed; found seeds \(0, 1\); set config.seeds to one",
+        ),
     ],
 )
 def test_what_does_not_belong_to_stage_is_refused(dense, tmp_path, changes, message):

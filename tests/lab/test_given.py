@@ -258,7 +258,7 @@ def test_a_mask_alone_needs_weights_from_somewhere(made, files, tmp_path):
     mask = str(made["mask"])
     refused(tmp_path, "train", "has a mask and no weights; name them with config.init, or draw", ticket=mask)
     refused(tmp_path, "train", "has no mask, and none of its weights is 0", ticket=str(files["plain"]))
-    refused(tmp_path, "train", "config.reinit='random': is of a ticket", reinit="random")
+    refused(tmp_path, "train", "config.reinit='random': needs a ticket; set config.ticket", reinit="random")
     refused(tmp_path, "train", "draws other weights; leave one", reinit="random", ticket=mask, init=str(files["plain"]))
     refused(tmp_path, "structured", "no weights", source="ticket", levels=1, ticket=mask)
     _, (row,), _ = run(tmp_path, "train", ticket=mask, init=str(files["plain"]))

@@ -14,23 +14,24 @@ class ColtOptions(ExperimentOptions):
     """Tickets from the overlap of the masks of class partitions (arXiv 2212.12770).
 
     Attributes:
-        partitions: how many parts the classes are dealt out to, equally many to each; `data.class_order` and
-            `data.class_seed` say in what order.
-        rounds: of pruning, at most; the same for COLT and LTH.
-        target: the sparsity at which pruning stops; 0 stops after `rounds`, or when a round removes nothing.
-        target_counts: of what: the `prunable` weights, or the `total` of kernels and normalisation scales.
+        partitions: number of parts that the classes are divided into, all of one size; `data.class_order` and
+            `data.class_seed` set the order.
+        rounds: the most rounds of pruning, for COLT and LTH alike.
+        target: the sparsity at which pruning stops; 0: it stops after `rounds`, or when a round removes nothing.
+        target_counts: what that sparsity counts: the `prunable` weights, or the `total` of kernels and normalisation
+            scales.
         rates: ordered (regular expression, rate) pairs. Each is a group of leaves that is ranked separately and loses
             that share of its survivors in a round. An expression matches a leaf's whole path, or its role: `conv`,
             `dense`, `head`, `scale`, `bias`. Parameters that match no expression are never pruned.
         scope: `global` ranks the leaves of a group together, `layer` each by itself.
-        evaluate: whether every ticket is trained on the whole data set with a fresh classifier.
-        lth: whether iterative magnitude pruning on the whole data set, from the same initial weights, is run too.
-        lth_rates: its rates.
-        lth_matched: whether iterative magnitude pruning is also run with, in every round, as many weights as COLT kept
-            in that round: branch `lth_matched`, the control that tells what the parts find from how fast they prune. It
-            needs two partitions or more and tickets that are evaluated; without them there is none.
-        random_masks: whether for every ticket a network with as many weights in every layer, at random positions, is
-            trained from the same initial weights too: branch `random`; needs `evaluate`.
+        evaluate: whether every ticket is trained on the whole data set with a new classifier.
+        lth: whether to run iterative magnitude pruning on the whole data set too, from the same initial weights.
+        lth_rates: the rates of that run, written as `rates`.
+        lth_matched: whether to run iterative magnitude pruning again, with as many weights in every round as COLT kept
+            in it: branch `lth_matched`, the control that separates what the parts find from how fast they prune. It
+            needs at least two partitions and `evaluate`; without them there is none.
+        random_masks: whether to train, for every ticket, a network with as many weights in every layer, at random
+            positions, from the same initial weights: branch `random`; needs `evaluate`.
     """
 
     partitions: int = option(2, minimum=1)
@@ -51,9 +52,7 @@ class ColtOptions(ExperimentOptions):
         check_rates(self.rates, "rates")
         check_rates(self.lth_rates, "lth_rates")
         if self.random_masks and not self.evaluate:
-            raise ConfigError(
-                "config.random_masks=True: is compared with tickets that are evaluated; set evaluate=True"
-            )
+            raise ConfigError("config.random_masks=True: needs evaluate=True, to be compared with tickets, found False")
         if self.data.part != "full":
             raise ConfigError(f"config.data.part={self.data.part!r}: partitions are made of all classes; set 'full'")
         if self.init and self.partitions > 1:

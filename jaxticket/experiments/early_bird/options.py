@@ -21,33 +21,35 @@ class EarlyBirdOptions(ExperimentOptions):
     """Tickets drawn early in training, when the mask that pruning would give has settled, and trained on.
 
     Attributes:
-        kind: whole channels by the scale of their normalisation (`channel`), or single weights by magnitude
-            (`unstructured`).
-        ratios: shares of the channels, or of the weights, that go; increasing. Level k of the rows is the k-th, level 0
-            the dense network.
+        kind: what is pruned: whole channels by the scale of their normalisation (`channel`), or single weights by
+            magnitude (`unstructured`).
+        ratios: shares of the channels, or of the weights, to remove; increasing. Level k of the rows is the k-th, level
+            0 the dense network.
         rule: when a ticket emerges: the newest mask is near each of the `window` last ones (`latest_vs_window`), or
             each of the last `window` distances from one mask to the next is small (`consecutive`).
-        window: masks, or distances, that the rule considers.
-        epsilon: the largest distance, a share of the channels or weights.
-        epsilon_scale: whether that is the distance itself (`none`, as in the paper), or in units of what two random
-            masks of the ratio p differ by, 2p(1 - p) (`chance`): 0.5 is then half of chance at every ratio.
+        window: number of masks, or of distances, that the rule considers.
+        epsilon: the largest distance allowed, a share of the channels or weights.
+        epsilon_scale: unit of `epsilon`: the distance itself (`none`, as in the paper), or the distance of two random
+            masks of the ratio p, 2p(1 - p) (`chance`): 0.5 is then half of chance at every ratio.
         every_steps: optimizer steps between two measurements of the masks; 0 measures after every epoch.
-        on_emerge: whether the dense training goes on to its end, to compare with, or is stopped (`stop`) when the
-            tickets of all ratios have emerged; a dense network, if wanted, is then trained separately.
+        on_emerge: what the dense training does when the tickets of all ratios have emerged: `continue` to its end, to
+            compare with, or `stop`; a dense network, if wanted, is then trained separately.
         retrain: where a drawn ticket continues from: the weights it was drawn from (`inherit`), the initial weights
-            (`rewind`), or, as a control, others, a fresh draw for each ratio (`reinit`); each a branch `eb_<name>`.
-        schedule: of `inherit`, the `remaining` learning rates and epochs, or the `full` schedule again; a ticket drawn
-            at the end of training always has the full one, and so have `rewind` and `reinit`.
-        draw_epochs: tickets are drawn after these epochs too, whatever has emerged: branches `draw_<epoch>`.
-        draw_weights: for `draw_epochs`, those of the epoch itself (`exact`), or the best until then by validation
+            (`rewind`), or, as a control, other initial weights, a fresh draw for each ratio (`reinit`); each is a
+            branch `eb_<name>`.
+        schedule: for `inherit`, the `remaining` learning rates and epochs, or the `full` schedule again; a ticket drawn
+            at the end of training, `rewind` and `reinit` always have the full one.
+        draw_epochs: epochs after which tickets are also drawn, whether or not they have emerged: branches
+            `draw_<epoch>`.
+        draw_weights: for `draw_epochs`, the weights of the epoch itself (`exact`), or the best so far by validation
             accuracy.
-        random: whether, for every ratio, as many channels of every layer as the early bird has, chosen at random (or
-            weights, of `unstructured`), are trained from the same weights in the way of the first of `retrain`: branch
-            `random`, by which the choice of the early bird is judged.
-        late: whether the trained dense network is pruned too and trained again by the full schedule: branch `late`.
-        dense: whether the dense network is a row; it is trained in any case where something else needs it.
-        min_channels: a layer keeps at least so many.
-        prune: of `unstructured`, what is ranked together and what is prunable; the rest is not used.
+        random: whether to train, for every ratio, as many channels of every layer as the early bird has, chosen at
+            random (or weights, if `unstructured`), from the same weights, in the way of the first of `retrain`: branch
+            `random`, the control for the choice of channels.
+        late: whether to prune the trained dense network too and train it again by the full schedule: branch `late`.
+        dense: whether the dense network is a row; it is trained anyway if something else needs it.
+        min_channels: the fewest channels that a layer keeps.
+        prune: for `unstructured`, its `scope` and `rules`; the rest is not used.
     """
 
     kind: str = option("channel", choices=("channel", "unstructured"))
@@ -83,7 +85,7 @@ class EarlyBirdOptions(ExperimentOptions):
                 "use 'auto'"
             )
         if self.kind == "channel" and self.prune != PruneOptions(rules=self.prune.rules):
-            raise ConfigError("config.prune: kind='channel' ranks scales and uses none of it; leave it")
+            raise ConfigError("config.prune: kind='channel' ranks scales and reads only its rules; leave the rest")
         if self.kind == "unstructured":
             if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
                 raise ConfigError(

@@ -19,12 +19,12 @@ class VerdictOptions:
     """What counts as equal and as clearly better (Ma et al. 2021, section 2.2).
 
     Attributes:
-        tolerance: how far below the dense network still counts as about as good, in accuracy: 0.005 for CIFAR-10, 0.01
+        tolerance: how far below the dense network an accuracy still counts as about as good: 0.005 for CIFAR-10, 0.01
             for CIFAR-100 and Tiny-ImageNet, 0.015 for ImageNet.
-        gap: clearly better is more than this.
-        min_sparsity: from where a sparsity is not trivial.
+        gap: a larger difference than this is clearly better.
+        min_sparsity: the lowest sparsity that is not trivial.
         single_lr: whether conditions 3 to 5 must hold at one and the same learning rate.
-        confidence: of the intervals over seeds.
+        confidence: confidence of the intervals over seeds.
     """
 
     tolerance: float = option(0.005, minimum=0, below=1)
@@ -39,17 +39,18 @@ class SanityOptions(ExperimentOptions):
     """The study that asks whether a ticket wins because of its initial weights.
 
     Attributes:
-        lrs: learning rates, each for the dense network and for all that comes from it; `train.lr` is not used.
+        lrs: learning rates; the dense network and all that comes from it are trained with each of them, and `train.lr`
+            is not used.
         levels: increasing rounds of IMP at which everything is compared; round k leaves (1 - prune.rate)^k, and
             one-shot masks have the same sparsities.
-        settings: what is trained besides the dense network: the ticket (`lt_`), random reinitialisation (`rr_`) and
-            weight rewinding (`wr_`) under masks of `imp` and `omp`; `retrain`, the trained weights under the one-shot
-            mask with the schedule restarted; `sdt`, a narrower dense network with about as many parameters.
+        settings: what is trained in addition to the dense network: the ticket (`lt_`), random reinitialisation (`rr_`)
+            and weight rewinding (`wr_`) under masks of `imp` and `omp`; `retrain`, the trained weights under the
+            one-shot mask with the schedule restarted; `sdt`, a narrower dense network with about as many parameters.
         prune: what a round removes.
         rewind_epochs: the rewind point of `wr_`.
         correlation: share of the largest weights that the correlation indicator compares.
-        instability: of which of `dense`, `lt_imp` and `lt_omp` a twin is trained on data in another order, for the
-            error barrier between the two; may be empty.
+        instability: which of `dense`, `lt_imp` and `lt_omp` are trained a second time, with the data in another order,
+            for the error barrier between the two; may be empty.
         verdict: what counts as equal and as clearly better.
     """
 

@@ -22,13 +22,12 @@ class RefillOptions:
 
     Attributes:
         criterion: which channels stay: by the `magnitude` of the kept weights, trained under the unstructured mask; by
-            how many weights `remain`; or by the layer's own output on training images, |F| (`l1`), F^2 (`l2`) or
-            |F dL/dF| (`saliency`).
-        rate: of `refill_plus`, the share of the channels that would go which stay as well; 0.2 fits the paper's
-            figures.
-        fractional: keep exactly as many weights as the unstructured mask, the last channel in part.
-        min_channels: a layer keeps at least so many.
-        images_per_class: training images of `l1`, `l2` and `saliency`.
+            how many weights `remain`; or by the layer's output on training images, |F| (`l1`), F^2 (`l2`) or |F dL/dF|
+            (`saliency`).
+        rate: for `refill_plus`, the share of the other channels that stay as well; 0.2 fits the paper's figures.
+        fractional: keep exactly as many weights as the unstructured mask, and so a part of the last channel.
+        min_channels: the fewest channels that a layer keeps.
+        images_per_class: training images per class for `l1`, `l2` and `saliency`.
     """
 
     criterion: str = option("magnitude", choices=("magnitude", "remain", *FEATURES))
@@ -46,27 +45,27 @@ class StructuredOptions(ExperimentOptions):
         source: where the unstructured masks come from: rounds of magnitude pruning and rewinding (`imp`), one shot of
             `prune.criterion` on the dense network (`omp`), a criterion on the initial weights (`random`, `snip`,
             `grasp`, `synflow`, ...), or a saved `ticket`.
-        ticket: the folder of that ticket.
-        levels: masks, level k with the share (1 - prune.rate)^k of the prunable weights; a ticket is level 1.
+        ticket: the folder of the ticket, for the source `ticket`.
+        levels: number of masks; level k has the share (1 - prune.rate)^k of the prunable weights. A ticket is level 1.
         prune: what a round removes.
-        methods: what becomes of each mask: `refill`, `refill_plus`, `regroup`, each a branch of the rows. The
-            unstructured ticket, a branch of its source's name, is always trained, for the scores and to compare with.
-        refill: how `refill` and `refill_plus` work.
-        regroup: how `regroup` and `group_aware` work.
-        rewind_epochs: the point that all weights and statistics are rewound to; 0 for the initial weights.
+        methods: how each mask becomes structured: `refill`, `refill_plus`, `regroup`, each a branch of the rows. The
+            unstructured ticket, a branch named after its source, is always trained, for the scores and to compare with.
+        refill: options of `refill` and `refill_plus`.
+        regroup: options of `regroup` and `group_aware`.
+        rewind_epochs: the epoch that all weights and statistics are rewound to; 0 for the initial weights.
         retrain: after a rewind, the `full` schedule or the `remaining` part of it.
-        random_tickets: whether every structured mask is trained from other initial weights too, by the full schedule,
-            as a control: the branch is `<method>_random`.
-        train_levels: at which levels the structured tickets, their controls and the channel pruning are trained; empty
-            for all. At the others only the unstructured mask is found, and with `imp` its network trained.
-        group_aware: whether rounds of pruning in which every mask is regrouped before it is trained are run too:
+        random_tickets: whether to train every structured mask from other initial weights too, by the full schedule, as
+            a control: branch `<method>_random`.
+        train_levels: the levels at which the structured tickets, their controls and the channel pruning are trained;
+            empty for all. At the others only the unstructured mask is found, and with `imp` its network trained.
+        group_aware: whether to run rounds of pruning too in which every mask is regrouped before it is trained: branch
             `imp_regroup`, with the source `imp`.
-        group_aware_rule: how the columns of these masks are chosen, instead of `regroup.rule`: `budget` keeps what a
-            round has left, where `row_budget` fills up about as much as a round removes.
-        channel_criterion: channel pruning of the dense network as a baseline, by the mean over a channel of |scale of
-            the normalisation| (`bn_scale`), |w| (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`), to the
-            number of weights of the unstructured ticket; `slim_<criterion>`.
-        channel_floor: the share of its channels that channel pruning leaves every layer at least.
+        group_aware_rule: how the columns of these masks are chosen, instead of `regroup.rule`: `budget` keeps as many
+            weights as a round has left, while `row_budget` adds back about as many as a round removes.
+        channel_criterion: baselines that prune channels of the dense network to the number of weights of the
+            unstructured ticket, by the mean over a channel of |scale of the normalisation| (`bn_scale`), |w|
+            (`magnitude`), |F| (`l1`), F^2 (`l2`) or |F dL/dF| (`saliency`): branches `slim_<criterion>`.
+        channel_floor: the smallest share of its channels that channel pruning leaves a layer.
     """
 
     source: str = option("imp", choices=lambda: (*_SOURCES, *criteria_of_initial_weights()))
@@ -121,7 +120,7 @@ class StructuredOptions(ExperimentOptions):
             raise ConfigError(f"config.group_aware=True: needs source='imp', found {self.source!r}")
         if self.scores_initial_weights and self.prune.criterion != "magnitude":
             raise ConfigError(
-                f"config.prune.criterion={self.prune.criterion!r}: source={self.source!r} is the criterion; leave it"
+                f"config.prune.criterion={self.prune.criterion!r}: source={self.source!r} sets it; leave it"
             )
         if self.prune.granularity != "unstructured":
             raise ConfigError(

@@ -41,13 +41,13 @@ class TostOptions(ExperimentOptions):
             The plain network is always trained, to compare with.
         prune: scope, rules, images and rounds of the criteria; its rate is that of the rounds of `lt`.
         gmp_end: share of all steps at which gradual pruning, which begins at once, has reached the sparsity.
-        gmp_every_steps: steps between two of its prunings.
-        dense: whether the dense network is a row; it is trained in any case where a source needs it.
-        analyse: whether dense networks with several activations are trained too, to compare how silent their neurons
-            are while they train, their masks, and the filters that the masks empty; of the first seed.
-        activations: of these networks.
-        measurements: at how many epochs, evenly spaced, their neurons are looked at.
-        near_zero: up to which size an activation counts as near zero.
+        gmp_every_steps: steps between two of its updates.
+        dense: whether the dense network is a row; it is trained anyway if a source needs it.
+        analyse: whether to train dense networks with several activations too, for the first seed, and compare how many
+            of their activations are near zero while they train, their masks, and the filters that the masks empty.
+        activations: the activations of these networks.
+        measurements: number of evenly spaced epochs at which activations are recorded.
+        near_zero: the largest size of an activation that counts as near zero.
     """
 
     sources: tuple[str, ...] = ("omp", "snip", "rp")

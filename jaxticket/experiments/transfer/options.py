@@ -11,12 +11,12 @@ class TransferOptions(ExperimentOptions):
     """Tickets found on one data set, trained on another: `config.data`, whose `part` may be some of the classes.
 
     Attributes:
-        sources: folders of tickets, or of experiments, whose tickets are all taken. A ticket of an experiment is
+        sources: folders of tickets, or of experiments, all of whose tickets are taken. A ticket of an experiment is
             trained with the seed it was found with, others with every seed.
-        branches: those of the experiments' tickets that are taken, such as `("colt", "lth")`; empty for all.
-        dense: whether the dense network is trained on the data too.
-        random_masks: whether for every ticket a mask with as many weights in every layer, at random positions, is
-            trained too, from new initial weights, for a ticket does not hold those it removed: branch `random`. It
+        branches: the branches to take from experiments, such as `("colt", "lth")`; empty for all.
+        dense: whether to train the dense network on the data too.
+        random_masks: whether to train, for every ticket, a mask with as many weights in every layer, at random
+            positions, from new initial weights, because a ticket does not hold those it removed: branch `random`. It
             tells whether more than the densities of the layers carries over.
     """
 
