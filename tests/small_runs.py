@@ -3,6 +3,7 @@
 import pytest
 
 from jaxticket.experiments import default_config, resolve, run_experiment
+from jaxticket.lab.stages.references import stage_in
 
 
 def imp_options(**changes):
@@ -16,6 +17,12 @@ def imp_options(**changes):
     with config.unlocked():
         config.update_from_flattened_dict(changes)
     return resolve(config)
+
+
+def made_from(folder):
+    """What the finished stage in a folder was made from; empty where there is none, or it did not say."""
+    stage = stage_in(folder)
+    return {} if stage is None else stage.made_from
 
 
 class Run:

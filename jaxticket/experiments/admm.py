@@ -85,16 +85,14 @@ def admm(lab: "Lab", options: AdmmOptions) -> None:
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.prunable)
-        dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-        lab.record("dense", 0, seed, dense, full, start=init)
+        dense = lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):
             rule = Admm(every, how.rho, sparsity, options.prune.scope)
             drawn = lab.train(
                 dense.weights, full, seed=seed, label=f"drawn-{level}-{seed}", mask_update=rule, train=drawing
             )
             mask = lab.prune(drawn.weights, full, options.prune, seed=seed, sparsity=sparsity)
-            trained = lab.train(drawn.weights, mask, seed=seed, label=f"admm-{level}-{seed}")
-            lab.record("admm", level, seed, trained, mask, start=drawn.weights, pruned=drawn.weights)
+            lab.train_row("admm", level, seed, drawn.weights, mask, pruned=drawn.weights)
 
     lab.for_each_seed(one_seed)
     lab.recorder.compare(Pair("admm", "dense", control_level=0))

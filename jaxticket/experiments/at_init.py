@@ -43,14 +43,12 @@ def at_init(lab: "Lab", options: AtInitOptions) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.prunable)
         if options.dense:
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-            lab.record("dense", 0, seed, dense, full, start=init)
+            lab.train_row("dense", 0, seed, init, full)
         for method in options.methods:
             how = dataclasses.replace(options.prune, criterion=method)
             for level, sparsity in enumerate(options.sparsities, start=1):
                 mask = lab.prune(init, full, how, seed=seed, sparsity=sparsity)
-                trained = lab.train(init, mask, seed=seed, label=f"{method}-{level}-{seed}")
-                lab.record(method, level, seed, trained, mask, start=init, pruned=init)
+                lab.train_row(method, level, seed, init, mask, pruned=init)
 
     lab.for_each_seed(one_seed)
     lab.recorder.compare(

@@ -67,21 +67,15 @@ def dynamic(lab: "Lab", options: DynamicOptions) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.prunable)
         if options.dense:
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-            lab.record("dense", 0, seed, dense, full, start=init)
+            lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):
             first = lab.prune(init, full, options.prune, seed=seed, sparsity=sparsity)
             for method in options.methods:
-                label = f"{method}-{level}-{seed}"
                 if method == "static":
-                    trained, mask = lab.train(init, first, seed=seed, label=label), first
-                else:
+                    lab.train_row(method, level, seed, init, first, pruned=init)
+                else:  # a mask that moves while it is trained has no weights that were pruned to it
                     growth = Regrowth(_GROWTH[method], options.every_steps, end, options.rate)
-                    trained = lab.train(init, first, seed=seed, label=label, mask_update=growth)
-                    mask = trained.mask
-                # A mask that moves while it is trained has no weights that were pruned to it.
-                pruned = init if method == "static" else None
-                lab.record(method, level, seed, trained, mask, start=init, pruned=pruned)
+                    lab.train_row(method, level, seed, init, first, mask_update=growth)
 
     lab.for_each_seed(one_seed)
     lab.recorder.compare(

@@ -66,12 +66,10 @@ def gradual_magnitude_pruning(lab: "Lab", options: GradualOptions) -> None:
         init = lab.init(seed)
         full = lab.full_mask(options.prune.prunable)
         if options.dense:
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-            lab.record("dense", 0, seed, dense, full, start=init)
+            lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):
             pruning = GradualPruning(start, end, every, sparsity, scope=options.prune.scope)
-            trained = lab.train(init, full, seed=seed, label=f"gmp-{level}-{seed}", mask_update=pruning)
-            lab.record("gmp", level, seed, trained, trained.mask, start=init)
+            lab.train_row("gmp", level, seed, init, full, mask_update=pruning)
 
     lab.for_each_seed(one_seed)
     lab.recorder.compare(Pair("gmp", "dense", control_level=0))

@@ -106,9 +106,7 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
         def control(level: int, mask: "MaskRef") -> "WeightsRef":
             """Trains a mask from other initial weights, by the full schedule."""
             other = lab.reinit(seed, level)
-            trained = lab.train(other, mask, seed=seed, label=f"rr_imp-{level}-{seed}")
-            lab.record("rr_imp", level, seed, trained, mask, start=other, pruned=other, ticket=False)
-            return trained.weights
+            return lab.train_row("rr_imp", level, seed, other, mask, pruned=other, ticket=False).weights
 
         for level in range(1, options.levels + 1):
             reached = float(exponential(options.sparsity, options.levels)(level)) if options.sparsity else None
@@ -117,10 +115,8 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
                 weights = control(level, mask)
                 continue
             start = rewound if rewinds else weights
-            trained = lab.train(start, mask, seed=seed, label=f"imp-{level}-{seed}", start_step=start_step)
-            facts = channel_facts(mask, options.prune)
-            lab.record("imp", level, seed, trained, mask, start=start, pruned=weights, facts=facts)
-            weights = trained.weights
+            how = {"start_step": start_step, "facts": channel_facts(mask, options.prune)}
+            weights = lab.train_row("imp", level, seed, start, mask, pruned=weights, **how).weights
             if options.reinit == "random" and (not options.train_levels or level in options.train_levels):
                 control(level, mask)
 

@@ -85,13 +85,11 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
                 start, start_step = weights, rewind_step
             else:
                 start, start_step = weights, lab.setting.duration.total_steps - options.finetune_epochs * per_epoch
-            trained = lab.train(start, mask, seed=seed, label=f"omp-{level}-{seed}", start_step=start_step)
-            facts = channel_facts(mask, options.prune)
-            lab.record("omp", level, seed, trained, mask, start=start, pruned=weights, facts=facts)
+            how = {"start_step": start_step, "facts": channel_facts(mask, options.prune)}
+            lab.train_row("omp", level, seed, start, mask, pruned=weights, **how)
             if options.retrain == "random":
                 other = lab.reinit(seed, level)
-                control = lab.train(other, mask, seed=seed, label=f"rr_omp-{level}-{seed}")
-                lab.record("rr_omp", level, seed, control, mask, start=other, pruned=other, ticket=False)
+                lab.train_row("rr_omp", level, seed, other, mask, pruned=other, ticket=False)
 
     lab.for_each_seed(one_seed)
     lab.recorder.compare(Pair("omp", "rr_omp"), Pair("omp", "dense", control_level=0))

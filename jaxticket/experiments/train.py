@@ -69,10 +69,8 @@ def train(lab: "Lab", options: TrainExperimentOptions) -> None:
 
     def one_seed(seed: int) -> None:
         branch, start, mask = _start(lab, options, seed)
-        trained = lab.train(start, mask, seed=seed, label=f"{branch}-0-{seed}")
         wanted, pruned = not branch.startswith("rr_"), start if options.ticket else None
-        lab.record(branch, 0, seed, trained, mask, start=start, pruned=pruned, ticket=wanted)
-        done[seed] = trained, mask
+        done[seed] = lab.train_row(branch, 0, seed, start, mask, pruned=pruned, ticket=wanted), mask
 
     lab.for_each_seed(one_seed)
     if options.analyse:

@@ -111,6 +111,14 @@ def split_name(named: str | os.PathLike[str], *, key: str) -> tuple[Path, str]:
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 
+def given_network(setting: Setting, stages: Stages, text: str, *, key: str, label: str) -> tuple[WeightsRef, Given]:
+    """The weights at a path as a stage, and what else is there; raises as `read_given`, and where there are none."""
+    given = read_given(setting, stages.folder, text, key=key)
+    if given.weights is None:
+        raise ConfigError(f"config.{key}={text!r}: has a mask and no weights; must be {WHAT}")
+    return given_weights(setting, stages, given.weights, label=label), given
+
+
 def given_weights(setting: Setting, stages: Stages, weights: Weights, *, label: str) -> WeightsRef:
     """Weights that were given, as a stage; its key is made of what they are, not of where they were found."""
 
@@ -131,13 +139,8 @@ def given_mask(setting: Setting, stages: Stages, mask: Mask, *, label: str) -> M
     return MaskRef(derive(setting, stages, "mask", compute, config=config, label=label))
 
 
-def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef]:
-    """The weights and the mask of a saved ticket; `key` is that of the configuration that named the folder.
-
-    Raises:
-        TicketError: the folder holds no whole ticket.
-        MaskError: the ticket belongs to another network.
-    """
+def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef, Ticket]:
+    """The weights and the mask of a saved ticket as stages, and the ticket; raises as `Lab.ticket`."""
     with named_errors(setting, str(folder), key=key):
         ticket = load_ticket(folder)
     setting.check_same_network(ticket.params, folder, key=key)
@@ -147,7 +150,7 @@ def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) ->
 
     config = {"checksum": storage.checksum(folder / ARRAYS)}
     stage = derive(setting, stages, "ticket", compute, config=config, label=folder.name)
-    return WeightsRef(stage, "weights"), MaskRef(stage)
+    return WeightsRef(stage, "weights"), MaskRef(stage), ticket
 
 
 def _digest(tree: Any) -> str:

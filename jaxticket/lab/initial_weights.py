@@ -1,10 +1,9 @@
 """Initial weights as stages: drawn from a seed, or given by `config.init`."""
 
 from jaxticket import models
-from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
 from jaxticket.lab.derived import Derived, derive
-from jaxticket.lab.given import WHAT, given_weights, read_given
+from jaxticket.lab.given import given_network
 from jaxticket.lab.recorder import Recorder
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.memo import Stages
@@ -23,17 +22,9 @@ def drawn_init(setting: Setting, stages: Stages, seed: int, stream: str) -> Weig
 
 
 def given_init(setting: Setting, stages: Stages, recorder: Recorder) -> WeightsRef:
-    """The weights that `config.init` names; it is noted where those that a mask removed are missing.
-
-    Raises:
-        ConfigError: it names nothing that has weights.
-        TicketError: a file of it is damaged.
-        MaskError: it belongs to another network.
-    """
+    """The weights of `config.init`; notes where those that a mask removed are missing. Raises as `Lab.init`."""
     path = setting.options.init
-    given = read_given(setting, stages.folder, path, key="init")
-    if given.weights is None:
-        raise ConfigError(f"config.init={path!r}: has a mask and no weights; must be {WHAT}")
+    weights, given = given_network(setting, stages, path, key="init", label="given weights")
     if not given.whole:
         recorder.remark(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
-    return given_weights(setting, stages, given.weights, label="given weights")
+    return weights

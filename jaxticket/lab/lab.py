@@ -153,7 +153,7 @@ class Lab:
             TicketError: the folder holds no whole ticket.
             MaskError: the ticket belongs to another network.
         """
-        return given_ticket(self.setting, self.stages, folder, key=key)
+        return given_ticket(self.setting, self.stages, folder, key=key)[:2]
 
     def train(
         self,
@@ -205,17 +205,9 @@ class Lab:
             start = scaled_start(self.setting, self.stages, start, mask, train, seed=seed)
         steps = duration.total_steps - start_step
         work = f"{steps:,} steps"
-        config = training_key(
-            self.setting,
-            train,
-            seed=seed,
-            start_step=start_step,
-            snapshot_step=snapshot_step,
-            save_epochs=save_epochs,
-            mask_update=mask_update,
-            monitor=monitor,
-            noise=noise,
-        )
+        run: dict[str, Any] = {"start_step": start_step, "snapshot_step": snapshot_step, "save_epochs": save_epochs}
+        run |= {"mask_update": mask_update, "monitor": monitor}
+        config = training_key(self.setting, train, seed=seed, noise=noise, **run)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.stages.execute else cost_of(self.setting, train, steps, kept)
@@ -226,11 +218,7 @@ class Lab:
                 mask.load(),
                 Keys(order=seed_key(seed, f"order{noise}"), augment=seed_key(seed, f"augment{noise}")),
                 label=label,
-                start_step=start_step,
-                snapshot_step=snapshot_step,
-                save_epochs=save_epochs,
-                mask_update=mask_update,
-                monitor=monitor,
+                **run,
                 store=functools.partial(self._store, stage),
             )
             request = TrainRequest(self.setting, self.stages, self.progress, self.interrupts, stage, train, spec)
@@ -340,6 +328,33 @@ class Lab:
             if options.data == self.options.data:
                 lab.setting.share_data(self.setting)
         return self._variants[key]
+
+    def train_row(
+        self,
+        branch: str,
+        level: int,
+        seed: int,
+        start: WeightsRef,
+        mask: MaskRef,
+        *,
+        label: str = "",
+        pruned: WeightsRef | None = None,
+        train: TrainOptions | None = None,
+        case: Mapping[str, Any] | None = None,
+        ticket: bool = True,
+        facts: Mapping[str, Any] | None = None,
+        **how: Any,
+    ) -> Trained:
+        """A network that is trained, by `train`, and becomes a row, by `record`, with the mask that it ends with.
+
+        `label` is `<branch>-<level>-<seed>` where none is given; `how` are further arguments of `train`.
+        """
+        label = label or f"{branch}-{level}-{seed}"
+        trained = self.train(start, mask, seed=seed, label=label, train=train, **how)
+        final = trained.mask if how.get("mask_update") else mask
+        about: dict[str, Any] = {"train": train, "case": case, "ticket": ticket, "facts": facts}
+        self.record(branch, level, seed, trained, final, start=start, pruned=pruned, **about)
+        return trained
 
     def record(
         self,

@@ -8,13 +8,13 @@ from typing import Any
 
 from jaxticket.core import masks
 from jaxticket.core.errors import ConfigError
-from jaxticket.lab.given import WHAT, given_weights, named_errors, read_given, split_name
+from jaxticket.lab.given import given_network, given_ticket, split_name
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.made_alike import check_dense, check_made_alike
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, stage_in, stored_weights
 from jaxticket.lab.trained import WEIGHTS, Trained
-from jaxticket.ticket import DESCRIPTION, load_ticket
+from jaxticket.ticket import DESCRIPTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,24 +103,21 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
     if re.fullmatch(r"train-[0-9a-f]{12}", path.absolute().name) and (stage := stage_in(path, label="dense")):
         return _of_stage(lab, stage, name, named, seed)
     if (path / DESCRIPTION).is_file():
-        with named_errors(lab.setting, named, key="dense"):
-            ticket = load_ticket(path)
+        weights, _, ticket = given_ticket(lab.setting, lab.stages, path, key="dense")
         if ticket.meta.get("weights") != "trained":
             raise ConfigError(
                 f"config.dense={named!r}: holds the weights of a rewind point; must be a ticket whose "
                 "meta['weights'] is 'trained', or a stage train-..."
             )
-        weights, mask = lab.ticket(path, key="dense")[0], ticket.mask
+        mask = ticket.mask
     elif path.is_dir():
         raise ConfigError(
             f"config.dense={named!r}: is no finished training; must be a folder WORKDIR/stages/train-..., a ticket "
             "with trained weights, or a file of weights"
         )
     else:
-        given = read_given(lab.setting, lab.stages.folder, named, key="dense")
-        if given.weights is None:
-            raise ConfigError(f"config.dense={named!r}: has a mask and no weights; must be {WHAT}")
-        weights, mask = given_weights(lab.setting, lab.stages, given.weights, label=path.name), given.mask
+        weights, given = given_network(lab.setting, lab.stages, named, key="dense", label=path.name)
+        mask = given.mask
     check_dense(*masks.count(mask), named)
     return Dense(weights, None, {0: lab.init(seed)} if lab.options.init else {}, named)
 

@@ -142,14 +142,10 @@ class FolderRecorder(Recorder):
             "classes": self._options.data.num_classes,
             "image_shape": list(setting.image_shape),
         }
-        self.summary["model"] = {
-            "name": self._options.model.name,
-            "parameters": setting.parameters,
-            "prunable": None,
-        }
+        model = {"name": self._options.model.name, "parameters": setting.parameters, "prunable": None}
+        self.summary["model"] = model
 
     def add(self, run: RecordedRun) -> None:
-        """One trained network: its row, its curve and, where it is sparse and wanted, its ticket."""
         if run.setting.options.model == self._options.model:
             self.summary["model"]["prunable"] = run.mask.statistics["total"]
         row = run.row().to_json()
@@ -169,30 +165,25 @@ class FolderRecorder(Recorder):
         self.progress.finish(_line(run.label, row))
 
     def note(self, section: str, entry: Any) -> None:
-        """Adds an entry to a list of the summary."""
         self._sections[section] = None
         self.summary.setdefault(section, []).append(entry)
 
     def remark(self, text: str) -> None:
-        """Adds to the summary, once, what readers of its rows must know."""
         super().remark(text)
         if text not in self.summary["notes"]:
             self.summary["notes"].append(text)
 
     def conclude(self, section: str, conclusion: Callable[[Rows], _T]) -> _T:
-        """Adds what follows from all rows so far, and returns it."""
         self.summary[section] = found = conclusion(self.summary["rows"])
         return found
 
     def save_array(self, name: str, array: np.ndarray) -> None:
-        """Stores an array as `<name>.npy`."""
         written = io.BytesIO()
         np.save(written, array, allow_pickle=False)
         storage.write_bytes(self.folder / f"{name}.npy", written.getvalue())
 
     @contextlib.contextmanager
     def sorted_by(self, seeds: Sequence[int]) -> Iterator[None]:
-        """Brings the rows, entries and curves added in this context into the order of seeds, whatever they came in."""
         position = {seed: index for index, seed in enumerate(seeds)}
         metrics = self.folder / "metrics.jsonl"
         first_line = len(metrics.read_text().splitlines())

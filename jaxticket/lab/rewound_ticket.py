@@ -6,10 +6,19 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.masks import DEFAULT_RULES, full_mask
 from jaxticket.core.types import Mask
-from jaxticket.lab.given import WHAT, given_mask, given_weights, read_given, split_name, true_weights
+from jaxticket.lab.given import (
+    WHAT,
+    Given,
+    given_mask,
+    given_ticket,
+    given_weights,
+    read_given,
+    split_name,
+    true_weights,
+)
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
-from jaxticket.ticket import DESCRIPTION, load_ticket
+from jaxticket.ticket import DESCRIPTION, Ticket
 from jaxticket.training.state import Weights
 
 
@@ -29,9 +38,14 @@ def saved_ticket(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef]:
         TicketError: a file is damaged.
         MaskError: the ticket belongs to another network.
     """
+    return _saved(lab, path)[:2]
+
+
+def _saved(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef, Ticket | Given]:
+    """As `saved_ticket`, and what they were read from."""
     folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
-        return lab.ticket(folder)
+        return given_ticket(lab.setting, lab.stages, folder, key="ticket")
     given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
     mask = given.mask
     if given.weights is not None and not mask:
@@ -41,7 +55,7 @@ def saved_ticket(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef]:
     weights = (
         None if given.weights is None else given_weights(lab.setting, lab.stages, given.weights, label=folder.name)
     )
-    return weights, given_mask(lab.setting, lab.stages, mask, label=folder.name)
+    return weights, given_mask(lab.setting, lab.stages, mask, label=folder.name), given
 
 
 def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
@@ -55,16 +69,13 @@ def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:
         TicketError: a file is damaged.
         MaskError: the ticket belongs to another network.
     """
-    weights, mask = saved_ticket(lab, path)
+    weights, mask, found = _saved(lab, path)
     if weights is None:
         raise ConfigError(f"config.ticket={path!r}: has a mask and no weights; must be {WHAT}")
-    folder, _ = split_name(path, key="ticket")
-    if (folder / DESCRIPTION).is_file():
-        ticket = load_ticket(folder)
-        rewound = weights if ticket.meta.get("removed") else true_weights(lab.stages.folder, ticket)
+    if isinstance(found, Ticket):
+        rewound = weights if found.meta.get("removed") else true_weights(lab.stages.folder, found)
     else:
-        given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
-        rewound = weights if given.mask and given.whole else None
+        rewound = weights if found.mask and found.whole else None
     if rewound is not None:
         return rewound, mask
     lab.recorder.remark(

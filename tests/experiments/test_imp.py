@@ -13,8 +13,9 @@ from jaxticket.core.keys import seed_key
 from jaxticket.experiments import make_plan
 from jaxticket.lab import seeds
 from jaxticket.lab import setting as setting_module
-from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.stages.references import read_weights
 from jaxticket.lab.training_cost import total
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
 

@@ -10,9 +10,10 @@ import jaxticket as jt
 from jaxticket import storage
 from jaxticket.core import paths
 from jaxticket.experiments import make_plan
-from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.stages.references import read_weights
 from jaxticket.report.files import read_study
 from tests.small import options_of, refused, run
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
 

@@ -7,10 +7,11 @@ from jaxticket import data
 from jaxticket.core import paths
 from jaxticket.experiments import make_plan, run_experiment
 from jaxticket.lab.lab import Lab
-from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.stages.references import read_weights
 from jaxticket.storage import load_arrays
 from jaxticket.training.trainer import Trainer
 from tests.small import configured
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("iterative magnitude pruning")]
 

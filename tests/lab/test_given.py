@@ -16,8 +16,9 @@ from jaxticket.interop import read_torch
 from jaxticket.lab.given import read_given
 from jaxticket.lab.registry import names
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.stages.references import read_weights
 from tests.small import options_of, refused, run
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("tickets and given weights")]
 

@@ -9,7 +9,8 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments import default_config, make_plan, resolve, run_experiment
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
-from jaxticket.lab.stages.references import made_from, read_weights
+from jaxticket.lab.stages.references import read_weights
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("tickets and given weights")]
 

@@ -67,8 +67,7 @@ def colt(lab: Lab, options: ColtOptions) -> None:
     def one_seed(seed: int) -> None:
         init, full = lab.init(seed), full_mask_stage(lab, groups)
         if options.evaluate or options.lth:
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-            lab.record("dense", 0, seed, dense, full, start=init)
+            lab.train_row("dense", 0, seed, init, full)
         reached: list[MaskRef] = []
         for found in _rounds(parts, groups, options, seed, "colt"):
             _record_parts(parts, found, options, seed)
@@ -77,10 +76,9 @@ def colt(lab: Lab, options: ColtOptions) -> None:
                 lab.recorder.note("colt_rounds", {"seed": seed, "level": found.level, **found.agreement})
             if found.level and options.evaluate:
                 mask = with_whole_head(lab, found.mask) if options.partitions > 1 else found.mask
-                trained = lab.train(init, mask, seed=seed, label=f"colt-{found.level}-{seed}")
                 # Parts have a classifier for their own classes, so that no weights of this network were pruned.
                 pruned = found.pruned[0] if found.pruned and options.partitions == 1 else init
-                lab.record("colt", found.level, seed, trained, mask, start=init, pruned=pruned, facts=found.facts)
+                lab.train_row("colt", found.level, seed, init, mask, pruned=pruned, facts=found.facts)
                 if options.random_masks:
                     _random(lab, found.level, init, mask, seed)
         for found in _rounds([lab], lth_groups, options, seed, "lth") if options.lth else ():
@@ -124,17 +122,15 @@ def _matched(lab: Lab, groups: Groups, options: ColtOptions, seed: int, reached:
     init, mask = lab.init(seed), full_mask_stage(lab, groups)
     trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}")
     for level, like in enumerate(reached, start=1):
-        pruned, label = trained.weights, f"lth_matched-{level}-{seed}"
+        pruned = trained.weights
         mask = pruned_like(lab, pruned, mask, like, groups, options.scope)
-        trained = lab.train(init, mask, seed=seed, label=label)
-        lab.record("lth_matched", level, seed, trained, mask, start=init, pruned=pruned, ticket=False)
+        trained = lab.train_row("lth_matched", level, seed, init, mask, pruned=pruned, ticket=False)
 
 
 def _random(lab: Lab, level: int, init: WeightsRef, mask: MaskRef, seed: int) -> None:
     """A ticket's initial weights under a mask with its densities, at random positions."""
     twin = random_twin(lab, mask, seed)
-    trained = lab.train(init, twin, seed=seed, label=f"random-{level}-{seed}")
-    lab.record("random", level, seed, trained, twin, start=init, pruned=init, ticket=False)
+    lab.train_row("random", level, seed, init, twin, pruned=init, ticket=False)
 
 
 def _label(name: str, level: int, seed: int, part: Lab) -> str:

@@ -113,33 +113,12 @@ class _Replicate:
         mask: MaskRef,
         pruned: WeightsRef | None,
         *,
-        start_step: int = 0,
-        snapshot_step: int = 0,
         ticket: bool = True,
+        **how: Any,
     ) -> Trained:
-        trained = self.lab.train(
-            start,
-            mask,
-            seed=self.seed,
-            label=f"{branch}-{level}-{self.seed} lr {self.lr:g}",
-            start_step=start_step,
-            snapshot_step=snapshot_step,
-            train=self.train,
-        )
+        how |= {"label": f"{branch}-{level}-{self.seed} lr {self.lr:g}", "train": self.train, "case": {"lr": self.lr}}
         wanted = ticket and branch.startswith(("lt_", "wr_"))
-        self.lab.record(
-            branch,
-            level,
-            self.seed,
-            trained,
-            mask,
-            start=start,
-            pruned=pruned,
-            train=self.train,
-            case={"lr": self.lr},
-            ticket=wanted,
-        )
-        return trained
+        return self.lab.train_row(branch, level, self.seed, start, mask, pruned=pruned, ticket=wanted, **how)
 
     def _small_dense(self, level: int) -> None:
         sizes = self.lab.setting.prunable(self.options.prune.prunable)
@@ -147,11 +126,8 @@ class _Replicate:
         model, parameters = small_dense(self.lab.setting, self.lab.setting.parameters - removed)
         lab = self.lab.variant(model=model, init="")  # whose shapes are not those of given weights
         start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.prunable)
-        trained = lab.train(
-            start, mask, seed=self.seed, label=f"sdt-{level}-{self.seed} lr {self.lr:g}", train=self.train
-        )
-        case = {"lr": self.lr, "parameters": parameters}
-        lab.record("sdt", level, self.seed, trained, mask, start=start, case=case)
+        label, case = f"sdt-{level}-{self.seed} lr {self.lr:g}", {"lr": self.lr, "parameters": parameters}
+        lab.train_row("sdt", level, self.seed, start, mask, label=label, train=self.train, case=case)
 
     def _correlations(self, init: WeightsRef, other: WeightsRef, dense: Trained, full: MaskRef) -> None:
         """The indicator between initial and final weights of the dense network, of all and of the survivors."""

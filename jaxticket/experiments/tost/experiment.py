@@ -45,8 +45,8 @@ def tost(lab: Lab, options: TostOptions) -> None:
                 found = [(level, init, mask, pruned) for level, (mask, pruned) in enumerate(made, start=1)]
             for level, start, mask, pruned in found:
                 for cell, own in cells.items():
-                    trained = own.train(start, mask, seed=seed, label=f"{branch}-{level}-{seed} {cell}")
-                    own.record(branch, level, seed, trained, mask, start=start, pruned=pruned, case={"aids": cell})
+                    how = {"label": f"{branch}-{level}-{seed} {cell}", "case": {"aids": cell}}
+                    own.train_row(branch, level, seed, start, mask, pruned=pruned, **how)
 
     lab.for_each_seed(one_seed)
     lab.recorder.conclude("aids", compare_treatments)

@@ -24,19 +24,17 @@ def transfer(lab: Lab, options: TransferOptions) -> None:
     def one_seed(seed: int) -> None:
         if options.dense:
             init, full = lab.init(seed), lab.full_mask()
-            dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-            lab.record("dense", 0, seed, dense, full, start=init)
+            lab.train_row("dense", 0, seed, init, full)
         head = lab.init(seed, stream="head")
         for source in taken_with(sources, seed):
             start, mask = transferred(lab, source, head)
             label = f"{source.name}-{source.level}-{seed} on {lab.setting.spec.name}"
-            trained = lab.train(start, mask, seed=seed, label=label)
-            how = {"case": {"source": source.name}, "ticket": False}
-            lab.record("transfer", source.level, seed, trained, mask, start=start, pruned=start, **how)
+            how: dict[str, Any] = {"case": {"source": source.name}, "ticket": False}
+            lab.train_row("transfer", source.level, seed, start, mask, label=label, pruned=start, **how)
             if options.random_masks:
                 twin = random_twin(lab, mask, seed)
-                trained = lab.train(head, twin, seed=seed, label=f"random like {label}")
-                lab.record("random", source.level, seed, trained, twin, start=head, pruned=head, **how)
+                label = f"random like {label}"
+                lab.train_row("random", source.level, seed, head, twin, label=label, pruned=head, **how)
 
     lab.for_each_seed(one_seed)
     for source in sources:

@@ -135,34 +135,8 @@ def stage_in(folder: Path, label: str = "") -> Stage | None:
     if manifest is None:
         return None
     made = Made.of(manifest)
-    return Stage(
-        kind,
-        key,
-        folder.absolute(),
-        True,
-        manifest.content,
-        label,
-        made_from=made.made_from,
-        files=manifest.files,
-        sources=made.sources,
-    )
-
-
-def made_from(folder: Path) -> dict[str, Any]:
-    """What a finished stage was made from: its `kind`, `version`, `config` and `inputs`, of which its key is a hash.
-
-    Args:
-        folder: of the stage, in any work folder; only its manifest is read.
-
-    Returns:
-        Those four, JSON-ready; empty where there is no finished stage, or where the jaxticket that made it did not note
-        them yet.
-
-    Raises:
-        TicketError: the manifest was changed after it was written.
-    """
-    manifest = storage.load_manifest(folder, verify=False)
-    return {} if manifest is None else Made.of(manifest).made_from
+    known = {"made_from": made.made_from, "files": manifest.files, "sources": made.sources}
+    return Stage(kind, key, folder.absolute(), True, manifest.content, label, **known)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,9 @@ from jaxticket.core.options import digest
 from jaxticket.lab.stages import fingerprint
 from jaxticket.lab.stages.journal import write_journal
 from jaxticket.lab.stages.memo import Stages
-from jaxticket.lab.stages.references import made_from
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.training.interrupts import InterruptedRun
+from tests.small_runs import made_from
 
 pytestmark = [pytest.mark.feature("stages and caches")]
 

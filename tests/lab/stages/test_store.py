@@ -19,8 +19,10 @@ pytestmark = [pytest.mark.feature("stages and caches")]
 
 @pytest.fixture
 def workdir(small_run, tmp_path):
-    """A copy of a work folder with one experiment, and a stage that none asks for."""
-    shutil.copytree(small_run.workdir, tmp_path / "runs", copy_function=os.link)
+    """A copy of one experiment with the stages it asks for, whatever else the shared folder has, and a stray stage."""
+    asked = json.loads((small_run.folder / "config.json").read_text())["stages"]
+    for name in (small_run.folder.name, *(f"stages/{stage}" for stage in (fingerprint.SOURCES, *asked))):
+        shutil.copytree(small_run.workdir / name, tmp_path / "runs" / name, copy_function=os.link)
     stage = tmp_path / "runs" / "stages" / "train-0123456789ab"
     storage.write_bytes(stage / "file", b"12345")
     storage.write_manifest(stage, ["file"], {})
