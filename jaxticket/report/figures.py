@@ -64,14 +64,12 @@ class Figure:
     Attributes:
         name: of its file, without `.svg`.
         label: what it shows, for those who cannot see it.
-        caption: the line under it on the page; may be empty.
         svg: the file, in light colours.
         small: whether it is one of many, to be shown at about its natural size.
     """
 
     name: str
     label: str
-    caption: str
     svg: str
     small: bool = False
 
@@ -88,14 +86,13 @@ class Figure:
         return Markup(re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", _variable, body))
 
 
-def draw(name: str, label: str, paint: Callable[["Axes"], None], *, caption: str = "", small: bool = False) -> Figure:
+def draw(name: str, label: str, paint: Callable[["Axes"], None], *, small: bool = False) -> Figure:
     """Draws a figure of one panel.
 
     Args:
         name: of its file, without `.svg`: letters, digits, `-` and `_`.
         label: what it shows, for those who cannot see it.
         paint: draws on the axes it is given.
-        caption: the line under it on the page.
         small: whether it is one of many.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -110,7 +107,7 @@ def draw(name: str, label: str, paint: Callable[["Axes"], None], *, caption: str
         canvas.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = written.getvalue().replace(f"'{_FONT}'", FONTS)
     svg = "".join(line.rstrip() + "\n" for line in svg.splitlines())
-    return Figure(name, label, caption, svg, small)
+    return Figure(name, label, svg, small)
 
 
 def slug(text: str) -> str:

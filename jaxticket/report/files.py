@@ -8,7 +8,7 @@ from typing import Any
 from jaxticket import storage
 from jaxticket.core.errors import JaxticketError
 from jaxticket.lab.row import Column, identity, number
-from jaxticket.report.study import EpochCurves, Study, columns_of
+from jaxticket.report.study import EpochCurves, Study
 
 _CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -38,7 +38,7 @@ def read_study(folder: Path) -> Study:
     return Study.of(
         summary,
         str(path),
-        epochs=_read_epochs(metrics, columns_of(summary)),
+        epochs=_read_epochs(metrics, Study(summary, ()).columns),
         config=_read_object(config) if config.is_file() else {},
         changed=changed,
         intact=whole is True and not changed,

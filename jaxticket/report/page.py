@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
 from jaxticket.report.groups import comparable_groups, group_rows
-from jaxticket.report.registry import own_sections, sections
-from jaxticket.report.section import Section, render
+from jaxticket.report.registry import sections
+from jaxticket.report.section import Section, own_sections, render
 from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import Study
 
@@ -60,7 +60,7 @@ def make_sections(study: Study) -> Iterator[Section]:
     Those that all experiments have come in the order of their registry. An experiment's own section takes the place of
     one of them by its name, or follows the one it names.
     """
-    own = {made.name: made for make in own_sections(study) if (made := make(study)) is not None}
+    own = {made.name: made for made in own_sections(study)}
     for row in sections:
         instead = own.get(row.name)
         if instead is not None:

@@ -1,10 +1,9 @@
 """The sections of reports: those that every experiment has, in order of the page, and where an experiment's own are."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
 
 from jaxticket.core.registry import Registry
-from jaxticket.report.section import MakeSection, Section
+from jaxticket.report.section import MakeSection
 from jaxticket.report.sections.accuracy import accuracy_section
 from jaxticket.report.sections.comparisons import comparisons_section
 from jaxticket.report.sections.costs import costs_section
@@ -13,7 +12,6 @@ from jaxticket.report.sections.headline import headline_section
 from jaxticket.report.sections.layers import layers_section
 from jaxticket.report.sections.provenance import provenance_section
 from jaxticket.report.sections.table import table_section
-from jaxticket.report.study import Study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +19,20 @@ class NamedSection:
     """A section that every experiment has: its id on the page, and what makes it from a study."""
 
     name: str
-    make: Callable[[Study], Section | None]
+    make: MakeSection
 
 
-def _own() -> Iterator[NamedSection]:
-    yield NamedSection("found", headline_section)
-    yield NamedSection("accuracy", accuracy_section)
-    yield NamedSection("comparisons", comparisons_section)
-    yield NamedSection("costs", costs_section)
-    yield NamedSection("training", curves_section)
-    yield NamedSection("layers", layers_section)
-    yield NamedSection("numbers", table_section)
-    yield NamedSection("made", provenance_section)
-
-
-sections: Registry[NamedSection] = Registry("section of reports", _own)
+_OWN = (
+    NamedSection("found", headline_section),
+    NamedSection("accuracy", accuracy_section),
+    NamedSection("comparisons", comparisons_section),
+    NamedSection("costs", costs_section),
+    NamedSection("training", curves_section),
+    NamedSection("layers", layers_section),
+    NamedSection("numbers", table_section),
+    NamedSection("made", provenance_section),
+)
+sections: Registry[NamedSection] = Registry("section of reports", lambda: _OWN)
 
 
 def register_section(name: str, make: MakeSection) -> None:
@@ -51,8 +48,3 @@ def register_section(name: str, make: MakeSection) -> None:
         ConfigError: there is another section of that name.
     """
     sections.register(NamedSection(name, make))
-
-
-def own_sections(study: Study) -> list[MakeSection]:
-    """What makes the sections that the experiment of a study alone has."""
-    return study.experiment.load_sections() if study.experiment else []

@@ -68,6 +68,12 @@ class Section:
 MakeSection = Callable[["Study"], Section | None]
 
 
+def own_sections(study: "Study") -> list[Section]:
+    """The sections that the experiment of a study alone has; nothing is drawn."""
+    make = study.experiment.load_sections() if study.experiment else []
+    return [section for one in make if (section := one(study)) is not None]
+
+
 def render(template: str, package: str = "jaxticket.report", **values: Any) -> Markup:
     """Fills a template; all values are escaped unless they are `Markup`.
 

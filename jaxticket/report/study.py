@@ -80,14 +80,19 @@ class Study:
         rows = summary.get("rows", [])
         if not isinstance(rows, list):
             raise JaxticketError(f"{where}: rows is {kind_of(rows)}; must be a list of objects")
-        columns = columns_of(summary)
+        columns = cls(summary, ()).columns
         found = tuple(Row.from_json(row, f"{where}: rows[{i}]", columns) for i, row in enumerate(rows))
         return cls(summary, found, **files)
 
     @functools.cached_property
     def experiment(self) -> "Experiment | None":
         """The experiment that wrote it; None where none of that name is registered."""
-        return _experiment(self.summary)
+        from jaxticket.lab.registry import get_experiment  # its options need more than those who only look at rows
+
+        try:
+            return get_experiment(self.summary.get("experiment"))
+        except ConfigError:
+            return None
 
     @property
     def name(self) -> str:
@@ -177,18 +182,3 @@ class Study:
             JaxticketError: an entry is not one.
         """
         return [read_record(kind, entry, f"summary.json: {name}[{i}]") for i, entry in enumerate(self.entries(name))]
-
-
-def columns_of(summary: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns of the experiment that wrote a summary."""
-    experiment = _experiment(summary)
-    return experiment.columns if experiment else ()
-
-
-def _experiment(summary: Mapping[str, Any]) -> "Experiment | None":
-    from jaxticket.lab.registry import get_experiment  # its options need more than those who only look at rows
-
-    try:
-        return get_experiment(summary.get("experiment"))
-    except ConfigError:
-        return None

@@ -7,6 +7,7 @@ from jaxticket.report import text
 from jaxticket.report.comparisons import comparisons, summed_up
 from jaxticket.report.controls import controls_in_words
 from jaxticket.report.groups import Group, Spread, dense_group, group_rows, matches
+from jaxticket.report.section import own_sections
 from jaxticket.report.study import Study
 
 if TYPE_CHECKING:
@@ -69,17 +70,12 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
     notes += [f"{branch}: a control, {said}" for branch, said in controls_in_words(study).items()]
     for note in notes:
         say(note, "dim")
-    for line in said_by(study):
-        say(line, "bold")
+    for section in own_sections(study):
+        for line in section.said:
+            say(line, "bold")
     compared = comparisons(study)
     if compared:
         say(f"comparisons: {summed_up(compared)}")
-
-
-def said_by(study: Study) -> list[str]:
-    """What the experiment's own sections say in a line; nothing is drawn."""
-    make = study.experiment.load_sections() if study.experiment else []
-    return [line for section in (one(study) for one in make) if section for line in section.said]
 
 
 def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[TextColumn]:

@@ -25,16 +25,9 @@ _NUMBERS = ("overlap", "overlap_by_chance", "kept_expected", "kept_measured")
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """What the parts of a round agreed on; a number that is missing is None.
+    """What the parts of a round agreed on: the share of what one removes that another removes too, of all and by layer.
 
-    Attributes:
-        seed: the replicate.
-        level: the round.
-        overlap: q, the share of what one part removes that another removes too.
-        overlap_by_chance: what it would be for random choices.
-        kept_expected: the kept share that follows from q, of the weights alive before.
-        kept_measured: the kept share.
-        layers: path -> overlap within the layer; layers that lost nothing are left out.
+    Layers that lost nothing are left out; kept shares are of the weights alive before.
     """
 
     seed: int

@@ -145,7 +145,7 @@ def test_other_experiments_have_none_of_these_sections(made):
 
 def test_the_headline_is_the_sparsest_structured_winner(summary, sections):
     assert sum(section.name == "found" for section in make_sections(study_of(summary))) == 1
-    said = words(sections["winning"])
+    said = words(sections["structured_winners_section"])
     # The unstructured ticket is sparser and wins too, and a slim baseline is just as good: neither is what is sought.
     assert said.startswith(
         "Extreme structural winning ticket 65.0% of the weights, refill level 1; by means, not settled Its"
@@ -155,7 +155,7 @@ def test_the_headline_is_the_sparsest_structured_winner(summary, sections):
 
 
 def test_every_method_has_its_sentence(sections):
-    said = words(sections["winning"])
+    said = words(sections["structured_winners_section"])
     assert "imp wins down to 40.0% of the prunable weights (level 2, sparsity 60.0%; by means, not settled)" in said
     assert "This is the unstructured ticket, to compare with." in said
     assert (
@@ -218,7 +218,7 @@ def test_accuracy_marks_winners_and_leaves_out_controls(summary):
 
 
 def test_controls_are_beside_what_they_control(sections):
-    section = sections["controls"]
+    section = sections["controls_section"]
     assert [figure.name for figure in section.figures] == ["control_refill", "slim"]
     assert {"refill", "dense", "rewound", "other weights"} <= set(texts(section.figures[0]))
     assert {"Slim baselines", "imp", "l1"} <= set(texts(section.figures[1]))
@@ -228,7 +228,7 @@ def test_costs_are_of_the_winners_level_or_last(summary, sections):
     study = study_of(summary)
     assert winners(study)["regroup"] is None
     assert shown_levels(study) == {"imp": 2, "refill": 1, "regroup": 2, "slim_l1": 1}
-    section = sections["costs"]
+    section = sections["structured_costs_section"]
     assert [figure.name for figure in section.figures] == ["macs"]
     assert {"dense", "1 M", "400 k (40.0%)", "650 k (65.0%)", "600 k (60.0%)"} <= set(texts(section.figures[0]))
     said = words(section)
@@ -245,7 +245,7 @@ def test_times_are_shown_where_they_were_measured(made):
 
 
 def test_layers_are_in_their_natural_order(sections):
-    section = sections["structure"]
+    section = sections["structure_section"]
     assert [figure.name for figure in section.figures] == ["structure_refill", "structure_regroup"]
     said = words(section)
     assert "refill, level 1, seed 0: 64.0% kept before, 65.0% after" in said
@@ -270,7 +270,7 @@ def test_blocks_in_words(blocks, words):
 
 
 def test_there_is_picture_for_each_layer_and_method(sections):
-    section = sections["heatmaps"]
+    section = sections["heatmaps_section"]
     names = [
         f"heatmap_{path}-kernel_{branch}" for path in ("conv2", "conv10") for branch in ("imp", "refill", "regroup")
     ]
@@ -283,7 +283,7 @@ def test_there_is_picture_for_each_layer_and_method(sections):
 
 def test_a_picture_shows_every_part_by_its_opacity(sections):
     """The pixels are those of the summary, in its order: rows are output channels."""
-    svg = sections["heatmaps"].figures[0].svg
+    svg = sections["heatmaps_section"].figures[0].svg
     (data,) = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
     ((_, upright),) = re.findall(r"<image[^>]* transform=\"matrix\(([\d.]+) 0 0 (-?[\d.]+) ", svg)
     pixels = imread(io.BytesIO(base64.b64decode(data)))[:: 1 if float(upright) > 0 else -1]

@@ -38,14 +38,10 @@ class Emergence:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distances:
-    """How far the masks of one seed's training are apart.
+    """How far the masks of one seed's training are apart, and the rule, see `jaxticket.analysis.emergence`.
 
     Attributes:
-        seed: the replicate.
         kind: `channel` or `unstructured`.
-        rule: when a ticket emerges, see `jaxticket.analysis.emergence`.
-        window: how many masks the rule compares.
-        epsilon: the largest distance.
         step: epochs from one mask to the next.
         matrices: ratio -> float [T, T], NaN where not known.
         scale: `none`, or `chance` where `epsilon` is in units of `by_chance`.
@@ -69,15 +65,10 @@ class Distances:
 
 @dataclasses.dataclass(frozen=True)
 class FinalMask:
-    """How the early mask of one ratio and seed compares with the mask of the trained network; None: not known.
+    """How the early mask of one ratio and seed compares with that of the trained network; None: not known.
 
-    Attributes:
-        seed: the replicate.
-        ratio: share of the channels or weights that is removed.
-        overlap: share of what the early mask removes that the final one removes too.
-        overlap_by_chance: what that would be for random choices.
-        distance: share of the channels or weights in which the two differ.
-        distance_scaled: the same in units of the distance of random masks: 0 is equal, 1 is chance.
+    Shares of what the early mask removes, and of the channels or weights in which the two differ, the latter also in
+    units of the distance of random masks: 0 is equal, 1 is chance.
     """
 
     seed: int

@@ -24,16 +24,10 @@ _NOTE = (
 
 @dataclasses.dataclass(frozen=True)
 class Correlation:
-    """How far the largest weights before and after training are the same ones.
+    """How far the largest weights before and after training are the same ones: the indicator, in [0, 1].
 
-    Attributes:
-        lr: learning rate.
-        level: round of pruning; 0 for the dense network.
-        mask: `dense`, or how the mask was found, such as `imp`.
-        start: `init` against the weights the network started from, `reinit` against others.
-        seed: the replicate.
-        correlation: the indicator, in [0, 1]; None where it is not defined.
-        layers: path -> the indicator of one layer.
+    `mask` is `dense` or how the mask was found; `start` is `init` against the weights the network started from,
+    `reinit` against others; `layers` has the indicator of each path. None is not defined.
     """
 
     lr: float

@@ -26,17 +26,9 @@ def _check_kind(kind: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ControlDifference:
-    """A ticket minus one of its controls, in test accuracy over seeds.
+    """A ticket minus one of its controls, in test accuracy over n seeds; no interval for a single one.
 
-    Attributes:
-        against: the control, such as `dense`.
-        lr: learning rate of both.
-        mean: over the seeds that both have.
-        low: end of its interval; None for a single seed.
-        high: likewise.
-        n: number of seeds.
-        threshold: what the verdict asks for.
-        reading: `above` or `below` where the whole interval lies on one side of the threshold, else `undecided`.
+    `reading` is `above` or `below` where the whole interval lies on one side of the `threshold` of the verdict.
     """
 
     against: str
@@ -53,14 +45,7 @@ class ControlDifference:
 class DecidingMargin:
     """By how much a cell exceeds what a condition asks for, seed by seed, at the learning rate that decides it.
 
-    Attributes:
-        condition: its number.
-        lr: of the ticket.
-        mean: of the margins, in accuracy; the control is the one of the best rate.
-        low: end of the interval of this margin taken alone; None for a single seed.
-        high: likewise.
-        n: number of seeds.
-        p: two-sided, of a margin of zero; None for a single seed.
+    The interval is of this margin taken alone, `p` two-sided of a margin of zero; None for a single seed.
     """
 
     condition: int
@@ -74,22 +59,15 @@ class DecidingMargin:
 
 @dataclasses.dataclass(frozen=True)
 class TicketVerdict:
-    """What was decided of one ticket at one sparsity.
+    """What was decided of one ticket (its branch) at one sparsity; None is what is not known.
 
     Attributes:
-        ticket: its branch.
-        level: its round of pruning.
-        sparsity: removed share of the prunable weights; None where it was not trained.
         seeds: how many every mean is over, at least.
-        kind: a key of `KINDS`.
-        conditions: number -> whether it holds; None where that is not known.
-        margins: number -> by how much; None where that is not known.
+        conditions: number -> whether it holds.
+        margins: number -> by how much.
         by_lr: learning rate -> number -> margin at that rate.
         missing: what would have to be known.
-        differences: from its controls, seed by seed.
-        deciding: of conditions, the margins that decide them.
-        p: of what the means say, corrected for the learning rates; None where that is not known.
-        p_holm: the same, corrected for all cells of the study.
+        p: of what the means say, corrected for the learning rates; `p_holm` for all cells of the study too.
         settled: whether the intervals bear what the means say, after that correction.
     """
 
@@ -127,15 +105,9 @@ class TicketVerdict:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """The verdict of a study.
+    """The verdict of a study: the best of its cells', and what each condition says.
 
-    Attributes:
-        kind: the best of its cells', a key of `KINDS`.
-        words: number of a condition -> what it says.
-        options: what counts as equal and as better.
-        missing: what would have to be known for a decision.
-        cells: one for each ticket and level.
-        settled: whether the intervals bear the verdict after correction for the number of cells.
+    `options` say what counts as equal and as better; `missing` is what would have to be known for a decision.
     """
 
     kind: str

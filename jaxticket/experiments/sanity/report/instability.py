@@ -15,16 +15,9 @@ from jaxticket.report.study import Study
 
 @dataclasses.dataclass(frozen=True)
 class Instability:
-    """The test error on the straight way between two networks trained from one start in different data orders.
+    """The test errors on the straight way between two networks trained from one start in different data orders.
 
-    Attributes:
-        lr: learning rate.
-        branch: of both networks.
-        level: round of pruning.
-        seed: the replicate.
-        barrier: by how much the highest error exceeds the line between the ends, in [0, 1]; None where unknown.
-        positions: where it was measured, from 0 to 1.
-        errors: the test errors there.
+    `positions` are from 0 to 1; `barrier` is by how much the highest error exceeds the line between the ends.
     """
 
     lr: float

@@ -20,16 +20,9 @@ _NOTE = (
 
 @dataclasses.dataclass(frozen=True)
 class MaskOverlap:
-    """What two masks of equal sparsity have in common.
+    """What two masks of equal sparsity have in common, between `seeds` or `kinds`: kept in both over kept in either.
 
-    Attributes:
-        lr: learning rate.
-        level: round of pruning.
-        between: `seeds` or `kinds`.
-        kind: of the masks, such as `imp`; of two kinds `imp-omp`.
-        seeds: whose masks they are.
-        jaccard: kept in both over kept in either.
-        chance: what random masks of the same layer densities would have.
+    `chance` is that of random masks with the same densities in every layer; `kind` is `imp`, of two kinds `imp-omp`.
     """
 
     lr: float

@@ -26,11 +26,7 @@ class StructuredLayer:
     """What became of one layer; shares are in [0, 1], None where they are not known.
 
     Attributes:
-        path: of its kernel.
         shape: output channels and weights of each.
-        before: kept share of the unstructured mask.
-        after: kept share of the structured one.
-        channels: how many keep anything.
         blocks: (rows, columns) of each block.
         coverage: share of the weights kept before that are still kept.
         holes: share of the weights kept now that were not kept before.
@@ -52,17 +48,7 @@ class StructuredLayer:
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """The layers of one network's structured mask, and what they have in common.
-
-    Attributes:
-        branch: how the mask came about.
-        level: of the unstructured mask.
-        seed: the replicate.
-        layers: one by one.
-        before: kept share of all prunable weights in the unstructured mask.
-        after: in the structured one.
-        coverage: share of the weights kept before that are still kept.
-    """
+    """The layers of one network's structured mask; shares are of all its prunable weights, as in a layer."""
 
     branch: str
     level: int

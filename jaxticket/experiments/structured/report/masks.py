@@ -19,15 +19,9 @@ _SCALE = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """The mask of one layer, made small.
+    """The mask of one layer, made small: kept shares in [0, 1] of the parts of the matrix, row by row.
 
-    Attributes:
-        branch: how it came about.
-        level: of the unstructured mask.
-        seed: the replicate.
-        path: of the layer's kernel.
-        shape: output channels and weights of each.
-        density: kept shares in [0, 1] of the parts of the matrix, row by row.
+    `shape` is output channels and weights of each.
     """
 
     branch: str

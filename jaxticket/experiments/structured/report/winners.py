@@ -27,17 +27,10 @@ WHICH = "The level of each branch that wins with the fewest weights, or its spar
 
 @dataclasses.dataclass(frozen=True)
 class Winner:
-    """The sparsest network of a branch whose mean test accuracy is not below the dense one; means over seeds.
+    """The sparsest network of a branch whose mean test accuracy is not below the dense one; means over n seeds.
 
-    Attributes:
-        level: of the unstructured mask.
-        n: seeds.
-        accuracy: on the test set.
-        sparsity: removed share of the prunable weights.
-        macs_share: its multiply-accumulates over those of the dense network; None where they are not known.
-        structured_share: share of its weights in structured layers; None for the unstructured ticket.
-        settled: whether it is settled that it is above the dense network, not only by means not below it; None where
-            the study does not say.
+    `structured_share` is of its weights, None for the unstructured ticket; `settled` is whether it is settled that it
+    is above the dense network, not only by means not below it; None where the study does not say.
     """
 
     level: int
