@@ -103,6 +103,11 @@ def filter_zero_rates(kernel: Any, tiny: float = 1e-5) -> np.ndarray:
 
     Raises:
         MaskError: a kernel of rank below 2, or a `tiny` that is not above 0.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.filter_zero_rates(np.array([[0.0, 1.0], [2.0, 3.0]])).tolist()
+        [0.5, 0.0]
     """
     if not tiny > 0:
         raise MaskError(f"filter_zero_rates(tiny={tiny!r}): must be above 0")

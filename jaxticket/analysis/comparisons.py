@@ -69,7 +69,13 @@ class Comparison:
 
 
 def treatment_of(row: Mapping[str, Any]) -> str:
-    """The name under which a row is compared: its branch, with the source of its ticket or its aids: `omp soft`."""
+    """The name under which a row is compared: its branch, with the source of its ticket or its aids: `omp soft`.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.treatment_of({"branch": "omp", "aids": "soft"})
+        'omp soft'
+    """
     parts = (row[name] for name in _PARTS_OF_NAME if isinstance(row.get(name), str))
     return " ".join([str(row["branch"]), *parts])
 
@@ -90,6 +96,18 @@ def compare(
 
     Raises:
         ConfigError: two rows of one seed cannot be told apart by the case of a pair.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> accuracies = {"imp": (0.9, 0.92), "random": (0.8, 0.83)}
+        >>> rows = [
+        ...     {"branch": branch, "level": 1, "seed": seed, "test_accuracy": value}
+        ...     for branch, values in accuracies.items()
+        ...     for seed, value in enumerate(values)
+        ... ]
+        >>> [found] = analysis.compare(rows, [analysis.Pair("imp", "random")])
+        >>> round(found.mean, 3), found.n, found.settled
+        (0.095, 2, True)
     """
     rows = [row for row in rows if row.get(value) is not None]
     found = [

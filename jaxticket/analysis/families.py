@@ -38,6 +38,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     Args:
         p_values: None where nothing is known; such a comparison was made all the same, counts among the m, and stays
             None.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     size = len(p_values)
     order = sorted(range(size), key=lambda index: _or_one(p_values[index]))
@@ -65,6 +70,12 @@ def paired_tests(
 
     Raises:
         ConfigError: the two of a pair have no seed in common.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> [found] = analysis.paired_tests([({0: 0.9, 1: 0.92}, {0: 0.8, 1: 0.83})])
+        >>> round(found.difference.mean, 3), found.settled
+        (0.095, True)
     """
     differences = [paired_difference(a, b, confidence) for a, b in pairs]
     values = [p_value(difference) for difference in differences]

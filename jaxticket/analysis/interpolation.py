@@ -23,7 +23,13 @@ class Barrier:
 
 
 def interpolate(a: Any, b: Any, position: float) -> Any:
-    """The weights on the way from `a` (0) to `b` (1), a pytree like them; integer leaves are those of `a`."""
+    """The weights on the way from `a` (0) to `b` (1), a pytree like them; integer leaves are those of `a`.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.interpolate({"w": np.zeros(2)}, {"w": np.ones(2)}, 0.25)["w"].tolist()
+        [0.25, 0.25]
+    """
 
     def between(x: Any, y: Any) -> Any:
         return x + (y - x) * x.dtype.type(position) if jax.numpy.issubdtype(x.dtype, jax.numpy.floating) else x
@@ -43,6 +49,11 @@ def error_barrier(positions: Sequence[float], errors: Sequence[float]) -> Barrie
 
     Raises:
         ConfigError: fewer than two positions, or they do not go from 0 to 1.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.error_barrier([0.0, 0.5, 1.0], [0.25, 0.75, 0.25])
+        Barrier(height=0.5, position=0.5)
     """
     positions = list(positions)
     if len(positions) < 2 or len(positions) != len(errors) or positions != sorted(set(positions)):

@@ -71,6 +71,11 @@ def mask_distances(history: Any) -> np.ndarray:
 
     Raises:
         MaskError: no masks, or not all of one size.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.mask_distances(np.array([[1, 1, 0, 0], [1, 0, 1, 0]], bool)).tolist()
+        [[0.0, 0.5], [0.5, 0.0]]
     """
     masks = _flat(history) if _by_path(history) else np.asarray(history)
     if masks.ndim != 2 or not masks.shape[1] or masks.dtype.kind not in "bui":
@@ -89,6 +94,11 @@ def band_matrix(band: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 [T, T].
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.band_matrix(np.array([[np.nan], [0.5]])).tolist()
+        [[0.0, 0.5], [0.5, 0.0]]
     """
     size, width = band.shape
     matrix = np.full((size, size), np.nan)
@@ -115,6 +125,11 @@ def channel_mask(scales: Any, ratio: float, rule: str = "count") -> np.ndarray:
 
     Raises:
         MaskError: an unknown rule, or a ratio out of range.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.channel_mask([0.5, -0.1, 0.3, 0.9], 0.5).tolist()
+        [True, False, False, True]
     """
     if rule not in THRESHOLDS:
         raise MaskError(f"channel_mask(rule={rule!r}): must be one of {', '.join(THRESHOLDS)}")

@@ -42,6 +42,11 @@ def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> Overlap:
 
     Raises:
         MaskError: their paths or shapes differ.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> analysis.overlap({"w": np.array([True, True, False, False])}, {"w": np.array([True, False, True, False])})
+        Overlap(shared=1, either=3, expected=1.0)
     """
     if a.keys() != b.keys():
         raise MaskError(f"{min(a.keys() ^ b.keys())}: in one mask only; both must be of one network")

@@ -55,6 +55,12 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Differen
 
     Raises:
         ConfigError: there are no values.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> found = analysis.mean_interval([0.90, 0.92, 0.94])
+        >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+        (0.92, 0.87, 0.97)
     """
     if not values:
         raise ConfigError("mean_interval(): needs at least one value, found none")
@@ -110,6 +116,11 @@ def p_value(difference: Difference, threshold: float = 0.0) -> float | None:
 
     Returns:
         A number in [0, 1]; None for a single value, of which nothing is known.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> round(analysis.p_value(analysis.mean_interval([0.01, 0.02, 0.03])), 3)
+        0.074
     """
     if difference.std is None:
         return None

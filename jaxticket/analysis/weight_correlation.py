@@ -45,7 +45,14 @@ def correlation(a: Any, b: Any, mask: Mapping[str, Any] | None = None, p: float 
 
 
 def layer_correlation(a: Any, b: Any, mask: Mapping[str, Any] | None = None, p: float = 0.1) -> dict[str, float]:
-    """`correlation` of each layer separately; layers too small for a single large weight are left out."""
+    """`correlation` of each layer separately; layers too small for a single large weight are left out.
+
+    Example:
+        >>> from jaxticket import analysis
+        >>> weights = {"w": np.arange(20.0)}
+        >>> analysis.layer_correlation(weights, weights)
+        {'w': 1.0}
+    """
     shared, sizes = _shared(a, b, mask, p)
     return {path: shared[path] / size for path, size in sizes.items() if size}
 

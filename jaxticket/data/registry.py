@@ -51,7 +51,13 @@ def register(spec: DatasetSpec) -> DatasetSpec:
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that `load` knows, sorted."""
+    """The data sets that `load` knows, sorted.
+
+    Example:
+        >>> from jaxticket import data
+        >>> "digits" in data.names()
+        True
+    """
     return tuple(sorted(DATASETS.names()))
 
 
@@ -81,6 +87,11 @@ def is_vouched_for(name: str) -> bool:
 
     Raises:
         ConfigError: there is no such data set.
+
+    Example:
+        >>> from jaxticket import data
+        >>> data.is_vouched_for("digits")
+        True
     """
     row = spec(name)
     known = all(archive.sha256 or archive.content_sha256 for archive in row.archives)

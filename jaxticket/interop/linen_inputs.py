@@ -30,6 +30,15 @@ def input_norms(
 
     Raises:
         MaskError: no batch, or no dense or convolutional layer is called.
+
+    Example:
+        >>> import flax.linen as nn
+        >>> from jaxticket import interop
+        >>> model, x = nn.Dense(2), jnp.array([[3.0], [4.0]])
+        >>> params = {"kernel": jnp.ones((1, 2)), "bias": jnp.zeros(2)}
+        >>> apply_fn = lambda params, x: model.apply({"params": params}, x)
+        >>> interop.input_norms(apply_fn, params, [(x, None)])["kernel"].tolist()
+        [5.0]
     """
 
     @jax.jit

@@ -31,6 +31,15 @@ def layer_outputs(
     Raises:
         MaskError: one of `paths` is no kernel of an `nn.Dense` or `nn.Conv` that is called, or of one that is called
             more than once.
+
+    Example:
+        >>> import flax.linen as nn
+        >>> from jaxticket import interop
+        >>> model, x = nn.Dense(2), jnp.array([[3.0], [4.0]])
+        >>> params = {"kernel": jnp.ones((1, 2)), "bias": jnp.zeros(2)}
+        >>> apply_fn = lambda params, x: model.apply({"params": params}, x)
+        >>> interop.layer_outputs(apply_fn, params, x, ["kernel"])["kernel"].tolist()
+        [[3.0, 3.0], [4.0, 4.0]]
     """
     return _listen(apply_fn, params, x, frozenset(paths), {})[0]
 
@@ -53,6 +62,16 @@ def output_gradients(
 
     Returns:
         Two dictionaries of the same paths and shapes: the outputs, and the gradients.
+
+    Example:
+        >>> import flax.linen as nn
+        >>> from jaxticket import interop
+        >>> model, x = nn.Dense(2), jnp.array([[3.0], [4.0]])
+        >>> params = {"kernel": jnp.ones((1, 2)), "bias": jnp.zeros(2)}
+        >>> apply_fn = lambda params, x: model.apply({"params": params}, x)
+        >>> outputs, gradients = interop.output_gradients(apply_fn, params, x, ["kernel"], jnp.sum)
+        >>> gradients["kernel"].tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
     """
     wanted = frozenset(paths)
     shapes = jax.eval_shape(lambda: layer_outputs(apply_fn, params, x, wanted))

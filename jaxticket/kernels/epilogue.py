@@ -12,7 +12,13 @@ Activation = str | Callable[[jax.Array], jax.Array] | None
 
 
 def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
-    """The dtype in which products of this dtype are added up: float32 or wider."""
+    """The dtype in which products of this dtype are added up: float32 or wider.
+
+    Example:
+        >>> from jaxticket import kernels
+        >>> str(kernels.accumulation_dtype(jnp.bfloat16))
+        'float32'
+    """
     return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 

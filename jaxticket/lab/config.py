@@ -21,6 +21,13 @@ def default_config(experiment: str) -> Any:
 
     Raises:
         ConfigError: there is no such experiment.
+
+    Example:
+        >>> from jaxticket import experiments
+        >>> config = experiments.default_config("imp")
+        >>> config.levels = 3
+        >>> config.train.epochs
+        20
     """
     config = _as_config(get_experiment(experiment).options())
     config.experiment = experiment
@@ -38,6 +45,12 @@ def recipe_config(experiment: str, argument: str | None, **values: Any) -> Any:
 
     Raises:
         ConfigError: there is no such experiment, an argument is unknown, or the recipe refuses one.
+
+    Example:
+        >>> from jaxticket import experiments
+        >>> config = experiments.recipe_config("imp", "model=lenet300,dataset=digits", levels=2)
+        >>> config.model.name, config.levels
+        ('lenet300', 2)
     """
     recipe = get_experiment(experiment).load_recipe()
     _, *parameters = inspect.signature(recipe).parameters.values()
@@ -56,6 +69,11 @@ def parse_arguments(text: str | None, **defaults: str) -> dict[str, str]:
 
     Raises:
         ConfigError: an argument that is unknown, or has no value.
+
+    Example:
+        >>> from jaxticket import experiments
+        >>> experiments.parse_arguments("model=conv2", model="lenet300", dataset="digits")
+        {'model': 'conv2', 'dataset': 'digits'}
     """
     arguments = dict(defaults)
     for part in filter(None, (text or "").split(",")):
@@ -72,6 +90,12 @@ def resolve(config: Mapping[str, Any]) -> tuple[Experiment, ExperimentOptions]:
 
     Raises:
         ConfigError: something in it cannot be used.
+
+    Example:
+        >>> from jaxticket import experiments
+        >>> experiment, options = experiments.resolve(experiments.default_config("imp"))
+        >>> experiment.name, options.levels
+        ('imp', 8)
     """
     if not isinstance(config, Mapping | config_dict.ConfigDict):
         raise ConfigError(f"config: get_config() returned {config!r}; must be what default_config('imp') returns")

@@ -57,6 +57,14 @@ def make_plan(
 
     Raises:
         ConfigError: the experiment cannot be run as asked.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from jaxticket import experiments
+        >>> config = experiments.recipe_config("imp", "model=lenet300,dataset=digits", levels=2)
+        >>> plan = experiments.make_plan(*experiments.resolve(config), Path("runs"))
+        >>> [stage.kind for stage in plan.stages][:3], len(plan.networks)
+        (['mask', 'init', 'train'], 3)
     """
     check_writers(options.writers)
     lab = Lab(options, workdir / "stages", execute=False, rerun=rerun)

@@ -29,6 +29,14 @@ def apply_model(
 
     Returns:
         float32 logits [batch, classes], and the model state with the collections of `model_state`.
+
+    Example:
+        >>> from jaxticket import models
+        >>> model = models.create_model("lenet300", num_classes=10)
+        >>> params, state = models.init_variables(model, jax.random.key(0), (1, 8, 8, 1))
+        >>> logits, _ = models.apply_model(model, params, state, jnp.zeros((4, 8, 8, 1)), train=False)
+        >>> logits.shape
+        (4, 10)
     """
     from jaxticket.models.linen import takes_train
 

@@ -49,7 +49,15 @@ def init_variables(model: nn.Module, key: jax.Array, input_shape: Sequence[int])
 
 
 def abstract_variables(model: nn.Module, input_shape: Sequence[int]) -> Variables:
-    """What `init_variables` would return, as `jax.ShapeDtypeStruct`s; nothing is computed."""
+    """What `init_variables` would return, as `jax.ShapeDtypeStruct`s; nothing is computed.
+
+    Example:
+        >>> from jaxticket import models
+        >>> model = models.create_model("lenet300", num_classes=10)
+        >>> params, _ = models.abstract_variables(model, (1, 28, 28, 1))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+        266610
+    """
     shape = _batch_shape(input_shape)
     return jax.eval_shape(lambda key: _split(model.init(key, _dummy(shape))), jax.random.key(0))
 

@@ -16,6 +16,11 @@ class ModelOptions:
         name: a registered network; `jaxticket.models.names()` lists them. An alias is replaced by the network's own
             name and options at once.
         options: options of the network; all have defaults. Set the compute dtype with `train.compute_dtype` instead.
+
+    Example:
+        >>> from jaxticket import models
+        >>> models.ModelOptions("resnet20").name
+        'resnet20'
     """
 
     name: str = option("lenet300")

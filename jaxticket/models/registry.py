@@ -120,7 +120,13 @@ def register(network: Network) -> Network:
 
 
 def names() -> list[str]:
-    """The names of all networks, sorted; aliases are not among them."""
+    """The names of all networks, sorted; aliases are not among them.
+
+    Example:
+        >>> from jaxticket import models
+        >>> "lenet300" in models.names()
+        True
+    """
     return sorted(NETWORKS.names())
 
 
@@ -138,6 +144,11 @@ def option_names(name: str) -> list[str]:
 
     Raises:
         ConfigError: there is no such network.
+
+    Example:
+        >>> from jaxticket import models
+        >>> models.option_names("lenet300")
+        ['activation', 'dtype', 'init', 'width']
     """
     return sorted(network(name).option_fields)
 
@@ -182,6 +193,11 @@ def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> 
 
     Raises:
         ConfigError: an unknown name or option, or a value that is not allowed.
+
+    Example:
+        >>> from jaxticket import models
+        >>> models.check_model("lenet300", {})
+        {'activation': 'relu', 'dtype': 'float32', 'init': 'glorot_normal', 'width': 1.0}
     """
     row = NETWORKS.get(proper_name(name, where))
     return row.parse(proper(name, options)[1], f"{where}.options")

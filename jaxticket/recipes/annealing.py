@@ -35,6 +35,12 @@ def soft_phase(
 
     Raises:
         ConfigError: an unknown kind, or a number out of range.
+
+    Example:
+        >>> from jaxticket import recipes
+        >>> beta, blend = recipes.soft_phase("swish", steps=100)(50)
+        >>> float(beta), float(blend)
+        (1.0, 0.5)
     """
     sharpens = soft_kind(kind).sharpens
     _check_steps(steps)

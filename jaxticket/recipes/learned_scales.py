@@ -87,6 +87,14 @@ def lrsi(
         ConfigError: an option that does not exist or is out of range.
         MaskError: a mask that does not fit `params`, or too few batches.
         TrainingError: what is lowered is no longer finite.
+
+    Example:
+        >>> from jaxticket import recipes
+        >>> weights, mask = {"w": 0.1 * jnp.ones((4, 2))}, {"w": np.ones((4, 2), bool)}
+        >>> batch = (jnp.ones((6, 4)), jnp.array([0, 0, 0, 0, 0, 1]))
+        >>> scaled = recipes.lrsi(lambda params, x: x @ params["w"], weights, mask, [batch], iterations=2)
+        >>> scaled["w"].shape
+        (4, 2)
     """
     options = parse(LrsiOptions, {"iterations": iterations, "rate": rate, "eta": eta, "gamma": gamma, **others}, "lrsi")
     return rescale(apply_fn, params, mask, batches, options).params

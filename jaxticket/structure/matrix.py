@@ -21,6 +21,11 @@ def to_matrix(leaf: Any) -> np.ndarray:
 
     Args:
         leaf: array of rank two or more.
+
+    Example:
+        >>> from jaxticket import structure
+        >>> structure.to_matrix(np.zeros((3, 3, 16, 32))).shape
+        (32, 144)
     """
     array = np.asarray(leaf)
     rank = array.ndim
@@ -28,7 +33,13 @@ def to_matrix(leaf: Any) -> np.ndarray:
 
 
 def from_matrix(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `to_matrix` for a kernel of this shape."""
+    """The inverse of `to_matrix` for a kernel of this shape.
+
+    Example:
+        >>> from jaxticket import structure
+        >>> structure.from_matrix(np.zeros((32, 144)), (3, 3, 16, 32)).shape
+        (3, 3, 16, 32)
+    """
     *space, inputs, outputs = shape
     array = matrix.reshape(outputs, inputs, *space)
     return np.ascontiguousarray(array.transpose(*range(2, len(shape)), 1, 0))

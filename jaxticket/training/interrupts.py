@@ -29,6 +29,13 @@ class Interrupts:
 
     Attributes:
         holding: whether there is something to save, and `requested` is asked often.
+
+    Example:
+        >>> from jaxticket import training
+        >>> with training.Interrupts() as interrupts:
+        ...     asked = interrupts.requested
+        >>> asked
+        False
     """
 
     def __init__(self) -> None:

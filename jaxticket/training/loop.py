@@ -45,6 +45,18 @@ def train_runs(
         TrainingError: a loss is no longer finite.
         InterruptedRun: a stop was asked for; everything is saved in `folder`.
         ValueError: several networks, of which each might end early.
+
+    Example:
+        >>> from jaxticket import data, training
+        >>> def network(params, state, images, *, train):
+        ...     return images.reshape(len(images), -1) @ params["head"]["kernel"], state
+        >>> trainer = training.Trainer(network, data.load("digits"), training.TrainOptions(epochs=1))
+        >>> weights = training.Weights({"head": {"kernel": np.zeros((64, 10), np.float32)}}, {})
+        >>> keys = training.Keys(order=jax.random.key(0), augment=jax.random.key(1))
+        >>> spec = training.RunSpec(weights, {"head/kernel": np.ones((64, 10), bool)}, keys)
+        >>> [result] = training.train_runs(trainer, [spec])
+        >>> len(result.history), result.last.params["head"]["kernel"].shape
+        (1, (64, 10))
     """
     monitor = specs[0].monitor
     if len(specs) > 1 and (trainer.options.patience or (monitor and monitor.may_stop)):

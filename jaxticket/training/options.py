@@ -65,6 +65,11 @@ class TrainOptions:
             weights.
         checkpoint_epochs: epochs between checkpoints; 0 makes one at the first epoch's end after a minute has passed.
         steps_per_dispatch: optimizer steps per call of the compiled loop; 0 chooses by model and device.
+
+    Example:
+        >>> from jaxticket import training
+        >>> training.TrainOptions(epochs=3, optimizer="adam", lr=1e-3).total_steps(steps_per_epoch=10)
+        30
     """
 
     epochs: int = option(20, minimum=0)
