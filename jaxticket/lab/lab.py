@@ -28,7 +28,7 @@ from jaxticket.lab.setting import Setting
 from jaxticket.lab.stage_keys import evaluation_key, training_key
 from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.own_sources import own_sources
-from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
+from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.lab.trained import WEIGHTS, Trained
 from jaxticket.lab.training_cost import NO_COST, cost_of
@@ -39,7 +39,7 @@ from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.run_spec import RunSpec
-from jaxticket.training.state import Keys, Weights
+from jaxticket.training.state import Keys
 
 _Result = TypeVar("_Result")
 
@@ -48,19 +48,13 @@ class Lab:
     """What an experiment can do with one data set, one network and one way of training; each result is a stage.
 
     Args:
-        options: the experiment's options.
-        folder: where stages are kept; experiments that share it share their stages.
+        options: the experiment's options; `setting` is the network, the data and the training that follow from them.
+        folder: where `stages` are kept; experiments that share it share their stages.
         recorder: takes the rows and findings; None in a plan.
-        execute: False makes a plan: keys are computed and looked up, nothing is run.
+        execute: False makes a plan: keys are computed and looked up, `reach` counts what is left, nothing is run.
         progress: told what happens.
         interrupts: asked whether to stop.
         rerun: which finished stages are done again.
-
-    Attributes:
-        setting: the network, the data and the training that follow from the options.
-        stages: the results on disk.
-        recorder: the summary of the experiment.
-        reach: what is left after each pruning of a plan.
     """
 
     def __init__(
@@ -82,26 +76,16 @@ class Lab:
         self._use(Setting(options, planning=not execute))
 
     def _use(self, setting: Setting) -> None:
-        self.setting = setting
+        self.setting, self.options = setting, setting.options
         self.reach = Reach(setting)
         self._given_init: WeightsRef | None = None
         self._variants: dict[str, Lab] = {}
 
-    @property
-    def options(self) -> ExperimentOptions:
-        """The experiment's options."""
-        return self.setting.options
-
-    @property
-    def replication(self) -> str:
-        """How the seeds are trained here: `serial`, `vmap` or `devices`."""
-        return replication_of(self.setting)
-
     def for_each_seed(self, function: Callable[[int], None]) -> None:
         """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
 
-        In lockstep `train` returns when all seeds have come to one, or to their end. Stages are the same either way,
-        and equal to float tolerance.
+        In lockstep `train` returns when all seeds have come to one, or to their end. Results are equal to float
+        tolerance.
         """
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
         with self.recorder.sorted_by(self.options.all_seeds) if self._side_by_side(calls) else contextlib.nullcontext():
@@ -115,7 +99,7 @@ class Lab:
         return in_lockstep(runs) if self._side_by_side(runs) else [run() for run in runs]
 
     def _side_by_side(self, runs: Sequence[Any]) -> bool:
-        return self.stages.execute and len(runs) > 1 and self.replication != "serial"
+        return self.stages.execute and len(runs) > 1 and replication_of(self.setting) != "serial"
 
     def init(self, seed: int, stream: str = "init") -> WeightsRef:
         """Initial weights, those of `config.init` where it names some; another `stream` of the same seed is a draw.
@@ -131,7 +115,7 @@ class Lab:
         return drawn_init(self.setting, self.stages, seed, stream)
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
-        """Other initial weights for the control of a level's ticket: a fresh draw for each level."""
+        """Other initial weights, a fresh draw for each level, for the control of its ticket."""
         return self.init(seed, stream=f"reinit {level}")
 
     def full_mask(self, rules: tuple[tuple[str, bool], ...] = ()) -> MaskRef:
@@ -198,49 +182,32 @@ class Lab:
         train = train.computed  # epochs of saves are in the key once, whoever asked for them
         self.setting.aid_of(train)  # refused in a plan too
         if isinstance(mask_update, GradualPruning) and not self.stages.execute:
-            how = PruneOptions(scope=mask_update.scope)
-            self.reach.prune(mask.key, how, sparsity=mask_update.final)
+            self.reach.prune(mask.key, PruneOptions(scope=mask_update.scope), sparsity=mask_update.final)
         given = start
         if aids.rescale_init and not start_step:
             start = scaled_start(self.setting, self.stages, start, mask, train, seed=seed)
         steps = duration.total_steps - start_step
-        work = f"{steps:,} steps"
         run: dict[str, Any] = {"start_step": start_step, "snapshot_step": snapshot_step, "save_epochs": save_epochs}
         run |= {"mask_update": mask_update, "monitor": monitor}
         config = training_key(self.setting, train, seed=seed, noise=noise, **run)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.stages.execute else cost_of(self.setting, train, steps, kept)
-        stage = self.stages.find("train", 2, config, inputs, label=label, work=work, cost=cost)
+        stage = self.stages.find("train", 2, config, inputs, label=label, work=f"{steps:,} steps", cost=cost)
         if self.stages.execute and not stage.content:
-            spec = RunSpec(
-                start.load(),
-                mask.load(),
-                Keys(order=seed_key(seed, f"order{noise}"), augment=seed_key(seed, f"augment{noise}")),
-                label=label,
-                **run,
-                store=functools.partial(self._store, stage),
-            )
+            keys = Keys(order=seed_key(seed, f"order{noise}"), augment=seed_key(seed, f"augment{noise}"))
+            spec = RunSpec(start.load(), mask.load(), keys, label=label, **run)
             request = TrainRequest(self.setting, self.stages, self.progress, self.interrupts, stage, train, spec)
             (stage,) = submit([request])
         return Trained(stage, WEIGHTS[train.select_checkpoint], None if start is given else start)
-
-    def _store(self, stage: Stage, name: str, weights: Weights) -> None:
-        write_weights(self.stages.workplace(stage) / f"{name}.safetensors", weights)
 
     def evaluate(
         self, weights: WeightsRef, mask: MaskRef, *, label: str = "evaluation", train: TrainOptions | None = None
     ) -> Mapping[str, Any]:
         """The scores of stored weights under a mask; nothing is trained, and running statistics are as they are stored.
 
-        Within `for_each_seed` the seeds are evaluated side by side where they are trained so.
-
-        Args:
-            weights: of the network; where the aids of the options stay, with theirs if it has them.
-            mask: what is kept.
-            label: what the evaluation is called; not part of its key.
-            train: how it is trained, where that is not by `config.train`: what was compiled for that is used, and only
-                its batch size and dtype count.
+        Within `for_each_seed` the seeds are evaluated side by side where they are trained so. `label` is not part of
+        the key; of `train`, where it is not `config.train`, only batch size and dtype count.
 
         Returns:
             `loss`, `accuracy`, `accuracy_top5` and `accuracy_balanced` of both splits, such as `val_loss`, None where
@@ -284,13 +251,9 @@ class Lab:
         config: Mapping[str, Any] | None = None,
         **inputs: WeightsRef | MaskRef,
     ) -> Mapping[str, Any]:
-        """What `compute` finds in stored weights and masks, JSON-ready; empty in a plan.
+        """What `compute` finds, JSON-ready, in what the inputs hold, by their names; empty in a plan.
 
-        Args:
-            kind: what is measured.
-            compute: takes what the inputs hold, by their names.
-            config: what else the result depends on.
-            inputs: weights and masks.
+        `kind` says what is measured, and `config` what else the result depends on.
         """
         source = own_sources(compute)
         config = {**(config or {}), **({"source": source} if source else {})}
@@ -301,18 +264,14 @@ class Lab:
         kind: str,
         compute: Callable[..., Derived],
         inputs: Mapping[str, WeightsRef | MaskRef] | None = None,
-        *,
-        version: int = 1,
-        config: Mapping[str, Any] | None = None,
-        label: str = "",
+        **how: Any,
     ) -> Stage:
         """The stage of the weights, the mask and the findings that `compute` makes of others; see `derived.derive`."""
-        stages = self.stages
-        return derive(self.setting, stages, kind, compute, inputs, version=version, config=config, label=label)
+        return derive(self.setting, self.stages, kind, compute, inputs, **how)
 
     @property
     def variants(self) -> tuple["Lab", ...]:
-        """The labs that `variant` has made of this one."""
+        """The labs that `variant` has built of this one."""
         return tuple(self._variants.values())
 
     def variant(self, **parts: Any) -> "Lab":
@@ -339,7 +298,6 @@ class Lab:
         *,
         label: str = "",
         pruned: WeightsRef | None = None,
-        train: TrainOptions | None = None,
         case: Mapping[str, Any] | None = None,
         ticket: bool = True,
         facts: Mapping[str, Any] | None = None,
@@ -350,9 +308,9 @@ class Lab:
         `label` is `<branch>-<level>-<seed>` where none is given; `how` are further arguments of `train`.
         """
         label = label or f"{branch}-{level}-{seed}"
-        trained = self.train(start, mask, seed=seed, label=label, train=train, **how)
+        trained = self.train(start, mask, seed=seed, label=label, **how)
+        about: dict[str, Any] = {"train": how.get("train"), "case": case, "ticket": ticket, "facts": facts}
         final = trained.mask if how.get("mask_update") else mask
-        about: dict[str, Any] = {"train": train, "case": case, "ticket": ticket, "facts": facts}
         self.record(branch, level, seed, trained, final, start=start, pruned=pruned, **about)
         return trained
 
@@ -373,18 +331,10 @@ class Lab:
     ) -> None:
         """Makes a trained network a row of the summary and, where it is sparse, a ticket to take away.
 
-        Args:
-            branch: how its mask and its weights came about.
-            level: the pruning round, or the 1-based index into the sparsities; 0 is dense.
-            seed: the replicate.
-            trained: the network.
-            mask: what was kept.
-            case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`.
-            start: the weights that were given to training.
+        Args are those of `RecordedRun`, but for these:
             pruned: the weights that pruning made the mask of, or else `start`: the row has their accuracies under the
                 mask, before any training. None for a network that was not pruned before it was trained.
             train: how it was trained, where that is not by `config.train`.
-            ticket: False for networks nobody would take away, such as controls.
             facts: what else the row says of the network, JSON-ready.
         """
         scores: Mapping[str, Any] = {}
@@ -392,5 +342,5 @@ class Lab:
             scores = self.evaluate(pruned, mask, label=f"{branch}-{level}-{seed} pruned", train=train)
         if self.stages.execute:
             start = trained.start or start
-            about = scores, case or {}, facts or {}, ticket
-            self.recorder.add(RecordedRun(self.setting, branch, level, seed, trained, mask, start, *about))
+            of = self.setting, branch, level, seed, trained, mask, start
+            self.recorder.add(RecordedRun(*of, scores, case or {}, facts or {}, ticket))

@@ -39,7 +39,7 @@ class RecordedRun:
         pruned: scores right after pruning, such as `val_accuracy`; empty where it was not pruned then.
         case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`.
         extra: further columns of its row, JSON-ready.
-        ticket: whether its ticket is wanted.
+        ticket: whether its ticket is wanted, False for networks nobody would take away, such as controls.
     """
 
     setting: Setting

@@ -48,13 +48,17 @@ class TrainRequest(Request):
         several = "" if len(requests) == 1 else "-" + digest([request.stage.id for request in requests], 8)
         results = train_runs(
             trainer,
-            [request.spec for request in requests],
+            [dataclasses.replace(request.spec, store=request.keep) for request in requests],
             folder=self.stage.folder / f"{CHECKPOINTS}{several}",
             progress=self.progress,
             interrupts=self.interrupts,
         )
         found = zip(requests, results, _test_scores(trainer, results), strict=True)
         return self.stages.finish([(one.stage, *one.store(trainer, result, scores)) for one, result, scores in found])
+
+    def keep(self, name: str, weights: Weights) -> None:
+        """Writes weights of the run into the stage's workplace."""
+        write_weights(self.stages.workplace(self.stage) / f"{name}.safetensors", weights)
 
     def store(
         self, trainer: Trainer, result: RunResult, on_test: dict[str, Scores | None]
@@ -73,7 +77,7 @@ class TrainRequest(Request):
         lines = {line["epoch"]: line for line in history}
         ends = (("last", history[-1]["epoch"], result.last), ("best", result.best_epoch, result.best))
         for name, epoch, weights in ends:
-            write_weights(folder / f"{name}.safetensors", weights)
+            self.keep(name, weights)
             on_val = {key: value for key, value in lines[epoch].items() if key.startswith("val_")}
             content |= {f"{name}_{key}": value for key, value in (on_val | named("test", on_test[name])).items()}
         if spec.save_epochs:
