@@ -4,7 +4,6 @@ They live in `<folder>/cache/<name>-<version>/`, a slash of the name turned into
 the size and checksum of every array and is written last, so a copy without it is an unfinished one.
 """
 
-import json
 import logging
 import os
 import zlib
@@ -15,11 +14,10 @@ import numpy as np
 from jaxticket.core.errors import TicketError
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.splits import Split
-from jaxticket.storage import check_fields, read_json
 from jaxticket.storage.files import replacing
+from jaxticket.storage.manifest import MANIFEST, load_manifest, write_manifest
 
 _log = logging.getLogger(__name__)
-_MANIFEST = "manifest.json"
 
 
 def cache_folder(spec: DatasetSpec, folder: Path) -> Path:
@@ -29,7 +27,7 @@ def cache_folder(spec: DatasetSpec, folder: Path) -> Path:
 
 def has_cache(spec: DatasetSpec, folder: Path) -> bool:
     """Whether there is a finished decoded copy; whether it is undamaged is seen when it is read."""
-    return (cache_folder(spec, folder) / _MANIFEST).is_file()
+    return (cache_folder(spec, folder) / MANIFEST).is_file()
 
 
 def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
@@ -44,7 +42,7 @@ def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
         return None
     try:
         return _read(spec, cache)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, TicketError) as error:
+    except (OSError, ValueError, EOFError, TicketError) as error:
         _log.warning("%s: the decoded copy is damaged (%s) and is written again", cache, error)
         return None
 
@@ -56,29 +54,26 @@ def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> No
     several processes may do this at once, and a reader never sees half a file.
     """
     cache = cache_folder(spec, folder)
-    manifest = {}
+    files = []
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for split, arrays in splits.items():
             for part, array in zip(Split._fields, arrays, strict=True):
-                file = f"{split}_{part}.npy"
-                manifest[file] = write_array(cache / file, array)
-        with replacing(cache / _MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-    except OSError as error:
+                files.append(f"{split}_{part}.npy")
+                write_array(cache / files[-1], array)
+        write_manifest(cache, files, {})
+    except (OSError, TicketError) as error:
         _log.warning("%s: no decoded copy could be kept (%s); decoding is repeated each time", cache, error)
 
 
 def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
-    manifest = check_fields(read_json(cache / _MANIFEST), {}, cache / _MANIFEST)
+    load_manifest(cache)  # raises where a file is not as it was
     splits = {}
     for split, size in spec.official_sizes.items():
         expected = {"images": ((size, *spec.image_shape), np.uint8), "labels": ((size,), np.int32)}
         arrays = []
         for part, (shape, dtype) in expected.items():
             path = cache / f"{split}_{part}.npy"
-            if size_and_checksum(path) != manifest[path.name]:
-                raise ValueError(f"{path.name} does not match its checksum")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(f"{path.name} has shape {array.shape} and type {array.dtype}")

@@ -56,7 +56,7 @@ class AdmmOptions(ExperimentOptions):
     def check(self, where: str) -> None:
         """Refuses what is not used."""
         super().check(where)
-        if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+        if self.prune.is_more_than("scope", "rules"):
             raise ConfigError("config.prune: ADMM ranks magnitudes and uses scope and rules alone; leave the rest")
 
 

@@ -41,7 +41,7 @@ class GradualOptions(ExperimentOptions):
         super().check(where)
         if self.begin >= self.end:
             raise ConfigError(f"config.begin={self.begin}: must be less than end={self.end}")
-        if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
+        if self.prune.is_more_than("scope", "rules"):
             raise ConfigError("config.prune: gradual pruning by magnitude uses scope and rules alone; leave the rest")
 
     def spans(self, length: Length, where: str) -> Iterator[Span]:

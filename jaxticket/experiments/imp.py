@@ -42,12 +42,12 @@ class ImpOptions(ExperimentOptions):
     levels: int = option(8, minimum=1)
     prune: PruneOptions = PruneOptions()
     reinit: str = option("init", choices=("init", "none", "random"))
-    reinit_masks: str = option("ticket", choices=("ticket", "own"))
+    reinit_masks: str = option("ticket", choices=("ticket", "own"), only=("reinit", "random"))
     rewind_epochs: int = option(0, minimum=0, within="epochs")
     rewind_steps: int = option(0, minimum=0, within="steps")
     retrain: str = option("full", choices=("full", "remaining"))
     sparsity: float = option(0.0, minimum=0, below=1)
-    train_levels: tuple[int, ...] = option((), minimum=1)
+    train_levels: tuple[int, ...] = option((), minimum=1, increasing=True)
     dense: str = ""
 
     def check(self, where: str) -> None:
@@ -56,10 +56,6 @@ class ImpOptions(ExperimentOptions):
         if self.rewind_epochs and self.rewind_steps:
             raise ConfigError(f"config.rewind_steps={self.rewind_steps}: config.rewind_epochs is set too; set one to 0")
         rewinds = self.rewind_epochs or self.rewind_steps
-        if self.reinit_masks != "ticket" and self.reinit != "random":
-            raise ConfigError(
-                f"config.reinit_masks={self.reinit_masks!r}: needs reinit='random', found {self.reinit!r}"
-            )
         check_train_levels(self.train_levels, self.levels)
         if self.train_levels and (self.reinit, self.reinit_masks) != ("random", "ticket"):
             raise ConfigError(
@@ -77,8 +73,7 @@ class ImpOptions(ExperimentOptions):
                 f"config.prune.rate={self.prune.rate}: config.sparsity={self.sparsity} sets the rate of the "
                 f"{self.levels} rounds; leave one of them"
             )
-        if self.dense:
-            check_loaded(self)
+        check_loaded(self, self.dense)
 
 
 def imp(lab: "Lab", options: ImpOptions) -> None:

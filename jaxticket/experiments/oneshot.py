@@ -37,22 +37,17 @@ class OneshotOptions(ExperimentOptions):
     prune: PruneOptions = PruneOptions()
     retrain: str = option("rewind", choices=("rewind", "lr_rewind", "full", "finetune", "random"))
     rewind_epochs: int = option(0, minimum=0, within="epochs")
-    finetune_epochs: int = option(0, minimum=0, within="epochs")
+    finetune_epochs: int = option(0, minimum=0, within="epochs", only=("retrain", "finetune"))
     dense: str = ""
 
     def check(self, where: str) -> None:
         """Refuses epochs that are not used or do not exist."""
         super().check(where)
-        if self.finetune_epochs and self.retrain != "finetune":
-            raise ConfigError(
-                f"config.finetune_epochs={self.finetune_epochs}: needs retrain='finetune', found {self.retrain!r}"
-            )
         if self.retrain in ("finetune", "full") and self.rewind_epochs:
             raise ConfigError(
                 f"config.rewind_epochs={self.rewind_epochs}: retrain={self.retrain!r} does not rewind; set 0"
             )
-        if self.dense:
-            check_loaded(self)
+        check_loaded(self, self.dense)
 
 
 def oneshot(lab: "Lab", options: OneshotOptions) -> None:

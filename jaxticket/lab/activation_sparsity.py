@@ -44,11 +44,7 @@ def note_silence(lab: Lab, own: Lab, looks: Sequence[Look], near_zero: float) ->
 
     The rates of single channels are the array `near_zero_ACTIVATION`, float32 [looks, channels of all layers].
 
-    Args:
-        lab: whose summary it is.
-        own: the lab of the network.
-        looks: at networks of `own`.
-        near_zero: up to which size an activation counts as near zero.
+    The summary is that of `lab`; the looks are at networks of `own`.
 
     Raises:
         ConfigError: as for `silence_of`, in a plan too.
@@ -72,13 +68,8 @@ def note_silence(lab: Lab, own: Lab, looks: Sequence[Look], near_zero: float) ->
         return {"layers": layers}
 
     channels, kind = [], _activation_of(own.setting)
-    compute_dtype = own.options.train.compute_dtype
-    config = {
-        **own.setting.network_key(),
-        "data": own.setting.data_key(),
-        "compute_dtype": compute_dtype,
-        "near_zero": near_zero,
-    }
+    config = {**own.setting.network_key(), "data": own.setting.data_key(), "near_zero": near_zero}
+    config["compute_dtype"] = own.options.train.compute_dtype
     for look in looks:
         found = own.measure("silence", compute, config=config, weights=look.weights, mask=look.mask)
         layers = found.get("layers", [])

@@ -55,14 +55,7 @@ def pruned_to(
 
     Channels that went before have scales of zero and so go again.
 
-    Args:
-        lab: where the stage is done.
-        weights: what is ranked.
-        mask: of the level before.
-        how: the way.
-        seed: of scores that are drawn.
-        sparsity: to reach; None goes by the rate.
-        level: the round, which says what the rate comes to.
+    `sparsity` is what to reach; None goes by the rate, which `level`, the round, multiplies.
     """
     if how.ratio_of == "weights":
         return lab.prune(weights, mask, how, seed=seed, sparsity=sparsity)
@@ -89,10 +82,7 @@ def all_channels(
 ) -> MaskRef:
     """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
 
-    Args:
-        lab: where the stage is done.
-        asked: the key and value that asked for it, for the message.
-        instead: what to set otherwise.
+    `asked` and `instead` are keys with values for the message: what asked for it, and what to set otherwise.
 
     Raises:
         ConfigError: the network has no normalisation, or no layer with more than `config.min_channels`.
@@ -131,13 +121,8 @@ def draw_channels(
     what became of each layer: `channels`, a list of `path`, `before`, `after` and `held`, whether it kept its largest
     channels only because it must keep `min_channels`.
 
-    Args:
-        lab: where the stage is done.
-        weights: whose scales are ranked.
-        full: made by `all_channels`.
-        ratio: the share that goes, in (0, 1); fewer go where layers have to be held.
-        min_channels: every layer keeps at least so many, or all it has.
-        before: the mask of the round before, of whose channels some must go; None for `full`.
+    Every layer keeps at least `min_channels`, or all it has, so that fewer than the share may go. `before` is the mask
+    of the round before, of whose channels some must go; None for `full`, which is made by `all_channels`.
 
     Raises:
         ConfigError: in a plan, where nothing would be removed, or left.

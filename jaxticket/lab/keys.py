@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import config_dict
 
 from jaxticket.lab.config import default_config
@@ -19,12 +20,7 @@ def unknown_key_in(arguments: Sequence[str]) -> str | None:
 
 
 def unknown_key_message(config: config_dict.ConfigDict, path: str) -> str | None:
-    """What to say of a key that a configuration does not have, with those of its place; None where it has it.
-
-    Args:
-        config: the configuration.
-        path: the key with dots, such as `train.lr`.
-    """
+    """What to say of a key that a configuration does not have, with those of its place; None where it has it."""
     place: Any = config
     names = path.split(".")
     for number, name in enumerate(names):
@@ -71,7 +67,7 @@ def _at(config: config_dict.ConfigDict, path: str, default: Any) -> Any:
 
 def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:
     """The key whose name is alike in the same place, else of the same name elsewhere, else the one most alike."""
-    known = _values(config)
+    known = list(flatten_dict(config.to_dict(), sep="."))
     place, _, last = path.rpartition(".")
     beside = {name: one for one in known for where, _, name in [one.rpartition(".")] if where == place}
     same = [one for one in known if one.rpartition(".")[2] == last]
@@ -83,16 +79,6 @@ def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:
         difflib.get_close_matches(path, known, 1, 0.75),
     ]
     return next((found[0] for found in ways if found), None)
-
-
-def _values(config: config_dict.ConfigDict, prefix: str = "") -> list[str]:
-    """The paths of all keys that are no sections."""
-    found = []
-    for name in config:
-        inner: Any = config[name]
-        section = isinstance(inner, config_dict.ConfigDict)
-        found += _values(inner, f"{prefix}{name}.") if section else [prefix + name]
-    return found
 
 
 def _config_alone(arguments: Sequence[str]) -> config_dict.ConfigDict | None:

@@ -12,10 +12,6 @@ from jaxticket.training.writers import Curves, open_writers
 def make_loggers(options: ExperimentOptions, folder: Path) -> list[Progress]:
     """What the options ask for; nothing if they do not.
 
-    Args:
-        options: `writers` and `profile_steps` count.
-        folder: of the experiment, which exists.
-
     Raises:
         ConfigError: a writer whose package is not installed.
     """

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, to_dict
@@ -60,14 +62,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
 
 def _different(theirs: Mapping[str, Any], ours: Mapping[str, Any], defaults: Any) -> list[str]:
     """`lr=0.1 (here 0.01)` for every option that differs; both have what is not the default."""
-    default = _flat(to_dict(defaults))
-    one, other = ({**default, **_flat(found)} for found in (theirs, ours))
+    default = flatten_dict(to_dict(defaults), sep=".")
+    one, other = ({**default, **flatten_dict(dict(found), sep=".")} for found in (theirs, ours))
     different = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
     return [f"{key}={one.get(key)!r} (here {other.get(key)!r})" for key in different]
-
-
-def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {f"{where}{key}": value}
-    return found

@@ -30,11 +30,8 @@ def full_mask_stage(lab: Lab, groups: Groups) -> MaskRef:
 def prune_groups(mask: Mask, params: Any, groups: Groups, scope: str) -> Mask:
     """`mask` less the weights of least magnitude, in each group its rate of those still kept.
 
-    Args:
-        mask: path -> bool array, of exactly the paths of `groups`.
-        params: what is ranked.
-        groups: each ranked apart.
-        scope: `global` ranks the leaves of a group together, `layer` each by itself.
+    With the scope `global` the leaves of a group are ranked together, with `layer` each by itself. The paths of `mask`
+    are exactly those of `groups`.
     """
     new: Mask = {}
     for group in groups:
@@ -57,12 +54,7 @@ def pruned_by_groups(lab: Lab, trained: WeightsRef, mask: MaskRef, groups: Group
 def prune_like(mask: Mask, params: Any, like: Mask, groups: Groups, scope: str) -> Mask:
     """`mask` less the weights of least magnitude, until each group keeps the share that it keeps in another mask.
 
-    Args:
-        mask: path -> bool array, of exactly the paths of `groups`.
-        params: what is ranked.
-        like: the other mask; a classifier may have another number of classes.
-        groups: each ranked apart; their rates are not used.
-        scope: `global` matches and ranks the leaves of a group together, `layer` each by itself.
+    As `prune_groups`, whose rates are not used; a classifier of `like` may have another number of classes.
     """
     new: Mask = {}
     for group in groups:

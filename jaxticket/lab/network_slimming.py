@@ -50,16 +50,8 @@ def slim_mask(
     outputs of residual blocks, are never trimmed, and each layer keeps its best channel, or the best share `floor` of
     them, so that more than `kept` weights can be left.
 
-    Args:
-        setting: the network.
-        weights: its trained weights.
-        mask: what is prunable.
-        scores: `bn_scale` or `magnitude`, means over a channel; or path -> float [channels].
-        kept: the number of weights that may be left.
-        floor: the share of its channels that every layer keeps, rounded up; 0 is one channel.
-
-    Returns:
-        The mask, how many weights it keeps, and the layers that it leaves no more than they must keep.
+    `scores` are `bn_scale` or `magnitude`, means over a channel, or path -> float [channels]; `floor` is rounded up,
+    and 0 is one channel.
 
     Raises:
         MaskError: `bn_scale` where a layer has no normalisation.

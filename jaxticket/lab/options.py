@@ -91,18 +91,15 @@ class ExperimentOptions:
 
 def check_train_levels(train_levels: tuple[int, ...], levels: int) -> None:
     """Refuses levels that are not there; `levels` is the last one."""
-    increasing = list(train_levels) == sorted(set(train_levels))
-    if train_levels and (not increasing or train_levels[-1] > levels):
+    if train_levels and train_levels[-1] > levels:
         raise ConfigError(
             f"config.train_levels={train_levels}: must be increasing levels from 1 to {levels}, such as ({levels},); "
             "empty is all of them"
         )
 
 
-def check_loaded(options: ExperimentOptions) -> None:
+def check_loaded(options: ExperimentOptions, dense: str) -> None:
     """Refuses several seeds of an experiment whose `dense` is a network that was trained before."""
-    where = f"config.dense={getattr(options, 'dense', '')!r}"
-    if len(options.all_seeds) > 1:
-        raise ConfigError(
-            f"{where}: is a network of one seed; found seeds {options.all_seeds}; set config.seeds to one"
-        )
+    if dense and len(options.all_seeds) > 1:
+        found = f"found seeds {options.all_seeds}"
+        raise ConfigError(f"config.dense={dense!r}: is a network of one seed; {found}; set config.seeds to one")

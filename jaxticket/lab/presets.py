@@ -1,8 +1,11 @@
 """Presets: which optimizer, how long, what augmentation and what is prunable, for a model on a data set."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxticket import data, models
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.options import must_be_one_of
 from jaxticket.models.registry import proper
 
 # Everything but the biases.
@@ -51,6 +54,16 @@ def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") 
     set_milestones(config, 0.5, 0.75)
     if network.prune_all and "prune" in config:
         config.prune.rules = ALL_KERNELS
+
+
+def check_argument(name: str, value: str, known: Sequence[str]) -> None:
+    """Refuses a value of an argument of a config file that is not among the known ones.
+
+    Raises:
+        ConfigError: naming the nearest.
+    """
+    if value not in known:
+        raise ConfigError(f"config argument '{name}={value}': {must_be_one_of(value, known)}")
 
 
 def set_milestones(config: Any, *shares: float) -> None:

@@ -62,12 +62,8 @@ class Dense:
 def dense_network(lab: Lab, options: ExperimentOptions, mask: MaskRef, *, seed: int, rewind_step: int = 0) -> Dense:
     """The network of `config.dense`, else one that is trained; a row where its training is known.
 
-    Args:
-        lab: of the experiment.
-        options: with a key `dense`.
-        mask: everything.
-        seed: the replicate.
-        rewind_step: the weights after this step are kept too, where it is trained.
+    Where it is trained, the weights after `rewind_step` are kept too. `mask` keeps everything; `options` have a key
+    `dense`.
     """
     named = getattr(options, "dense", "")
     if named:

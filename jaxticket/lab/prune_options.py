@@ -68,6 +68,10 @@ class PruneOptions:
         """The text of the granularity that counts: of shares of weights, scales remove channels until few are left."""
         return "unstructured" if self.ranks_scales and self.ratio_of == "weights" else self.granularity
 
+    def is_more_than(self, *names: str) -> bool:
+        """Whether other options than these have been set."""
+        return self != PruneOptions(**{name: getattr(self, name) for name in names})
+
     def check(self, where: str) -> None:
         """Refuses rules that are no regular expressions, and combinations without a meaning."""
         check_expressions(self.rules, f"{where}.rules")

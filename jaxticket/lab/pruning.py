@@ -29,15 +29,7 @@ def pruned_mask(
 ) -> MaskRef:
     """`mask` without what `how` ranks lowest.
 
-    Args:
-        setting: the network and the data.
-        stages: where it is kept.
-        weights: what is ranked.
-        mask: what is kept until now.
-        how: criterion, scope, granularity, and the rate where no sparsity is given.
-        seed: of random scores and of the choice of images.
-        sparsity: to reach.
-        initial: the weights before training, for a criterion that needs them.
+    The arguments are those of `scoring.pruned`; `seed` is of random scores and of the choice of images.
     """
 
     def compute(weights: Weights, mask: Mask, initial: Weights | None = None) -> Derived:

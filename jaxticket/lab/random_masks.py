@@ -11,12 +11,7 @@ from jaxticket.lab.stages.references import MaskRef
 
 
 def shuffled(mask: Mask, key: jax.Array) -> Mask:
-    """`mask` with the kept positions of every leaf drawn at random among all of the leaf.
-
-    Args:
-        mask: path -> bool array.
-        key: of the draw; each leaf has its own stream.
-    """
+    """`mask` with the kept positions of every leaf drawn at random among all of the leaf."""
     return {
         path: jax.random.permutation(named_key(key, path), jnp.asarray(kept).ravel()).reshape(kept.shape)
         for path, kept in mask.items()

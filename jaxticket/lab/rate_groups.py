@@ -100,10 +100,6 @@ def removed_by_round(groups: Sequence[RateGroup], scope: str) -> Iterator[int]:
     """How many weights are gone after round 1, 2, ..., until a round removes nothing.
 
     With several masks that are intersected these are the fewest that can be gone: those of masks that always agree.
-
-    Args:
-        groups: what is pruned.
-        scope: `global` ranks the leaves of a group together, `layer` each by itself.
     """
     alive = [
         (group.rate, count)

@@ -28,13 +28,7 @@ def scaled_start(
 ) -> WeightsRef:
     """`start` with a learned scale for each tensor, by `config.aids.rescale_init_options`; zero where pruned. A stage.
 
-    Args:
-        setting: its options, network and data.
-        stages: where it is kept.
-        start: the weights to scale.
-        mask: what is kept.
-        train: whose batch size is used.
-        seed: of the order of the images.
+    Of `train` the batch size is used; `seed` is of the order of the images.
     """
     scales = setting.options.aids.rescale_init_options
 
@@ -47,8 +41,7 @@ def scaled_start(
         }
         return Derived(Weights(found.params, start.model_state), content=content)
 
-    config = {**setting.network_key(), "data": setting.data_key(), "scales": chosen(scales), "seed": seed}
-    config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+    config = {**setting.batches_key(train), "scales": chosen(scales), "seed": seed}
     inputs, work = {"start": start, "mask": mask}, f"{scales.iterations} iterations"
     label = f"scales, seed {seed}"
     stage = derive(setting, stages, "lrsi", compute, inputs, config=config, label=label, work=work)
@@ -60,15 +53,7 @@ def _rescaled(
 ) -> Rescaled:
     """The weights under a mask with a learned scale for each tensor.
 
-    The network is the plain one, its normalisations use the batch, and images are not augmented.
-
-    Args:
-        setting: the network and the data.
-        weights: to be scaled.
-        mask: path -> bool array.
-        options: of the method.
-        train: whose batch size is used.
-        key: for the order of the images.
+    The network is the plain one, its normalisations use the batch, images are not augmented, in an order by `key`.
 
     Raises:
         ConfigError: the images are streamed.

@@ -26,12 +26,7 @@ def scoring_batches(
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
     """Normalised training images [batch, height, width, channels] without augmentation, and their labels [batch].
 
-    Args:
-        setting: the data.
-        per_class: how many images of every class.
-        seed: of their choice and order.
-        what: the key and value that asks for them, for the message where they are not in memory.
-        instead: what to choose otherwise.
+    `seed` is of their choice and order; `what` and `instead` are for the message, as of `Setting.needs_memory`.
 
     Raises:
         ConfigError: the images are streamed.

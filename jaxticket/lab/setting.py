@@ -175,9 +175,8 @@ class Setting:
     def needs_memory(self, what: str, instead: str = "") -> None:
         """Refuses data that is streamed.
 
-        Args:
-            what: the key and value of the configuration that needs images in memory, `prune.criterion='snip'`.
-            instead: what to choose otherwise.
+        `what` is the key and value that needs images in memory, such as `prune.criterion='snip'`; `instead` what to
+        choose otherwise.
 
         Raises:
             ConfigError: naming them.
@@ -260,6 +259,11 @@ class Setting:
             **({"content": content} if content != "" else {}),
         }
 
+    def batches_key(self, train: TrainOptions) -> dict[str, Any]:
+        """What the network's outputs on batches depend on, as well as its weights."""
+        how = {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+        return {**self.network_key(), "data": self.data_key(), **how}
+
     @functools.cached_property
     def _reader_source(self) -> str:
         return own_sources(*readers(self.spec))
@@ -279,11 +283,8 @@ class Setting:
     ) -> None:
         """Refuses arrays that belong to another network.
 
-        Args:
-            params: its parameters.
-            folder: where they are from.
-            key: of the configuration that named the folder.
-            model_state: the network's other arrays; None does not look at them.
+        `folder` is where they are from, `key` that of the configuration that named it; without `model_state` the
+        network's other arrays are not looked at.
 
         Raises:
             MaskError: a leaf is missing, or has another shape.

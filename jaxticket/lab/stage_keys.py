@@ -43,13 +43,7 @@ def training_key(
 def evaluation_key(setting: Setting, train: TrainOptions) -> dict[str, Any]:
     """Of an evaluation, JSON-ready."""
     aids = setting.options.aids
-    return {
-        **setting.network_key(),
-        "data": setting.data_key(),
-        "batch_size": train.batch_size,
-        "compute_dtype": train.compute_dtype,
-        **({"aids": aids.key()} if aids.stays else {}),
-    }
+    return {**setting.batches_key(train), **({"aids": aids.key()} if aids.stays else {})}
 
 
 def _named(part: Any) -> dict[str, Any]:

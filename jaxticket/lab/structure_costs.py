@@ -22,13 +22,9 @@ _PICTURE = (32, 64)
 def structure_costs(lab: Lab, start: WeightsRef, mask: MaskRef, *, channels: bool) -> dict[str, Any]:
     """Multiply-accumulates of one image, and with whole channels gone the number of parameters; empty in a plan.
 
-    Args:
-        lab: where the stage is done.
-        start: any weights of the network.
-        mask: what is kept.
-        channels: whether the mask is one of whole channels, which are then cut out of the network, their
-            normalisations set to zero. Otherwise every kept weight counts at each position where it is used, which is
-            what a program that multiplies blocks or single weights has to do.
+    With `channels` the mask is one of whole channels, which are then cut out of the network, their normalisations set
+    to zero. Otherwise every kept weight counts at each position where it is used, which is what a program that
+    multiplies blocks or single weights has to do.
 
     Returns:
         `macs`, `macs_dense` and, with channels, `parameters_shrunk`.

@@ -30,9 +30,7 @@ class Trained:
     def without_training(cls, stage: Stage, weights: WeightsRef) -> "Trained":
         """Weights that were evaluated as they are, as a training of no epochs.
 
-        Args:
-            stage: of the evaluation; its content are scores such as `val_accuracy`, or nothing in a plan.
-            weights: what was evaluated.
+        The content of the stage, of the evaluation, are scores such as `val_accuracy`, or nothing in a plan.
         """
         if not stage.content:
             return cls(stage, "last", untrained=weights)

@@ -13,20 +13,12 @@ from jaxticket.core.errors import TicketError
 from jaxticket.storage.files import PathLike, first_line, read_bytes, write_bytes
 from jaxticket.storage.json_files import plain
 
+_BITS = (8, 16, 32, 64)
 _DTYPES = {
     "BOOL": np.dtype(bool),
-    "I8": np.dtype(np.int8),
-    "I16": np.dtype(np.int16),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-    "U8": np.dtype(np.uint8),
-    "U16": np.dtype(np.uint16),
-    "U32": np.dtype(np.uint32),
-    "U64": np.dtype(np.uint64),
+    **{f"{name}{bits}": np.dtype(f"{name.lower()}{bits // 8}") for name in ("I", "U") for bits in _BITS},
     "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F16": np.dtype(np.float16),
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
+    **{f"F{bits}": np.dtype(f"f{bits // 8}") for bits in _BITS[1:]},
 }
 
 

@@ -199,7 +199,7 @@ def test_controls_of_rewound_tickets_train_by_full_schedule(small_run, make_run)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reinit_masks": "own"}, "config.reinit_masks='own': needs reinit='random', found 'init'"),
+        ({"reinit_masks": "own"}, "config.reinit_masks=own: only read with reinit 'random', found 'init'"),
         ({"reinit": "none", "rewind_steps": 3}, "config.reinit='none': does not rewind"),
         ({"reinit": "random", "reinit_masks": "own", "rewind_steps": 3}, "config.reinit_masks='own': nothing is rew"),
     ],

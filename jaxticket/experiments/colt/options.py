@@ -44,15 +44,13 @@ class ColtOptions(ExperimentOptions):
     lth: bool = option(True)
     lth_rates: Rates = (("conv", 0.2),)
     lth_matched: bool = option(True)
-    random_masks: bool = option(False)
+    random_masks: bool = option(False, only=("evaluate", True))
 
     def check(self, where: str) -> None:
         """Refuses partitions that would lose a class, and rates that are none."""
         super().check(where)
         check_rates(self.rates, "rates")
         check_rates(self.lth_rates, "lth_rates")
-        if self.random_masks and not self.evaluate:
-            raise ConfigError("config.random_masks=True: needs evaluate=True, to be compared with tickets, found False")
         if self.data.part != "full":
             raise ConfigError(f"config.data.part={self.data.part!r}: partitions are made of all classes; set 'full'")
         if self.init and self.partitions > 1:

@@ -33,10 +33,6 @@ def apply_colt_recipe(config: Any, model: str = "conv3", dataset: str = "digits"
     15 % of their weights in a round of COLT and 20 % in one of LTH, until 99 % are gone; a network without
     convolutions loses weights of its hidden layers.
 
-    Args:
-        config: a `ConfigDict` from `default_config`, of `colt` or `transfer`.
-        model: name of a network.
-        dataset: name of a data set.
     """
     apply_preset(config, model, dataset)
     model = config.model.name

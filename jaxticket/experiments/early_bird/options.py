@@ -67,7 +67,7 @@ class EarlyBirdOptions(ExperimentOptions):
     random: bool = option(True)
     late: bool = option(True)
     dense: bool = option(True)
-    min_channels: int = option(1, minimum=1)
+    min_channels: int = option(1, minimum=1, only=("kind", "channel"))
     prune: PruneOptions = PruneOptions()
 
     def check(self, where: str) -> None:
@@ -84,15 +84,10 @@ class EarlyBirdOptions(ExperimentOptions):
                 "the other; "
                 "use 'auto'"
             )
-        if self.kind == "channel" and self.prune != PruneOptions(rules=self.prune.rules):
+        if self.kind == "channel" and self.prune.is_more_than("rules"):
             raise ConfigError("config.prune: kind='channel' ranks scales and reads only its rules; leave the rest")
-        if self.kind == "unstructured":
-            if self.prune != PruneOptions(scope=self.prune.scope, rules=self.prune.rules):
-                raise ConfigError(
-                    "config.prune: kind='unstructured' ranks magnitudes, by scope and rules; leave the rest"
-                )
-            if self.min_channels != 1:
-                raise ConfigError(f"config.min_channels={self.min_channels}: needs kind='channel'; leave it at 1")
+        if self.kind == "unstructured" and self.prune.is_more_than("scope", "rules"):
+            raise ConfigError("config.prune: kind='unstructured' ranks magnitudes, by scope and rules; leave the rest")
 
     @property
     def epsilons(self) -> float | tuple[float, ...]:

@@ -12,10 +12,6 @@ def apply_early_bird_recipe(config: Any, model: str = "conv3", dataset: str = "d
     Whole channels are ranked by the scales of their normalisations, with an L1 penalty on these; single weights where a
     network has none. Digits train for 20 epochs, and conv3 with a quarter of its width.
 
-    Args:
-        config: a `ConfigDict` from `default_config("early_bird")`.
-        model: name of a network.
-        dataset: name of a data set.
     """
     apply_preset(config, model, dataset)
     config.ratios = (0.1, 0.3, 0.5)

@@ -13,12 +13,7 @@ from jaxticket.training.state import Weights
 def barrier_between(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, points: int = 11) -> Mapping[str, Any]:
     """The test error on the straight line between two networks; running statistics are interpolated too.
 
-    Args:
-        lab: of both.
-        a: one end.
-        b: the other end.
-        train: whose batch size and precision the evaluation has.
-        points: at how many positions, the ends among them.
+    `train` gives batch size and precision of the evaluation, at `points` positions, the ends among them.
     """
 
     def compute(a: Weights, b: Weights) -> dict[str, Any]:
@@ -28,6 +23,5 @@ def barrier_between(lab: Lab, a: Trained, b: Trained, *, train: TrainOptions, po
         found = error_barrier(positions, errors)
         return {"positions": positions, "errors": errors, "barrier": found.height, "at": found.position}
 
-    config = {**lab.setting.network_key(), "data": lab.setting.data_key(), "points": points}
-    config |= {"batch_size": train.batch_size, "compute_dtype": train.compute_dtype}
+    config = {**lab.setting.batches_key(train), "points": points}
     return lab.measure("barrier", compute, config=config, a=a.weights, b=b.weights)

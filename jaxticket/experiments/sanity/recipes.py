@@ -4,8 +4,7 @@ from typing import Any
 
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import must_be_one_of
-from jaxticket.lab.presets import apply_preset
+from jaxticket.lab.presets import apply_preset, check_argument
 from jaxticket.models.networks.resnet import WIDE_RESNET32
 
 RECIPES = ("paper", "code")
@@ -47,18 +46,13 @@ def apply_sanity_recipe(config: Any, model: str = "lenet300", dataset: str = "di
     digits and Fashion-MNIST above all, trains by the pair's own preset at a small and a large learning rate, with fewer
     rounds.
 
-    Args:
-        config: a `ConfigDict` from `default_config("sanity")`.
-        model: name of a network.
-        dataset: name of a data set.
-        recipe: `paper`; or `code`, for the authors' code where it differs: weight decay 1e-4 on CIFAR, a warm-up of 5
-            epochs on ImageNet instead of 8, and no layer more than 99 % sparse.
+    `recipe` is `paper`; or `code`, for the authors' code where it differs: weight decay 1e-4 on CIFAR, a warm-up of 5
+    epochs on ImageNet instead of 8, and no layer more than 99 % sparse.
 
     Raises:
         ConfigError: there is no such recipe.
     """
-    if recipe not in RECIPES:
-        raise ConfigError(f"config argument 'recipe={recipe}': {must_be_one_of(recipe, RECIPES)}")
+    check_argument("recipe", recipe, RECIPES)
     apply_preset(config, model, dataset)
     model = config.model.name
     of_code = recipe == "code"

@@ -78,9 +78,9 @@ class StructuredOptions(ExperimentOptions):
     rewind_epochs: int = option(1, minimum=0, within="epochs")
     retrain: str = option("full", choices=("full", "remaining"))
     random_tickets: bool = option(True)
-    train_levels: tuple[int, ...] = option((), minimum=1)
+    train_levels: tuple[int, ...] = option((), minimum=1, increasing=True)
     group_aware: bool = option(False)
-    group_aware_rule: str = option("budget", choices=RULES)
+    group_aware_rule: str = option("budget", choices=RULES, only=("group_aware", True))
     channel_criterion: tuple[str, ...] = option((), choices=SLIM, unique=True)
     channel_floor: float = option(0.1, minimum=0, maximum=1)
 
@@ -112,8 +112,6 @@ class StructuredOptions(ExperimentOptions):
                 "ticket, and only that uses one"
             )
         check_train_levels(self.train_levels, self.levels)
-        if self.group_aware_rule != "budget" and not self.group_aware:
-            raise ConfigError(f"config.group_aware_rule={self.group_aware_rule!r}: needs group_aware=True, found False")
         if self.source == "ticket" and self.levels != 1:
             raise ConfigError(f"config.levels={self.levels}: a ticket is one level; set 1")
         if self.group_aware and self.source != "imp":

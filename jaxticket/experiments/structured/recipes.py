@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import must_be_one_of
-from jaxticket.lab.presets import apply_preset, set_milestones
+from jaxticket.lab.presets import apply_preset, check_argument, set_milestones
 from jaxticket.models.networks.resnet import WIDE_RESNET32
 
 PRESETS = ("paper", "upstream")
@@ -36,19 +34,14 @@ def apply_structured_recipe(config: Any, model: str = "conv3", dataset: str = "d
     CIFAR and ImageNet networks train as in the paper, for nine rounds; `resnet32` is its WRN-32-2. What it does not
     have, digits above all, trains by the pair's own preset, and short, for five larger rounds.
 
-    Args:
-        config: a `ConfigDict` from `default_config("structured")`.
-        model: name of a network.
-        dataset: name of a data set.
-        preset: `paper`; or `upstream`, for the published program where it differs: a later rewind point, refill by the
-            number of survivors, eight groups whose blocks need 17 rows, groups without a block dropped, and the first
-            convolution of a VGG pruned too.
+    `preset` is `paper`; or `upstream`, for the published program where it differs: a later rewind point, refill by the
+    number of survivors, eight groups whose blocks need 17 rows, groups without a block dropped, and the first
+    convolution of a VGG pruned too.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"config argument 'preset={preset}': {must_be_one_of(preset, PRESETS)}")
+    check_argument("preset", preset, PRESETS)
     apply_preset(config, model, dataset)
     model = config.model.name
     if model == "resnet32":

@@ -37,13 +37,8 @@ def refilled(
 ) -> MaskRef:
     """`mask` as whole channels.
 
-    Args:
-        lab: where the stage is done.
-        mask: the unstructured mask.
-        trained: weights trained under it, from which scores are computed.
-        how: the criterion and the rest; its rate is not used.
-        seed: of the images of a criterion.
-        rate: the share of the other channels that stay as well.
+    `trained` are weights trained under it, from which scores are computed; `seed` is of the images of a criterion;
+    `rate` is the share of the other channels that stay as well, instead of that of `how`.
     """
 
     def compute(mask: Mask, weights: Weights | None = None) -> Derived:
@@ -105,15 +100,8 @@ def slimmed(
 ) -> MaskRef:
     """`full` without the lowest channels of a dense network, until no more weights are kept than in `like`.
 
-    Args:
-        lab: where the stage is done.
-        trained: the dense network's weights.
-        full: what is prunable.
-        like: the mask whose number of weights is reached.
-        criterion: one of `structured_options.SLIM`.
-        how: how many images of a criterion.
-        seed: of these images.
-        floor: the share of its channels that every layer keeps at least.
+    `criterion` is one of `options.SLIM`, `floor` the share of its channels that every layer keeps at least; `how` says
+    how many images a criterion sees, and `seed` which.
     """
 
     def compute(weights: Weights, full: Mask, like: Mask) -> Derived:
@@ -146,10 +134,7 @@ def structure_of(mask: MaskRef) -> Mapping[str, Any]:
 def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None) -> RegroupReport:
     """What became of a mask of whole channels; channels that keep the same weights are a block.
 
-    Args:
-        before: the mask before it became structured.
-        after: what became of it.
-        notes: path -> what is to be said of a layer.
+    `notes` are what is to be said of a layer, by path.
     """
     layers = {}
     for path in sorted(before):

@@ -3,9 +3,7 @@
 from typing import Any
 
 from jaxticket import models
-from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import must_be_one_of
-from jaxticket.lab.presets import apply_preset
+from jaxticket.lab.presets import apply_preset, check_argument
 
 PRESETS = ("default", "upstream")
 _CIFAR: dict[str, Any] = {"epochs": 182, "milestones": (90 / 182, 135 / 182), "weight_decay": 2e-4}
@@ -17,18 +15,13 @@ def apply_tost_recipe(config: Any, model: str = "lenet300", dataset: str = "digi
     Networks for CIFAR train by the authors' schedule, everything else by the pair's own preset. Networks with another
     nonlinearity get ReLU, which soft activations end in.
 
-    Args:
-        config: a `ConfigDict` from `default_config("tost")`.
-        model: name of a network.
-        dataset: name of a data set.
-        preset: `default`; or `upstream`, for the authors' program: swish and ghost skips as they are at first, to the
-            end, and scales that are learned before the mask is there.
+    `preset` is `default`; or `upstream`, for the authors' program: swish and ghost skips as they are at first, to the
+    end, and scales that are learned before the mask is there.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"config argument 'preset={preset}': {must_be_one_of(preset, PRESETS)}")
+    check_argument("preset", preset, PRESETS)
     apply_preset(config, model, dataset)
     model = config.model.name
     if models.check_model(model, config.model.options.to_dict()).get("activation") != "relu":

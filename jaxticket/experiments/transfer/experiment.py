@@ -49,10 +49,7 @@ def transfer(lab: Lab, options: TransferOptions) -> None:
 def transferred(lab: Lab, source: TicketSource, head: WeightsRef) -> tuple[WeightsRef, MaskRef]:
     """A ticket's weights and mask with another classifier, and running statistics as at initialisation.
 
-    Args:
-        lab: of the data that the ticket is trained on.
-        source: the ticket.
-        head: initial weights of the network, of which the classifier is taken, whole, unless the ticket keeps its own.
+    Of `head`, initial weights of the network, the classifier is taken, whole, unless the ticket keeps its own.
     """
 
     def compute(head: Weights) -> Derived:

@@ -81,9 +81,7 @@ def changed_files(stages: Path, made_by: str | None) -> list[str] | None:
 def made_by_others(stages: Path, found: Iterable[str | None]) -> str:
     """One line on stages that other sources made; empty where none were.
 
-    Args:
-        stages: the folder of all stages.
-        found: the fingerprint of every stage that was found done.
+    `found` are the fingerprints of the stages that were found done.
     """
     others = [made_by for made_by in found if made_by != fingerprint()]
     if not others:

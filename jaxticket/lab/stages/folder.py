@@ -100,9 +100,7 @@ def clear_start(folder: Path, *, again: bool) -> None:
 def complete(folder: Path, result: Mapping[str, Any]) -> Found:
     """Declares a stage complete; may be called again where a kill interrupted it.
 
-    Args:
-        folder: of the stage.
-        result: names of `files`, `content` and `made` of its manifest, and whether it is done `again`.
+    `result` has names of `files`, `content` and `made` of its manifest, and whether it is done `again`.
 
     Raises:
         TicketError: a file is missing, or the operating system refuses.

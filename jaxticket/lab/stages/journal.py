@@ -20,9 +20,8 @@ _FIELDS = {"files": list, "content": dict}
 def write_journal(file: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes a journal.
 
-    Args:
-        file: `finished.json` of one of the stages.
-        results: id of a stage -> `files`, names of those that were written, and `content` and `made` for its manifest.
+    `file` is `finished.json` of one of the stages; `results` has by a stage's id its `files`, and `content` and `made`
+    for its manifest.
 
     Raises:
         TicketError: something in them is not JSON, or the operating system refuses.

@@ -123,9 +123,7 @@ class MaskRef:
 def stage_in(folder: Path, label: str = "") -> Stage | None:
     """The finished stage in a folder of any work folder, every file of it as it was; None where there is none.
 
-    Args:
-        folder: named `<kind>-<key>`.
-        label: what the stage is called on the terminal.
+    The folder is named `<kind>-<key>`; `label` is what the stage is called on the terminal.
 
     Raises:
         TicketError: its manifest, or a file that names, was changed, cut off or removed.

@@ -51,10 +51,7 @@ class Rerun:
     def wants(self, stage_id: str, kind: str, sources: str | None) -> bool:
         """Whether a finished stage is to be done again.
 
-        Args:
-            stage_id: its folder's name.
-            kind: of the stage.
-            sources: the fingerprint of those that made it; None where it was not noted.
+        `sources` is the fingerprint of those that made it; None where it was not noted.
         """
         if not self.what or stage_id in self._done:
             return False

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from jaxticket import storage
 from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.lab.stages import fingerprint
@@ -144,7 +146,7 @@ class Finished:
 
     def why(self, made_from: Mapping[str, Any]) -> Reason:
         """As the function `why`."""
-        kind, wanted = made_from["kind"], _flat(made_from)
+        kind, wanted = made_from["kind"], flatten_dict(dict(made_from), sep=".")
         best: Reason | None = None
         for name, other in self._of(kind).items():
             keys = sorted(wanted.keys() | other.keys())
@@ -157,7 +159,9 @@ class Finished:
         if kind not in self._kinds:
             found = {folder.name: _made(folder) for folder in sorted(self._stages.glob(f"{kind}-*"))}
             made = {name: one.made_from for name, one in found.items() if one and one.made_from}
-            self._kinds[kind] = {name: _flat(start) for name, start in made.items() if start["kind"] == kind}
+            self._kinds[kind] = {
+                name: flatten_dict(start, sep=".") for name, start in made.items() if start["kind"] == kind
+            }
         return self._kinds[kind]
 
 
@@ -269,15 +273,3 @@ def _size(folder: Path) -> int:
 
 def _said(value: Any) -> str:
     return "default" if value is None else repr(value)
-
-
-def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Nested options as dotted key -> value; those of the group `config` by the names they have on the command line."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        path = "" if key == "config" and not where else f"{where}{key}"
-        if isinstance(value, Mapping):  # an empty one is all defaults
-            found |= _flat(value, f"{path}." if path else "config.")
-        elif path:
-            found[path] = value
-    return found
