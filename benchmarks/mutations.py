@@ -78,8 +78,8 @@ PROMISES: dict[str, tuple[tuple[str, ...], tuple[Mutation, ...]]] = {
         (
             Mutation(
                 "training/step.py",
-                "apply_mask(_with_scale_penalty(grads, state.params, options.bn_l1), state.mask)",
-                "_with_scale_penalty(grads, state.params, options.bn_l1)",
+                "apply_mask(_with_scale_penalty(grads, state.params, parts.options.bn_l1), state.mask)",
+                "_with_scale_penalty(grads, state.params, parts.options.bn_l1)",
                 "gradients of pruned weights",
             ),
             Mutation(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jaxticket import signals
 from jaxticket.core.errors import ConfigError, JaxticketError, TrainingError
+from jaxticket.core.text_table import text_table
 from jaxticket.main import command_line, execute, read_flags, until_stopped
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
 
 def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]) -> None:
     from jaxticket.lab.sweep import varying
-    from jaxticket.report.sweep import print_columns
 
     keys = varying(entries)
     rows = [["entry", *keys, "cached", "to do", "folder"]]
@@ -117,7 +117,7 @@ def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[A
         settings = [entry.shown(key) for key in keys]
         rows.append([str(entry.index), *settings, str(cached), str(len(plan.networks) - cached), str(plan.folder)])
         networks.update({stage.id: stage.cached for stage in plan.networks})
-    print_columns(rows, last_to_the_left=True)
+    print("\n".join(text_table(rows, left=(len(keys) + 3,))))
     print(f"networks: {len(networks)} different ones, of which {len(networks) - sum(networks.values())} to train")
 
 

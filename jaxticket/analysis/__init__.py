@@ -35,17 +35,4 @@ if TYPE_CHECKING:
     from jaxticket.analysis.winning_ticket import Verdict as Verdict
     from jaxticket.analysis.winning_ticket import verdict as verdict
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "weight_correlation": ("correlation", "layer_correlation"),
-        "interpolation": ("Barrier", "error_barrier", "interpolate"),
-        "mask_overlap": ("Overlap", "overlap"),
-        "activation_sparsity": ("ActivationRates", "activation_rates", "empty_filters", "filter_zero_rates"),
-        "statistics": ("Difference", "mean_interval", "p_value", "paired_difference"),
-        "mask_convergence": ("band_matrix", "channel_mask", "emergence", "mask_distances"),
-        "comparisons": ("Comparison", "Pair", "compare", "treatment_of"),
-        "families": ("PairedTest", "holm", "paired_tests"),
-        "winning_ticket": ("CONDITIONS", "Verdict", "verdict"),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

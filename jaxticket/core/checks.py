@@ -1,6 +1,6 @@
 """Arguments of public functions, checked where they come in: a line says which, what was found, what is allowed.
 
-JAX is loaded only by the checks of arrays, for options are checked without it.
+It loads no JAX, for options are checked before anything heavy is loaded.
 """
 
 import math
@@ -65,19 +65,6 @@ def check_paths(name: str, value: object) -> None:
             raise MaskError(f"{name} has the key {shown(path)}; keys must be paths, such as 'conv1/kernel'")
 
 
-def check_alive(name: str, leaf: object) -> None:
-    """Makes sure that an array was not given away to a computation.
-
-    Raises:
-        MaskError: its values are gone.
-    """
-    import jax
-    from jax.core import Tracer
-
-    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
-        raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
-
-
 def check_params(name: str, value: object, arrays: Mapping[str, Any]) -> None:
     """Makes sure that there are arrays among the leaves of `value`.
 
@@ -108,20 +95,6 @@ def check_optimizer(value: object) -> None:
     """
     if not callable(getattr(value, "init", None)) or not callable(getattr(value, "update", None)):
         raise ConfigError(f"tx is {_a(value)}; it must be an optimizer of Optax, such as optax.sgd(0.1)")
-
-
-def check_key(value: object) -> None:
-    """Makes sure that `value` is one key of `jax.random`, typed or of the older form uint32 [2].
-
-    Raises:
-        MaskError: it is not.
-    """
-    import jax
-
-    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-    typed = dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
-    if not typed and not (dtype == np.uint32 and len(shape or ()) == 1):
-        raise MaskError(f"key is {_a(value)}; it must be one key, such as jax.random.key(0)")
 
 
 def shown(value: object) -> str:

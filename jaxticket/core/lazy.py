@@ -1,30 +1,30 @@
 """What loads on first use, so that importing a package stays cheap: members of packages, functions by name."""
 
 import importlib
+import inspect
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 
-def lazy_exports(
-    package: str, exports: Mapping[str, Sequence[str]]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Makes `__getattr__`, `__dir__` and `__all__` of a package (PEP 562).
 
     Args:
-        package: the package's `__name__`.
-        exports: module name, relative to the package or from `jaxticket.` on, -> the names it gives to the package.
+        package: the package's `__name__`; the names are those that its source imports for type checkers, each in a line
+            `from module import name as name`.
 
     Returns:
         The three objects, to be assigned in the package's `__init__.py`.
     """
-    home = {name: module for module, names in exports.items() for name in names}
+    source = inspect.getsource(sys.modules[package])
+    home = {name: module for module, name in re.findall(r"^    from (\S+) import (\w+) as \2$", source, re.MULTILINE)}
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = home[name] if home[name].startswith("jaxticket.") else f"{package}.{home[name]}"
-        value = getattr(importlib.import_module(module), name)
+        value = getattr(importlib.import_module(home[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 

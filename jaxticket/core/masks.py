@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxticket.core.checks import check_alive, check_params, check_paths, shown
+from jaxticket.core.checks import check_params, check_paths, shown
 from jaxticket.core.errors import MaskError
 from jaxticket.core.paths import leaves, replace
 from jaxticket.core.rules import Rules, match_rules
@@ -233,6 +233,16 @@ def check_fit(tree: PyTree, mask: Mask) -> None:
             )
         check_alive(f"mask[{path!r}]", kept)
         check_alive(f"the tree's leaf {path!r}", found[path])
+
+
+def check_alive(name: str, leaf: object) -> None:
+    """Makes sure that an array was not given away to a computation.
+
+    Raises:
+        MaskError: its values are gone.
+    """
+    if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.is_deleted():
+        raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
 
 
 def check_scores(mask: Mask, scores: Mapping[Path, Any]) -> None:

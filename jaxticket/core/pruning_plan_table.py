@@ -1,9 +1,9 @@
 """The result of `plan`: one row for every array, as a table or as JSON has it."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from jaxticket.core.text_table import text_table
 from jaxticket.core.types import Mask, Path
 
 
@@ -80,9 +80,8 @@ class PruningPlan:
             for row in self.rows
         ]
         total = ("all prunable", "", "", f"{self.prunable:,}", *_counts(self), f"of {self.size:,} in all")
-        widths = [max(map(len, column)) for column in zip(header, *lines, total, strict=True)]
-        rule = tuple("-" * width for width in widths)
-        return "\n".join(_aligned(line, widths) for line in (header, rule, *lines, rule, total))
+        rule = tuple("-" * max(map(len, column)) for column in zip(header, *lines, total, strict=True))
+        return "\n".join(text_table((header, rule, *lines, rule, total), left=(0, 1, 2, 7)))
 
 
 def pruned_share(kept: int | None, size: int) -> float | None:
@@ -94,12 +93,3 @@ def _counts(counted: PlanRow | PruningPlan) -> tuple[str, str, str]:
     before, after, sparsity = counted.kept_before, counted.kept_after, counted.sparsity
     numbers = ["?" if number is None else f"{number:,}" for number in (before, after)]
     return numbers[0], numbers[1], "?" if sparsity is None else f"{sparsity:.4f}"
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Text to the left, numbers to the right."""
-    aligned = [
-        cell.rjust(width) if 3 <= column <= 6 else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(aligned).rstrip()

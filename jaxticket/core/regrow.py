@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.masks import is_traced, union
 from jaxticket.core.prune import prune
 from jaxticket.core.topk import group_layout, ordered_keys, prune_lowest_k
-from jaxticket.core.types import Mask, Number, Params, Scores
+from jaxticket.core.types import Mask, Number, Scores
 
 
 def regrow(mask: Mask, drop_scores: Scores, grow_scores: Scores, rate: Number) -> Mask:
@@ -36,34 +35,6 @@ def regrow(mask: Mask, drop_scores: Scores, grow_scores: Scores, rate: Number) -
     left = prune(mask, drop_scores, rate=rate, scope="layer")
     counts = [jnp.sum(mask[path], dtype=jnp.uint32) - jnp.sum(left[path], dtype=jnp.uint32) for path in sorted(mask)]
     return _grow(left, grow_scores, jnp.stack(counts))
-
-
-def mutate(mask: Mask, params: Params, key: jax.Array, *, lower: float, upper: float) -> Mask:
-    """Each leaf is pruned by magnitude to the sparsity `lower` and grown at random to `upper`.
-
-    The bounds of the sparse-training code behind the sanity checks: with `lower` 0.92 and `upper` 0.90 a leaf of a
-    thousand weights keeps 80 of its largest and gains 20 at random. With `lower` equal to `upper` nothing grows.
-
-    Args:
-        mask: path -> bool array, True = kept.
-        params: any pytree of arrays; zero where the mask is False.
-        key: of the random growth.
-        lower: sparsity after pruning, in [0, 1].
-        upper: sparsity after growth, at most `lower`.
-
-    Raises:
-        MaskError: bounds that are out of range or the wrong way round, or a mask that does not fit.
-    """
-    if not 0 <= upper <= lower <= 1:
-        raise MaskError(f"lower={lower!r}, upper={upper!r}: must be sparsities with 0 <= upper <= lower <= 1")
-    left = prune(mask, magnitude(params, mask), sparsity=lower, scope="layer")
-    counts = [
-        jnp.uint32(max(0, np.size(left[path]) - round(upper * np.size(left[path]))))
-        - jnp.sum(left[path], dtype=jnp.uint32)
-        for path in sorted(left)
-    ]
-    # A mask that was sparser than `lower` before is brought to `upper` all the same.
-    return _grow(left, random_order(left, key), jnp.stack(counts))
 
 
 def random_order(mask: Mask, key: jax.Array) -> Scores:

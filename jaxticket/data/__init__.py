@@ -17,13 +17,4 @@ if TYPE_CHECKING:
     from jaxticket.data.splits import Split as Split
     from jaxticket.data.splits import SplitLike as SplitLike
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "splits": ["Dataset", "Split", "SplitLike"],
-        "loading": ["load"],
-        "options": ["DataOptions"],
-        "registry": ["is_vouched_for", "names", "register", "spec"],
-        "specs": ["Archive", "DatasetSpec"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

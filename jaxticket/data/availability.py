@@ -1,11 +1,13 @@
 """What of a data set is on this machine, found without reading it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.text_table import text_table
 from jaxticket.data.cache import cache_folder, has_cache
 from jaxticket.data.sources.archives import find_archives, own_folder
-from jaxticket.data.sources.find import missing_message
+from jaxticket.data.sources.find import missing_message, size_text
 from jaxticket.data.sources.tfds_folder import find_prepared
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.stream_labels import have_labels
@@ -36,6 +38,16 @@ def status(spec: DatasetSpec, folder: Path) -> tuple[str, str]:
     if found is not None:
         return ARCHIVES, str(next(iter(found.values())).parent)
     return MISSING, str(own_folder(spec, folder))
+
+
+def dataset_table(specs: Sequence[DatasetSpec], folder: Path) -> str:
+    """What is known of the data sets and where they are, as lines of text, one per data set below a heading."""
+    rows = [("name", "classes", "shape", "images", "on disk", "status", "where")]
+    for spec in specs:
+        shape, images = "x".join(map(str, spec.image_shape)), f"{spec.train_size + spec.test_size:,}"
+        known = spec.name, str(spec.num_classes), shape, images, size_text(spec.disk_bytes)
+        rows.append((*known, *status(spec, folder)))
+    return "\n".join(text_table(rows, left=(0, 5, 6)))
 
 
 def missing(spec: DatasetSpec, folder: Path) -> str:

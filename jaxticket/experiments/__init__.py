@@ -17,13 +17,4 @@ if TYPE_CHECKING:
     from jaxticket.lab.registry import register as register
     from jaxticket.lab.run import run_experiment as run_experiment
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "jaxticket.lab.config": ("config_hash", "default_config", "parse_arguments", "recipe_config", "resolve"),
-        "jaxticket.lab.lab": ("Lab",),
-        "jaxticket.lab.registry": ("Experiment", "names", "register"),
-        "jaxticket.lab.dry_run": ("make_plan",),
-        "jaxticket.lab.run": ("run_experiment",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

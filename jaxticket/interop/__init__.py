@@ -13,13 +13,4 @@ if TYPE_CHECKING:
     from jaxticket.interop.torch_weights import Converted as Converted
     from jaxticket.interop.torch_weights import from_torch as from_torch
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "linen_inputs": ("input_norms",),
-        "linen_outputs": ("layer_outputs", "output_gradients"),
-        "nnx": ("functional",),
-        "torch_files": ("read_torch",),
-        "torch_weights": ("Converted", "from_torch"),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -30,21 +30,4 @@ if TYPE_CHECKING:
     from jaxticket.kernels.layer_shape import LayerShape as LayerShape
     from jaxticket.kernels.matmul import block_matmul as block_matmul
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "autodiff": ("differentiable",),
-        "backends.backend": ("BACKENDS", "Backend", "register_backend"),
-        "backends.cost_model": ("Rates",),
-        "conv": ("block_conv",),
-        "convert.device_rates": ("Timings", "known_timings", "load_timings", "tune"),
-        "convert.report": ("SparseLayerReport", "Sparsified", "SparsifyReport"),
-        "epilogue": ("Epilogue", "accumulation_dtype"),
-        "formats.block_sparse": ("BlockSparse",),
-        "formats.conv_geometry": ("ConvGeometry",),
-        "formats.dense_groups": ("DenseGroups",),
-        "formats.structure": ("BlockStructure",),
-        "layer_shape": ("LayerShape",),
-        "matmul": ("block_matmul",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -18,13 +18,4 @@ if TYPE_CHECKING:
     from jaxticket.models.registry import option_names as option_names
     from jaxticket.models.registry import register as register
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "apply": ("apply_model",),
-        "initialize": ("abstract_variables", "init_variables"),
-        "options": ("ModelOptions",),
-        "linen": ("with_activation",),
-        "registry": ("Network", "check_model", "create_model", "names", "network", "option_names", "register"),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

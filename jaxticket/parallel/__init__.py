@@ -13,11 +13,4 @@ if TYPE_CHECKING:
     from jaxticket.parallel.mesh import choose_layout as choose_layout
     from jaxticket.parallel.options import MeshOptions as MeshOptions
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "layouts": ("SINGLE", "Layout", "OnePerDevice", "Vmapped"),
-        "mesh": ("Sharded", "choose_layout"),
-        "options": ("MeshOptions",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -19,14 +19,4 @@ if TYPE_CHECKING:
     from jaxticket.recipes.soft import register as register
     from jaxticket.recipes.soft import soft_activation as soft_activation
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "annealing": ("annealed", "soft_phase"),
-        "ghost_skips": ("ghost_parameters", "ghost_plan", "with_ghosts"),
-        "learned_scales": ("Rescaled", "lrsi", "rescale"),
-        "lrsi_options": ("LrsiOptions",),
-        "smoothing": ("smoothed_targets",),
-        "soft": ("SoftActivation", "register", "soft_activation"),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

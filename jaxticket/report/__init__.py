@@ -24,19 +24,4 @@ if TYPE_CHECKING:
     from jaxticket.report.terminal import print_table as print_table
     from jaxticket.report.write import write_report as write_report
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "axis": ("Axis",),
-        "comparison_page": ("write_comparison",),
-        "panels": ("BarsPanel", "HeatmapPanel", "Level", "Line", "LinesPanel"),
-        "points": ("lines_by",),
-        "parts": ("Note", "Panels", "TablePanel"),
-        "registry": ("register_section",),
-        "results": ("Results", "load"),
-        "section": ("Section",),
-        "study": ("Study",),
-        "terminal": ("print_table",),
-        "write": ("write_report",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

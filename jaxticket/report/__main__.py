@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from jaxticket import signals
-from jaxticket.core.errors import JaxticketError
+from jaxticket.core.command_line import CommandParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 2 bad input.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jaxticket.report",
         description="One page that compares experiments: accuracy against sparsity, tables, and what sets them apart.",
     )
@@ -25,20 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "runs", nargs="+", metavar="RUN", help="a --workdir of experiments, or an experiment's own folder"
     )
     parser.add_argument("--out", metavar="FILE.html", help="the page (default: comparison.html in the first folder)")
-    try:
-        values = parser.parse_args(arguments)
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
+    return parser.run(arguments, _compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
     from jaxticket.report.comparison_page import write_comparison
 
-    try:
-        page = write_comparison(values.runs, values.out, note=lambda line: print(f"note: {line}"))
-    except JaxticketError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    page = write_comparison(options.runs, options.out, note=lambda line: print(f"note: {line}"))
     print(f"report   {page}")
     print(f"table    {page.with_suffix('.csv')}")
-    return 0
 
 
 if __name__ == "__main__":

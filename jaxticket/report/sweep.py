@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxticket import storage
 from jaxticket.core.options import digest
+from jaxticket.core.text_table import text_table
 from jaxticket.lab.config import experiment_folder
 from jaxticket.lab.sweep import Entry, varying
 from jaxticket.report import text
@@ -78,7 +79,7 @@ def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
         )
         left = text.remaining(row["remaining"])
         lines.append([*line, row["branch"], str(row["level"]), left, test, val + star, str(row["n"])])
-    print_columns(lines)
+    print("\n".join(text_table(lines)))
     print("test, val: means over n seeds; left: prunable weights; * the branch's highest validation accuracy")
 
 
@@ -104,13 +105,3 @@ def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], w
     storage.write_bytes(folder / "sweep.csv", sheet.encode())
     storage.write_json(folder / "sweep.json", {"complete": True, "varying": varying(entries), "rows": rows})
     return folder
-
-
-def print_columns(rows: Sequence[Sequence[str]], *, last_to_the_left: bool = False) -> None:
-    """Prints rows of cells as columns, flush right; with `last_to_the_left` the last one is flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        if last_to_the_left:
-            cells[-1] = row[-1]
-        print("  ".join(cells).rstrip())

@@ -19,14 +19,4 @@ if TYPE_CHECKING:
     from jaxticket.structure.shrink.resized import resized as resized
     from jaxticket.structure.shrink.shrink import Shrunk as Shrunk
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "prune_channels": ("PrunedChannels",),
-        "channel_groups.channels": ("ChannelGroups", "ChannelGroup", "ChannelSlice"),
-        "matrix": ("from_matrix", "to_matrix"),
-        "regroup.regroup": ("Regrouped",),
-        "shrink.resized": ("fit_nnx", "resized"),
-        "shrink.shrink": ("Shrunk",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

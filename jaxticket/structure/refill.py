@@ -12,9 +12,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.checks import check_alive, check_number, check_paths, check_whole
+from jaxticket.core.checks import check_number, check_paths, check_whole
 from jaxticket.core.errors import MaskError
-from jaxticket.core.masks import is_traced
+from jaxticket.core.masks import check_alive, is_traced
 from jaxticket.core.types import Mask, Path
 from jaxticket.structure.matrix import mask_matrices, masks_of, to_matrix
 

@@ -21,29 +21,4 @@ if TYPE_CHECKING:
     from jaxticket.training.state import Weights as Weights
     from jaxticket.training.trainer import Trainer as Trainer
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "aids": ("Aid",),
-        "checkpointing": ("epoch_saves",),
-        "early_stopping": ("EarlyStopping",),
-        "interrupts": (
-            "InterruptedRun",
-            "Interrupts",
-        ),
-        "loop": ("train_runs",),
-        "monitors": ("Monitor",),
-        "options": ("TrainOptions",),
-        "run_spec": (
-            "RunResult",
-            "RunSpec",
-        ),
-        "scores": ("weighted_mean",),
-        "state": (
-            "Keys",
-            "TrainState",
-            "Weights",
-        ),
-        "trainer": ("Trainer",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxticket.core.admm import Multipliers, admm_penalty, start_admm, update_admm
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.prune import prune
-from jaxticket.core.regrow import mutate, random_order, regrow
+from jaxticket.core.regrow import random_order, regrow
 from jaxticket.core.schedules import cubic
 from jaxticket.core.types import Mask, Params, PyTree
 
@@ -130,40 +130,6 @@ class Regrowth(MaskUpdate):
         rate = self.rate / 2 * (1 + math.cos(math.pi * step / self.end))
         grow = magnitude(gradients, mask) if self.needs_gradients else random_order(mask, key)
         return regrow(mask, magnitude(params, mask), grow, rate), state
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutation(MaskUpdate):
-    """Every layer is pruned to a lower bound of its density and grown at random to an upper one (`regrow.mutate`).
-
-    Attributes:
-        every: steps between two updates.
-        lower: sparsities after pruning, one for each span of steps.
-        upper: sparsities after growth, each at most that of `lower`.
-        boundaries: the steps at which the next span begins; one fewer than there are spans.
-    """
-
-    every: int
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    boundaries: tuple[int, ...] = ()
-
-    def bounds(self, step: int) -> tuple[float, float]:
-        """The two sparsities at a step; the last ones hold from the last boundary on."""
-        span = min(sum(step >= boundary for boundary in self.boundaries), len(self.lower) - 1)
-        return self.lower[span], self.upper[span]
-
-    def steps(self, total_steps: int) -> range:
-        """Multiples of `every`, the end not among them."""
-        return range(self.every, total_steps, self.every)
-
-    def update(
-        self, step: int, params: Params, mask: Mask, state: PyTree, gradients: Params | None, key: jax.Array
-    ) -> tuple[Mask, PyTree]:
-        """Prunes and grows."""
-        del gradients
-        lower, upper = self.bounds(step)
-        return mutate(mask, params, key, lower=lower, upper=upper), state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,17 +28,16 @@ def weight_and_mask(shape, density, seed):
     seed=st.integers(0, 99),
 )
 def test_packing_keeps_every_weight_that_the_mask_keeps(shape, block, density, seed):
-    """Unpacked, transposed and in groups: the masked weight, to the bit."""
+    """Unpacked and in groups: the masked weight, to the bit."""
     weight, mask = weight_and_mask(shape, density, seed)
     masked = np.where(mask, weight, 0)
     packed = BlockSparse.from_dense(weight, mask, block)
     groups = DenseGroups.from_dense(weight, mask)
     assert BlockSparse.from_dense(masked, None, block).structure.count <= packed.structure.count
-    turned = jax.jit(lambda packed, groups: (packed.to_dense(), groups.to_dense(), packed.transpose().to_dense()))
-    unpacked, ungrouped, transposed = turned(packed, groups)
+    turned = jax.jit(lambda packed, groups: (packed.to_dense(), groups.to_dense()))
+    unpacked, ungrouped = turned(packed, groups)
     np.testing.assert_array_equal(unpacked, masked)
     np.testing.assert_array_equal(ungrouped, masked)
-    np.testing.assert_array_equal(transposed, masked.reshape(-1, shape[-1]).T)
     assert packed.structure.count == len(packed.values) == sum(map(len, packed.structure.columns))
 
 
@@ -54,15 +53,11 @@ def test_the_blocks_are_those_of_the_pruner():
 
 
 def test_orders_of_work():
-    """Longest first; the transposed order names the values that the transposed structure stores in turn."""
     grid = np.asarray([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 1, 0]], bool)
     structure = BlockStructure.of(grid, (8, 6), (2, 2))
     assert [column.tolist() for column in structure.columns] == [[0, 2], [3], [0, 1, 2]]
     assert structure.starts.tolist() == [0, 2, 3, 6]
     assert structure.longest_first.tolist() == [2, 0, 1]
-    # Stored: (0,0) (2,0) (3,1) (0,2) (1,2) (2,2); by input block: 0 and 3, 4, 1 and 5, 2.
-    assert structure.transposed_order.tolist() == [0, 3, 4, 1, 5, 2]
-    assert structure.transposed.columns[0].tolist() == [0, 2]
     assert structure.density == 0.5
 
 

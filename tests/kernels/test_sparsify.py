@@ -270,6 +270,15 @@ def test_a_model_that_changes_is_refused():
         jt.sparsify(Counting(), variables, mask, x, block=BLOCK, timings=IDEAL, check_speed=False)
 
 
+def test_outputs_that_are_not_numbers_are_refused():
+    x = jnp.ones((2, 16))
+    variables = nn.Dense(8).init(jax.random.key(0), x)
+    mask = block_mask(variables["params"])
+    variables["params"]["bias"] = jnp.full(8, jnp.nan)
+    with pytest.raises(MaskError, match="differ by nan of the largest"):
+        jt.sparsify(nn.Dense(8), variables, mask, x, block=BLOCK, timings=IDEAL, check_speed=False)
+
+
 def test_errors_name_what_is_wrong():
     model, variables = linen_net()
     mask = {"fc1/kernel": block_mask(variables["params"])["fc1/kernel"]}

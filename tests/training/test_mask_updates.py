@@ -12,7 +12,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.schedules import cubic
 from jaxticket.training.batches import Batch
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
-from jaxticket.training.mask_updates import Admm, GradualPruning, MaskUpdate, Mutation, Regrowth
+from jaxticket.training.mask_updates import Admm, GradualPruning, MaskUpdate, Regrowth
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.run_spec import RunSpec
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.feature("training")]
 # 4 steps per epoch, 20 in all.
 OPTIONS = TrainOptions(epochs=5, batch_size=16, lr=0.05, momentum=0.9, weight_decay=1e-3)
 GMP = GradualPruning(start=2, end=14, every=3, final=0.8)
-RULES = [GMP, Regrowth("random", 3, 15), Regrowth("gradient", 3, 15), Mutation(3, (0.7,), (0.6,)), Admm(4, 0.01, 0.8)]
+RULES = [GMP, Regrowth("random", 3, 15), Regrowth("gradient", 3, 15), Admm(4, 0.01, 0.8)]
 rules = pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{type(rule).__name__}-{getattr(rule, 'grow', '')}")
 
 
@@ -183,14 +183,6 @@ def test_admm_draws_weights_that_will_go_towards_zero(trainer, start, full, keys
         return magnitude[: int(0.8 * magnitude.size)].mean()
 
     assert small_share(Admm(4, 0.5, 0.8)) < 0.8 * small_share(None)
-
-
-def test_sanity_check_lth_18_mutation_bounds():
-    """Sanity checks, check 18, with epochs as steps."""
-    rule = Mutation(1, (0.92, 0.91, 0.9), (0.9, 0.9, 0.9), boundaries=(100, 130))
-    assert {rule.bounds(step) for step in range(100)} == {(0.92, 0.9)}
-    assert {rule.bounds(step) for step in range(100, 130)} == {(0.91, 0.9)}
-    assert {rule.bounds(step) for step in (130, 131, 500)} == {(0.9, 0.9)}
 
 
 def test_gradients_of_streamed_data_are_refused(trainer, start, mask, keys):

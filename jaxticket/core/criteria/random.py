@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.checks import check_key
+from jaxticket.core.checks import shown
+from jaxticket.core.errors import MaskError
 from jaxticket.core.keys import named_key
 from jaxticket.core.masks import check_fit
 from jaxticket.core.types import Mask, Params, Scores
@@ -24,7 +25,7 @@ def random_scores(params: Params, mask: Mask, key: jax.Array) -> Scores:
         Path -> float32 array of the leaf's shape.
 
     Raises:
-        MaskError: a mask that does not fit `params`.
+        MaskError: a mask that does not fit `params`, or what is no key.
 
     Example:
         >>> params = {"fc": {"kernel": jnp.ones((8, 4))}}
@@ -33,5 +34,8 @@ def random_scores(params: Params, mask: Mask, key: jax.Array) -> Scores:
         True
     """
     check_fit(params, mask)
-    check_key(key)
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", ())
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and not shape
+    if not typed and not (dtype == np.uint32 and len(shape) == 1):  # the older form has two numbers
+        raise MaskError(f"key={shown(key)}: must be one key, such as jax.random.key(0)")
     return {path: jax.random.uniform(named_key(key, path), np.shape(kept), jnp.float32) for path, kept in mask.items()}

@@ -37,5 +37,6 @@ def relative_difference(expected: PyTree, found: PyTree) -> float:
     worst = 0.0
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         one, other = (np.asarray(array, np.float64) for array in (one, other))
-        worst = max(worst, float(np.max(np.abs(one - other), initial=0.0) / max(np.abs(one).max(initial=0.0), 1e-30)))
-    return worst
+        largest = np.abs(one).max(initial=1e-30)
+        worst = np.maximum(worst, np.abs(one - other).max(initial=0.0) / largest)  # NaN stays, with `max` it would not
+    return float(worst)

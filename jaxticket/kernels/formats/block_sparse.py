@@ -86,11 +86,6 @@ class BlockSparse:
         each = np.repeat(factors, np.diff(self.structure.starts), axis=0)
         return BlockSparse(jnp.asarray(np.asarray(self.values, np.float64) * each, self.dtype), self.structure)
 
-    def transpose(self) -> "BlockSparse":
-        """The transposed matrix, [outputs, inputs], from the same values."""
-        values = jnp.take(self.values, self.structure.transposed_order, axis=0, mode="clip")
-        return BlockSparse(values.transpose(0, 2, 1), self.structure.transposed)
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the weight."""

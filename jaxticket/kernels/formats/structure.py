@@ -69,17 +69,6 @@ class BlockStructure:
         return self.count / max(self.mask.size, 1)
 
     @functools.cached_property
-    def transposed(self) -> "BlockStructure":
-        """The structure of the transposed matrix, [outputs, inputs]."""
-        return BlockStructure.of(self.mask.T, self.matrix[::-1], (self.block[1], self.block[0]))
-
-    @functools.cached_property
-    def transposed_order(self) -> np.ndarray:
-        """Positions of the values in the order in which `transposed` stores them, int32 [count]."""
-        inputs = np.concatenate([*self.columns, np.zeros(0, np.int32)])
-        return np.argsort(inputs, kind="stable").astype(np.int32)
-
-    @functools.cached_property
     def longest_first(self) -> np.ndarray:
         """Output blocks by falling number of kept input blocks, int32; equals in order.
 

@@ -29,7 +29,8 @@ _SHOWING = (
     "sweep.py",
     "signals.py",
     "data/__main__.py",
-    "data/command.py",
+    "core/command_line.py",
+    "core/text_table.py",
     "lab/dry_run_table.py",
     "lab/sweep.py",
 )

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core import paths
-from jaxticket.core.checks import check_alive, check_paths
+from jaxticket.core.checks import check_paths
 from jaxticket.core.errors import MaskError
+from jaxticket.core.masks import check_alive
 from jaxticket.core.types import Params, Path
 from jaxticket.structure.channel_groups.channels import ChannelGroup
 from jaxticket.structure.shrink.channel_marks import ChannelMarks
