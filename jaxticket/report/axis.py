@@ -36,13 +36,7 @@ class Axis:
     high: float | None = None
 
     def apply(self, axes: "Axes", which: Literal["x", "y"], values: Sequence[float]) -> None:
-        """Sets up the x or the y axis.
-
-        Args:
-            axes: of matplotlib, after everything is drawn on them.
-            which: of the two.
-            values: those of the lines along this axis.
-        """
+        """Sets up one of the axes, after everything is drawn on them; `values` are those of the lines along it."""
         from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
         set_ = {name: getattr(axes, f"set_{which}{name}") for name in ("scale", "lim", "ticks", "label")}

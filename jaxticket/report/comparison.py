@@ -23,13 +23,7 @@ from jaxticket.report.study import MEASURED, Study
 
 @dataclasses.dataclass(frozen=True)
 class ComparedStudy:
-    """One of the experiments that are compared.
-
-    Attributes:
-        folder: where it is.
-        study: its files.
-        label: its name, with the options in which it differs from those of the same name.
-    """
+    """One of the experiments that are compared; its label names the options in which it differs from its namesakes."""
 
     folder: Path
     study: Study
@@ -48,13 +42,9 @@ class ComparedStudy:
 
 @dataclasses.dataclass(frozen=True)
 class ComparedLine:
-    """The networks of one branch of an experiment over their levels, or its dense ones where there are no others.
+    """The networks of one branch of an experiment by level, or its dense ones where there are no others.
 
-    Attributes:
-        label: of the experiment, with the branch where it has several.
-        experiment: which one.
-        groups: by level; without the dense networks they are compared with.
-        dense: those, None where there are none.
+    `groups` are without the `dense` ones they are compared with; the label has the branch where there are several.
     """
 
     label: str

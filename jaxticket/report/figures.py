@@ -62,7 +62,7 @@ class Figure:
     """One drawing.
 
     Attributes:
-        name: of its file, without `.svg`.
+        name: of its file, without `.svg`: letters, digits, `-` and `_`.
         label: what it shows, for those who cannot see it.
         svg: the file, in light colours.
         small: whether it is one of many, to be shown at about its natural size.
@@ -87,14 +87,7 @@ class Figure:
 
 
 def draw(name: str, label: str, paint: Callable[["Axes"], None], *, small: bool = False) -> Figure:
-    """Draws a figure of one panel.
-
-    Args:
-        name: of its file, without `.svg`: letters, digits, `-` and `_`.
-        label: what it shows, for those who cannot see it.
-        paint: draws on the axes it is given.
-        small: whether it is one of many.
-    """
+    """Draws a figure of one panel: `paint` draws on the axes it is given, the rest is as in `Figure`."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 

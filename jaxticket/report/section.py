@@ -75,13 +75,7 @@ def own_sections(study: "Study") -> list[Section]:
 
 
 def render(template: str, package: str = "jaxticket.report", **values: Any) -> Markup:
-    """Fills a template; all values are escaped unless they are `Markup`.
-
-    Args:
-        template: a file in the folder `templates` of the package, or of this one.
-        package: whose it is.
-        **values: what the template names.
-    """
+    """Fills a file in `templates` of the package, or of this one; all values are escaped unless they are `Markup`."""
     return Markup(_environment(package).get_template(template).render(**values))
 
 

@@ -67,12 +67,7 @@ class Study:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any], where: str = "summary.json", **files: Any) -> "Study":
-        """A study from the content of its summary.
-
-        Args:
-            summary: the content of `summary.json`.
-            where: its name, for messages.
-            **files: what else is known, as attributes.
+        """A study from the content of its summary, `where` in messages; `files` are further attributes.
 
         Raises:
             JaxticketError: a row without branch, level, seed or sparsity.

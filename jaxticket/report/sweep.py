@@ -17,11 +17,7 @@ from jaxticket.report.study import MEASURED
 
 
 def results(entries: Sequence[Entry], workdir: Path) -> list[dict[str, Any]]:
-    """What is known of every experiment of a sweep, read from the experiments' folders.
-
-    Args:
-        entries: the sweep.
-        workdir: the folder of all experiments.
+    """What is known of every experiment of a sweep, read from the experiments' folders in `workdir`.
 
     Returns:
         One dictionary for each entry, branch and level: `entry`, the varying keys, `folder`, `branch`, `level`, `n`
@@ -56,12 +52,7 @@ def _measured(group: Group | None) -> dict[str, float | None]:
 
 
 def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints the last level of every branch of every experiment; a star marks the branch's best by validation.
-
-    Args:
-        entries: the sweep.
-        rows: made by `results`.
-    """
+    """Prints the last level of every branch of every experiment; a star marks the branch's best by validation."""
     last = {(row["entry"], row["branch"]): row for row in rows}
     best: dict[Any, float] = {}
     for (_, branch), row in last.items():
@@ -84,12 +75,7 @@ def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
 
 
 def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], workdir: Path) -> Path:
-    """Writes `sweep.json` and `sweep.csv`, every branch and level of a complete sweep.
-
-    Args:
-        entries: the sweep.
-        rows: made by `results`.
-        workdir: the folder of all experiments.
+    """Writes `sweep.json` and `sweep.csv`, every branch and level of a complete sweep, as `results` gives them.
 
     Returns:
         `WORKDIR/<name>-sweep-<hash8>`, the name being the experiments' own where they share it.

@@ -7,15 +7,12 @@ from markupsafe import Markup
 
 from jaxticket.analysis import Comparison
 from jaxticket.lab.row import number
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Level, Line, LinesPanel, Study, text, theme
 from jaxticket.report.comparisons import comparisons, find_comparison
 from jaxticket.report.groups import Group, group_rows
-from jaxticket.report.panels import Level, Line, LinesPanel
 from jaxticket.report.parts import Collapsible, Note, Panels, TableCell, TablePanel
 from jaxticket.report.points import mean_points, points_by
 from jaxticket.report.section import Part, Section, spread_note
-from jaxticket.report.study import Study
 
 # Random masks have COLT's own rounds, and no line of their own.
 _SERIES = {"COLT": "colt", "LTH": "lth", "LTH at COLT's sparsities": "lth_matched"}

@@ -4,13 +4,9 @@ import dataclasses
 
 from markupsafe import Markup
 
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Level, Line, LinesPanel, Section, Study, text, theme
 from jaxticket.report.figures import slug
-from jaxticket.report.panels import Level, Line, LinesPanel
 from jaxticket.report.parts import Note, Panels, TableCell, TablePanel
-from jaxticket.report.section import Section
-from jaxticket.report.study import Study
 
 
 @dataclasses.dataclass(frozen=True)

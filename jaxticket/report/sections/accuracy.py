@@ -48,13 +48,10 @@ def accuracy_of(
     leave_out: Callable[[str], bool] = lambda branch: False,
     won: Mapping[str, int | None] | None = None,
 ) -> Section | None:
-    """The section of a study without cases.
+    """The section of a study without cases, and without the branches to `leave_out`.
 
-    Args:
-        study: what to show.
-        leave_out: which branches are not shown.
-        won: branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
-            a ring marks the sparsest level that is as good as the dense networks.
+    `won` is a branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
+    a ring marks the sparsest level that is as good as the dense networks.
     """
     groups = comparable_groups(group_rows(study.rows))
     branches = {
@@ -101,10 +98,7 @@ def accuracy_by_case(
 ) -> Section | None:
     """A panel for each kind of branch and each case, such as each learning rate; None where there are no cases.
 
-    Args:
-        study: what to show.
-        kind_of: branch -> its kind, which is the title of its panels, and how it is drawn.
-        notes: said below what lines and bands are.
+    `kind_of` a branch is the title of its panels, with how it is drawn.
     """
     groups = comparable_groups(group_rows(study.rows))
     known = [
@@ -140,16 +134,9 @@ def remaining_panel(
     limits: tuple[float, float] | None = None,
     **options: Any,
 ) -> LinesPanel:
-    """An accuracy against the weights remaining, a line for each look, the dense networks as a level.
+    """An accuracy, `metric`, against the weights remaining: a line for each look, the dense networks as a level.
 
-    Args:
-        name: of its file.
-        title: above it.
-        series: the looks of lines, and the groups on each.
-        dense: the dense networks.
-        metric: the column that is shown.
-        limits: of the y axis; None shows all.
-        **options: attributes of `LinesPanel`.
+    `limits` are of the y axis, None shows all; `options` are attributes of `LinesPanel`.
     """
     lines = [Line(look.label, points_of(found, metric), look.colour, look.marker, look.style) for look, found in series]
     levels = []

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from jaxticket.report import text
 from jaxticket.report.controls import is_control
-from jaxticket.report.groups import Group, dense_group, group_rows
+from jaxticket.report.groups import dense_group, group_rows
 from jaxticket.report.panels import BarsPanel
 from jaxticket.report.parts import Note, Panels, TablePanel
 from jaxticket.report.section import Section
 from jaxticket.report.study import Study
+
+_SECONDS = "seconds_per_batch"
 
 
 def costs_section(study: Study) -> Section | None:
@@ -25,10 +27,7 @@ def last_levels(study: Study) -> dict[str, int]:
 def costs_of(study: Study, levels: Mapping[str, int], which: str) -> Section | None:
     """Bars and a table of the dense network and one level of every branch; None where nothing was counted.
 
-    Args:
-        study: what to show; its rows have `macs`, `macs_dense` and perhaps `parameters_shrunk`, `seconds_per_batch`.
-        levels: branch -> the level that is shown.
-        which: says which levels these are, the beginning of a sentence.
+    `which` says which levels these are, the beginning of a sentence.
     """
     groups = group_rows(study.rows)
     shown = [group for group in groups if levels.get(group.branch) == group.level and group.spread("macs").n]
@@ -41,7 +40,7 @@ def costs_of(study: Study, levels: Mapping[str, int], which: str) -> Section | N
         macs = group.mean("macs") or 0.0
         bars.append((group.branch, macs, text.amount(macs) + (f" ({text.share(macs / whole)})" if whole else "")))
     panels = [_bars("macs", "Multiply-accumulates", bars)]
-    timed = [(group, seconds) for group in [*([dense] if dense else []), *shown] if (seconds := _seconds(group))]
+    timed = [(group, seconds) for group in [*([dense] if dense else []), *shown] if (seconds := group.mean(_SECONDS))]
     if timed:
         times = [(group.branch, seconds, f"{1000 * seconds:.3g} ms") for group, seconds in timed]
         panels.append(_bars("times", "Time of a batch", times))
@@ -56,7 +55,7 @@ def costs_of(study: Study, levels: Mapping[str, int], which: str) -> Section | N
     if timed:
         head.append("ms per batch")
         for row, group in zip(rows, [dense, *shown], strict=True):
-            seconds = _seconds(group) if group else None
+            seconds = group.mean(_SECONDS) if group else None
             row.append(f"{1000 * seconds:.3g}" if seconds else None)
     note = (
         f"{which}; means over seeds. Multiply-accumulates are those of one image. Where channels are gone the network "
@@ -71,7 +70,3 @@ def costs_of(study: Study, levels: Mapping[str, int], which: str) -> Section | N
 
 def _bars(name: str, title: str, bars: list[tuple[str, float, str]]) -> BarsPanel:
     return BarsPanel(name, title, f"{title}: " + ", ".join(f"{of} {label}" for of, _, label in bars), bars=bars)
-
-
-def _seconds(group: Group) -> float | None:
-    return group.mean("seconds_per_batch")

@@ -53,20 +53,17 @@ def curves_section(study: Study) -> Section | None:
     for branch, short in zip(shown, slugs(list(shown)), strict=True):
         dense = denses[branch]
         levels = pick([*([dense] if dense else []), *shown[branch]], MOST_LEVELS)
-        of = f" of {branch}" if len(shown) > 1 else ""
+        whose = f" of {branch}" if len(shown) > 1 else ""
         for name, title in _metrics(study.epochs):
-            lines = [(group, mean_curve(by_network.get(_network(group), []), name)) for group in levels]
+            own = [by_network.get((of.branch, of.level, case_key(of.case)), []) for of in levels]
+            lines = [(group, mean_curve(epochs, name)) for group, epochs in zip(levels, own, strict=True)]
             if lines := [(group, line) for group, line in lines if line]:
-                panels.append(_panel(f"{name}_{short}", name, title + of, lines))
+                panels.append(_panel(f"{name}_{short}", name, title + whose, lines))
     if not panels:
         return None
     note = "A line is the mean over seeds." if any(group.n > 1 for group in groups) else "One seed (n = 1)."
     note += f" Not shown: {', '.join(left_out)}." if left_out else ""
     return Section("training", "Training", (Note(note), Panels(panels)))
-
-
-def _network(group: Group) -> tuple[str, int, Case]:
-    return group.branch, group.level, case_key(group.case)
 
 
 def mean_curve(epochs: Iterable[EpochCurves], name: str) -> Points:

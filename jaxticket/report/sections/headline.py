@@ -34,18 +34,16 @@ _ONE_DENSE = "n = 1: one seed, so its spread is not known"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """What can be said of one branch.
+    """What can be said of one branch, with its case, against its dense networks.
 
     Attributes:
-        branch: its name, with its case.
-        dense: the dense networks it is compared with.
         best: the sparsest group that matches the dense networks, None when none does.
-        nearest: the group with the highest mean test accuracy, for when none does; None when none is known.
+        nearest: the group with the highest mean test accuracy; None when none is known.
         misses: levels with more weights than `best` that do not match.
         pairs: (seeds in which `best` matches the dense network of the same seed, seeds that can be compared).
         others: branches of which none matches either, and none is nearer.
-        compared: how its level differs from controls seed by seed, and whether that is settled; empty where not known.
-        standing: what its being as good as dense rests on, in words; empty where not known.
+        compared: how its level differs from controls seed by seed, and whether that is settled; may be empty.
+        standing: what its being as good as dense rests on; may be empty.
         controls: (name, networks) of its masks from other initial weights, at the level it is about.
     """
 

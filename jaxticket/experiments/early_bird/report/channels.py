@@ -4,14 +4,11 @@ import dataclasses
 
 from markupsafe import Markup
 
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Section, Study, text, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Line, LinesPanel, Panel
 from jaxticket.report.parts import Collapsible, Note, Panels, code
-from jaxticket.report.section import Section
 from jaxticket.report.sections.layers import natural
-from jaxticket.report.study import Study
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from jaxticket.lab.row import Row, number
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Study, text, theme
 from jaxticket.report.groups import Group, dense_group, group_rows
 from jaxticket.report.panels import Level, Line, LinesPanel, Mark
 from jaxticket.report.parts import Note, Panels, TablePanel, spread_cell
 from jaxticket.report.points import points_by
 from jaxticket.report.section import Part, Section, spread_note
-from jaxticket.report.study import Study
 
 # Tickets that kept the weights they were drawn from differ in the moment of the draw alone.
 _INHERITED = ("eb_inherit", "late")

@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Note, Panels, Study, TablePanel, text, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import HeatmapPanel, Level, Line, LinesPanel, Mark
-from jaxticket.report.parts import Note, Panels, TablePanel
 from jaxticket.report.points import symmetric
 from jaxticket.report.records import record_field
 from jaxticket.report.section import Part, Section
-from jaxticket.report.study import Study
 
 
 def _matrices(value: Mapping[str, Any]) -> dict[float, np.ndarray]:

@@ -1,14 +1,11 @@
 """Accuracy against the learning rate, and for each rate against the weights remaining."""
 
 from jaxticket.experiments.sanity.report.looks import KINDS, NOTE, look_of, mask_kind
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Note, Panels, Study, text, theme
 from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.panels import Line, LinesPanel, Panel
-from jaxticket.report.parts import Note, Panels
 from jaxticket.report.section import Section, spread_note
 from jaxticket.report.sections.accuracy import accuracy_by_case
-from jaxticket.report.study import Study
 
 
 def rounds_section(study: Study) -> Section | None:

@@ -5,14 +5,11 @@ from collections.abc import Iterable, Mapping
 
 from jaxticket.experiments.sanity.report.looks import KINDS
 from jaxticket.lab.row import number
-from jaxticket.report import theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Note, Panels, Study, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Level, Line, LinesPanel, Panel
-from jaxticket.report.parts import Note, Panels
 from jaxticket.report.points import points_by
 from jaxticket.report.section import Section, spread_note
-from jaxticket.report.study import Study
 
 _NOTE = (
     "The indicator is the share of the largest weights before training that are among the largest after it, layer by "

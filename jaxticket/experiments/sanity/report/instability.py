@@ -2,15 +2,13 @@
 
 import dataclasses
 
-from jaxticket.report import theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Study, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.groups import Spread
 from jaxticket.report.panels import Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels, TablePanel, spread_cell
 from jaxticket.report.points import points_by
 from jaxticket.report.section import Section, spread_note
-from jaxticket.report.study import Study
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,10 @@
 import dataclasses
 
 from jaxticket.experiments.sanity.report.looks import KINDS
-from jaxticket.report import theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Note, Panels, Section, Study, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Line, LinesPanel, Panel
-from jaxticket.report.parts import Note, Panels
 from jaxticket.report.points import mean_points, points_by
-from jaxticket.report.section import Section
-from jaxticket.report.study import Study
 
 _NOTE = (
     "Share of the weights kept in either of two masks that are kept in both (Jaccard); dashed, what random masks with "

@@ -15,7 +15,7 @@ from jaxticket.experiments.sanity.report.decision import (
     holds,
     read_decision,
 )
-from jaxticket.report import text
+from jaxticket.report import Study, text
 from jaxticket.report.groups import dense_group, group_rows
 from jaxticket.report.parts import (
     Collapsible,
@@ -31,7 +31,6 @@ from jaxticket.report.parts import (
 )
 from jaxticket.report.section import Part, Section
 from jaxticket.report.sections.headline import networks_tile
-from jaxticket.report.study import Study
 
 _CONDITIONS = (1, 2, 3, 4, 5)
 _BY_RATE = (3, 4, 5)

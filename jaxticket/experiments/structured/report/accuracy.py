@@ -1,15 +1,13 @@
 """Accuracy against the weights remaining, and every structured method with its control and channel pruning."""
 
 from jaxticket.experiments.structured.report.winners import is_slim, winners
-from jaxticket.report import theme
+from jaxticket.report import Note, Panels, Study, theme
 from jaxticket.report.controls import control_of, is_control
 from jaxticket.report.figures import slug
 from jaxticket.report.groups import Group, dense_group, group_rows, sparse_branches
 from jaxticket.report.panels import Panel
-from jaxticket.report.parts import Note, Panels
 from jaxticket.report.section import Section, spread_note
 from jaxticket.report.sections.accuracy import accuracy_of, remaining_panel
-from jaxticket.report.study import Study
 
 _NOTE = (
     "A structured mask trained from the rewind point, and from other initial weights (dashed): only the first has the "

@@ -6,15 +6,13 @@ from typing import Any
 from markupsafe import Markup
 
 from jaxticket.experiments.structured.report.winners import WHICH, is_slim, shown_levels
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, Study, text, theme
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import Line, LinesPanel, Panel
 from jaxticket.report.parts import Collapsible, Note, Panels, TablePanel, code, wrapped
 from jaxticket.report.records import record_field
 from jaxticket.report.section import Part, Section
 from jaxticket.report.sections.layers import natural
-from jaxticket.report.study import Study
 
 # Longer tables are folded.
 _FEW_LAYERS = 8

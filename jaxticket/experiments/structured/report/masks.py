@@ -5,14 +5,11 @@ import math
 
 from markupsafe import Markup
 
-from jaxticket.report import text, theme
-from jaxticket.report.axis import Axis
+from jaxticket.report import Axis, HeatmapPanel, Study, text, theme
 from jaxticket.report.figures import slugs
-from jaxticket.report.panels import HeatmapPanel
 from jaxticket.report.parts import Heading, Html, Note, Panels, code
 from jaxticket.report.section import Part, Section
 from jaxticket.report.sections.layers import natural
-from jaxticket.report.study import Study
 
 _SCALE = (0.0, 0.05, 0.25, 0.5, 1.0)
 

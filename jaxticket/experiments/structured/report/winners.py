@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from jaxticket.report import text
+from jaxticket.report import Study, text
 from jaxticket.report.comparisons import comparisons, sentences
 from jaxticket.report.controls import control_of
 from jaxticket.report.groups import Group, dense_group, gap, group_rows
@@ -15,7 +15,6 @@ from jaxticket.report.records import read_record, record_field
 from jaxticket.report.section import Part, Section
 from jaxticket.report.sections.costs import costs_of, last_levels
 from jaxticket.report.sections.headline import coarseness, paired
-from jaxticket.report.study import Study
 
 _RULE = Markup(
     "A level <em>wins</em> if its mean test accuracy is not below the dense mean of the same recipe; the sparsest is "
