@@ -78,10 +78,7 @@ def make_comparison(
 ) -> str:
     """The page; the same experiments give the same bytes.
 
-    Args:
-        experiments: made by `read_experiments`.
-        table: the name of the CSV file beside the page.
-        left_out: a line for each experiment that could not be read.
+    `table` is the name of the CSV file next to it; `left_out` has a line for each experiment that could not be read.
     """
     lines = [line for experiment in experiments for line in lines_of(experiment)]
     settings = list(dict.fromkeys(experiment.setting for experiment in experiments))

@@ -17,12 +17,7 @@ NO_CASE: Mapping[str, float] = MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """A quantity over seeds.
-
-    Attributes:
-        values: those that are known and finite.
-        missing: how many are not.
-    """
+    """A quantity over seeds: the values that are known and finite, and how many are missing."""
 
     values: tuple[float, ...]
     missing: int = 0

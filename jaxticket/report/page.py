@@ -14,13 +14,7 @@ from jaxticket.report.study import Study
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """A finished page.
-
-    Attributes:
-        html: the document.
-        figures: the drawings in it.
-        tables: name of a file of numbers -> its content.
-    """
+    """A finished page: the document, the drawings in it, and name -> content of the files of numbers."""
 
     html: str
     figures: tuple[Figure, ...]

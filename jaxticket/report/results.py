@@ -12,12 +12,7 @@ from jaxticket.report.files import find_studies, read_study
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The networks of experiments.
-
-    Attributes:
-        rows: one for each network, in the order in which they were trained.
-        folders: the folder of the experiment of each.
-    """
+    """The networks of experiments in the order of their training, and the folder of the experiment of each."""
 
     rows: tuple[Row, ...]
     folders: tuple[Path, ...]

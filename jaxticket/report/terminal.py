@@ -87,19 +87,15 @@ def make_columns(groups: Sequence[Group], plus_minus: str = "±") -> list[TextCo
 
     columns = [
         TextColumn("branch", [group.branch for group in groups]),
-        *(
-            TextColumn(name, [f"{group.case[name]:g}" if name in group.case else "" for group in groups])
-            for name in names
-        ),
+        *(TextColumn(of, [f"{group.case[of]:g}" if of in group.case else "" for group in groups]) for of in names),
         TextColumn("level", [str(group.level) for group in groups]),
         TextColumn("sparsity", [text.sparsity_text(1 - group.remaining) for group in groups], 2),
         TextColumn("left", [text.remaining(group.remaining) for group in groups]),
         TextColumn("test", accuracies("test_accuracy")),
     ]
-    if any(row.val_accuracy is not None for group in groups for row in group.rows):
-        columns.append(TextColumn("val", accuracies("val_accuracy"), 3))
-    if any(row.test_accuracy_pruned is not None for group in groups for row in group.rows):
-        columns.append(TextColumn("pruned", accuracies("test_accuracy_pruned"), 4))
+    for name, column, dispensable in (("val", "val_accuracy", 3), ("pruned", "test_accuracy_pruned", 4)):
+        if any(getattr(row, column) is not None for group in groups for row in group.rows):
+            columns.append(TextColumn(name, accuracies(column), dispensable))
     columns += [
         TextColumn("n", [str(group.n) for group in groups], 1),
         TextColumn("cached", [str(group.cached or "") for group in groups], 5),

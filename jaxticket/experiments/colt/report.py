@@ -11,7 +11,7 @@ from jaxticket.report import Axis, Level, Line, LinesPanel, Study, text, theme
 from jaxticket.report.comparisons import comparisons, find_comparison
 from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.parts import Collapsible, Note, Panels, TableCell, TablePanel
-from jaxticket.report.points import mean_points, points_by
+from jaxticket.report.points import lines_by, mean_points, points_by
 from jaxticket.report.section import Part, Section, spread_note
 
 # Random masks have COLT's own rounds, and no line of their own.
@@ -184,16 +184,14 @@ def _overlap(known: list[Agreement], even: float | None) -> LinesPanel:
 
 
 def _accuracies(parts: list[Group]) -> LinesPanel:
-    numbers = sorted({group.case["part"] for group in parts})
-    lines = []
-    for i, part in enumerate(numbers):
-        own = [group for group in parts if group.case["part"] == part]
-        points = [(group.level, group.spread("test_accuracy").values) for group in own]
-        lines.append(Line(f"part {part:g}", points, theme.series(i), theme.marker(i)))
+    rows = [row for group in sorted(parts, key=lambda group: group.case["part"]) for row in group.rows]
+    lines = lines_by(
+        rows, lambda row: row.level, lambda row: row.test_accuracy, lambda row: f"part {row.numbers['part']:g}"
+    )
     return LinesPanel(
         "parts",
         "Test accuracy of the parts",
-        f"Test accuracy on the classes of each of {len(numbers)} parts by round",
+        f"Test accuracy on the classes of each of {len(lines)} parts by round",
         Axis("Round", "whole"),
         Axis("Test accuracy on the part's classes"),
         lines=lines,

@@ -50,7 +50,7 @@ def accuracy_of(
 ) -> Section | None:
     """The section of a study without cases, and without the branches to `leave_out`.
 
-    `won` is a branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
+    `won` is branch -> the level that the study found to be the sparsest winning one, to be marked by a star; by default
     a ring marks the sparsest level that is as good as the dense networks.
     """
     groups = comparable_groups(group_rows(study.rows))

@@ -48,13 +48,16 @@ def curves_section(study: Study) -> Section | None:
     for epoch in study.epochs:
         numbers = {name: value for name, value in epoch.case.items() if not isinstance(value, str)}
         by_network.setdefault((epoch.treatment, epoch.level, case_key(numbers)), []).append(epoch)
+    has_val = any(epoch.val_accuracy is not None for epoch in study.epochs)
+    second = {"val_accuracy": "Validation accuracy"} if has_val else {"train_accuracy": "Training accuracy"}
+    metrics = {"train_loss": "Training loss"} | second
     panels: list[Panel] = []
     shown, left_out = first_branches(branches, MOST_BRANCHES)
     for branch, short in zip(shown, slugs(list(shown)), strict=True):
         dense = denses[branch]
         levels = pick([*([dense] if dense else []), *shown[branch]], MOST_LEVELS)
         whose = f" of {branch}" if len(shown) > 1 else ""
-        for name, title in _metrics(study.epochs):
+        for name, title in metrics.items():
             own = [by_network.get((of.branch, of.level, case_key(of.case)), []) for of in levels]
             lines = [(group, mean_curve(epochs, name)) for group, epochs in zip(levels, own, strict=True)]
             if lines := [(group, line) for group, line in lines if line]:
@@ -76,12 +79,6 @@ def pick(groups: list[Group], most: int) -> list[Group]:
     if len(groups) <= most:
         return groups
     return [groups[round(i * (len(groups) - 1) / (most - 1))] for i in range(most)]
-
-
-def _metrics(epochs: Iterable[EpochCurves]) -> list[tuple[str, str]]:
-    has_val = any(epoch.val_accuracy is not None for epoch in epochs)
-    second = ("val_accuracy", "Validation accuracy") if has_val else ("train_accuracy", "Training accuracy")
-    return [("train_loss", "Training loss"), second]
 
 
 def _panel(file: str, name: str, title: str, lines: list[tuple[Group, Points]]) -> LinesPanel:

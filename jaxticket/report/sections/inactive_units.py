@@ -12,7 +12,7 @@ from jaxticket.report.axis import Axis
 from jaxticket.report.figures import slug
 from jaxticket.report.panels import HeatmapPanel, Level, Line, LinesPanel, Panel
 from jaxticket.report.parts import Note, Panels, TablePanel
-from jaxticket.report.points import symmetric
+from jaxticket.report.points import lines_by, symmetric
 from jaxticket.report.records import record_field
 from jaxticket.report.section import Part, Section
 from jaxticket.report.study import Study
@@ -116,8 +116,12 @@ def inactive_units_section(study: Study) -> Section | None:
     note += "filter is empty when more than nine tenths of its weights are removed (dotted in the histogram)."
     parts: list[Part] = [Note(note + ("" if of_one else " One seed.")), Panels(panels)]
     if empty:
+        counts = {
+            (one.name, one.sparsity): f"{sum(layer.empty for layer in one.layers):,} of {len(one.map):,}"
+            for one in reversed(empty)
+        }
         names = dict.fromkeys(one.name for one in empty)
-        rows = [[name, *(_counts(empty, name, sparsity) for sparsity in sparsities)] for name in names]
+        rows = [[name, *(counts.get((name, sparsity)) for sparsity in sparsities)] for name in names]
         parts.append(TablePanel("Empty filters", ("empty filters", *map(text.sparsity_text, sparsities)), rows))
     return Section("silence", "Inactive units and empty filters", parts, _tables(found, empty, distances))
 
@@ -139,38 +143,23 @@ def _tables(
     return tables
 
 
-def _counts(empty: list[Filters], name: str, sparsity: float) -> str | None:
-    """`12 of 96`: empty filters of all layers."""
-    for one in empty:
-        if (one.name, one.sparsity) == (name, sparsity):
-            return f"{sum(layer.empty for layer in one.layers):,} of {len(one.map):,}"
-    return None
-
-
 def _by_layer(last: list[Measurement]) -> LinesPanel:
-    lines = {one.name: [(float(i), layer.near_zero) for i, layer in enumerate(one.layers, 1)] for one in last}
+    shares = [(one.name, i, layer.near_zero) for one in last for i, layer in enumerate(one.layers, 1)]
     alt = "Share of outputs near zero in the last measurement, by layer"
-    return _near_zero("near_zero_by_layer", alt, "Layer by layer", "Activation, from the first to the last", lines)
+    return _near_zero("near_zero_by_layer", alt, "Layer by layer", "Activation, from the first to the last", shares)
 
 
 def _over_training(found: list[Measurement]) -> LinesPanel:
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for one in found:
-        mean = math.fsum(layer.near_zero for layer in one.layers) / max(len(one.layers), 1)
-        lines.setdefault(one.name, []).append((one.epoch, mean))
+    means = [math.fsum(layer.near_zero for layer in one.layers) / max(len(one.layers), 1) for one in found]
+    shares = [(one.name, one.epoch, mean) for one, mean in zip(found, means, strict=True)]
     alt = "Share of outputs near zero over training"
-    return _near_zero("near_zero_over_training", alt, "Over training, mean of layers", "Epoch", lines)
+    return _near_zero("near_zero_over_training", alt, "Over training, mean of layers", "Epoch", shares)
 
 
-def _near_zero(
-    name: str, alt: str, title: str, across: str, lines: Mapping[str, Sequence[tuple[float, float]]]
-) -> LinesPanel:
-    """A line for each activation, of points (x, share near zero)."""
-    drawn = [
-        Line(kind, [(x, 100 * share) for x, share in points], theme.series(i), theme.marker(i))
-        for i, (kind, points) in enumerate(lines.items())
-    ]
-    return LinesPanel(name, title, alt, Axis(across, "whole"), Axis("Near zero (%)", low=0), lines=drawn)
+def _near_zero(name: str, alt: str, title: str, across: str, shares: list[tuple[str, float, float]]) -> LinesPanel:
+    """A line for each network, of (its name, x, share near zero)."""
+    lines = lines_by(shares, x=lambda one: one[1], y=lambda one: 100 * one[2], by=lambda one: one[0])
+    return LinesPanel(name, title, alt, Axis(across, "whole"), Axis("Near zero (%)", low=0), lines=lines)
 
 
 def _distances(distances: MaskDistances) -> HeatmapPanel:

@@ -24,12 +24,10 @@ def layers_section(study: Study) -> Section | None:
     for branch, found in sparse_branches(groups).items():
         if controlled(found[0].branch, study):
             continue  # It has the masks of what it is a control of.
-        found = [group for group in found if group.layers]
-        if not found:
-            continue
-        dense = dense_group(groups, found[0].case)
-        first = [dense] if dense and dense.layers and dense.level < found[0].level else []
-        shown[branch] = first + found
+        if found := [group for group in found if group.layers]:
+            dense = dense_group(groups, found[0].case)
+            first = [dense] if dense and dense.layers and dense.level < found[0].level else []
+            shown[branch] = first + found
     if not shown:
         return None
     by_case = any(group.case for group in groups)
