@@ -156,7 +156,7 @@ def _over_training(found: list[Measurement]) -> LinesPanel:
     return _near_zero("near_zero_over_training", alt, "Over training, mean of layers", "Epoch", shares)
 
 
-def _near_zero(name: str, alt: str, title: str, across: str, shares: list[tuple[str, float, float]]) -> LinesPanel:
+def _near_zero(name: str, alt: str, title: str, across: str, shares: Sequence[tuple[str, float, float]]) -> LinesPanel:
     """A line for each network, of (its name, x, share near zero)."""
     lines = lines_by(shares, x=lambda one: one[1], y=lambda one: 100 * one[2], by=lambda one: one[0])
     return LinesPanel(name, title, alt, Axis(across, "whole"), Axis("Near zero (%)", low=0), lines=lines)
