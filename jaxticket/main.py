@@ -28,7 +28,7 @@ usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...]
 Started as several processes (JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment, or by
 Slurm, Open MPI, Kubernetes or on TPUs) the same command trains on the devices of all of them.
 
-The same command again goes on where it was stopped, and only reports when all is done.
+The same command continues where it was stopped, and only reports when all is done.
 Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on).
 
 Experiments, each with a config file of its name:
@@ -74,7 +74,7 @@ def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[lis
     except BrokenPipeError:
         # What Python flushes when it ends has no reader either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("stopped, nothing reads the output any more; the same command goes on", file=sys.stderr)
+        print("stopped, nothing reads the output any more; the same command continues", file=sys.stderr)
         return signals.EXIT_REQUEUE
 
 
@@ -115,10 +115,10 @@ def until_stopped(work: Callable[[Any], None]) -> int:
     except InterruptedRun:
         signals.ignore_further_stops()
         if processes.is_writer():
-            print("stopped, everything up to here is saved; the same command goes on", flush=True)
+            print("stopped, everything up to here is saved; the same command continues", flush=True)
         return signals.EXIT_REQUEUE
     except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoint", flush=True)
+        print("stopped at once; the same command continues from the last checkpoint", flush=True)
         return signals.EXIT_REQUEUE
     return 0
 
@@ -137,7 +137,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
 
     Args:
         experiment: what to run.
-        options: what it is told.
+        options: of the experiment.
         workdir: the folder of all experiments and their shared stages.
         interrupts: asked whether to stop.
         command: how it was called, for the record.
@@ -145,7 +145,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
 
     Raises:
         JaxticketError: bad options, missing data or training that cannot go on.
-        InterruptedRun: a stop was asked for; calling again goes on.
+        InterruptedRun: a stop was asked for; call again to continue.
     """
     from jaxticket.lab.run import run_experiment
     from jaxticket.parallel import processes

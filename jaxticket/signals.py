@@ -75,7 +75,7 @@ def _watch(reader: int) -> None:
     while True:
         for number in os.read(reader, 1):
             if _listener is None:
-                end("stopped; the same command goes on")
+                end("stopped; the same command continues")
             _listener(number)
 
 

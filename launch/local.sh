@@ -4,7 +4,7 @@
 #   launch/local.sh 2 --config=configs/quickstart.py --workdir=runs
 #
 # Ends with 0 when all of them do. When one ends otherwise, so do the others, and its exit code is the script's. Ctrl-C
-# and SIGTERM go to all of them: they save and end with 75, and the same command goes on. Lines begin with the number of
+# and SIGTERM go to all of them: they save and end with 75, and the same command continues. Lines begin with the number of
 # their process. One process by itself uses all the GPUs of a machine: this is for CPUs, and for trying things out.
 #
 #   PYTHON  the interpreter (default: python)

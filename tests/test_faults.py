@@ -220,7 +220,7 @@ def test_sigterm_saves_and_continues_to_same_bits(undisturbed, tmp_path):
         process.terminate()
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 75, output
-        assert "the same command goes on" in output
+        assert "the same command continues" in output
     finish(tmp_path)
     assert results(tmp_path) == undisturbed
     assert leftovers(tmp_path) == []

@@ -345,7 +345,7 @@ def test_output_that_nothing_reads_ends_in_one_line(finished):
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     os.close(writer)
     assert done.returncode == 75
-    assert done.stderr == "stopped, nothing reads the output any more; the same command goes on\n"
+    assert done.stderr == "stopped, nothing reads the output any more; the same command continues\n"
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(finished, tmp_path, capsys):

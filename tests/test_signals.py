@@ -43,7 +43,7 @@ def ends_well(process):
     assert process.returncode == 75, output
     assert "Traceback" not in output
     assert output.count("stopped") == 1
-    assert "the same command goes on" in output.splitlines()[-1]
+    assert "the same command continues" in output.splitlines()[-1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to see that handlers are there")
@@ -127,7 +127,7 @@ def test_a_run_ends_where_nobody_asks(tmp_path, place, number):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 75, output
     assert output.splitlines()[-2] == "here", output
-    assert re.fullmatch("stopped.*; the same command goes on", output.splitlines()[-1])
+    assert re.fullmatch("stopped.*; the same command continues", output.splitlines()[-1])
 
 
 def run(program):
@@ -157,7 +157,7 @@ def test_who_saves_is_not_hurried_by_signals():
     assert done.returncode == 75, done.stderr
     assert done.stdout.splitlines() == [
         "still here",
-        "stopped at once; the same command goes on from the last checkpoint",
+        "stopped at once; the same command continues from the last checkpoint",
     ]
 
 

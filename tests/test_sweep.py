@@ -269,7 +269,7 @@ def test_sigterm_stops_the_sweep_with_exit_code_75(finished, monkeypatch, capsys
     monkeypatch.setattr("jaxticket.sweep.execute", execute)
     assert main(command) == 75
     assert ran == [1]
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command continues" in capsys.readouterr().out
 
 
 SWEEPS = [file for file in sorted((ROOT / "configs").glob("*.py")) if "def sweep(" in file.read_text()]

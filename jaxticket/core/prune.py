@@ -176,7 +176,7 @@ def _check_target(
     if isinstance(granularity, Pattern):
         if given or scope != "global":
             extra = given[0] if given else f"scope={scope!r}"
-            raise MaskError(f"{extra} with {granularity}: it says itself how many weights go; leave the other out")
+            raise MaskError(f"{extra} with {granularity}: it fixes how many weights are removed; leave the other out")
         return
     if limited and not chosen.together:
         raise MaskError(f"max_layer_sparsity={max_layer_sparsity!r} with scope={scope!r}: it needs scope='global'")

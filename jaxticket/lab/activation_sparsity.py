@@ -31,7 +31,7 @@ class Look:
     Attributes:
         weights: of the network.
         mask: what is kept; the rest counts as 0.
-        facts: what the summary says of it beside the activation, such as its `epoch`.
+        facts: what the summary says of it besides the activation, such as its `epoch`.
     """
 
     weights: WeightsRef

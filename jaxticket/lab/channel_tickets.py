@@ -53,7 +53,7 @@ def pruned_to(
 ) -> MaskRef:
     """`mask` less what `how` ranks lowest, by share of weights or of channels.
 
-    Channels that went before have scales of zero and so go again.
+    Channels that were removed before have scales of zero, and so are removed again.
 
     `sparsity` is what to reach; None goes by the rate, which `level`, the round, multiplies.
     """
@@ -80,7 +80,7 @@ _OF_LAYERS = {"channels": "after", "channels_dense": "before"}
 def all_channels(
     lab: Lab, asked: str = "config.kind='channel'", instead: str = "config.kind='unstructured'"
 ) -> MaskRef:
-    """The mask that keeps everything a channel ticket can remove: scales, the biases beside them, and all kernels.
+    """The mask that keeps everything a channel ticket can remove: scales, the biases next to them, and all kernels.
 
     `asked` and `instead` are keys with values for the message: what asked for it, and what to set otherwise.
 
@@ -121,7 +121,7 @@ def draw_channels(
     what became of each layer: `channels`, a list of `path`, `before`, `after` and `held`, whether it kept its largest
     channels only because it must keep `min_channels`.
 
-    Every layer keeps at least `min_channels`, or all it has, so that fewer than the share may go. `before` is the mask
+    Every layer keeps at least `min_channels`, or all it has, so that less may be removed. `before` is the mask
     of the round before, of whose channels some must go; None for `full`, which is made by `all_channels`.
 
     Raises:

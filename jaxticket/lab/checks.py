@@ -1,4 +1,4 @@
-"""What can be told of an experiment from its options, its network's shapes and its data set's sizes alone."""
+"""Checks of an experiment by its options, the shapes of its network and the sizes of its data set alone."""
 
 import os
 

@@ -52,7 +52,7 @@ class Lab:
         folder: where `stages` are kept; experiments that share it share their stages.
         recorder: takes the rows and findings; None in a plan.
         execute: False makes a plan: keys are computed and looked up, `reach` counts what is left, nothing is run.
-        progress: told what happens.
+        progress: shows what happens.
         interrupts: asked whether to stop.
         rerun: which finished stages are done again.
     """
@@ -166,7 +166,7 @@ class Lab:
             label: what the run is called; not part of its key.
             start_step: where the schedule and the data order begin.
             snapshot_step: keep the weights after this step too; 0 keeps none.
-            save_epochs: keep the weights after these epochs too, and the best ones until then, beside those of
+            save_epochs: keep the weights after these epochs too, and the best ones until then, besides those of
                 `train.save_epochs`.
             mask_update: how the mask changes on the way; the last one is the stage's mask.
             monitor: what looks at the network on the way, may have weights kept, and may end the training.

@@ -1,4 +1,4 @@
-"""What looks on while an experiment's networks train, beside what is shown: curves for other tools, a trace."""
+"""Loggers of an experiment's training runs: curves for other tools, and a trace of some steps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Groups of parameters, each ranked apart and pruned at a rate of its own; and how far such rates can lead."""
+"""Groups of parameters, each ranked separately and pruned at a rate of its own; and how far such rates can lead."""
 
 import dataclasses
 import re

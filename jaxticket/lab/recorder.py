@@ -32,7 +32,7 @@ class Recorder:
     """What an experiment says; this one is that of a plan, and keeps nothing.
 
     Args:
-        progress: is told what happens.
+        progress: shows what happens.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
@@ -86,7 +86,7 @@ class FolderRecorder(Recorder):
     """Writes the folder of one experiment as its rows come in.
 
     Attributes:
-        folder: where everything goes.
+        folder: of the experiment.
         summary: the content of `summary.json`, which has checksums of itself and of the files next to it.
     """
 

@@ -35,7 +35,7 @@ class Experiment:
         recipes: sets the keys of a config for a network on a data set: called with the config, `model`, `dataset` and
             what else it takes, all texts; these are the arguments of the experiment's config file, with the function's
             defaults.
-        columns: what its rows have beside the columns of every experiment.
+        columns: of its rows, in addition to those of every experiment.
         sections: make the sections of its report that other experiments lack, in order: each takes a
             `jaxticket.report.Study` and returns a `jaxticket.report.Section`, or None where it has nothing to say.
     """

@@ -48,7 +48,7 @@ def run_experiment(
 
     Raises:
         JaxticketError: bad options, missing data, training that cannot go on, or the same is being run by another.
-        InterruptedRun: a stop was asked for; calling again goes on.
+        InterruptedRun: a stop was asked for; call again to continue.
     """
     plan = make_plan(experiment, options, workdir, rerun=rerun)
     if rerun:

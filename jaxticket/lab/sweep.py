@@ -20,7 +20,7 @@ class Entry:
         index: its place in the sweep, from 0.
         keys: the flattened keys that `sweep` set.
         experiment: what to run.
-        options: what it is told.
+        options: of the experiment.
     """
 
     index: int

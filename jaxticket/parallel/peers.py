@@ -25,7 +25,7 @@ _SECONDS_TO_FAIL = 3.0
 _SIGNS_OF_LOSS = ("Gloo", "NCCL", "oordination service", "losed by peer", "reset by peer", "ocket closed", "arrier ")
 _NAME_BYTES, _HOST_LETTERS = 160, 60
 _ELSEWHERE = "elsewhere"
-_REMEDY = "the same command goes on from the last checkpoint"
+_REMEDY = "the same command continues from the last checkpoint"
 
 _peers: list[str] = []
 

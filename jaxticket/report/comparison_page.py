@@ -35,11 +35,11 @@ _DEPTH = 0.04
 def write_comparison(
     paths: Sequence[Path | str], out: Path | str | None = None, *, note: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Writes a page that compares experiments, and its numbers as CSV beside it.
+    """Writes a page that compares experiments, and its numbers as CSV next to it.
 
     Args:
         paths: folders of experiments, or folders that hold such.
-        out: the page; None: `comparison.html` in the first folder, or beside it where it is an experiment's own.
+        out: the page; None: `comparison.html` in the first folder, or next to it where it is an experiment's own.
         note: told in one line of each experiment that is left out, for its files are damaged, or whose files were
             changed after it wrote them.
 

@@ -1,6 +1,6 @@
 """Files written whole or not at all.
 
-A file is written under a temporary name beside its final one, flushed to the disk and renamed, so a reader sees the
+A file is written under a temporary name next to its final one, flushed to the disk and renamed, so a reader sees the
 old file or the new one and never a part.
 """
 
@@ -129,7 +129,7 @@ def unless_stale(read: Callable[[], Found]) -> Found:
 
 
 def _temporary(final: Path) -> Path:
-    """A new temporary name beside `final`; those that killed processes of this machine left there are removed."""
+    """A new temporary name next to `final`; those that killed processes of this machine left there are removed."""
     prefix = f".{final.name}.{socket.gethostname()}-"
     for leftover in final.parent.iterdir():
         match = re.fullmatch(re.escape(prefix) + r"(\d+)-\d+\.tmp", leftover.name)

@@ -163,7 +163,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             raise TicketError(
                 f"cannot {verb} checkpoints in {self._folder}: {_reason(error)}; check its permissions and the free "
-                "space; the same command goes on from the checkpoint before"
+                "space; the same command continues from the checkpoint before"
             ) from error
         finally:
             logger.removeFilter(_is_no_error)

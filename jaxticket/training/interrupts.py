@@ -77,7 +77,7 @@ class Interrupts:
 
     def _hear(self, number: int) -> None:
         if not self._note(number):
-            signals.end("stopped at once; the same command goes on from the last checkpoint")
+            signals.end("stopped at once; the same command continues from the last checkpoint")
         threading.Thread(target=self._insist, daemon=True).start()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -98,4 +98,4 @@ class Interrupts:
     def _insist(self) -> None:
         while not self._left.wait(_PATIENCE_SECONDS):
             if not self.holding and not processes.is_multiprocess():
-                signals.end("stopped, everything up to here is saved; the same command goes on")
+                signals.end("stopped, everything up to here is saved; the same command continues")

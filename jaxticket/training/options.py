@@ -50,8 +50,8 @@ class TrainOptions:
         lr_update: change the learning rate with every `step`, or only between epochs (`epoch`); a warm-up by epochs
             then reaches `lr` in its last epoch.
         label_smoothing: share of the target that is taken from the label, in [0, 1).
-        label_smoothing_kind: where that share goes: to all classes equally, the label's own too (`uniform`), or to the
-            others only (`off_target`; Jaiswal et al. 2022).
+        label_smoothing_kind: how that share is spread: over all classes equally, the label's own too (`uniform`), or
+            over the others only (`off_target`; Jaiswal et al. 2022).
         smoothing_schedule: keep that share `constant`, or lower it in a straight line to 0 at the end (`linear`).
         compute_dtype: dtype of activations and gradients; parameters and moments stay float32.
         patience: end training after this many evaluations in a row without a lower validation loss; 0 for never.

@@ -148,7 +148,7 @@ class Trainer:
         )
 
     def _begin_aid(self, start: Weights, carried: Weights | None, key: jax.Array, step: int) -> AidState | None:
-        """The aid of a run that begins at `step`; one that stays goes on from what the weights carry."""
+        """The aid of a run that begins at `step`; one that stays continues from what the weights carry."""
         if self.aid is None or (self.aid_end is not None and step >= self.aid_end):
             return None
         if self.aid.steps is not None or carried is None:

@@ -137,7 +137,7 @@ def stopped(tmp_path_factory):
 def test_a_lost_process_is_named_within_a_minute(stopped):
     _, (((code, output), (lost, _)), seconds), _ = stopped
     assert (code, lost) == (1, -signal.SIGKILL), output
-    assert re.search(r"error: process 0: process 1 \(.*\) is gone.*; the same command goes on", output), output
+    assert re.search(r"error: process 0: process 1 \(.*\) is gone.*; the same command continues", output), output
     assert seconds < 60
 
 
@@ -145,8 +145,8 @@ def test_signal_to_one_stops_all_with_saves(stopped):
     workdir, _, told = stopped
     assert [code for code, _ in told] == [75, 75], told
     assert "going on from step" in told[0][1]
-    assert "the same command goes on" in told[0][1]
-    assert "the same command goes on" not in told[1][1]
+    assert "the same command continues" in told[0][1]
+    assert "the same command continues" not in told[1][1]
     assert checkpoints(workdir.with_name("one"))
     assert not list(workdir.with_name("one").glob("**/*tmp*"))
 

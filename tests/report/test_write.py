@@ -210,7 +210,7 @@ def test_an_unfinished_experiment_says_so(made, tmp_path, text):
     rows = made.imp_rows(levels=1, seeds=(0,))
     unfinished = write_report(made.folder(tmp_path / "run", rows, complete=False)).read_text()
     assert "Not finished." in unfinished
-    assert "the 2 networks trained so far.\nThe same command goes on" in unfinished
+    assert "the 2 networks trained so far.\nThe same command continues" in unfinished
     assert "python -m jaxticket.main --config=configs/quickstart.py" in unfinished
 
 

@@ -15,7 +15,7 @@ from jaxticket import storage
 from jaxticket.core.errors import TicketError
 from jaxticket.core.options import digest
 
-# The folder, beside the stages, in which every fingerprint is written out once.
+# The folder, next to the stages, in which every fingerprint is written out once.
 SOURCES = "sources"
 
 _FORMAT = {"format": "jaxticket-sources", "version": 1}

@@ -26,7 +26,7 @@ _INSTALLED = tuple(
     }
     - {Path(sys.prefix).resolve()}
 )
-# What a config file does beside defining things: its edits alone change no network.
+# What a config file does besides defining things: its edits alone change no network.
 _CONFIGURING = ("get_config", "sweep")
 
 
