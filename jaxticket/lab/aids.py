@@ -24,11 +24,7 @@ class NetworkAid(Aid):
     Both follow the step, so a run that begins late is in the phase of its step. They end together, with the one that
     lasts longer.
 
-    Args:
-        model: the plain network.
-        image_shape: (height, width, channels).
-        options: which of them, and how.
-        total_steps: of a whole training run.
+    `image_shape` is (height, width, channels), `total_steps` those of a whole training run.
 
     Raises:
         ConfigError: the network does not have the activation that is softened, or no layer that a skip could pass.

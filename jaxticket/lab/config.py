@@ -63,9 +63,7 @@ def recipe_config(experiment: str, argument: str | None, **values: Any) -> Any:
 def parse_arguments(text: str | None, **defaults: str) -> dict[str, str]:
     """The arguments of a config file, as in `--config=configs/imp.py:model=lenet300,dataset=digits`.
 
-    Args:
-        text: what follows the colon.
-        defaults: the arguments there are, with their defaults.
+    `text` is what follows the colon; `defaults` are the arguments there are, with their defaults.
 
     Raises:
         ConfigError: an argument that is unknown, or has no value.

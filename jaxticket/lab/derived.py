@@ -46,17 +46,9 @@ def derive(
 ) -> Stage:
     """The stage of what `compute` returns, done before or done now.
 
-    Args:
-        setting: the network.
-        stages: where it is kept.
-        kind: what is done; part of the key.
-        compute: takes what the inputs hold, as keyword arguments. Of one that is not the package's its sources are in
-            the key.
-        inputs: weights and masks by name.
-        version: raised when the package's code changes what it computes.
-        config: what else the result depends on, JSON-ready.
-        label: what the stage is called in plans and on the terminal; its kind by default.
-        work: how much there is to do, in words.
+    `compute` takes what the inputs hold, as keyword arguments; of one that is not the package's its sources are in the
+    key. `version` is raised when the package's code changes what it computes. `config` is what else the result depends
+    on, JSON-ready. `label`, and `work` in words, are for plans and the terminal.
     """
     inputs = inputs or {}
 

@@ -121,22 +121,15 @@ def given_network(setting: Setting, stages: Stages, text: str, *, key: str, labe
 
 def given_weights(setting: Setting, stages: Stages, weights: Weights, *, label: str) -> WeightsRef:
     """Weights that were given, as a stage; its key is made of what they are, not of where they were found."""
-
-    def compute() -> Derived:
-        return Derived(weights)
-
     config = {"weights": _digest({"params": weights.params, "model_state": weights.model_state})}
-    return WeightsRef(derive(setting, stages, "given", compute, config=config, label=label), "weights")
+    stage = derive(setting, stages, "given", lambda: Derived(weights), config=config, label=label)
+    return WeightsRef(stage, "weights")
 
 
 def given_mask(setting: Setting, stages: Stages, mask: Mask, *, label: str) -> MaskRef:
     """A mask that was given, as a stage; its key is made of the mask."""
-
-    def compute() -> Derived:
-        return Derived(mask=mask)
-
     config = {"given": _digest({"mask": mask})}
-    return MaskRef(derive(setting, stages, "mask", compute, config=config, label=label))
+    return MaskRef(derive(setting, stages, "mask", lambda: Derived(mask=mask), config=config, label=label))
 
 
 def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef, Ticket]:
@@ -144,12 +137,9 @@ def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) ->
     with named_errors(setting, str(folder), key=key):
         ticket = load_ticket(folder)
     setting.check_same_network(ticket.params, folder, key=key)
-
-    def compute() -> Derived:
-        return Derived(Weights(ticket.params, ticket.model_state), ticket.mask)
-
+    held = Derived(Weights(ticket.params, ticket.model_state), ticket.mask)
     config = {"checksum": storage.checksum(folder / ARRAYS)}
-    stage = derive(setting, stages, "ticket", compute, config=config, label=folder.name)
+    stage = derive(setting, stages, "ticket", lambda: held, config=config, label=folder.name)
     return WeightsRef(stage, "weights"), MaskRef(stage), ticket
 
 

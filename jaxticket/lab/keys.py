@@ -46,23 +46,14 @@ def without_none(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     config = _config_alone(arguments) if wanted else None
     if config is None:
         return list(arguments), []
-    emptied = {argument: key for argument, key in wanted if _at(default_config(config.experiment), key, ()) is None}
+    defaults = flatten_dict(default_config(config.experiment).to_dict(), sep=".")
+    emptied = {argument: key for argument, key in wanted if defaults.get(key, ()) is None}
     return [argument for argument in arguments if argument not in emptied], list(emptied.values())
 
 
 def set_none(config: config_dict.ConfigDict, path: str) -> None:
     """Makes a key None."""
-    place, _, name = path.rpartition(".")
-    (_at(config, place, None) if place else config)[name] = None
-
-
-def _at(config: config_dict.ConfigDict, path: str, default: Any) -> Any:
-    place: Any = config
-    for name in path.split("."):
-        if not isinstance(place, config_dict.ConfigDict) or name not in place:
-            return default
-        place = place[name]
-    return place
+    config.update_from_flattened_dict({path: None})
 
 
 def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:

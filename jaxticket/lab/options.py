@@ -69,18 +69,15 @@ class ExperimentOptions:
         if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
             raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
         check_spans(self, self.train.length(), where)
-        for key in ("select_checkpoint", "report"):
-            if getattr(self.train, key) == "best_val" and not self.data.val_fraction:
-                raise ConfigError(f"config.train.{key}='best_val': needs config.data.val_fraction above 0, found 0")
-        if self.train.patience and not self.data.val_fraction:
-            raise ConfigError(
-                f"config.train.patience={self.train.patience}: needs config.data.val_fraction above 0, found 0"
-            )
+        keys = ("select_checkpoint", "report")
+        validating = [f"{key}='best_val'" for key in keys if getattr(self.train, key) == "best_val"]
+        validating += [f"patience={self.train.patience}"] if self.train.patience else []
+        if validating and not self.data.val_fraction:
+            raise ConfigError(f"config.train.{validating[0]}: needs config.data.val_fraction above 0, found 0")
         if self.train.patience and self.seed_parallelism in ("vmap", "devices"):
             raise ConfigError(
                 f"config.seed_parallelism={self.seed_parallelism!r}: seeds that may end early are trained one after "
-                "the other; "
-                f"use 'auto', or set config.train.patience={self.train.patience} to 0"
+                f"the other; use 'auto', or set config.train.patience={self.train.patience} to 0"
             )
 
     @property

@@ -55,10 +55,7 @@ def rate_groups(params: Any, rates: Rates, where: str) -> list[RateGroup]:
 
     The first rule counts whose expression matches a leaf's role or its whole path. A leaf that none matches stays.
 
-    Args:
-        params: parameters, arrays or abstract ones.
-        rates: ordered (regular expression, rate) pairs.
-        where: the key of `rates`, for messages.
+    `where` is the key of `rates`, ordered (regular expression, rate) pairs, for messages.
 
     Raises:
         ConfigError: nothing is left to prune, or a rule has no effect.

@@ -25,10 +25,8 @@ from jaxticket.training.state import Weights
 def saved_ticket(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef]:
     """The weights and the mask that `config.ticket` names.
 
-    Args:
-        lab: whose network it must be.
-        path: the folder of a ticket, or what else `read_given` takes with a mask; of weights without one, the mask is
-            where those that are prunable by default are not zero, as long as some are.
+    `path` is the folder of a ticket, or what else `read_given` takes with a mask; of weights without one, the mask is
+    where those that are prunable by default are not zero, as long as some are.
 
     Returns:
         The weights, None where there is a mask alone, and the mask.

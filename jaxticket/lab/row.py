@@ -127,10 +127,7 @@ class Row:
 def identity(value: Any, where: str, columns: Collection[Column] = ()) -> tuple[str, int, int, dict[str, float | str]]:
     """Branch, level, seed and case of a row, or of an epoch of one.
 
-    Args:
-        value: what was read.
-        where: what it is called in messages.
-        columns: of its experiment; they say what belongs to the case.
+    `where` is what `value` is called in messages; the columns of its experiment say what belongs to the case.
 
     Raises:
         JaxticketError: it is no object, or one of the first three is missing or out of range.

@@ -36,15 +36,9 @@ def pruned(
 ) -> Mask:
     """`mask` without what the criterion of `how` ranks lowest.
 
-    Args:
-        setting: the network and the data, of which criteria that need any see a few images per class.
-        weights: what is scored.
-        mask: path -> bool array.
-        how: criterion, scope, granularity; its rate counts where no sparsity is given.
-        key: for random scores and the choice of images.
-        initial: the weights before training, for criteria that need them.
-        sparsity: to reach, of the prunable set.
-        note: takes a line of text where that is out of reach.
+    Criteria that need data see a few images per class. Of `how` the rate counts where no sparsity of the prunable set
+    is given. `key` is for random scores and the choice of images, `initial` are the weights before training, and `note`
+    takes a line of text where the sparsity is out of reach.
     """
     target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
     criterion = how.row

@@ -84,10 +84,7 @@ def choose_replication(choice: str, params: Params, batch_size: int) -> str:
 
     The answer depends on nothing that is measured at run time, so that a run is repeated exactly.
 
-    Args:
-        choice: one of those, or `auto`.
-        params: the network's parameters, arrays or abstract ones.
-        batch_size: images per step.
+    `choice` is one of those, or `auto`; `params` may be abstract, and `batch_size` is the images per step.
 
     Raises:
         ConfigError: `devices` where there is only one, or `vmap`, which takes one, in a run of several processes.

@@ -41,9 +41,7 @@ def read_json(path: PathLike) -> Any:
 def parse_json(data: bytes, path: PathLike) -> Any:
     """The content of the bytes of a JSON file.
 
-    Args:
-        data: the bytes.
-        path: the file they come from, or the line of one, for messages.
+    `path` is the file they come from, or the line of one, for messages.
 
     Raises:
         TicketError: they are not JSON, hold a key twice, a number that no float can hold, or too many of anything.
@@ -145,10 +143,7 @@ def unseal(content: dict[str, Any]) -> bool | None:
 def parse_checked_json(data: bytes, path: PathLike, expected: Mapping[str, Any]) -> dict[str, Any]:
     """The content of bytes made by `checked_json`.
 
-    Args:
-        data: the bytes.
-        path: the file they come from, for messages.
-        expected: the `format` the content must name and the newest `version` that can be read.
+    `expected` has the `format` the content must name and the newest `version` that can be read.
 
     Raises:
         TicketError: not one bit may differ from what was written, and format and version must be known ones.

@@ -15,8 +15,7 @@ PAIRS = tuple(Pair("colt", branch, case=("sparsity",)) for branch in BRANCHES[1:
 def compare_with_lth(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For every sparsity that a branch reaches in all its seeds, the first round in which it does.
 
-    Args:
-        rows: of the summary. Where tickets were not trained on the whole data set, the parts' rows stand for COLT's.
+    Where tickets were not trained on the whole data set, the rows of the parts stand for COLT's.
 
     Returns:
         `sparsity`, `branch`, `n` seeds, and means over them: `rounds`, and `test_accuracy` of that round's tickets,

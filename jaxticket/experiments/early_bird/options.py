@@ -81,8 +81,7 @@ class EarlyBirdOptions(ExperimentOptions):
         if self.on_emerge == "stop" and self.seed_parallelism in ("vmap", "devices"):
             raise ConfigError(
                 f"config.seed_parallelism={self.seed_parallelism!r}: with on_emerge='stop' seeds are trained one after "
-                "the other; "
-                "use 'auto'"
+                "the other; use 'auto'"
             )
         if self.kind == "channel" and self.prune.is_more_than("rules"):
             raise ConfigError("config.prune: kind='channel' ranks scales and reads only its rules; leave the rest")

@@ -71,11 +71,8 @@ def p_of(kind: str, margins: Sequence[SeedMargin], *, trivial: bool, single_lr: 
     every rate of the ticket: its p-value is the smallest of the conditions' times their number, and that of a condition
     the largest over the ticket's rates, times the number of rates that the control was chosen from.
 
-    Args:
-        kind: of the verdict by means.
-        margins: made by `margins_of`.
-        trivial: whether condition 1 fails, which needs no statistics.
-        single_lr: whether conditions 3 to 5 must hold at one rate.
+    `kind` is that of the verdict by means, and `margins` are made by `margins_of`. With `trivial` condition 1 fails,
+    which needs no statistics; with `single_lr` conditions 3 to 5 must hold at one rate.
 
     Returns:
         A number in [0, 1]; None where nothing was decided.

@@ -20,10 +20,8 @@ def extreme_tickets(
     of showing that it is above. So a win is *settled* only if the study settles that the ticket is above the dense
     network of its seed: if the interval of their difference, corrected for all comparisons, lies above zero.
 
-    Args:
-        rows: of the summary.
-        source: the branch of the unstructured tickets, which is listed too, to compare with.
-        compared: `comparisons` of the summary.
+    `rows` and `compared`, its `comparisons`, are of the summary; `source` is the branch of the unstructured tickets,
+    which is listed too.
 
     Returns:
         `dense`: `test_accuracy` and `n`; `extreme`: branch -> None or the ticket's `level`, `n`, `test_accuracy`,

@@ -27,9 +27,7 @@ def apply_transfer_recipe(config: Any, model: str = "conv3", dataset: str = "dig
 def apply_source(config: Any, folder: str) -> None:
     """Sets the source of a transfer, its seeds, and the network and the options that its first ticket has.
 
-    Args:
-        config: a `ConfigDict` from `default_config("transfer")`.
-        folder: of an experiment or of a ticket.
+    `folder` is that of an experiment or of a ticket.
 
     Raises:
         ConfigError: there is no ticket in it.

@@ -38,7 +38,6 @@ class Stages:
 
     Attributes:
         asked: every stage asked for, in order and once each.
-        rerun: which finished stages are done again.
     """
 
     def __init__(
@@ -129,8 +128,7 @@ class Stages:
     def claim(self, stages: Sequence[Stage]) -> Iterator[dict[str, Stage]]:
         """In this context no other run computes these stages; one that does so already is waited for.
 
-        Args:
-            stages: from `find`, not done then.
+        The stages are from `find`, not done then.
 
         Yields:
             Those that are done by now, by id; the others are the caller's to do.
