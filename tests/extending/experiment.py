@@ -36,15 +36,13 @@ def random_twin(lab, options):
 
     def one_seed(seed):
         init, full = lab.init(seed), lab.full_mask(options.prune.prunable)
-        dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}")
-        lab.record("dense", 0, seed, dense, full, start=init)
+        dense = lab.train_row("dense", 0, seed, init, full)
         masks = {}
         for branch in ("magnitude", "random"):
             how = dataclasses.replace(options.prune, criterion=branch)
             masks[branch] = lab.prune(dense.weights, full, how, seed=seed, sparsity=options.sparsity)
-            trained = lab.train(init, masks[branch], seed=seed, label=f"{branch}-1-{seed}")
             facts = lab.measure("agreement", agreement, mask=masks[branch], other=masks["magnitude"])
-            lab.record(branch, 1, seed, trained, masks[branch], start=init, pruned=dense.weights, facts=facts)
+            lab.train_row(branch, 1, seed, init, masks[branch], pruned=dense.weights, facts=facts)
 
     lab.for_each_seed(one_seed)
 
