@@ -44,8 +44,7 @@ class Entry:
 def read_sweep(config: str) -> list[Any]:
     """What the `sweep` of a config file yields.
 
-    Args:
-        config: the file, and behind a colon the argument that `sweep` gets if it takes one.
+    `config` is the file, and behind a colon the argument that `sweep` gets if it takes one.
 
     Raises:
         ConfigError: there is no `sweep`, it fails, or it yields nothing.
@@ -71,10 +70,8 @@ def read_sweep(config: str) -> list[Any]:
 def make_entries(config: Any, sweep: Sequence[Any], overrides: Mapping[str, Any]) -> list[Entry]:
     """The experiments of a sweep, each checked by itself.
 
-    Args:
-        config: what `get_config` returned.
-        sweep: dictionaries from flattened keys to values; a value that is a dictionary changes the keys in it.
-        overrides: flattened key -> value, from the command line; they go on top.
+    `config` is what `get_config` returned; `sweep` has dictionaries from flattened keys to values, where a value that
+    is a dictionary changes the keys in it; `overrides`, of the command line, go on top.
 
     Raises:
         ConfigError: an entry that is no dictionary, or with a key or value that cannot be used.

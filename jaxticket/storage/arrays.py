@@ -25,10 +25,8 @@ _DTYPES = {
 def save_arrays(path: PathLike, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Writes arrays as a safetensors file, atomically; equal arrays give equal bytes.
 
-    Args:
-        path: the file.
-        arrays: name -> NumPy or JAX array: bool, integers, float16, bfloat16, float32 or float64, of any shape.
-        metadata: strings to put into the header.
+    Arrays are NumPy or JAX ones of any shape: bool, integers, float16, bfloat16, float32 or float64. The strings of
+    `metadata` go into the header.
 
     Raises:
         TicketError: an array that cannot be stored, or the operating system refuses.

@@ -73,9 +73,7 @@ def read_manifest(folder: PathLike) -> dict[str, Any] | None:
 def load_manifest(folder: PathLike, *, verify: bool = True) -> Manifest | None:
     """A folder's manifest; None where there is none.
 
-    Args:
-        folder: the folder.
-        verify: whether the files it names must be as they were; else only the manifest itself is looked at.
+    With `verify` the files it names must be as they were; else only the manifest itself is looked at.
 
     Raises:
         TicketError: the manifest, or with `verify` a file it names, was changed, cut off or removed.

@@ -127,8 +127,8 @@ class _Replicate:
             if structure:
                 self.facts[mask.key]["structured_share"] = structure["structured_share"]
         facts = self.facts[mask.key]
-        how = {"ticket": not control, "facts": facts}
-        self.lab.record(branch, level, self.seed, trained, mask, start=start, pruned=pruned, **how)
+        about = {"ticket": not control, "facts": facts}
+        self.lab.record(branch, level, self.seed, trained, mask, start=start, pruned=pruned, **about)
         if control:
             return
         case = {"branch": branch, "level": level, "seed": self.seed}

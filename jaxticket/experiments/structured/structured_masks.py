@@ -148,28 +148,19 @@ def report_of(before: Mask, after: Mask, notes: Mapping[str, str] | None = None)
 
 def _structured(mask: Mask, report: RegroupReport) -> Derived:
     """A structured mask with what is known of its layers."""
+    same = ("density", "new_density", "emptied_channels", "coverage", "holes", "structured", "note")
     layers = [
         {
             "path": path,
             "shape": list(layer.shape),
-            "density": layer.density,
-            "new_density": layer.new_density,
             "channels": layer.shape[0] - layer.dead_channels,
-            "emptied_channels": layer.emptied_channels,
             "blocks": [list(block) for block in layer.blocks],
-            "coverage": layer.coverage,
-            "holes": layer.holes,
-            "structured": layer.structured,
-            "note": layer.note,
+            **{name: getattr(layer, name) for name in same},
         }
         for path, layer in report.layers.items()
     ]
-    totals = {
-        "density": report.density,
-        "new_density": report.new_density,
-        "coverage": report.coverage,
-        "structured_share": report.structured_share,
-    }
+    names = ("density", "new_density", "coverage", "structured_share")
+    totals = {name: getattr(report, name) for name in names}
     return Derived(mask=mask, content={"structure": {**totals, "layers": layers}})
 
 
