@@ -117,7 +117,7 @@ def prune(
         layout = group_layout(unit_scores, together=True)
     paths = tuple(sorted(mask))
     counts = UnitCounts(kept, layout.sizes, paths, tuple(np.shape(mask[path]) for path in paths))
-    numbers = chosen.numbers_to_remove(counts, rate=rate, sparsity=sparsity)
+    numbers = load_object(chosen.numbers)(counts, rate=rate, sparsity=sparsity)
     if possible is not None:
         numbers = _most_possible(numbers, possible, counts, max_layer_sparsity, rate, sparsity)
     left = prune_lowest_k(units, keys, numbers, layout)

@@ -3,15 +3,12 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from jaxticket.core.errors import MaskError
 from jaxticket.core.lazy import load_object
 from jaxticket.core.registry import Registry
 from jaxticket.core.types import Array, Mask, Number, Scores
-
-if TYPE_CHECKING:
-    from jaxticket.core.scope_counts import UnitCounts
 
 # The name of a scope, or {regular expression: sparsity} over paths.
 ScopeLike: TypeAlias = str | Mapping[str, Number]
@@ -45,12 +42,6 @@ class Scope:
     numbers: str | Callable[..., Array]
     together: bool = False
     ranks: str | Callable[[Mask, Scores], Scores] | None = None
-
-    def numbers_to_remove(
-        self, counts: "UnitCounts", *, rate: Number | None = None, sparsity: Number | None = None
-    ) -> Array:
-        """How many units are removed from each group, uint32 [groups]."""
-        return load_object(self.numbers)(counts, rate=rate, sparsity=sparsity)
 
 
 scopes: Registry[Scope] = Registry(

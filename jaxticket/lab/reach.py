@@ -82,7 +82,7 @@ class Reach:
         alive = list(left.alive or sizes)
         counts = UnitCounts(np.array(alive, np.uint32), tuple(sizes), paths, shapes)
         target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
-        after = (counts.kept - scope.numbers_to_remove(counts, **target)).tolist()
+        after = (counts.kept - load_object(scope.numbers)(counts, **target)).tolist()
         granularity = granularity_of(how.units)
         if isinstance(granularity, Pattern):
             whole = {path: np.broadcast_to(np.True_, shape) for path, shape in left.shapes.items()}

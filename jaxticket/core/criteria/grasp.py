@@ -11,6 +11,7 @@ from jaxticket.core.criteria.loss_gradients import (
     as_float32,
     check_logits,
     checked_batches,
+    gradient_sum,
     kept_weights,
     loss_at,
     products,
@@ -57,16 +58,11 @@ def grasp(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, tempe
     batches = list(batches) if isinstance(batches, Iterator) else batches
 
     @jax.jit
-    def gradient(params: Params, mask: Mask, x: Inputs, labels: jax.Array) -> Scores:
-        weights, loss = loss_at(apply_fn, params, mask, x, labels)
-        return as_float32(jax.grad(loss)(weights))
-
-    @jax.jit
     def hessian_times(direction: Scores, params: Params, mask: Mask, x: Inputs, labels: jax.Array) -> Scores:
         weights, loss = loss_at(apply_fn, params, mask, x, labels)
         tangent = {path: jnp.where(mask[path], direction[path], 0).astype(leaf.dtype) for path, leaf in weights.items()}
         return as_float32(jax.jvp(jax.grad(loss), (weights,), (tangent,))[1])
 
-    direction = summed(gradient(params, mask, x, labels) for x, labels in checked_batches(batches))
+    direction = gradient_sum(apply_fn, params, mask, batches)
     product = summed(hessian_times(direction, params, mask, x, labels) for x, labels in checked_batches(batches))
     return products(kept_weights(params, mask), product)

@@ -67,6 +67,17 @@ def checked_batches(batches: Batches) -> Iterator[Batch]:
         raise MaskError("there are no batches; at least one is needed (an iterator can be gone through only once)")
 
 
+def gradient_sum(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches) -> Scores:
+    """The sum over batches of the gradient of `loss_at`, in float32."""
+
+    @jax.jit
+    def gradient(params: Params, mask: Mask, x: Inputs, labels: jax.Array) -> Scores:
+        weights, loss = loss_at(apply_fn, params, mask, x, labels)
+        return as_float32(jax.grad(loss)(weights))
+
+    return summed(gradient(params, mask, x, labels) for x, labels in checked_batches(batches))
+
+
 def summed(terms: Iterator[Scores]) -> Scores:
     """The sum of the terms, which are taken one at a time."""
     total = next(terms)

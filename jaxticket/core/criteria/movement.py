@@ -1,19 +1,9 @@
 """Movement: how far weights move away from zero while they are trained."""
 
-import jax
-
-from jaxticket.core.criteria.loss_gradients import (
-    as_float32,
-    check_logits,
-    checked_batches,
-    kept_weights,
-    loss_at,
-    products,
-    summed,
-)
+from jaxticket.core.criteria.loss_gradients import check_logits, gradient_sum, kept_weights, products
 from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
-from jaxticket.core.types import ApplyFn, Batches, Inputs, Mask, Params, PyTree, Scores
+from jaxticket.core.types import ApplyFn, Batches, Mask, Params, PyTree, Scores
 
 
 def movement(params: Params, mask: Mask, grads: PyTree, so_far: Scores | None = None) -> Scores:
@@ -66,12 +56,5 @@ def movement_of_batches(apply_fn: ApplyFn, params: Params, mask: Mask, batches: 
         MaskError: as for `snip`.
     """
     check_fit(params, mask)
-    apply_fn = check_logits(apply_fn)
-
-    @jax.jit
-    def gradient(params: Params, mask: Mask, x: Inputs, labels: jax.Array) -> Scores:
-        weights, loss = loss_at(apply_fn, params, mask, x, labels)
-        return as_float32(jax.grad(loss)(weights))
-
-    total = summed(gradient(params, mask, x, labels) for x, labels in checked_batches(batches))
+    total = gradient_sum(check_logits(apply_fn), params, mask, batches)
     return {path: -term for path, term in products(kept_weights(params, mask), total).items()}

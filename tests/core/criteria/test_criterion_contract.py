@@ -10,6 +10,7 @@ import pytest
 import jaxticket as jt
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import granularity_of, pool_units
+from jaxticket.core.lazy import load_object
 from jaxticket.core.masks import count
 from jaxticket.core.scope_counts import UnitCounts
 
@@ -79,7 +80,7 @@ def test_contract(criterion, scope, granularity):
         else:
             groups = sizes
         counts = UnitCounts(np.array(kept, np.uint32), tuple(groups), paths, tuple(FULL[path].shape for path in paths))
-        removed = row.numbers_to_remove(counts, sparsity=sparsity)
+        removed = load_object(row.numbers)(counts, sparsity=sparsity)
         assert left == (counts.kept - removed).tolist()
         if scope in ("layer", "output"):
             assert left == [size - round(sparsity * size) for size in sizes]
