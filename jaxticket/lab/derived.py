@@ -11,7 +11,7 @@ from jaxticket import storage
 from jaxticket.core import masks
 from jaxticket.core.types import Mask, Params
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef, write_weights
 from jaxticket.training.state import Weights

@@ -20,7 +20,7 @@ from jaxticket.core.types import Mask
 from jaxticket.interop.torch_names import OtherOptionError
 from jaxticket.lab.derived import Derived, derive
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import MaskRef, WeightsRef, read_weights, stored_weights
 from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
 from jaxticket.training.state import Weights

@@ -6,7 +6,7 @@ from jaxticket.lab.derived import Derived, derive
 from jaxticket.lab.given import given_network
 from jaxticket.lab.recorder import Recorder
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import WeightsRef
 from jaxticket.training.state import Weights
 

@@ -26,7 +26,7 @@ from jaxticket.lab.rescaling import scaled_start
 from jaxticket.lab.seeds import in_lockstep, replication_of, submit
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stage_keys import evaluation_key, training_key
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
 from jaxticket.lab.stages.rerun import Rerun

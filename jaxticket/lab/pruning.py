@@ -9,9 +9,9 @@ from jaxticket.core.scope_counts import empty_layers
 from jaxticket.core.types import Mask
 from jaxticket.lab.derived import Derived, derive
 from jaxticket.lab.prune_options import PruneOptions
-from jaxticket.lab.scoring import own_code, pruned
+from jaxticket.lab.scoring import own_code, prune_by_criterion
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.training.state import Weights
 
@@ -29,12 +29,12 @@ def pruned_mask(
 ) -> MaskRef:
     """`mask` without what `how` ranks lowest.
 
-    The arguments are those of `scoring.pruned`; `seed` is of random scores and of the choice of images.
+    The arguments are those of `scoring.prune_by_criterion`; `seed` is of random scores and of the choice of images.
     """
 
     def compute(weights: Weights, mask: Mask, initial: Weights | None = None) -> Derived:
         key = seed_key(seed, stream)
-        new = pruned(setting, weights, mask, how, key, initial=initial, sparsity=sparsity, note=stages.note)
+        new = prune_by_criterion(setting, weights, mask, how, key, initial=initial, sparsity=sparsity, note=stages.note)
         if empty := empty_layers(new):
             stages.note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
         return Derived(mask=new)

@@ -14,7 +14,7 @@ from jaxticket.core.types import Mask
 from jaxticket.data.splits import permutation
 from jaxticket.lab.derived import Derived, derive
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.recipes.learned_scales import Rescaled, rescale
 from jaxticket.recipes.lrsi_options import LrsiOptions

@@ -23,7 +23,7 @@ from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.training.state import Weights
 
 
-def pruned(
+def prune_by_criterion(
     setting: Setting,
     weights: Weights,
     mask: Mask,

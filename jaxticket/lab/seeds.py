@@ -20,7 +20,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import digest
 from jaxticket.core.types import Params
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.memo import Stages
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import Stage
 from jaxticket.parallel import Layout, OnePerDevice, Vmapped, processes
 from jaxticket.training.interrupts import Interrupts

@@ -16,8 +16,8 @@ from jaxticket.experiments import run_experiment
 from jaxticket.lab import requests, seeds
 from jaxticket.lab import setting as setting_module
 from jaxticket.lab.seeds import choose_replication, divide, in_lockstep, submit
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.journal import write_journal
-from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.references import read_weights
 from jaxticket.parallel import SINGLE
 from jaxticket.training.interrupts import InterruptedRun, Interrupts

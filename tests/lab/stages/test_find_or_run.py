@@ -12,8 +12,8 @@ from jaxticket import storage
 from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.options import digest
 from jaxticket.lab.stages import fingerprint
+from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.journal import write_journal
-from jaxticket.lab.stages.memo import Stages
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.training.interrupts import InterruptedRun
 from tests.small_runs import made_from
