@@ -81,8 +81,8 @@ class Reach:
             sizes = [sum(sizes)]
         alive = list(left.alive or sizes)
         counts = UnitCounts(np.array(alive, np.uint32), tuple(sizes), paths, shapes)
-        target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
-        after = (counts.kept - load_object(scope.numbers)(counts, **target)).tolist()
+        rate = how.rate if sparsity is None else None
+        after = (counts.kept - load_object(scope.numbers)(counts, rate=rate, sparsity=sparsity)).tolist()
         granularity = granularity_of(how.units)
         if isinstance(granularity, Pattern):
             whole = {path: np.broadcast_to(np.True_, shape) for path, shape in left.shapes.items()}
