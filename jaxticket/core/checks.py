@@ -4,11 +4,11 @@ It loads no JAX, for options are checked before anything heavy is loaded.
 """
 
 import math
+import re
 import sys
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError
 
@@ -48,7 +48,7 @@ def check_whole(name: str, value: object, least: int, *, error: type[JaxticketEr
     Raises:
         MaskError: it is not, or what `error` says.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise error(f"{name}={shown(value)}: must be a whole number of at least {least}")
 
 
@@ -85,6 +85,22 @@ def check_function(name: str, value: object) -> None:
     """
     if not callable(value):
         raise MaskError(f"{name} is {_a(value)}; it must be a function")
+
+
+def check_name(what: str, value: object, *, parts: bool = False) -> None:
+    """Makes sure that `value` can be part of a file name: letters, digits, '_', '-' or '.', and no '.' first.
+
+    Args:
+        what: it names, for the message: "config.name", "criterion".
+        value: the name.
+        parts: whether it may be several such names with '/' between them.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    names = value.split("/") if parts and isinstance(value, str) else [value]
+    if not all(isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name) for name in names):
+        raise ConfigError(f"{what}={shown(value)}: must be letters, digits, '_', '-' or '.', and not begin with '.'")
 
 
 def check_optimizer(value: object) -> None:

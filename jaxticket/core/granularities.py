@@ -48,6 +48,7 @@ class NamedGranularity:
 
 granularities: Registry[NamedGranularity] = Registry(
     "granularity",
+    NamedGranularity,
     lambda: (
         NamedGranularity("unstructured", f"{_OBJECTS}:Unstructured", "weights"),
         NamedGranularity("channel", f"{_OBJECTS}:channel", "channels"),

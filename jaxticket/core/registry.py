@@ -4,8 +4,9 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from jaxticket.core.checks import check_name, shown
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 
@@ -24,32 +25,53 @@ class Named(Protocol):
 R = TypeVar("R", bound=Named)
 
 
+class _Place(NamedTuple):
+    """Where a row was registered."""
+
+    file: str
+    line: int
+    execution: Any  # of the file: the same object in all of its lines, another one when it is executed again
+
+
 class Registry(Generic[R]):
     """The rows of one kind by name, in the order in which they were registered."""
 
-    def __init__(self, kind: str, own: Callable[[], Iterable[R]] = tuple):
+    def __init__(self, kind: str, row: type[R], own: Callable[[], Iterable[R]] = tuple, *, parts: bool = False):
         """An empty registry, but for the package's own rows.
 
         Args:
             kind: what the rows are, in the words of an error: "criterion", "data set".
+            row: the class of its rows.
             own: gives the package's own rows; called when the registry is first asked, so that importing it is cheap.
+            parts: whether names may have parts, as `imagenet_resized/32x32` does.
         """
-        self._kind, self._own = kind, own
+        self._kind, self._row, self._own, self._parts = kind, row, own, parts
         self._rows: dict[str, R] = {}
-        self._files: dict[str, str] = {}
+        self._places: dict[str, _Place] = {}
         self._complete = False
 
     def register(self, row: R) -> R:
         """Adds a row and returns it; a file that is executed again replaces its own rows.
 
         Raises:
-            ConfigError: another row has that name.
+            ConfigError: it is no row of this kind, or its name is none; another row has that name.
         """
-        rows, file = self._all(), _registering_file()
-        if rows.get(row.name, row) != row and self._files.get(row.name) != file:
+        self.check(row)
+        rows, place = self._all(), _registering_place()
+        if rows.get(row.name, row) != row and not _is_repeated(self._places.get(row.name), place):
             raise ConfigError(f"{self._kind} {row.name!r}: there is one of that name; choose another")
-        rows[row.name], self._files[row.name] = row, file
+        rows[row.name], self._places[row.name] = row, place
         return row
+
+    def check(self, row: object) -> None:
+        """Makes sure that `row` is of this kind, and that its name is one.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if not isinstance(row, self._row):
+            raise ConfigError(f"{self._kind}: register takes a {self._row.__name__}, found {shown(row)}")
+        check_name(f"{self._kind} name", row.name, parts=self._parts)
 
     def get(self, name: object, key: str = "") -> R:
         """The row of that name.
@@ -73,21 +95,21 @@ class Registry(Generic[R]):
 
     def replace(self, row: R) -> None:
         """Puts a row into the place of the one of its name, which may be the package's: for tests."""
-        self._all()[row.name], self._files[row.name] = row, _registering_file()
+        self._all()[row.name], self._places[row.name] = row, _registering_place()
 
     def is_own(self, name: str) -> bool:
         """Whether the row of this name is the package's."""
         self.get(name)
-        return name not in self._files or Path(self._files[name]).is_relative_to(_PACKAGE)
+        return name not in self._places or Path(self._places[name].file).is_relative_to(_PACKAGE)
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
         """Within this context rows are registered for a while only."""
-        before = dict(self._all()), dict(self._files)
+        before = dict(self._all()), dict(self._places)
         try:
             yield
         finally:
-            self._rows, self._files = before
+            self._rows, self._places = before
 
     def __iter__(self) -> Iterator[R]:
         return iter(list(self._all().values()))
@@ -103,9 +125,17 @@ class Registry(Generic[R]):
         return self._rows
 
 
-def _registering_file() -> str:
-    """The file that calls `replace`, `register` or the `register_...` of a room."""
+def _registering_place() -> _Place:
+    """Where it is that calls `replace`, `register` or the `register_...` of a room."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_name.startswith(("register", "replace")):
         frame = frame.f_back
-    return frame.f_code.co_filename
+    names = frame.f_globals  # a file executed again has others, a module that is reloaded another specification
+    return _Place(frame.f_code.co_filename, frame.f_lineno, names.get("__spec__") or names)
+
+
+def _is_repeated(before: _Place | None, now: _Place) -> bool:
+    """Whether a file registers what it registered when it was executed before; of a notebook's cell, by its line."""
+    if before is None or before.file != now.file:
+        return False
+    return before.line == now.line or before.execution is not now.execution

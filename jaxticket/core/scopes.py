@@ -46,6 +46,7 @@ class Scope:
 
 scopes: Registry[Scope] = Registry(
     "scope",
+    Scope,
     lambda: (
         Scope("global", f"{_COUNTS}:same_share", together=True),
         Scope("layer", f"{_COUNTS}:same_share"),

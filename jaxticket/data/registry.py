@@ -20,7 +20,7 @@ def _own() -> Iterator[DatasetSpec]:
     yield from ()
 
 
-DATASETS: Registry[DatasetSpec] = Registry("data set", _own)
+DATASETS: Registry[DatasetSpec] = Registry("data set", DatasetSpec, _own, parts=True)
 
 
 def register(spec: DatasetSpec) -> DatasetSpec:
@@ -33,7 +33,7 @@ def register(spec: DatasetSpec) -> DatasetSpec:
         The same.
 
     Raises:
-        ConfigError: another data set has this name, or its archives have no known format.
+        ConfigError: another data set has this name.
 
     Example:
         >>> import numpy as np
@@ -45,8 +45,6 @@ def register(spec: DatasetSpec) -> DatasetSpec:
         >>> data.load("black", val_fraction=0.2).val.images.shape
         (4, 8, 8, 1)
     """
-    if spec.archives and not isinstance(spec.sources[-1], str):
-        raise ConfigError(f"data set {spec.name!r}: has archives, so its last source must be the name of their format")
     return DATASETS.register(spec)
 
 

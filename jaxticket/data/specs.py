@@ -89,6 +89,10 @@ class DatasetSpec:
     fit: bool = False
 
     def __post_init__(self) -> None:
+        if self.archives and not isinstance(self.sources[-1], str):
+            raise ConfigError(
+                f"data set {self.name!r}: has archives, so its last source must be the name of their format"
+            )
         object.__setattr__(self, "augment", types.MappingProxyType(dict(self.augment)))
 
     @property

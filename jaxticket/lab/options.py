@@ -1,9 +1,9 @@
 """Options of an experiment; the command line's `config` is one of these, checked and frozen."""
 
 import dataclasses
-import re
 from typing import ClassVar
 
+from jaxticket.core.checks import check_name
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.core.spans import check_spans
@@ -66,8 +66,8 @@ class ExperimentOptions:
         check_aids(self.aids, self.train)
         if not self.train.trains and not self.evaluates:
             raise ConfigError("config.train.epochs=0: set epochs or steps to at least 1")
-        if not re.fullmatch(r"[A-Za-z0-9_.-]*", self.name) or self.name.startswith("."):
-            raise ConfigError(f"config.name={self.name!r}: must be letters, digits, '_', '-' or '.'")
+        if self.name:
+            check_name("config.name", self.name)
         check_spans(self, self.train.length(), where)
         keys = ("select_checkpoint", "report")
         validating = [f"{key}='best_val'" for key in keys if getattr(self.train, key) == "best_val"]

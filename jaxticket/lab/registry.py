@@ -69,7 +69,7 @@ def _own() -> Iterator[Experiment]:
         yield importlib.import_module(module.name).EXPERIMENT
 
 
-experiments: Registry[Experiment] = Registry("experiment", _own)
+experiments: Registry[Experiment] = Registry("experiment", Experiment, _own)
 register, names = experiments.register, experiments.names
 
 

@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jaxticket.core.checks import shown
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import parse, unknown_key
 from jaxticket.core.registry import Registry
@@ -49,6 +50,11 @@ class Network:
     train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     small_images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     prune_all: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what makes no networks."""
+        if not callable(self.factory):
+            raise ConfigError(f"network {self.name!r}: factory={shown(self.factory)}: must be a class of networks")
 
     @functools.cached_property
     def option_fields(self) -> dict[str, dataclasses.Field[Any]]:
@@ -91,7 +97,7 @@ def _own() -> Iterator[Network]:
     yield from ()
 
 
-NETWORKS: Registry[Network] = Registry("network", _own)
+NETWORKS: Registry[Network] = Registry("network", Network, _own)
 
 
 def register(network: Network) -> Network:
@@ -113,6 +119,7 @@ def register(network: Network) -> Network:
         >>> models.create_model("lenet300_half", num_classes=10).network.width
         0.5
     """
+    NETWORKS.check(network)
     for name, field in network.option_fields.items():
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"network {network.name!r}: its option {name!r} has no default; give it one, or fix it")

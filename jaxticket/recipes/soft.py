@@ -48,7 +48,7 @@ def _lisht(x: "jax.Array", beta: "jax.Array") -> "jax.Array":
     return x * jnp.tanh(x)
 
 
-SOFT_ACTIVATIONS: Registry[SoftActivation] = Registry("soft activation")
+SOFT_ACTIVATIONS: Registry[SoftActivation] = Registry("soft activation", SoftActivation)
 
 
 def register(activation: SoftActivation) -> SoftActivation:

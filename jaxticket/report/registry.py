@@ -32,7 +32,7 @@ _OWN = (
     NamedSection("numbers", table_section),
     NamedSection("made", provenance_section),
 )
-sections: Registry[NamedSection] = Registry("section of reports", lambda: _OWN)
+sections: Registry[NamedSection] = Registry("section of reports", NamedSection, lambda: _OWN)
 
 
 def register_section(name: str, make: MakeSection) -> None:

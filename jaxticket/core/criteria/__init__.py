@@ -95,7 +95,7 @@ def _own() -> Iterator[Criterion]:
     yield Criterion("wanda", where + "wanda:wanda", ("layer_inputs",), statistics="running")
 
 
-criteria: Registry[Criterion] = Registry("criterion", _own)
+criteria: Registry[Criterion] = Registry("criterion", Criterion, _own)
 
 
 def criteria_of_initial_weights() -> list[str]:
