@@ -21,6 +21,7 @@ from jaxticket.lab.aid_options import AidOptions
 from jaxticket.lab.aids import NetworkAid
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.stages.own_sources import own_sources
+from jaxticket.models.initialize import checked_variables
 from jaxticket.parallel import Layout, choose_layout
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.structure.macs import macs
@@ -79,8 +80,9 @@ class Setting:
 
     @functools.cached_property
     def shapes(self) -> Weights:
-        """The network's arrays, abstract."""
-        return Weights(*models.abstract_variables(self.model, self.image_shape))
+        """The network's arrays, abstract; raises `ConfigError` where it gives no logits [batch, num_classes]."""
+        name, classes = self.options.model.name, self.options.data.num_classes
+        return Weights(*checked_variables(self.model, name, self.image_shape, classes))
 
     @property
     def duration(self) -> Duration:

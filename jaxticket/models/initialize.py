@@ -14,9 +14,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import unfreeze
 
+from jaxticket.core.errors import ConfigError
 from jaxticket.models.initializers import SharedDraw, sharing
 
 Variables = tuple[dict[str, Any], dict[str, Any]]
+
+# Of the batch by which logits are checked: unlike the sides of images and the numbers of classes.
+_IMAGES = 60
 
 
 def init_variables(model: nn.Module, key: jax.Array, input_shape: Sequence[int]) -> Variables:
@@ -58,8 +62,41 @@ def abstract_variables(model: nn.Module, input_shape: Sequence[int]) -> Variable
         >>> sum(leaf.size for leaf in jax.tree.leaves(params))
         266610
     """
+    return _abstract(model, input_shape)[1]
+
+
+def checked_variables(model: nn.Module, name: str, image_shape: Sequence[int], num_classes: int) -> Variables:
+    """As `abstract_variables`, of a network that gives logits [batch, num_classes].
+
+    Args:
+        model: the network.
+        name: by which it was chosen, for the message.
+        image_shape: (height, width, channels).
+        num_classes: of the data set.
+
+    Raises:
+        ConfigError: it gives something else.
+    """
+    logits, variables = _abstract(model, (_IMAGES, *image_shape))
+    wanted = (_IMAGES, num_classes)
+    if getattr(logits, "shape", None) != wanted:
+        given = f"logits {list(logits.shape)}" if hasattr(logits, "shape") else f"a {type(logits).__name__}"
+        raise ConfigError(
+            f"network {name!r}: gives {given} for {_IMAGES} images; must be {list(wanted)}, a number for each class, "
+            "such as nn.Dense(num_classes) gives for x.reshape(x.shape[0], -1)"
+        )
+    return variables
+
+
+def _abstract(model: nn.Module, input_shape: Sequence[int]) -> tuple[Any, Variables]:
+    """What a network gives, and its variables, as shapes."""
     shape = _batch_shape(input_shape)
-    return jax.eval_shape(lambda key: _split(model.init(key, _dummy(shape))), jax.random.key(0))
+
+    def both(key: jax.Array) -> tuple[Any, Variables]:
+        logits, variables = model.init_with_output(key, _dummy(shape))
+        return logits, _split(variables)
+
+    return jax.eval_shape(both, jax.random.key(0))
 
 
 def _initialize(model: nn.Module, key: jax.Array, input_shape: tuple[int, ...]) -> Variables:

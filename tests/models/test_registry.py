@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxticket import models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, option, parse
+from jaxticket.experiments import default_config, make_plan, resolve
 from jaxticket.models import ModelOptions, create_model, names, registry
 from jaxticket.models.architecture import ACTIVATIONS, DTYPES, INITS
 from jaxticket.models.initializers import SCHEMES
@@ -100,6 +101,39 @@ def test_networks_of_users():
         create_model("mine", 3, dtype="bfloat16")
     with pytest.raises(ConfigError, match="its option 'depth' has no default"):
         models.register(models.Network("other", Mine))
+
+
+class Wrong(nn.Module):
+    num_classes: int
+    gives: str = "more"
+
+    @nn.compact
+    def __call__(self, x):
+        x = x if self.gives == "images" else x.reshape(x.shape[0] if self.gives != "one" else 1, -1)
+        logits = nn.Dense(self.num_classes + {"fewer": -1, "more": 1}.get(self.gives, 0), name="head")(x)
+        return (logits, logits) if self.gives == "two" else logits
+
+
+@pytest.mark.parametrize(
+    ("gives", "found"),
+    [
+        ("fewer", r"gives logits \[60, 9\] for 60 images; must be \[60, 10\]"),
+        ("more", r"gives logits \[60, 11\]"),
+        ("images", r"gives logits \[60, 8, 8, 10\]"),
+        ("one", r"gives logits \[1, 10\]"),
+        ("two", "gives a tuple"),
+    ],
+)
+def test_logits_must_be_a_number_per_class(gives, found, tmp_path):
+    with registry.NETWORKS.restored():
+        models.register(models.Network("wrong", Wrong))
+        config = default_config("imp")
+        config.model.name = "wrong"
+        config.model.options = {"gives": gives}
+        config.data.name = "digits"
+        with pytest.raises(ConfigError, match=f"^network 'wrong': {found}") as error:
+            make_plan(*resolve(config), tmp_path)
+        assert "\n" not in str(error.value)
 
 
 def test_every_activation_dtype_and_scheme_of_table_exists():
