@@ -190,7 +190,7 @@ def read_flags(
     values = flags.FlagValues()
     arguments = ["--rerun=all" if argument in ("--rerun", "-rerun") else argument for argument in arguments]
     arguments = _last_of_each_key(arguments)
-    file = _config_file(arguments)
+    file, argument = _config_file(arguments)
     emptied: list[str] = []
     if any(argument.endswith("=None") for argument in arguments):
         from jaxticket.lab.keys import without_none
@@ -205,16 +205,15 @@ def read_flags(
         flags.DEFINE_bool(name, False, "", flag_values=values)
     try:
         rest = values(program)
+        getattr(values.config, "experiment", None)  # a file that could not read another one raises only now
     except ConfigError:
         raise
-    except flags.Error as error:
-        raise ConfigError(one_line(error)) from error
-    except (AttributeError, KeyError) as error:
+    except (Exception, SystemExit) as error:  # whatever a config file raises
+        from jaxticket.lab.config_file import config_file_error
         from jaxticket.lab.keys import unknown_key_in
 
-        raise ConfigError(unknown_key_in(arguments) or f"--config={file}: {one_line(error)}") from error
-    except Exception as error:  # whatever a config file raises
-        raise ConfigError(f"--config={file}: {type(error).__name__}: {one_line(error)}") from error
+        missing = unknown_key_in(arguments) if isinstance(error, AttributeError | KeyError) else None
+        raise ConfigError(missing or config_file_error(file, argument, error) or one_line(error)) from error
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
     if emptied:
@@ -236,15 +235,15 @@ def _last_of_each_key(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _config_file(arguments: Sequence[str]) -> str:
-    """The path of the config file, without what follows the colon."""
+def _config_file(arguments: Sequence[str]) -> tuple[str, str]:
+    """The path of the config file, and what follows the colon."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         flag, equals, value = argument.partition("=")
         if flag in ("--config", "-config"):
-            file = (value if equals else following).partition(":")[0]
+            file, _, told = (value if equals else following).partition(":")
             if not Path(file).is_file():
                 raise ConfigError(f"--config={file}: there is no such file; give one, such as configs/imp.py")
-            return file
+            return file, told
     raise ConfigError("--config: is missing; give a config file, such as --config=configs/quickstart.py")
 
 

@@ -35,7 +35,10 @@ WRONG = [
     ([], ["--config.levles=3"], ["levles", "levels"]),
     ([], ["--config.zzzzz=0"], ["config.zzzzz", "config has aids, data"]),
     ([], ["--config.train.lrr=0"], ["config.train.lrr", "did you mean config.train.lr?"]),
-    ([], ["--config.train.learning_rate=0.1"], ["config.train.learning_rate", "config.train has", " lr,"]),
+    ([], ["--config.train.learning_rate=0.1"], ["config.train.learning_rate", "it is now config.train.lr"]),
+    ([], ["--config.train.lr_every=2"], ["no such key; it is now config.train.lr_update"]),
+    ([], ["--config.aids.scales.steps=2"], ["it is now config.aids.rescale_init_options.steps"]),
+    ([], ["--config.cells=2"], ["config.cells", "config has aids"]),
     ([], ["--config.lr=0.1"], ["config.lr", "did you mean config.train.lr?"]),
     ([], ["--config.prune.rates=0.1"], ["config.prune.rates", "did you mean config.prune.rate?"]),
     ([], ["--config.prun.rate=0.1"], ["config.prun.rate", "did you mean config.prune.rate?"]),
@@ -240,17 +243,39 @@ def test_missing_or_foreign_config_file(arguments, named, capsys):
     assert named in error
 
 
-def test_config_file_that_is_broken(tmp_path, capsys):
-    for text in (
-        "def get_config(:\n",
-        "x = 1\n",
-        "def get_config():\n    return 1\n",
-        "import nothing_like_it\n",
-    ):
-        file = tmp_path / "broken.py"
-        file.write_text(text)
-        assert main([f"--config={file}"]) == 2
-        assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
+IMP_CONFIG = "from jaxticket.experiments import default_config\nconfig = default_config('imp')\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "argument", "said"),
+    [
+        ("def get_config(:\n", "", "SyntaxError: .* \\(FILE, line 1\\)"),
+        ("x = 1\n", "", "has no get_config\\(\\); define get_config\\(\\)"),
+        ("def get_config():\n    return 1\n", "", "get_config\\(\\) returned 1"),
+        ("import nothing_like_it\n", "", "ModuleNotFoundError: .*'nothing_like_it' \\(FILE, line 1\\)"),
+        ("def get_config():\n    return 1 + 'a'\n", "", "TypeError: unsupported operand .* \\(FILE, line 2\\)"),
+        ("def get_config():\n    int('a')\n", ":model=lenet5", "TypeError: .*; leave out ':model=lenet5', or define"),
+        ("import sys\nsys.exit(3)\n", "", "SystemExit: 3 \\(FILE, line 2\\)"),
+        ("def get_config():\n    return {}['a']\n", "", "KeyError: a \\(FILE, line 2\\)"),
+        ("def get_config():\n    open('nothing/here')\n", "", "FileNotFoundError: .*nothing/here.* \\(FILE, line 2\\)"),
+        (
+            IMP_CONFIG + "config.lr_every = 2\n",
+            "",
+            "no such key: 'lr_every'; it is now config.train.lr_update \\(FILE, line 3",
+        ),
+        (IMP_CONFIG + "config.levles = 2\n", "", "no such key: 'levles'; did you mean 'levels'\\? \\(FILE, line 3\\)"),
+        ("open('nothing/here')\n", "", "nothing/here"),
+        ("b'\\xff'.decode()\n", "", "UnicodeDecodeError: .* \\(FILE, line 1\\)"),
+    ],
+)
+def test_config_file_that_is_broken(text, argument, said, tmp_path, capsys):
+    file = tmp_path / "broken.py"
+    file.write_text(text)
+    assert main([f"--config={file}{argument}", f"--workdir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: [^\n]+\n", error)
+    assert re.search(said.replace("FILE", re.escape(str(file))), error)
+    assert "Traceback" not in error
 
 
 def test_damaged_missing_and_foreign_tickets(small_ticket, tmp_path, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxticket.experiments import default_config, names
+from jaxticket.lab.keys import FORMER_KEYS, unknown_key_message
 
 pytestmark = [pytest.mark.feature("documents and public names")]
 
@@ -18,23 +19,6 @@ SOURCES = sorted((ROOT / "jaxticket").rglob("*.py"))
 OF_EACH_KIND = {"main", "names", "register", "load"}
 
 # The house's former words, with what is said now; see the word list of CONTRIBUTING.md.
-KEYS = {
-    "replicates": "seed_parallelism",
-    "train.plateau_evaluations": "train.plateau_patience",
-    "train.select": "train.select_checkpoint",
-    "train.smoothing": "train.label_smoothing_kind",
-    "train.lr_every": "train.lr_update",
-    "aids.smoothing": "aids.label_smoothing",
-    "aids.lrsi": "aids.rescale_init",
-    "aids.scales": "aids.rescale_init_options",
-    "cells": "treatments",
-    "looks": "measurements",
-    "slim": "channel_criterion",
-    "target_on": "target_counts",
-    "regroup.t2": "regroup.min_rows_per_column",
-    "regroup.b2": "regroup.min_columns",
-    "regroup.passes": "regroup.until_empty",
-}
 FILES = {
     *("core/lowest", "core/select", "core/wide_range", "core/plan", "core/transforms", "core/activations"),
     *("kernels/finish", "kernels/calls", "kernels/moves", "kernels/pieces", "kernels/on_device", "kernels/decide"),
@@ -111,7 +95,13 @@ def test_former_keys_are_gone(experiment):
     flat = set(keys)
     for section, value in default_config(experiment).to_dict().items():
         flat |= {f"{section}.{key}" for key in value} if isinstance(value, dict) else set()
-    assert not {key: KEYS[key] for key in KEYS if key in flat}
+    assert not {key: now for key, now in FORMER_KEYS.items() if key in flat}
+
+
+@pytest.mark.parametrize(("former", "now"), FORMER_KEYS.items())
+def test_former_keys_are_named_by_present_ones(former, now):
+    messages = [unknown_key_message(default_config(experiment), former) for experiment in names()]
+    assert f"config.{former}: there is no such key; it is now config.{now}" in messages
 
 
 @pytest.mark.parametrize("pattern", PROSE)

@@ -31,6 +31,7 @@ class TrainingError(JaxticketError):
 
 def one_line(error: BaseException) -> str:
     """The message of any error, its lines joined; its type where it has none."""
-    lines = [line.strip() for line in str(error.args[0] if error.args else error).splitlines()]
+    first = error.args[0] if error.args and isinstance(error.args[0], str) else error
+    lines = [line.strip() for line in str(first).splitlines()]
     text = " ".join(line for line in lines if line)
     return text or type(error).__name__

@@ -10,6 +10,27 @@ from ml_collections import config_dict
 
 from jaxticket.lab.config import default_config
 
+# Keys that had other names once -> what they are called now.
+FORMER_KEYS = {
+    "replicates": "seed_parallelism",
+    "train.learning_rate": "train.lr",
+    "train.lr_every": "train.lr_update",
+    "train.plateau_evaluations": "train.plateau_patience",
+    "train.select": "train.select_checkpoint",
+    "train.smoothing": "train.label_smoothing_kind",
+    "aids.smoothing": "aids.label_smoothing",
+    "aids.lrsi": "aids.rescale_init",
+    "aids.scales": "aids.rescale_init_options",
+    "cells": "treatments",
+    "looks": "measurements",
+    "slim": "channel_criterion",
+    "slim_floor": "channel_floor",
+    "target_on": "target_counts",
+    "regroup.t2": "regroup.min_rows_per_column",
+    "regroup.b2": "regroup.min_columns",
+    "regroup.passes": "regroup.until_empty",
+}
+
 
 def unknown_key_in(arguments: Sequence[str]) -> str | None:
     """What to say of the first overridden key that the configuration does not have; None where it has them all."""
@@ -28,6 +49,10 @@ def unknown_key_message(config: config_dict.ConfigDict, path: str) -> str | None
         if not isinstance(place, config_dict.ConfigDict):
             return f"config.{path}: there is no such key; {here} is a value"
         if name not in place:
+            former = ".".join(names[: number + 1])
+            if former in FORMER_KEYS and not unknown_key_message(config, FORMER_KEYS[former]):
+                now = ".".join([FORMER_KEYS[former], *names[number + 1 :]])
+                return f"config.{path}: there is no such key; it is now config.{now}"
             near = _nearest(config, path)
             known = ", ".join(sorted(place)) or "no keys"
             return f"config.{path}: there is no such key; {here} has {known}" + (
