@@ -24,7 +24,7 @@ from jaxticket.core.granularity import (
 )
 from jaxticket.core.lazy import load_object
 from jaxticket.core.masks import check_scores, is_traced
-from jaxticket.core.scope_counts import UnitCounts, check_share, check_size, least_kept
+from jaxticket.core.scope_counts import UnitCounts, check_share, check_size, least_kept, numbers_of
 from jaxticket.core.scopes import Scope, ScopeLike, scope_of
 from jaxticket.core.topk import GroupLayout, group_layout, ordered_keys, protect, prune_lowest_k
 from jaxticket.core.types import Array, Mask, Number, Path, Scores
@@ -117,7 +117,7 @@ def prune(
         layout = group_layout(unit_scores, together=True)
     paths = tuple(sorted(mask))
     counts = UnitCounts(kept, layout.sizes, paths, tuple(np.shape(mask[path]) for path in paths))
-    numbers = load_object(chosen.numbers)(counts, rate=rate, sparsity=sparsity)
+    numbers = numbers_of(chosen, counts, rate=rate, sparsity=sparsity)
     if possible is not None:
         numbers = _most_possible(numbers, possible, counts, max_layer_sparsity, rate, sparsity)
     left = prune_lowest_k(units, keys, numbers, layout)

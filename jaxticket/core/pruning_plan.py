@@ -13,13 +13,12 @@ from jaxticket.core.checks import check_function
 from jaxticket.core.criteria.magnitude import magnitude
 from jaxticket.core.errors import MaskError
 from jaxticket.core.granularity import UNSTRUCTURED, Granularity, Pattern, granularity_of
-from jaxticket.core.lazy import load_object
 from jaxticket.core.masks import DEFAULT_RULES, check_fit, full_mask, layer_sparsity
 from jaxticket.core.paths import leaves
 from jaxticket.core.prune import prune
 from jaxticket.core.pruning_plan_table import PlanRow, PruningPlan, pruned_share
 from jaxticket.core.rules import Rules, match_rules
-from jaxticket.core.scope_counts import UnitCounts, least_kept
+from jaxticket.core.scope_counts import UnitCounts, least_kept, numbers_of
 from jaxticket.core.scopes import ScopeLike, scope_of
 from jaxticket.core.types import Array, Mask, Number, Params, Path, Scores
 
@@ -148,7 +147,7 @@ def _kept_without_scores(
     possible = int((kept - np.minimum(kept, least_kept(sizes, max_layer_sparsity))).sum())
     if chosen.together:
         kept, sizes = kept.sum(keepdims=True, dtype=np.uint32), (sum(sizes),)
-    gone = load_object(chosen.numbers)(UnitCounts(kept, sizes, paths, shapes), rate=rate, sparsity=sparsity)
+    gone = numbers_of(chosen, UnitCounts(kept, sizes, paths, shapes), rate=rate, sparsity=sparsity)
     if not chosen.together:
         return dict(zip(paths, (kept - gone).tolist(), strict=True))
     if gone[0] > possible:

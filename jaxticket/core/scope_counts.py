@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.core.checks import check_number
+from jaxticket.core.checks import check_number, shown
 from jaxticket.core.errors import MaskError
+from jaxticket.core.lazy import load_object
 from jaxticket.core.masks import is_traced, layer_sparsity
 from jaxticket.core.rules import match_rules
+from jaxticket.core.scopes import Scope
 from jaxticket.core.types import Array, Mask, Number, Path, Scores
 
 # Positions and counts are unsigned 32-bit integers; this is the largest of them that float32 holds too.
@@ -43,6 +45,31 @@ class UnitCounts(NamedTuple):
         check_size(sum(self.sizes))
         all_kept = self.kept.sum(keepdims=True, dtype=np.uint32)
         return all_kept - numbers_to_remove(all_kept, (sum(self.sizes),), rate=rate, sparsity=sparsity)
+
+
+def numbers_of(scope: Scope, counts: UnitCounts, *, rate: Number | None, sparsity: Number | None) -> Array:
+    """How many units a scope removes from each group, uint32 [groups].
+
+    Raises:
+        MaskError: it says no whole number for each group, or one that is not from 0 to the units kept; of traced
+            numbers only their shape is known.
+    """
+    numbers = load_object(scope.numbers)(counts, rate=rate, sparsity=sparsity)
+    shape, kind = np.shape(numbers), getattr(getattr(numbers, "dtype", None), "kind", "")
+    if shape != np.shape(counts.kept) or kind not in tuple("iu"):
+        raise MaskError(
+            f"scope {scope.name!r} says {shown(numbers)}; must be an array of {len(counts.sizes)} whole numbers, how "
+            "many units are removed from each group"
+        )
+    if not is_traced((numbers, counts.kept)):
+        removed, kept = np.asarray(numbers, np.int64), np.asarray(counts.kept, np.int64)
+        for group in np.flatnonzero((removed < 0) | (removed > kept))[:1]:
+            where = repr(counts.paths[group]) if len(counts.sizes) == len(counts.paths) else "all leaves"
+            raise MaskError(
+                f"scope {scope.name!r} removes {removed[group]} of {kept[group]} units of {where}; must be from 0 to "
+                f"{kept[group]}"
+            )
+    return numbers
 
 
 def same_share(counts: UnitCounts, *, rate: Number | None = None, sparsity: Number | None = None) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from jaxticket.core.errors import MaskError
-from jaxticket.core.lazy import load_object
+from jaxticket.core.lazy import check_loadable, load_object
 from jaxticket.core.registry import Registry
 from jaxticket.core.types import Array, Mask, Number, Scores
 
@@ -42,6 +42,12 @@ class Scope:
     numbers: str | Callable[..., Array]
     together: bool = False
     ranks: str | Callable[[Mask, Scores], Scores] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be called."""
+        check_loadable(f"scope {self.name!r}: numbers", self.numbers)
+        if self.ranks is not None:
+            check_loadable(f"scope {self.name!r}: ranks", self.ranks)
 
 
 scopes: Registry[Scope] = Registry(

@@ -14,7 +14,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.granularities import find_granularity
 from jaxticket.core.granularity import Block, Pattern, granularity_of, pool_units
 from jaxticket.core.lazy import load_object
-from jaxticket.core.scope_counts import UnitCounts, least_kept
+from jaxticket.core.scope_counts import UnitCounts, least_kept, numbers_of
 from jaxticket.core.scopes import scope_of
 from jaxticket.core.types import Mask, Path, Scores
 from jaxticket.lab.prune_options import PruneOptions
@@ -82,7 +82,7 @@ class Reach:
         alive = list(left.alive or sizes)
         counts = UnitCounts(np.array(alive, np.uint32), tuple(sizes), paths, shapes)
         rate = how.rate if sparsity is None else None
-        after = (counts.kept - load_object(scope.numbers)(counts, rate=rate, sparsity=sparsity)).tolist()
+        after = (counts.kept - numbers_of(scope, counts, rate=rate, sparsity=sparsity)).tolist()
         granularity = granularity_of(how.units)
         if isinstance(granularity, Pattern):
             whole = {path: np.broadcast_to(np.True_, shape) for path, shape in left.shapes.items()}

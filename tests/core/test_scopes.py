@@ -21,6 +21,7 @@ from jaxticket.core.scope_counts import (
     numbers_to_remove,
     ranks_within_outputs,
 )
+from jaxticket.core.scopes import Scope, scopes
 
 pytestmark = [pytest.mark.feature("exact pruning")]
 
@@ -289,6 +290,24 @@ def test_the_sparsities_of_rules_count_units() -> None:
 def test_a_demand_that_cannot_be_met_is_named(how, message) -> None:
     with pytest.raises(MaskError, match=message):
         prune(full(), draw(0), **how)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (lambda counts, **_: counts.kept + 5, "scope 'odd' removes 293 of 288 units of 'conv1'; must be from 0 to 288"),
+        (lambda counts, **_: counts.kept.astype(int) * -1, "removes -288 of 288 units of 'conv1'"),
+        (lambda counts, **_: counts.kept * 0.5, "must be an array of 4 whole numbers"),
+        (lambda counts, **_: 5, "scope 'odd' says 5; must be an array of 4 whole numbers"),
+        (lambda counts, **_: np.array([1]), "must be an array of 4 whole numbers"),
+        (lambda counts, **_: None, "scope 'odd' says None"),
+    ],
+)
+def test_a_scope_removes_what_there_is(numbers, message) -> None:
+    with scopes.restored():
+        scopes.register(Scope("odd", numbers))
+        with pytest.raises(MaskError, match=message):
+            prune(full(), draw(0), rate=0.5, scope="odd")
 
 
 def test_layers_with_nothing_left_are_reported() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxticket.core.errors import ConfigError
-from jaxticket.core.lazy import load_object
+from jaxticket.core.lazy import check_loadable, load_object
+from jaxticket.core.options import must_be_one_of
 from jaxticket.core.registry import Registry
 
 # What a criterion may need beside weights and a mask -> the arguments of its function that bring it.
@@ -21,6 +22,9 @@ NEEDS = {
     "initial": ("initial",),  # the weights before training
     "trained": (),  # weights that were trained: of others its scores say nothing
 }
+
+# What it may rank, and what a network may normalise by while it is scored: see `Criterion`.
+RANKS, STATISTICS = ["weights", "scales"], ["batch", "running", "initial"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,19 @@ class Criterion:
     statistics: str = "batch"
 
     def __post_init__(self) -> None:
-        """Refuses a need that nothing brings."""
-        unknown = [need for need in self.needs if need not in NEEDS]
-        if unknown:
-            raise ConfigError(f"criterion {self.name!r}: needs={unknown[0]!r} must be one of {', '.join(NEEDS)}")
+        """Refuses what cannot be called, a need that nothing brings, and words that say nothing."""
+        who = f"criterion {self.name!r}:"
+        check_loadable(f"{who} scores", self.scores)
+        if self.prunes != "":
+            check_loadable(f"{who} prunes", self.prunes)
+        if isinstance(self.needs, str):
+            raise ConfigError(f"{who} needs={self.needs!r}: must be a tuple, such as {(self.needs,)}")
+        known = {"ranks": RANKS, "statistics": STATISTICS}
+        said = [("needs", need, list(NEEDS)) for need in self.needs]
+        said += [(key, getattr(self, key), allowed) for key, allowed in known.items()]
+        for key, value, allowed in said:
+            if value not in allowed:
+                raise ConfigError(f"{who} {key}={value!r}: {must_be_one_of(value, allowed)}")
 
     @property
     def arguments(self) -> tuple[str, ...]:

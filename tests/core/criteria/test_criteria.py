@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxticket.core.criteria import Criterion
 from jaxticket.core.criteria.bn_scale import bn_scale
 from jaxticket.core.criteria.grasp import grasp
 from jaxticket.core.criteria.lamp import lamp
@@ -14,7 +15,7 @@ from jaxticket.core.criteria.random import random_scores
 from jaxticket.core.criteria.snip import snip, taylor
 from jaxticket.core.criteria.synflow import synflow
 from jaxticket.core.criteria.wanda import wanda
-from jaxticket.core.errors import MaskError
+from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.masks import count, full_mask
 from jaxticket.core.prune import prune
 
@@ -239,3 +240,19 @@ def test_contract_on_eight_devices(name) -> None:
     params = jax.tree.map(lambda leaf: jax.device_put(leaf, spread), WEIGHTS)
     sharded = {path: jax.device_put(kept, spread) for path, kept in mask.items()}
     assert_close(criterion(params, sharded), criterion(WEIGHTS, mask))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"statistics": "bach"}, r"statistics='bach': must be one of batch, running, initial; did you mean 'batch'\?"),
+        ({"ranks": "weight"}, r"ranks='weight': must be one of weights, scales; did you mean 'weights'\?"),
+        ({"needs": ("dat",)}, r"needs='dat': must be one of .*; did you mean 'data'\?"),
+        ({"needs": "data"}, r"needs='data': must be a tuple, such as \('data',\)"),
+        ({"scores": 5}, r"scores=5: must be a function, or where one is, package\.module:function"),
+        ({"prunes": None}, "prunes=None: must be a function"),
+    ],
+)
+def test_a_criterion_says_what_is_known(said, message):
+    with pytest.raises(ConfigError, match=f"criterion 'own': {message}"):
+        Criterion(**{"name": "own", "scores": "a:b", **said})
