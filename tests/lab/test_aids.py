@@ -90,7 +90,7 @@ def test_aids_end_with_logits_of_plain_network():
         assert aid.steps == 10
         own = Weights(*aid.begin(*weights, jax.random.key(2)))
         apply = jax.jit(functools.partial(aid.apply, train=True))
-        plain = models.apply_model(model, *weights, images, train=True)[0]
+        plain = jax.jit(functools.partial(models.apply_model, model, train=True))(*weights, images)[0]
         np.testing.assert_allclose(apply(own, *weights, images, np.int32(10))[0], plain, atol=1e-6)
         assert np.abs(apply(own, *weights, images, np.int32(0))[0] - plain).max() > 1e-3
 
