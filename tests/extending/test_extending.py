@@ -7,7 +7,7 @@ import pytest
 
 from jaxticket.main import main
 
-pytestmark = [pytest.mark.feature("extensions"), pytest.mark.smoke]
+pytestmark = pytest.mark.feature("extensions")
 
 FOLDER = Path(__file__).parent
 EXAMPLES = [path for path in sorted(FOLDER.glob("*.py")) if not path.name.startswith("test_")]
@@ -70,6 +70,7 @@ def oneshot(tmp_path_factory):
     return run_example
 
 
+@pytest.mark.smoke
 def test_criterion(oneshot):
     row, made = oneshot("criterion.py")
     assert row["sparsity"] == 0.5

@@ -59,7 +59,12 @@ FAMILIES = ("lenet300", "lenet5", "conv2", "conv3", "alexnet", "resnet20", "dens
 
 
 FILES = sorted({file.stem for file in CONFIGS.glob("*.py")} - {"quickstart"})
-PAIRS = [(file, model) for file in FILES for model in FAMILIES]
+# A third of the pairs, every file and every family among them, says most; the others are left to the checks.
+PAIRS = [
+    pytest.param(file, model, marks=[pytest.mark.slow] if (row + column) % 3 else [])
+    for row, file in enumerate(FILES)
+    for column, model in enumerate(FAMILIES)
+]
 
 
 @pytest.mark.parametrize(("file", "model"), [*PAIRS, *(("early_bird", model) for model in ("fc1", "conv4", "conv6"))])

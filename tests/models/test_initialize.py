@@ -13,7 +13,7 @@ from jaxticket.core.errors import JaxticketError
 from jaxticket.models import abstract_variables, create_model, init_variables
 from jaxticket.models.initializers import SCHEMES, fans, he_normal, normal, uniform
 
-pytestmark = [pytest.mark.feature("networks"), pytest.mark.smoke]
+pytestmark = pytest.mark.feature("networks")
 
 IMAGE = (8, 8, 3)
 

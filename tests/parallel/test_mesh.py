@@ -194,6 +194,7 @@ def large():
     return params, mask, scores
 
 
+@pytest.mark.smoke
 def test_pruning_of_divided_leaves_gives_same_bits(large):
     _, mask, scores = large
     layout = sharded(2, 4)

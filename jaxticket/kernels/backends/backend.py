@@ -59,7 +59,7 @@ def _own() -> Iterator[Backend]:
         yield importlib.import_module(f"jaxticket.kernels.backends.{name}").BACKEND
 
 
-BACKENDS = Registry[Backend]("kernel backend", _own)
+BACKENDS: Registry[Backend] = Registry("kernel backend", Backend, _own)
 """Those that `backend=` can choose."""
 
 

@@ -19,7 +19,7 @@ from jaxticket.core.errors import ConfigError, MaskError
 from jaxticket.core.masks import count, full_mask
 from jaxticket.core.prune import prune
 
-pytestmark = [pytest.mark.feature("criteria"), pytest.mark.smoke]
+pytestmark = pytest.mark.feature("criteria")
 
 PARAMS = {"a": {"kernel": jnp.array([[-2.0, 0.5], [-0.0, 3.0]])}, "b": {"kernel": jnp.ones((2, 2))}, "c": jnp.ones(3)}
 MASK = {"a/kernel": jnp.array([[True, False], [True, True]]), "b/kernel": jnp.ones((2, 2), bool)}
