@@ -340,7 +340,5 @@ class Lab:
         scores: Mapping[str, Any] = {}
         if pruned is not None:
             scores = self.evaluate(pruned, mask, label=f"{branch}-{level}-{seed} pruned", train=train)
-        if self.stages.execute:
-            start = trained.start or start
-            of = self.setting, branch, level, seed, trained, mask, start
-            self.recorder.add(RecordedRun(*of, scores, case or {}, facts or {}, ticket))
+        of = self.setting, branch, level, seed, trained, mask, trained.start or start
+        self.recorder.add(RecordedRun(*of, scores, case or {}, facts or {}, ticket))

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from jaxticket.core import masks
+from jaxticket.core.checks import check_name
 from jaxticket.core.options import chosen
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.row import Row
+from jaxticket.lab.row import Row, check_added
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.lab.trained import WEIGHTS, Trained
@@ -53,6 +54,11 @@ class RecordedRun:
     case: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ticket: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses a branch that is no part of a file name, and facts that would hide other values of the row."""
+        check_name("branch", self.branch)
+        check_added(f"facts of {self.branch}-{self.level}-{self.seed}", [*self.case, *self.extra])
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxticket import analysis, storage
 from jaxticket.core import paths
-from jaxticket.core.errors import TicketError
+from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.options import chosen, to_dict
 from jaxticket.core.versions import versions
 from jaxticket.lab import provenance
@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 
 
 class Recorder:
-    """What an experiment says; this one is that of a plan, and keeps nothing.
+    """What an experiment says; this one is that of a plan, and writes nothing.
 
     Args:
         progress: shows what happens.
@@ -37,9 +37,20 @@ class Recorder:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Quiet()
+        self._labels: set[str] = set()
 
     def add(self, run: RecordedRun) -> None:
-        """One trained network: its row, its curve and its ticket."""
+        """One trained network: its row, its curve and its ticket.
+
+        Raises:
+            ConfigError: there is one of its branch, level, seed and case, which would count twice.
+        """
+        if run.label in self._labels:
+            raise ConfigError(
+                f"row {run.label!r} is recorded twice; give one of them another branch or level, or tell them apart by "
+                "its case"
+            )
+        self._labels.add(run.label)
 
     def note(self, section: str, entry: Any) -> None:
         """Adds an entry to a list of the summary, such as `correlation`; that of a seed is a dict with its `seed`."""
@@ -146,6 +157,7 @@ class FolderRecorder(Recorder):
         self.summary["model"] = model
 
     def add(self, run: RecordedRun) -> None:
+        super().add(run)
         if run.setting.options.model == self._options.model:
             self.summary["model"]["prunable"] = run.mask.statistics["total"]
         row = run.row().to_json()

@@ -6,10 +6,12 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.lazy import load_object
+from jaxticket.core.checks import shown
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.lazy import check_loadable, load_object
 from jaxticket.core.registry import Registry
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.row import Column
+from jaxticket.lab.row import Column, check_added
 
 if TYPE_CHECKING:
     from jaxticket.lab.lab import Lab
@@ -49,6 +51,23 @@ class Experiment:
     recipes: str | Callable[..., None] = "jaxticket.lab.presets:apply_preset"
     columns: tuple[Column, ...] = ()
     sections: tuple[str | Callable[..., Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses what is not of its kind, and columns of names that every row has."""
+        who = f"experiment {self.name!r}:"
+        if not (isinstance(self.options, type) and issubclass(self.options, ExperimentOptions)):
+            raise ConfigError(f"{who} options={shown(self.options)}: must be a subclass of ExperimentOptions")
+        check_loadable(f"{who} run", self.run)
+        check_loadable(f"{who} recipes", self.recipes)
+        for key in ("columns", "sections"):
+            if not isinstance(getattr(self, key), tuple):
+                raise ConfigError(f"{who} {key}={shown(getattr(self, key))}: must be a tuple")
+        for section in self.sections:
+            check_loadable(f"{who} a section", section)
+        for column in self.columns:
+            if not isinstance(column, Column):
+                raise ConfigError(f"{who} columns has {shown(column)}; must be a Column")
+        check_added(f"{who} columns", [column.name for column in self.columns])
 
     def load(self) -> "Callable[[Lab, Any], None]":
         """The function `run`."""

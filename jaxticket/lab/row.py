@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any
 
-from jaxticket.core.errors import JaxticketError
+from jaxticket.core.checks import check_name, shown
+from jaxticket.core.errors import ConfigError, JaxticketError
 from jaxticket.core.json_kinds import KINDS, kind_of
 
 # What is missing, or not finite, is None.
@@ -30,6 +31,22 @@ class Column:
     title: str
     format: str = ""
     case: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses a name that is none, and a format of no number."""
+        check_name("column name", self.name)
+        if not isinstance(self.title, str):
+            raise ConfigError(f"column {self.name!r}: title={shown(self.title)}: must be a string")
+        if not isinstance(self.format, str) or not any(_formats(number, self.format) for number in (1.0, 1)):
+            raise ConfigError(f"column {self.name!r}: format={shown(self.format)}: must format numbers, such as '.2%'")
+
+
+def _formats(number: float, text: str) -> bool:
+    try:
+        format(number, text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,3 +195,22 @@ _ANNOTATIONS = {
 _OPTIONAL = {name: kind for name, (kind, *_) in list(_ANNOTATIONS.items())[4:]}
 # The columns that every experiment has.
 COLUMNS = tuple(Column(name, *said) for name, (_, *said) in _ANNOTATIONS.items())
+# What rows may have besides, from whoever records them.
+_RECORDED = ("saved_epochs", "permanent_aids")
+
+
+def check_added(where: str, names: Iterable[str]) -> None:
+    """Makes sure that an experiment's own columns, facts or cases are none of those that every row has.
+
+    Args:
+        where: what they are called in messages.
+        names: theirs.
+
+    Raises:
+        ConfigError: a name is that of another value of the row, or comes twice.
+    """
+    seen = {*_RECORDED, *(column.name for column in COLUMNS)}
+    for name in names:
+        if name in seen:
+            raise ConfigError(f"{where}: {name!r} is a value that its row has already; choose another name")
+        seen.add(name)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from jaxticket.core.checks import shown
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.registry import Registry
 from jaxticket.report.section import MakeSection
 from jaxticket.report.sections.accuracy import accuracy_section
@@ -20,6 +22,11 @@ class NamedSection:
 
     name: str
     make: MakeSection
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be called."""
+        if not callable(self.make):
+            raise ConfigError(f"section of reports {self.name!r}: make={shown(self.make)}: must be a function")
 
 
 _OWN = (

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxticket import report
+from jaxticket.core.errors import ConfigError
 from jaxticket.main import main
 from jaxticket.report.registry import sections
 
@@ -25,3 +27,8 @@ def test_the_command_line_writes_the_section(tmp_path):
 
 def test_the_documentation_shows_the_file():
     assert f"```python\n{FILE.read_text()}```" in (ROOT / "docs" / "extending.md").read_text()
+
+
+def test_what_makes_a_section_is_a_function():
+    with pytest.raises(ConfigError, match="section of reports 'x': make=5: must be a function"):
+        report.register_section("x", 5)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jaxticket.core.errors import JaxticketError
+from jaxticket.core.errors import ConfigError, JaxticketError
 from jaxticket.lab.row import COLUMNS, Column, Row
 
 pytestmark = [pytest.mark.feature("reports"), pytest.mark.smoke]
@@ -51,3 +51,22 @@ def test_what_names_a_row_is_required(changes, message):
 def test_a_row_is_an_object():
     with pytest.raises(JaxticketError, match="row: is a list; must be an object"):
         Row.from_json([])
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (("a/b", "title"), "column name='a/b': must be letters"),
+        (("zz", 5), "column 'zz': title=5: must be a string"),
+        (("zz", "title", "%.2f"), "column 'zz': format='%.2f': must format numbers, such as '.2%'"),
+        (("zz", "title", None), "column 'zz': format=None: must format numbers"),
+    ],
+)
+def test_a_column_is_one_of_numbers(column, message):
+    with pytest.raises(ConfigError, match=message):
+        Column(*column)
+
+
+@pytest.mark.parametrize("text", ["", ".2%", ",.0f", "g", "d"])
+def test_formats_of_whole_and_other_numbers(text):
+    assert Column("zz", "title", text).format == text
