@@ -163,8 +163,8 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
     )
     if not processes.is_writer():
         return
-    report = write_report(folder)
     print_table(summary)
+    report = write_report(folder, note=lambda line: print(f"note     {line}"))
     print(f"report   {report}")
     tickets = sum(1 for row in summary["rows"] if row["ticket"])
     if tickets:

@@ -77,10 +77,6 @@ class Experiment:
         """The function `recipes`."""
         return load_object(self.recipes)
 
-    def load_sections(self) -> list[Callable[..., Any]]:
-        """The functions `sections`."""
-        return [load_object(section) for section in self.sections]
-
 
 def _own() -> Iterator[Experiment]:
     package = importlib.import_module(_OWN)

@@ -1,12 +1,15 @@
 """What a part of the page is, and how its HTML is made."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from markupsafe import Markup
 
+from jaxticket.core.errors import ConfigError, one_line
+from jaxticket.core.lazy import load_object
 from jaxticket.report import text
 from jaxticket.report.figures import Figure
 from jaxticket.report.panels import Panel
@@ -42,7 +45,7 @@ class Section:
         tables: name of a CSV file, without `.csv` -> its lines, the first being its heading.
         files: name of another file for the folder of the tables, such as `verdict.json` -> its content.
         said: what is printed below the table in the terminal, a line each.
-        after: the section that it follows, one of those that all experiments have.
+        after: the section that one of an experiment's own follows, one of those that all experiments have.
     """
 
     name: str
@@ -68,10 +71,46 @@ class Section:
 MakeSection = Callable[["Study"], Section | None]
 
 
-def own_sections(study: "Study") -> list[Section]:
-    """The sections that the experiment of a study alone has; nothing is drawn."""
-    make = study.experiment.load_sections() if study.experiment else []
-    return [section for one in make if (section := one(study)) is not None]
+def own_sections(study: "Study", note: Callable[[str], None] = lambda _: None) -> list[Section]:
+    """The sections that the experiment of a study alone has; nothing is drawn.
+
+    Args:
+        study: whose.
+        note: called with a line for each section that raises, see `left_out_where_it_raises`.
+    """
+    found = []
+    for given in study.experiment.sections if study.experiment else ():
+        name = given if isinstance(given, str) else getattr(given, "__name__", repr(given))
+        with left_out_where_it_raises(study, name, note):
+            section = made(load_object(given), study)
+            found += [section] if section is not None else []
+    return found
+
+
+def made(make: MakeSection, study: "Study") -> Section | None:
+    """The section of a study, or None where there is nothing to say.
+
+    Raises:
+        ConfigError: what was returned is neither.
+    """
+    section = make(study)
+    if section is not None and not isinstance(section, Section):
+        raise ConfigError(f"returned {section!r}; must be a Section, or None")
+    return section
+
+
+@contextlib.contextmanager
+def left_out_where_it_raises(study: "Study", name: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Turns whatever is raised in this context into a line for `note`: a section costs only itself.
+
+    Where the files of the study may be a stranger's it is raised, for then they are to blame.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not study.intact:
+            raise
+        note(f"section {name}: {type(error).__name__}: {one_line(error)}")
 
 
 def render(template: str, package: str = "jaxticket.report", **values: Any) -> Markup:

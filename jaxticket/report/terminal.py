@@ -47,7 +47,7 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
     from rich.text import Text
 
     console = console or Console()
-    study = Study.of(summary)
+    study = Study.of(summary, intact=True)
     groups = group_rows(study.rows)
 
     def say(line: str, style: str = "") -> None:
@@ -70,7 +70,7 @@ def print_table(summary: Mapping[str, Any], console: "Console | None" = None) ->
     notes += [f"{branch}: a control, {said}" for branch, said in controls_in_words(study).items()]
     for note in notes:
         say(note, "dim")
-    for section in own_sections(study):
+    for section in own_sections(study):  # what raises is said where the page is written
         for line in section.said:
             say(line, "bold")
     compared = comparisons(study)

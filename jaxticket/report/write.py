@@ -1,6 +1,6 @@
 """From the files of an experiment's folder to its report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxticket.core.errors import JaxticketError
@@ -9,7 +9,7 @@ from jaxticket.report.page import make_page
 from jaxticket.storage import write_bytes
 
 
-def write_report(folder: Path | str) -> Path:
+def write_report(folder: Path | str, note: Callable[[str], None] = lambda _: None) -> Path:
     """Writes `report.html`, `figures/*.svg` and `tables/*` from the other files of an experiment's folder.
 
     Nothing else enters: the same files give the same bytes, whenever and wherever the report is made. Figures and
@@ -18,6 +18,7 @@ def write_report(folder: Path | str) -> Path:
 
     Args:
         folder: `WORKDIR/<name>-<hash>`, with `summary.json` and, where they exist, `metrics.jsonl` and `config.json`.
+        note: called with a line for each section that raised, and is left out.
 
     Returns:
         The path of the page.
@@ -36,6 +37,8 @@ def write_report(folder: Path | str) -> Path:
         write_bytes(report, page.html.encode())
     except OSError as error:
         raise JaxticketError(f"{folder}: the report cannot be written there ({error.strerror})") from error
+    for line in page.left_out:
+        note(f"{line}; the report is without it")
     return report
 
 

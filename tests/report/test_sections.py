@@ -1,12 +1,17 @@
 """Each section of the page: its words, its numbers, and when it is left out."""
 
+import dataclasses
 import html
 import json
 import re
 
 import pytest
 
+from jaxticket.core.errors import JaxticketError
+from jaxticket.lab.registry import experiments
+from jaxticket.report import Note, Section, print_table, register_section, write, write_report
 from jaxticket.report.files import read_study
+from jaxticket.report.registry import sections
 from jaxticket.report.sections.accuracy import accuracy_section
 from jaxticket.report.sections.curves import curves_section, mean_curve, pick
 from jaxticket.report.sections.headline import headline_section
@@ -263,3 +268,53 @@ def test_provenance_of_a_bare_summary(tmp_path):
 def test_flatten_names_options_by_dotted_key():
     options = {"a": {"b": {"c": (1, 2)}, "d": {}}, "e": None}
     assert list(flatten(options)) == [("a.b.c", "[1, 2]"), ("a.d", "{}"), ("e", "null")]
+
+
+def raises(study):
+    return 1 / len(study.epochs)
+
+
+def section(name, *parts, **options):
+    return lambda study: Section(name, "Title", parts or [Note("text")], **options)
+
+
+@pytest.mark.parametrize(
+    ("own", "general", "said"),
+    [
+        ((raises,), None, "section raises: ZeroDivisionError: division by zero"),
+        ((), raises, "section x: ZeroDivisionError: division by zero"),
+        ((), lambda study: "text", "section x: ConfigError: returned 'text'; must be a Section, or None"),
+        ((), section("x", "hi"), "section x: ConfigError: its part 'hi' is a str; must be a Note"),
+        (("no.such:thing",), None, "section no.such:thing: "),
+        ((section("q"), section("q")), None, "section q: ConfigError: there is another section of the id 'q'; choose"),
+        ((), section("made"), "section x: ConfigError: there is another section of the id 'made'"),
+        ((), section("x", after="nowhere"), "section x: ConfigError: after='nowhere': must be one of found, accuracy"),
+        ((section("q", after="nowhere"),), None, "section q: ConfigError: after='nowhere': must be one of found"),
+    ],
+)
+def test_a_section_that_raises_costs_only_itself(own, general, said, made, tmp_path, capsys, monkeypatch):
+    rows, notes = level_rows(made, {0: (0.9,), 1: (0.9,)}), []
+    folder = made.folder(tmp_path / "study", rows, metrics=[])
+    monkeypatch.setattr(write, "read_study", lambda folder: dataclasses.replace(read_study(folder), intact=True))
+    with experiments.restored(), sections.restored():
+        experiments.replace(dataclasses.replace(experiments.get("imp"), sections=own))
+        if general:
+            register_section("x", general)
+        page = write_report(folder, notes.append).read_text()
+        print_table(made.summary(rows))
+    assert "imp " in capsys.readouterr().out
+    (line,) = notes
+    assert line.startswith(said)
+    assert line.endswith("; the report is without it")
+    assert "<strong>Left out.</strong> section " in page
+    assert said in html.unescape(page)
+    assert 'id="accuracy"' in page
+    assert page.count('id="made"') == 1
+
+
+def test_files_of_strangers_are_to_blame(made, tmp_path):
+    folder = made.folder(tmp_path / "study", level_rows(made, {0: (0.9,)}), metrics=[])
+    with sections.restored():
+        register_section("x", raises)
+        with pytest.raises(JaxticketError, match="not as an experiment writes them"):
+            write_report(folder)

@@ -44,8 +44,8 @@ def study(made):
 
 @pytest.fixture(scope="module")
 def sections(study):
-    """The study's own sections by the names of their functions, drawn once."""
-    return {make.__name__: make(study) for make in OWN}
+    """The study's own sections by the first words of their functions, drawn once."""
+    return {make.__name__.removesuffix("_section"): make(study) for make in OWN}
 
 
 def words(section):
