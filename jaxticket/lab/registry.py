@@ -85,7 +85,20 @@ def _own() -> Iterator[Experiment]:
 
 
 experiments: Registry[Experiment] = Registry("experiment", Experiment, _own)
-register, names = experiments.register, experiments.names
+
+
+def register(experiment: Experiment) -> Experiment:
+    """Adds an experiment and returns it; a file that is executed again replaces its own.
+
+    Raises:
+        ConfigError: it is no `Experiment`; another one has that name.
+    """
+    return experiments.register(experiment)
+
+
+def names() -> list[str]:
+    """The names of all experiments, in alphabetical order; those that were registered come last."""
+    return experiments.names()
 
 
 def get_experiment(name: object) -> Experiment:
