@@ -68,7 +68,7 @@ def test_trains_few_steps_with_mask_and_finite_loss(emoji, name):
     rng = np.random.default_rng(0)
     mask = {path: rng.random(kept.shape) < 0.5 for path, kept in full.items()}
     state, sums = trainer.begin([RunSpec(start, mask, Keys(jax.random.key(2), jax.random.key(1)))]), MetricSums.zero()
-    epoch = trainer.epoch(jax.random.key(2), 0)
+    epoch = trainer.data.epoch(jax.random.key(2), 0)
     for _ in range(STEPS):
         state, sums = trainer.run(state, sums, epoch, 1)
     assert int(sums.bad_step) == -1
