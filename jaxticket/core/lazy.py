@@ -1,7 +1,6 @@
 """What loads on first use, so that importing a package stays cheap: members of packages, functions by name."""
 
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -23,7 +22,8 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     Returns:
         The three objects, to be assigned in the package's `__init__.py`.
     """
-    source = inspect.getsource(sys.modules[package])
+    # What `inspect.getsource` would give, without importing `inspect` at the start of every command.
+    source = vars(sys.modules[package])["__loader__"].get_source(package)
     home = {name: module for module, name in re.findall(r"^    from (\S+) import (\w+) as \2$", source, re.MULTILINE)}
 
     def __getattr__(name: str) -> Any:  # noqa: N807
