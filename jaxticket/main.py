@@ -1,6 +1,6 @@
-"""The command line: `python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]`."""
+"""The command line of experiments: `jaxticket run`, and the same as `python -m jaxticket.main`."""
 
-import os
+import functools
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxticket import signals
+from jaxticket.core.command_line import stop_writing
 from jaxticket.core.errors import ConfigError, JaxticketError, one_line
 
 if TYPE_CHECKING:
     from absl import flags
 
 USAGE = """\
-usage: python -m jaxticket.main --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]
-                                [--dry_run] [--rerun[=WHAT]]
+usage: PROG --config=NAME[:ARGS] [--config.KEY=VALUE ...] [FLAG ...]
 
-  --config=FILE.py       a Python file with get_config(); ARGS go to it, as in configs/imp.py:model=lenet300
+  --config=NAME          a config file that comes with the package, as in --config=imp:model=lenet300,dataset=digits,
+                         or a Python file of yours with get_config(); ARGS go to it
   --config.KEY=VALUE     overrides a key of it, such as --config.train.epochs=3
   --workdir=DIR          where experiments and their shared stages are kept (default: runs)
   --dry_run              print what would be done and why, and do nothing
   --rerun                do again what is done already; --rerun=train only stages of that kind, --rerun=changed only
                          what other sources of jaxticket made
-  --help                 print this
+  --help                 print this; with --config=NAME every key, its type, value and meaning
 
 Started as several processes (JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment, or by
 Slurm, Open MPI, Kubernetes or on TPUs) the same command trains on the devices of all of them.
@@ -31,15 +32,16 @@ Slurm, Open MPI, Kubernetes or on TPUs) the same command trains on the devices o
 The same command continues where it was stopped, and only reports when all is done.
 Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on).
 
-Experiments, each with a config file of its name:
+Experiments, each with a config of its name:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticket.main") -> int:
     """Runs the command line.
 
     Args:
         arguments: without the program's name; None takes them from the process.
+        prog: what the program is called, in its help and in what is noted of a run.
 
     Returns:
         The exit code.
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     width = max(map(len, experiments.names()))
     asked = [f"  {one.name:<{width}}  {one.question}" for one in experiments]
-    return command_line(arguments, USAGE + "\n".join(asked), _run)
+    usage = USAGE.replace("PROG", prog) + "\n".join(asked)
+    return command_line(arguments, usage, functools.partial(_run, prog))
 
 
 def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[list[str]], int]) -> int:
@@ -63,22 +66,28 @@ def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[lis
         The exit code.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(arguments):
-        print(usage)
-        return 0 if arguments else 2
+    helps = {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(arguments)
     try:
-        return run(arguments)
+        if helps and any(argument.partition("=")[0] == "--config" for argument in arguments):
+            from jaxticket.lab.key_table import print_keys
+
+            print_keys(read_flags([argument for argument in arguments if argument not in helps]).config)
+        elif helps or not arguments:
+            print(usage)
+            return 0 if helps else 2
+        else:
+            return run(arguments)
+        return 0
     except JaxticketError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # What Python flushes when it ends has no reader either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
         print("stopped, nothing reads the output any more; the same command continues", file=sys.stderr)
         return signals.EXIT_REQUEUE
 
 
-def _run(arguments: list[str]) -> int:
+def _run(prog: str, arguments: list[str]) -> int:
     values = read_flags(arguments)
     workdir = Path(values.workdir)
     from jaxticket.lab.config import resolve
@@ -93,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         if values.dry_run:
             _plan(experiment, options, workdir, rerun)
         else:
-            command = shlex.join(["python", "-m", "jaxticket.main", *arguments])
+            command = f"{prog} {shlex.join(arguments)}"
             execute(experiment, options, workdir, interrupts, command, rerun)
             rerun.finish()
 
@@ -190,7 +199,7 @@ def read_flags(
     values = flags.FlagValues()
     arguments = ["--rerun=all" if argument in ("--rerun", "-rerun") else argument for argument in arguments]
     arguments = _last_of_each_key(arguments)
-    file, argument = _config_file(arguments)
+    arguments, file, argument = _find_config(arguments)
     emptied: list[str] = []
     if any(argument.endswith("=None") for argument in arguments):
         from jaxticket.lab.keys import without_none
@@ -235,16 +244,18 @@ def _last_of_each_key(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _config_file(arguments: Sequence[str]) -> tuple[str, str]:
-    """The path of the config file, and what follows the colon."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+def _find_config(arguments: Sequence[str]) -> tuple[list[str], str, str]:
+    """The arguments with the path of the config file, that path, and what follows the colon."""
+    from jaxticket.lab.recipe_files import find_config_file
+
+    for number, (argument, following) in enumerate(zip(arguments, [*arguments[1:], ""], strict=True)):
         flag, equals, value = argument.partition("=")
         if flag in ("--config", "-config"):
-            file, _, told = (value if equals else following).partition(":")
-            if not Path(file).is_file():
-                raise ConfigError(f"--config={file}: there is no such file; give one, such as configs/imp.py")
-            return file, told
-    raise ConfigError("--config: is missing; give a config file, such as --config=configs/quickstart.py")
+            name, colon, told = (value if equals else following).partition(":")
+            file = find_config_file(name)
+            rest = arguments[number + (1 if equals else 2) :]
+            return [*arguments[:number], f"--config={file}{colon}{told}", *rest], file, told
+    raise ConfigError("--config: is missing; give a config, such as --config=quickstart; `jaxticket list` shows them")
 
 
 if __name__ == "__main__":

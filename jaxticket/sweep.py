@@ -1,9 +1,10 @@
-"""The command line of sweeps: `python -m jaxticket.sweep --config=FILE.py[:ARGS] [--index=I]`.
+"""The command line of sweeps: `jaxticket sweep`, and the same as `python -m jaxticket.sweep`.
 
 A config file may define, beside `get_config`, a generator `sweep` that yields dictionaries of overrides, such as
 `{"train.lr": 0.1, "seed": 3}`; each is one experiment.
 """
 
+import functools
 import re
 import shlex
 import sys
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from jaxticket.lab.sweep import Entry
 
 USAGE = """\
-usage: python -m jaxticket.sweep --config=FILE.py[:ARGS] [--config.KEY=VALUE ...] [--workdir=DIR]
-                                 [--index=I | --index=I-J] [--count] [--dry_run] [--rerun[=WHAT]]
+usage: PROG --config=NAME[:ARGS] [--config.KEY=VALUE ...] [FLAG ...]
 
-  --config=FILE.py       a Python file with get_config() and sweep(); ARGS go to both
+  --config=NAME          a config file that comes with the package, or a Python file of yours, with get_config() and
+                         sweep(); ARGS go to both
   --config.KEY=VALUE     overrides a key in every experiment of the sweep
   --workdir=DIR          where experiments and their shared stages are kept (default: runs)
   --index=I              runs only experiment I, from 0; --index=3-7 runs five of them
@@ -39,19 +40,20 @@ stopped. In an array job, --index="$SLURM_ARRAY_TASK_ID" runs one of them in eac
 Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on)."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticket.sweep") -> int:
     """Runs the command line.
 
     Args:
         arguments: without the program's name; None takes them from the process.
+        prog: what the program is called, in its help and in what is noted of a run.
 
     Returns:
         The exit code.
     """
-    return command_line(arguments, USAGE, _run)
+    return command_line(arguments, USAGE.replace("PROG", prog), functools.partial(_run, prog))
 
 
-def _run(arguments: list[str]) -> int:
+def _run(prog: str, arguments: list[str]) -> int:
     from jaxticket.lab.sweep import make_entries, read_sweep
 
     values = read_flags(arguments, strings=("index",), switches=("count",))
@@ -74,7 +76,7 @@ def _run(arguments: list[str]) -> int:
         if values.dry_run:
             _print_dry_runs(entries, chosen, plans)
         else:
-            _execute(entries, chosen, workdir, interrupts, arguments, rerun)
+            _execute(entries, chosen, workdir, interrupts, f"{prog} {shlex.join(arguments)}", rerun)
             rerun.finish()
 
     return until_stopped(work)
@@ -122,7 +124,7 @@ def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[A
 
 
 def _execute(
-    entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, arguments: list[str], rerun: Any
+    entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, command: str, rerun: Any
 ) -> None:
     from jaxticket.lab.sweep import varying
     from jaxticket.parallel import processes
@@ -134,10 +136,9 @@ def _execute(
         interrupts.check()
         settings = " ".join(f"{key}={entry.shown(key)}" for key in keys)
         print(f"entry {entry.index} of {len(entries)}: {settings}", flush=True)
-        index = [f"--index={entry.index}"] if len(chosen) > 1 else []
-        command = shlex.join(["python", "-m", "jaxticket.sweep", *arguments, *index])
+        index = f" --index={entry.index}" if len(chosen) > 1 else ""
         try:
-            execute(entry.experiment, entry.options, workdir, interrupts, command, rerun)
+            execute(entry.experiment, entry.options, workdir, interrupts, command + index, rerun)
         except TrainingError as error:  # a learning rate too high for one must not keep the others from running
             if processes.is_writer():
                 print(f"error: sweep entry {entry.index}: {error}", file=sys.stderr, flush=True)

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.feature("documents and public names")]
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "jaxticket").rglob("*.py"))
 
-# Defined once for each kind: `models.names`, `data.names`, the `main` of each command.
-OF_EACH_KIND = {"main", "names", "register", "load"}
+# Defined once for each kind: `models.names`, `data.names`, the `main` of each command, `run` of each subcommand.
+OF_EACH_KIND = {"main", "names", "register", "load", "add_arguments", "run"}
 
 # The house's former words, with what is said now; see the word list of CONTRIBUTING.md.
 FILES = {

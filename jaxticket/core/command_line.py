@@ -1,6 +1,7 @@
 """What the smaller commands share: one line for a mistake, and exit codes."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -15,21 +16,28 @@ class CommandParser(argparse.ArgumentParser):
         """Raises the message as a `ConfigError`."""
         raise ConfigError(f"{message}; see {self.prog} --help")
 
-    def run(self, arguments: Sequence[str] | None, act: Callable[[argparse.Namespace], None]) -> int:
+    def run(self, arguments: Sequence[str] | None, act: Callable[[argparse.Namespace], int]) -> int:
         """Calls `act` with the parsed arguments; what the user can mend becomes one line.
 
         Args:
             arguments: without the program's name; None takes them from the process.
-            act: what the command does.
+            act: what the command does; returns the exit code.
 
         Returns:
-            The exit code: 0, or that of the error, 2 for bad input.
+            The exit code: that of `act`, or of the error, 2 for bad input.
         """
         try:
-            act(self.parse_args(arguments))
+            return act(self.parse_args(arguments))
         except SystemExit:  # after --help
+            return 0
+        except BrokenPipeError:
+            stop_writing()
             return 0
         except (JaxticketError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code if isinstance(error, JaxticketError) else ConfigError.exit_code
-        return 0
+
+
+def stop_writing() -> None:
+    """Nothing reads the output any more, and what Python flushes when it ends has no reader either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

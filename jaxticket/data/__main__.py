@@ -1,58 +1,15 @@
-"""The command line of the data sets: `python -m jaxticket.data list` and `python -m jaxticket.data prepare NAME`."""
+"""`python -m jaxticket.data` is `jaxticket data`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxticket import signals
-from jaxticket.core.command_line import CommandParser
+from jaxticket.cli import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line.
-
-    Args:
-        arguments: without the program's name; None takes them from the process.
-
-    Returns:
-        The exit code: 0, or 2 for bad input.
-    """
-    parser = CommandParser(prog="python -m jaxticket.data", description="Lists and prepares data sets.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="what there is, and what of it is on this machine")
-    preparing = commands.add_parser("prepare", help="turn archives into a folder of TensorFlow Datasets, decoded")
-    preparing.add_argument("name", help="a data set of the list")
-    preparing.add_argument(
-        "--archive", help="its archive, or the folder of its archives (default: where archives are looked for)"
-    )
-    for command, act in ((listing, _list), (preparing, _prepare)):
-        command.set_defaults(act=act)
-        command.add_argument(
-            "--folder", default="", help="of all data sets (default: $JAXTICKET_DATA, else ~/.cache/jaxticket/data)"
-        )
-    return parser.run(arguments, lambda options: options.act(options))
-
-
-def _list(options: argparse.Namespace) -> None:
-    from jaxticket.data import registry
-    from jaxticket.data.availability import dataset_table
-    from jaxticket.data.loading import data_folder
-
-    print(dataset_table([registry.spec(name) for name in registry.names()], data_folder(options.folder)))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    from jaxticket.data import registry
-    from jaxticket.data.cache import cache_folder, has_cache
-    from jaxticket.data.loading import data_folder
-
-    spec, folder = registry.spec(options.name), data_folder(options.folder)
-    from jaxticket.data.sources.prepare import prepare
-
-    print(f"{spec.name}: {prepare(spec, folder, options.archive and Path(options.archive).expanduser().absolute())}")
-    if has_cache(spec, folder):
-        print(f"decoded copy: {cache_folder(spec, folder)}")
+    """Runs the command line; returns the exit code."""
+    return run_command("data", arguments, "python -m jaxticket.data")
 
 
 if __name__ == "__main__":

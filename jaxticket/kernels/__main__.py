@@ -32,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return parser.run(arguments, _run)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     for file in options.files:
         runpy.run_path(file)
     options.act(options)
+    return 0
 
 
 def _list(options: argparse.Namespace) -> None:

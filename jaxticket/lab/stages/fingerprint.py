@@ -24,6 +24,7 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 _SHOWING = (
     "report/",
     "cli/",
+    "configs/",
     "main.py",
     "__main__.py",
     "sweep.py",
@@ -32,6 +33,8 @@ _SHOWING = (
     "core/command_line.py",
     "core/text_table.py",
     "lab/dry_run_table.py",
+    "lab/key_table.py",
+    "lab/recipe_files.py",
     "lab/sweep.py",
 )
 _REPORT = re.compile(r"experiments/\w+/report(\.py|/)")

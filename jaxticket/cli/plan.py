@@ -1,0 +1,10 @@
+"""`jaxticket plan`: what a run would do."""
+
+from collections.abc import Sequence
+
+from jaxticket.main import main
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Prints the plan of an experiment."""
+    return main([*arguments, "--dry_run"] if arguments else [], "jaxticket plan")

@@ -1,0 +1,34 @@
+"""The config files that come with the package, by name: `--config=imp` from any folder."""
+
+from pathlib import Path
+
+import jaxticket
+from jaxticket.core.errors import ConfigError
+
+
+def recipe_files() -> dict[str, Path]:
+    """The name of every config file of the package, such as `imp`, and where it is."""
+    package = Path(jaxticket.__file__).parent
+    # In the wheel they lie in the package, in a clone next to it.
+    folder = next((found for found in (package / "configs", package.parent / "configs") if found.is_dir()), package)
+    return {file.stem: file for file in sorted(folder.glob("*.py")) if not file.stem.startswith("_")}
+
+
+def find_config_file(named: str) -> str:
+    """The path of a config file: an existing file, or else the package's of that name.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    recipes = recipe_files()
+    if Path(named).is_file():
+        return named
+    if named in recipes:
+        return str(recipes[named])
+    name = Path(named).stem
+    hint = f"give --config={name}, which comes with the package" if name in recipes else f"give one, or {_any(recipes)}"
+    raise ConfigError(f"--config={named}: there is no such file; {hint}")
+
+
+def _any(recipes: dict[str, Path]) -> str:
+    return f"one of {', '.join(recipes)}" if recipes else "write one"
