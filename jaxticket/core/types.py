@@ -23,8 +23,12 @@ Scores: TypeAlias = dict[Path, Any]
 Inputs: TypeAlias = PyTree
 # A network as a function: (params, inputs) -> outputs, logits [batch, classes] unless something else is said.
 ApplyFn: TypeAlias = Callable[[Params, Inputs], "jax.Array"]
-# (inputs, targets): what an `ApplyFn` takes, and integer labels [batch].
-Batch: TypeAlias = tuple[Inputs, Any]
+# What outputs should be: integer labels [batch, ...], or for a loss of one's own any tree of arrays [batch, ...].
+Targets: TypeAlias = PyTree
+# A loss: (outputs, targets) -> a scalar, the mean over a batch.
+LossFn: TypeAlias = Callable[[Any, Targets], "jax.Array"]
+# (inputs, targets): what an `ApplyFn` and a loss take.
+Batch: TypeAlias = tuple[Inputs, Targets]
 Batches: TypeAlias = Iterable[Batch]
 # An array of JAX, or of NumPy where it is known.
 Array: TypeAlias = Union["jax.Array", "np.ndarray"]

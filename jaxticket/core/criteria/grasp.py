@@ -9,7 +9,7 @@ import numpy as np
 from jaxticket.core.checks import check_number
 from jaxticket.core.criteria.loss_gradients import (
     as_float32,
-    check_logits,
+    batch_loss,
     checked_batches,
     gradient_sum,
     kept_weights,
@@ -18,10 +18,18 @@ from jaxticket.core.criteria.loss_gradients import (
     summed,
 )
 from jaxticket.core.masks import check_fit
-from jaxticket.core.types import ApplyFn, Batches, Inputs, Mask, Params, Scores
+from jaxticket.core.types import ApplyFn, Batches, Inputs, LossFn, Mask, Params, Scores, Targets
 
 
-def grasp(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, temperature: float = 200.0) -> Scores:
+def grasp(
+    apply_fn: ApplyFn,
+    params: Params,
+    mask: Mask,
+    batches: Batches,
+    temperature: float = 200.0,
+    *,
+    loss_fn: LossFn | None = None,
+) -> Scores:
     """Gradient signal preservation: `w * (H g)`, high where pruning the weight would lower the gradient's norm.
 
     Wang et al., "Picking winning tickets before training by preserving gradient flow" (ICLR 2020), equation 8, with
@@ -33,11 +41,12 @@ def grasp(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, tempe
     twice and must give the same batches again. Otherwise as for `snip`.
 
     Args:
-        apply_fn: (params, x) -> logits [batch, classes].
+        apply_fn: (params, x) -> logits [batch, ..., classes]; with a `loss_fn` whatever that takes.
         params: any pytree of arrays; derivatives are taken at `params * mask`.
         mask: path -> bool array; its paths are scored.
-        batches: (x, integer labels [batch]) pairs.
-        temperature: above 0.
+        batches: (x, targets) pairs, as for `snip`.
+        temperature: above 0; of the cross entropy, a `loss_fn` gets the outputs as they are.
+        loss_fn: (outputs, targets) -> scalar, the mean over the batch; outputs are float32. None: cross entropy.
 
     Returns:
         Path -> float32 array of the leaf's shape; zero where pruned.
@@ -54,15 +63,16 @@ def grasp(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, tempe
     """
     check_fit(params, mask)
     check_number("temperature", temperature, 0, np.inf, above=True)
-    apply_fn = check_logits(apply_fn, temperature)
+    loss = batch_loss(apply_fn, loss_fn, temperature)
     batches = list(batches) if isinstance(batches, Iterator) else batches
 
     @jax.jit
-    def hessian_times(direction: Scores, params: Params, mask: Mask, x: Inputs, labels: jax.Array) -> Scores:
-        weights, loss = loss_at(apply_fn, params, mask, x, labels)
+    def hessian_times(direction: Scores, params: Params, mask: Mask, x: Inputs, targets: Targets) -> Scores:
+        weights, at = loss_at(loss, params, mask, x, targets)
         tangent = {path: jnp.where(mask[path], direction[path], 0).astype(leaf.dtype) for path, leaf in weights.items()}
-        return as_float32(jax.jvp(jax.grad(loss), (weights,), (tangent,))[1])
+        return as_float32(jax.jvp(jax.grad(at), (weights,), (tangent,))[1])
 
-    direction = gradient_sum(apply_fn, params, mask, batches)
-    product = summed(hessian_times(direction, params, mask, x, labels) for x, labels in checked_batches(batches))
+    direction = gradient_sum(loss, params, mask, batches, loss_fn)
+    pairs = checked_batches(batches, loss_fn)
+    product = summed(hessian_times(direction, params, mask, x, targets) for x, targets in pairs)
     return products(kept_weights(params, mask), product)

@@ -1,9 +1,9 @@
 """Movement: how far weights move away from zero while they are trained."""
 
-from jaxticket.core.criteria.loss_gradients import check_logits, gradient_sum, kept_weights, products
+from jaxticket.core.criteria.loss_gradients import batch_loss, gradient_sum, kept_weights, products
 from jaxticket.core.masks import check_fit
 from jaxticket.core.paths import leaves
-from jaxticket.core.types import ApplyFn, Batches, Mask, Params, PyTree, Scores
+from jaxticket.core.types import ApplyFn, Batches, LossFn, Mask, Params, PyTree, Scores
 
 
 def movement(params: Params, mask: Mask, grads: PyTree, so_far: Scores | None = None) -> Scores:
@@ -40,14 +40,17 @@ def movement(params: Params, mask: Mask, grads: PyTree, so_far: Scores | None = 
     return {path: (0.0 if so_far is None else so_far[path]) - term for path, term in terms.items()}
 
 
-def movement_of_batches(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches) -> Scores:
+def movement_of_batches(
+    apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, *, loss_fn: LossFn | None = None
+) -> Scores:
     """Movement summed over batches with weights that stay as they are: what the first steps of training would add.
 
     Args:
-        apply_fn: (params, x) -> logits [batch, classes].
+        apply_fn: (params, x) -> logits [batch, ..., classes]; with a `loss_fn` whatever that takes.
         params: any pytree of arrays; derivatives are taken at `params * mask`.
         mask: path -> bool array; its paths are scored.
-        batches: (x, integer labels [batch]) pairs, gone through once.
+        batches: (x, targets) pairs, gone through once, as for `snip`.
+        loss_fn: (outputs, targets) -> scalar, the mean over the batch; outputs are float32. None: cross entropy.
 
     Returns:
         Path -> float32 array of the leaf's shape, signed; zero where pruned.
@@ -56,5 +59,5 @@ def movement_of_batches(apply_fn: ApplyFn, params: Params, mask: Mask, batches: 
         MaskError: as for `snip`.
     """
     check_fit(params, mask)
-    total = gradient_sum(check_logits(apply_fn), params, mask, batches)
+    total = gradient_sum(batch_loss(apply_fn, loss_fn), params, mask, batches, loss_fn)
     return {path: -term for path, term in products(kept_weights(params, mask), total).items()}

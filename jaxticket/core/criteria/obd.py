@@ -8,7 +8,7 @@ import numpy as np
 from jaxticket.core.checks import check_whole
 from jaxticket.core.criteria.loss_gradients import (
     as_float32,
-    check_logits,
+    batch_loss,
     checked_batches,
     kept_weights,
     loss_at,
@@ -16,23 +16,32 @@ from jaxticket.core.criteria.loss_gradients import (
     summed,
 )
 from jaxticket.core.masks import check_fit
-from jaxticket.core.types import ApplyFn, Batches, Inputs, Mask, Params, Scores
+from jaxticket.core.types import ApplyFn, Batches, Inputs, LossFn, Mask, Params, Scores, Targets
 
 
-def obd(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, *, chunk: int = 8) -> Scores:
+def obd(
+    apply_fn: ApplyFn,
+    params: Params,
+    mask: Mask,
+    batches: Batches,
+    *,
+    chunk: int = 8,
+    loss_fn: LossFn | None = None,
+) -> Scores:
     """Optimal brain damage: `w^2 * h / 2`, h the curvature of the loss along the weight alone.
 
     LeCun et al., "Optimal brain damage" (NeurIPS 1989), equation 5. The curvature is the diagonal of the empirical
-    Fisher matrix, the sum over examples of the squared gradient of the example's cross entropy, as in Theis et al.,
+    Fisher matrix, the sum over examples of the squared gradient of the example's loss, as in Theis et al.,
     "Faster gaze prediction with dense networks and Fisher pruning" (2018). `apply_fn` must treat examples one by
     one, so normalisations must not use the batch.
 
     Args:
-        apply_fn: (params, x) -> logits [batch, classes].
+        apply_fn: (params, x) -> logits [batch, ..., classes]; with a `loss_fn` whatever that takes.
         params: any pytree of arrays; derivatives are taken at `params * mask`.
         mask: path -> bool array; its paths are scored.
-        batches: (x, integer labels [batch]) pairs, gone through once; x is one array.
+        batches: (x, targets) pairs, gone through once, as for `snip`.
         chunk: how many examples have their gradients, each of the size of the scored leaves, in memory at once.
+        loss_fn: (outputs, targets) -> scalar, of a batch of one example here; outputs are float32. None: cross entropy.
 
     Returns:
         Path -> float32 array of the leaf's shape; zero where pruned.
@@ -49,23 +58,26 @@ def obd(apply_fn: ApplyFn, params: Params, mask: Mask, batches: Batches, *, chun
     """
     check_fit(params, mask)
     check_whole("chunk", chunk, 1)
-    apply_fn = check_logits(apply_fn)
+    loss = batch_loss(apply_fn, loss_fn)
 
     @jax.jit
-    def term(params: Params, mask: Mask, x: Inputs, labels: jax.Array, counts: jax.Array) -> Scores:
-        def squares(example: jax.Array, label: jax.Array, count: jax.Array) -> Scores:
-            weights, loss = loss_at(apply_fn, params, mask, example[None], label[None])
-            return {path: count * leaf**2 for path, leaf in as_float32(jax.grad(loss)(weights)).items()}
+    def term(params: Params, mask: Mask, x: Inputs, targets: Targets, counts: jax.Array) -> Scores:
+        def squares(example: Inputs, target: Targets, count: jax.Array) -> Scores:
+            one = jax.tree.map(lambda leaf: leaf[None], (example, target))
+            weights, at = loss_at(loss, params, mask, *one)
+            return {path: count * leaf**2 for path, leaf in as_float32(jax.grad(at)(weights)).items()}
 
-        return {path: leaf.sum(0) for path, leaf in jax.vmap(squares)(x, labels, counts).items()}
+        return {path: leaf.sum(0) for path, leaf in jax.vmap(squares)(x, targets, counts).items()}
 
     def terms() -> Iterator[Scores]:
-        for x, labels in checked_batches(batches):
-            for start in range(0, len(labels), chunk):
+        for batch in checked_batches(batches, loss_fn):
+            size = len(jax.tree.leaves(batch)[0])
+            for start in range(0, size, chunk):
                 # The last chunk is filled with an example that does not count, for one shape of chunk.
                 places = np.arange(start, start + chunk)
-                rows = np.minimum(places, len(labels) - 1)
-                yield term(params, mask, x[rows], labels[rows], (places < len(labels)).astype(np.float32))
+                rows = np.minimum(places, size - 1)
+                part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch)
+                yield term(params, mask, *part, (places < size).astype(np.float32))
 
     total = summed(terms())
     weights = kept_weights(params, mask)
