@@ -11,7 +11,7 @@ from jaxticket.core.criteria.movement import movement_of_batches
 from jaxticket.core.criteria.obd import obd
 from jaxticket.core.criteria.snip import snip
 from jaxticket.core.errors import MaskError
-from jaxticket.core.types import LossFn, Params
+from jaxticket.core.types import Params
 
 pytestmark = [pytest.mark.feature("criteria")]
 
@@ -65,7 +65,7 @@ def test_every_gradient_criterion_takes_any_loss(task: str) -> None:
     network, targets, given, meant = TASKS[task]
     batches = [(X, targets), (2 * X, targets)]
 
-    def loss(kernel: jax.Array) -> jax.Array:
+    def loss(kernel):
         return sum(meant(network({"fc": {"kernel": kernel}}, x), labels) for x, labels in batches)
 
     def of_one(kernel: jax.Array, x: jax.Array, label: jax.Array) -> jax.Array:
@@ -73,7 +73,7 @@ def test_every_gradient_criterion_takes_any_loss(task: str) -> None:
         return meant(network({"fc": {"kernel": kernel}}, one[0]), one[1])
 
     @jax.jit
-    def references(kernel: jax.Array) -> tuple[jax.Array, ...]:
+    def references(kernel):
         each = jax.vmap(jax.grad(of_one), (None, 0, 0))
         return jax.grad(loss)(kernel), jax.hessian(loss)(kernel), sum(each(kernel, *batch) ** 2 for batch in batches)
 
@@ -91,17 +91,17 @@ def test_every_gradient_criterion_takes_any_loss(task: str) -> None:
         np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-6, err_msg=criterion.__name__)
 
 
-MISTAKES: list[tuple[jax.Array, LossFn | None, str]] = [
+MISTAKES = [
     (jnp.ones((3, 6)), None, r"labels float32\[3, 6\]; they must be integer classes .* or give a loss_fn"),
     (jnp.ones((3, 1), int), None, r"logits \[\d, 6\] for labels \[\d, 1\]; they must be \[\d, 1, classes\]"),
-    (jnp.ones((3, 6)), lambda outputs, targets: outputs - targets, r"loss_fn returned shape \(3, 6\)"),
+    (jnp.ones((3, 6)), lambda outputs, targets: outputs - targets, r"loss_fn returned shape \(\d, 6\)"),
     (jnp.ones((3, 6)), lambda outputs, targets: 1, "loss_fn returned a int; it must return one float"),
     (jnp.ones((2, 6)), squared, r"x \[3, 4\] and labels \[2, 6\]"),
 ]
 
 
 @pytest.mark.parametrize(("targets", "loss_fn", "message"), MISTAKES)
-def test_targets_that_need_another_loss_are_named(targets: jax.Array, loss_fn: LossFn | None, message: str) -> None:
+def test_targets_that_need_another_loss_are_named(targets, loss_fn, message) -> None:
     for criterion in (snip, grasp, obd, movement_of_batches):
         with pytest.raises(MaskError, match=message) as error:
             criterion(linear, PARAMS, FULL, [(X, targets)], loss_fn=loss_fn)
