@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.own_code import is_own_code
 from jaxticket.core.spans import EVERY, UP_TO, WITHIN, is_read
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ def option(
 
     Args:
         default: the value of the field where none is given.
-        choices: the only values allowed; or a function that gives them, such as the names of a registry.
+        choices: the only values allowed; or a function that gives them, the names of a registry, which may then also
+            be `FILE.py:NAME`.
         minimum: the least value allowed; of every item where the field is a tuple.
         maximum: the greatest value allowed.
         above: a bound the value must exceed.
@@ -233,7 +235,7 @@ def _check_limits(value: Any, limits: Mapping[str, Any], where: str) -> None:
         return
     given: Any = limits["choices"]
     choices: Any = given() if callable(given) else given
-    if choices is not None and value not in choices:
+    if choices is not None and value not in choices and not (callable(given) and is_own_code(value)):
         raise _wrong(where, value, "one of " + ", ".join(map(str, choices)))
     if limits["minimum"] is not None and value < limits["minimum"]:
         raise _wrong(where, value, f"at least {limits['minimum']}")

@@ -1,4 +1,7 @@
-"""Registries: what can be chosen by name, one kind in each; the package's own rows and a user's use the same call."""
+"""Registries: what can be chosen by name, one kind in each; the package's own rows and a user's use the same call.
+
+A name may also be `FILE.py:NAME`: a row in a user's file, or what makes one.
+"""
 
 import contextlib
 import sys
@@ -9,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from jaxticket.core.checks import check_name, shown
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
+from jaxticket.core.own_code import is_own_code, load_own_code
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -36,7 +40,15 @@ class _Place(NamedTuple):
 class Registry(Generic[R]):
     """The rows of one kind by name, in the order in which they were registered."""
 
-    def __init__(self, kind: str, row: type[R], own: Callable[[], Iterable[R]] = tuple, *, parts: bool = False):
+    def __init__(
+        self,
+        kind: str,
+        row: type[R],
+        own: Callable[[], Iterable[R]] = tuple,
+        *,
+        parts: bool = False,
+        make: Callable[[str, Callable[..., Any]], R] | None = None,
+    ):
         """An empty registry, but for the package's own rows.
 
         Args:
@@ -44,8 +56,10 @@ class Registry(Generic[R]):
             row: the class of its rows.
             own: gives the package's own rows; called when the registry is first asked, so that importing it is cheap.
             parts: whether names may have parts, as `imagenet_resized/32x32` does.
+            make: makes a row of a name and of a function or class, for those of a user's file that are no rows yet.
         """
-        self._kind, self._row, self._own, self._parts = kind, row, own, parts
+        self._kind, self._row, self._own, self._parts, self._make = kind, row, own, parts, make
+        self._made: dict[str, tuple[object, R]] = {}
         self._rows: dict[str, R] = {}
         self._places: dict[str, _Place] = {}
         self._complete = False
@@ -77,17 +91,30 @@ class Registry(Generic[R]):
         """The row of that name.
 
         Args:
-            name: one of `names()`.
+            name: one of `names()`, or `FILE.py:NAME`.
             key: the configuration key whose value it is, `prune.criterion`, for the message.
 
         Raises:
             ConfigError: there is none.
         """
         rows = self._all()
-        if not isinstance(name, str) or name not in rows:
-            what = f"config.{key}={name!r}" if key else f"{self._kind} {name!r}"
-            raise ConfigError(f"{what}: {must_be_one_of(name, self.names())}")
-        return rows[name]
+        if isinstance(name, str) and name in rows:
+            return rows[name]
+        what = f"config.{key}={name!r}" if key else f"{self._kind} {name!r}"
+        if isinstance(name, str) and is_own_code(name):
+            return self._of_file(name, what)
+        raise ConfigError(f"{what}: {must_be_one_of(name, self.names())}")
+
+    def _of_file(self, name: str, what: str) -> R:
+        found = load_own_code(name, what)
+        if isinstance(found, self._row):
+            return found
+        if self._make is None or not callable(found):
+            others = " or a function or class" if self._make else ""
+            raise ConfigError(f"{what}: must be a {self._row.__name__}{others}, found {shown(found)}")
+        if name not in self._made or self._made[name][0] is not found:
+            self._made[name] = found, self._make(name, found)
+        return self._made[name][1]
 
     def names(self) -> list[str]:
         """All names, in order of registration."""
@@ -100,6 +127,8 @@ class Registry(Generic[R]):
     def is_own(self, name: str) -> bool:
         """Whether the row of this name is the package's."""
         self.get(name)
+        if is_own_code(name):
+            return False
         return name not in self._places or Path(self._places[name].file).is_relative_to(_PACKAGE)
 
     @contextlib.contextmanager
@@ -115,7 +144,7 @@ class Registry(Generic[R]):
         return iter(list(self._all().values()))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._all()
+        return isinstance(name, str) and (name in self._all() or is_own_code(name))
 
     def _all(self) -> dict[str, R]:
         if not self._complete:

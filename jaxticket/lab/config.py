@@ -12,6 +12,7 @@ from ml_collections import config_dict
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, digest, parse
+from jaxticket.core.own_code import reread_own_code
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.registry import Experiment, get_experiment
 
@@ -100,6 +101,7 @@ def resolve(config: Mapping[str, Any]) -> tuple[Experiment, ExperimentOptions]:
     values = config.to_dict() if isinstance(config, config_dict.ConfigDict) else dict(config)
     if "experiment" not in values:
         raise ConfigError("config.experiment: is missing; start the config file from default_config('imp')")
+    reread_own_code()
     experiment = get_experiment(values.pop("experiment"))
     return experiment, parse(experiment.options, values)
 

@@ -1,11 +1,11 @@
 """What a config file raised, in one line: unpacked from what the readers of flags made of it, and where it was."""
 
 import re
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxticket.core.errors import one_line
+from jaxticket.core.own_code import line_of
 from jaxticket.lab.keys import FORMER_KEYS
 
 # How ml_collections begins the errors into which it packs those of config files.
@@ -23,9 +23,9 @@ def config_file_error(file: str, argument: str, error: BaseException) -> str | N
     found = _raised(file, error)
     if found is None:
         return None
-    if isinstance(found, AttributeError) and found.name == "get_config" and not _line(file, found):
+    if isinstance(found, AttributeError) and found.name == "get_config" and not line_of(Path(file), found):
         return f"--config={file}: has no get_config(); define get_config(), which returns default_config('imp'), say"
-    line = _line(file, found)
+    line = line_of(Path(file), found)
     said = f"--config={file}: {_unknown_key(found) or f'{type(found).__name__}: {one_line(found)}'}"
     if line:
         return f"{said} ({file}, line {line})"
@@ -37,7 +37,7 @@ def config_file_error(file: str, argument: str, error: BaseException) -> str | N
 def _raised(file: str, error: BaseException) -> BaseException | None:
     """The error of the file among those that led to this one: which came by a line of it, or was packed."""
     links = list(_chain(error))
-    found = next((link for link in links if _line(file, link)), None)
+    found = next((link for link in links if line_of(Path(file), link)), None)
     packed = next((link for link in links if str(link).startswith(_PACKED)), None)
     if found is None and packed is not None:
         found = packed.__cause__ or packed.__context__
@@ -61,12 +61,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _line(file: str, error: BaseException) -> int | None:
-    """The last line of the file that led to the error, or that cannot be read; None where none did."""
-    here = Path(file).resolve()
-    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == here:
-        return error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename).resolve() == here), None)

@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket import data, models
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
-from jaxticket.models.registry import proper
+from jaxticket.models.registry import NETWORKS, proper
 
 # Everything but the biases.
 ALL_KERNELS = ((r"(.*/)?kernel", True), (r".*", False))
@@ -38,7 +38,7 @@ def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") 
     """
     model, options = proper(model, {})
     # An unknown name, of a network or of a data set, is refused when the configuration is complete.
-    network = models.network(model) if model in models.names() else models.Network(model, dict)
+    network = models.network(model) if model in NETWORKS else models.Network(model, dict)
     small = network.small_images if dataset == "digits" else {}
     config.model.name = model
     with config.unlocked():

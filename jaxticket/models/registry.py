@@ -97,7 +97,7 @@ def _own() -> Iterator[Network]:
     yield from ()
 
 
-NETWORKS: Registry[Network] = Registry("network", Network, _own)
+NETWORKS: Registry[Network] = Registry("network", Network, _own, make=Network)
 
 
 def register(network: Network) -> Network:
@@ -206,7 +206,7 @@ def check_model(name: str, options: Mapping[str, Any], where: str = "model") -> 
         >>> models.check_model("lenet300", {})
         {'activation': 'relu', 'dtype': 'float32', 'init': 'glorot_normal', 'width': 1.0}
     """
-    row = NETWORKS.get(proper_name(name, where))
+    row = NETWORKS.get(proper_name(name, where), f"{where}.name")
     return row.parse(proper(name, options)[1], f"{where}.options")
 
 

@@ -108,7 +108,23 @@ def _own() -> Iterator[Criterion]:
     yield Criterion("wanda", where + "wanda:wanda", ("layer_inputs",), statistics="running")
 
 
-criteria: Registry[Criterion] = Registry("criterion", Criterion, _own)
+def _of_function(name: str, scores: Callable[..., Any]) -> Criterion:
+    """The criterion that a function is, which needs what its arguments are named after."""
+    import inspect  # takes a while, and few need it
+
+    wanted = [one.name for one in inspect.signature(scores).parameters.values() if one.default is one.empty]
+    more = {argument for argument in wanted if argument not in ("params", "mask")}
+    needs = tuple(need for need, brought in NEEDS.items() if brought and more >= {*brought})
+    known = {argument for need in needs for argument in NEEDS[need]}
+    if more != known or "params" not in wanted or "mask" not in wanted:
+        may = "; ".join(", ".join(brought) for brought in NEEDS.values() if brought)
+        raise ConfigError(
+            f"criterion {name!r}: takes ({', '.join(wanted)}); must take params, mask and what it needs of {may}"
+        )
+    return Criterion(name, scores, needs)
+
+
+criteria: Registry[Criterion] = Registry("criterion", Criterion, _own, make=_of_function)
 
 
 def criteria_of_initial_weights() -> list[str]:

@@ -15,6 +15,7 @@ from jaxticket.core.options import digest
 from jaxticket.lab.stages import fingerprint, folder
 from jaxticket.lab.stages.folder import Found
 from jaxticket.lab.stages.journal import read_journal, write_journal
+from jaxticket.lab.stages.own_sources import with_contents
 from jaxticket.lab.stages.references import Made, Stage
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.lab.training_cost import NO_COST, TrainingCost
@@ -109,7 +110,8 @@ class Stages:
         cost: TrainingCost = NO_COST,
     ) -> Stage:
         """The stage with this key if it is done, else one without content, for `claim` and `finish`; as `stage`."""
-        made_from = json.loads(json.dumps({"kind": kind, "version": version, "config": config, "inputs": inputs}))
+        made_from = {"kind": kind, "version": version, "config": with_contents(config), "inputs": inputs}
+        made_from = json.loads(json.dumps(made_from))
         key = digest(made_from, 12)
         stage_id = f"{kind}-{key}"
         if stage_id in self.asked:

@@ -12,11 +12,12 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxticket.core.options import digest
+from jaxticket.core.own_code import digest_read, is_own_code, own_code_file
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _INSTALLED = tuple(
@@ -31,19 +32,36 @@ _CONFIGURING = ("get_config", "sweep")
 
 
 def own_sources(*parts: Any) -> str:
-    """Twelve hexadecimal digits for the files that define classes or functions, empty where all are the package's.
+    """Twelve hexadecimal digits for files, or those that define classes or functions; empty if all are the package's.
 
     The modules that these files import count too, unless they are installed. Of a config file everything counts but its
     `get_config` and `sweep`. What was defined in no file, in a notebook for one, counts by its compiled code.
     """
     found: dict[str, str] = {}
-    for part in map(_bare, parts):
-        file = _file_of(part)
+    for part in parts:
+        file = part if isinstance(part, Path) else _file_of(part := _bare(part))
         if file is None:
             found[f"<{part.__qualname__}>"] = hashlib.sha256(repr(list(_code_of(part))).encode()).hexdigest()
         elif not file.is_relative_to(_PACKAGE):
             _gather(file, found)
     return digest(sorted(found.values()), 12) if found else ""
+
+
+def with_contents(key: Any) -> Any:
+    """A JSON-ready key in which every `FILE.py:NAME` is the name and a digest of the file, wherever the file lies."""
+    if isinstance(key, Mapping):
+        return {name: with_contents(value) for name, value in key.items()}
+    if isinstance(key, list | tuple):
+        return [with_contents(value) for value in key]
+    if not is_own_code(key):
+        return key
+    file, name = own_code_file(key)
+    return f"{name} {_content_of(file, digest_read(file))}"
+
+
+@functools.cache  # an edit while an experiment runs changes nothing of what was executed
+def _content_of(file: Path, executed: str) -> str:
+    return own_sources(file) if file.is_file() else executed
 
 
 def _bare(part: Any) -> Any:
