@@ -159,6 +159,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
     from jaxticket.lab.run import run_experiment
     from jaxticket.parallel import processes
     from jaxticket.report import print_table, write_report
+    from jaxticket.report.live import LiveReport
     from jaxticket.training.progress import for_terminal
 
     folder, summary = run_experiment(
@@ -169,6 +170,7 @@ def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, comma
         progress=for_terminal,
         interrupts=interrupts,
         rerun=rerun,
+        recorded=LiveReport(functools.partial(print, flush=True)),
     )
     if not processes.is_writer():
         return

@@ -1,14 +1,19 @@
 """What `--dry_run` prints: the parameters, the stages with what is already done, and where things will be."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from jaxticket.core import paths
+from jaxticket.core.duration_text import duration_text
 from jaxticket.data.availability import missing
 from jaxticket.data.loading import data_folder
 from jaxticket.lab.dry_run import DryRun
+from jaxticket.lab.pace import known_rate
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.rate_groups import rate_groups
+from jaxticket.lab.stages.references import Stage
 from jaxticket.lab.stages.store import Finished
 from jaxticket.lab.training_cost import total
 
@@ -69,8 +74,23 @@ def print_dry_run(plan: DryRun, console: Console | None = None) -> None:
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
     console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
     console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
+    console.print(f"time        {_time(plan, waiting)}", soft_wrap=True)
     console.print(f"stages in   {lab.stages.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)
+
+
+def _time(plan: DryRun, waiting: Sequence[Stage]) -> str:
+    """How long the training takes, by a rate of earlier runs on this machine."""
+    known = known_rate(plan.lab.stages.folder, plan.lab.setting)
+    if not waiting:
+        return "nothing to train"
+    if known is None:
+        return "not known; the first run in this work folder measures it"
+    rate, same = known
+    seconds = duration_text(sum(stage.cost.macs for stage in waiting) / rate)
+    if same:
+        return f"about {seconds}, at the rate of this network here before"
+    return f"roughly {seconds}, at the rate of another network on this machine"
 
 
 def _reasons(plan: DryRun) -> list[str]:

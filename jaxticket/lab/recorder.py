@@ -99,7 +99,12 @@ class FolderRecorder(Recorder):
     Attributes:
         folder: of the experiment.
         summary: the content of `summary.json`, which has checksums of itself and of the files next to it.
+        standing: says how far the run is, JSON-ready; the summary of one that is not complete has it as `progress`.
+        recorded: called after each network, when the folder is up to date.
     """
+
+    standing: Callable[[], dict[str, Any]] = staticmethod(dict)
+    recorded: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -175,6 +180,7 @@ class FolderRecorder(Recorder):
             file.write(lines)
         self._write_summary()
         self.progress.finish(_line(run.label, row))
+        self.recorded()
 
     def note(self, section: str, entry: Any) -> None:
         self._sections[section] = None
@@ -216,12 +222,18 @@ class FolderRecorder(Recorder):
         self.summary["complete"] = True
         self._write_summary()
 
-    def _write_summary(self) -> None:
+    def stop(self) -> None:
+        """Notes that the run ends before the experiment is complete."""
+        self._write_summary(stopped=True)
+
+    def _write_summary(self, *, stopped: bool = False) -> None:
         """Writes `summary.json` with its own checksum, and those of the files next to it."""
         file, metrics = self.folder / "summary.json", self.folder / "metrics.jsonl"
         with storage.naming_errors("read", metrics):
             stated = {"sha256": self._metrics.hexdigest(), "size": metrics.stat().st_size}
         content = {**self.summary, "files": {**self._files, "metrics.jsonl": stated}}
+        if not self.summary["complete"]:
+            content["progress"] = {**self.standing(), "stopped": stopped}
         storage.write_bytes(file, storage.checked_json(content, str(file)))
 
     def _save(self, kind: str, label: str, ticket: Ticket) -> None:

@@ -93,6 +93,7 @@ def make_comparison(
         subtitle=", ".join(settings),
         warnings=warnings(experiments),
         left_out=left_out,
+        standing="",
         complete=all(experiment.study.complete for experiment in experiments),
         rows=True,
         networks=text.count_text(sum(len(experiment.study.rows) for experiment in experiments), "network"),

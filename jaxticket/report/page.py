@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from jaxticket.core.duration_text import duration_text
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
+from jaxticket.lab.row import number
 from jaxticket.report import text, theme
 from jaxticket.report.figures import Figure
 from jaxticket.report.groups import comparable_groups, group_rows
@@ -49,6 +51,7 @@ def make_page(study: Study) -> Page:
         title=experiment.title if experiment else str(study.summary.get("experiment") or "experiment"),
         subtitle=_subtitle(study),
         complete=study.complete,
+        standing=_standing(study),
         left_out=left_out,
         notes=study.notes,
         warnings=[study.warning] if study.warning else [],
@@ -113,6 +116,17 @@ def make_tables(found: Iterable[Section]) -> dict[str, str]:
     found = list(found)
     tables = {f"{name}.csv": to_csv(lines) for one in found for name, lines in one.tables.items() if len(lines) > 1}
     return tables | {name: content for one in found for name, content in one.files.items()}
+
+
+def _standing(study: Study) -> str:
+    """How far a run was when it wrote its summary; empty where that is not known."""
+    progress = study.part("progress")
+    networks, finished, seconds = (number(progress.get(name)) for name in ("networks", "finished", "seconds_left"))
+    if networks is None or finished is None:
+        return ""
+    state = "was stopped" if progress.get("stopped") else "was going on when this page was written"
+    left = f", about {duration_text(seconds)} left at the rate so far" if seconds else ""
+    return f"The run {state}: {finished:.0f} of {text.count_text(int(networks), 'network')} trained{left}."
 
 
 def _subtitle(study: Study) -> str:

@@ -87,20 +87,6 @@ def spread(values: Spread, plus_minus: str = "±") -> str:
     return f"{accuracy_text(values.mean)} {plus_minus} {values.std:.4f}"
 
 
-def duration(seconds: float | None) -> str:
-    """A time: `1.2 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def amount(value: float | None) -> str:
     """A large number with three significant digits: `950`, `60.9 k`, `1.82 G`."""
     if value is None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from jaxticket import signals
@@ -42,6 +43,7 @@ class Interrupts:
         self._asked = self._noted = self.holding = False
         self._left = threading.Event()
         self._context = contextlib.ExitStack()
+        self._say: Callable[[], None] | None = None
 
     @property
     def requested(self) -> bool:
@@ -69,6 +71,15 @@ class Interrupts:
     ) -> None:
         self._left.set()
         self._context.close()
+
+    @contextlib.contextmanager
+    def before_end(self, say: Callable[[], None]) -> Iterator[None]:
+        """Within this context `say` is called, in another thread, before a request that is not answered ends all."""
+        self._say = say
+        try:
+            yield
+        finally:
+            self._say = None
 
     def check(self) -> None:
         """Raises `InterruptedRun` when a stop was asked for; for places with nothing to save."""
@@ -98,4 +109,7 @@ class Interrupts:
     def _insist(self) -> None:
         while not self._left.wait(_PATIENCE_SECONDS):
             if not self.holding and not processes.is_multiprocess():
+                if self._say is not None:
+                    with contextlib.suppress(Exception):  # the thread that works may be changing what is said
+                        self._say()
                 signals.end("stopped, everything up to here is saved; the same command continues")

@@ -101,7 +101,7 @@ class _Loop:
         """Trains to the end."""
         first, last = self.labels[0], self.labels[-1]
         label = first if len(self.labels) == 1 else f"{first} to {last}"
-        self.progress.start(label, steps=self.total, done=self.step)
+        self.progress.start(label, steps=self.total, done=self.step, networks=len(self.specs))
         try:
             while self.step < self.total and not self.over:
                 self._train_epoch()

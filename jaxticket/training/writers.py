@@ -119,7 +119,7 @@ class Curves(Quiet):
         self._writers = writers
         self._label = ""
 
-    def start(self, label: str, *, steps: int, done: int) -> None:
+    def start(self, label: str, *, steps: int, done: int, networks: int = 1) -> None:
         self._label = label.replace(" ", "_")  # `imp-1-0 to imp-1-2` becomes a folder and a name
 
     def epoch(self, record: dict[str, Any]) -> None:

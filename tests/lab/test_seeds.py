@@ -118,7 +118,7 @@ class StopAt(Quiet):
     def __init__(self, interrupts, label, step):
         self.interrupts, self.wanted, self.at, self.label = interrupts, label, step, ""
 
-    def start(self, label, *, steps, done):
+    def start(self, label, *, steps, done, networks):
         self.label = label
 
     def advance(self, step, *, images_per_second):

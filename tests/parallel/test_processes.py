@@ -173,7 +173,7 @@ def test_saves_of_two_processes_continue_in_one(stopped, alone):
     workdir, told = stopped[0].with_name("one"), []
 
     class Told(Quiet):
-        def start(self, label, *, steps, done):
+        def start(self, label, *, steps, done, networks):
             told.append(done)
 
     run_experiment(*options(**{"mesh.data": 4}), workdir, progress=lambda _: Told())

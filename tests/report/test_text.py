@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxticket.core.duration_text import duration_text
 from jaxticket.report import text
 from jaxticket.report.groups import Spread
 
@@ -54,7 +55,7 @@ def test_accuracies_losses_and_differences():
 
 def test_times_and_counts():
     seconds = (1.24, 42.4, 200, 7500, 59.7, 3599.8)
-    assert [text.duration(value) for value in seconds] == [
+    assert [duration_text(value) for value in seconds] == [
         "1.2 s",
         "42 s",
         "3 min 20 s",

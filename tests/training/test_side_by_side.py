@@ -184,7 +184,7 @@ def test_progress_of_several_is_their_mean(trainer, starts):
     told = []
 
     class Told(Quiet):
-        def start(self, label, *, steps, done):
+        def start(self, label, *, steps, done, networks):
             told.append(label)
 
         def epoch(self, record):

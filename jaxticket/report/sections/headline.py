@@ -5,6 +5,7 @@ import dataclasses
 from markupsafe import Markup
 
 from jaxticket.analysis import Comparison
+from jaxticket.core.duration_text import duration_text
 from jaxticket.report import text
 from jaxticket.report.comparisons import comparisons, sentences, standing
 from jaxticket.report.controls import controlled, controls_in_words, is_control
@@ -134,7 +135,7 @@ def seeds_of(study: Study) -> int:
 def networks_tile(study: Study) -> Tile:
     """How many networks were trained, of how many seeds, in what time."""
     seconds = sum(row.seconds or 0.0 for row in study.rows)
-    detail = f"{text.count_text(seeds_of(study), 'seed')}, {text.duration(seconds)} of training"
+    detail = f"{text.count_text(seeds_of(study), 'seed')}, {duration_text(seconds)} of training"
     return Tile("Networks trained", f"{len(study.rows)}", detail)
 
 

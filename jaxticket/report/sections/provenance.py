@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from jaxticket.core.duration_text import duration_text
 from jaxticket.lab.row import number
 from jaxticket.report import text
 from jaxticket.report.parts import Collapsible, Heading, Html, TablePanel, code
@@ -20,7 +21,7 @@ def provenance_section(study: Study) -> Section | None:
         ("Data set", _dataset(study.part("dataset"))),
         ("Network", _model(study.part("model"))),
         ("Device", _device(study.part("device"))),
-        ("Training time", text.duration(sum(row.seconds or 0 for row in study.rows)) if study.rows else ""),
+        ("Training time", duration_text(sum(row.seconds or 0 for row in study.rows)) if study.rows else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in study.part("versions").items())),
         ("Commit", str(summary.get("commit") or "")),
         ("Configuration", f"hash {summary['config_hash']}" if summary.get("config_hash") else ""),

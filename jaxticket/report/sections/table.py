@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from jaxticket.core.duration_text import duration_text
 from jaxticket.lab.row import Column
 from jaxticket.report import text
 from jaxticket.report.groups import MARGIN, Group, dense_group, gap, group_rows, matches
@@ -68,7 +69,7 @@ def table_section(study: Study) -> Section | None:
                 *(spread_cell(group.spread(name)) for name in shown),
                 text.sparsity_text(1 - group.remaining),
                 text.loss(group.mean("train_loss")),
-                text.duration(group.mean("seconds")),
+                duration_text(group.mean("seconds")),
                 f"{group.n}",
                 f"{group.cached}" if group.cached else None,
             ]
@@ -98,7 +99,7 @@ def _networks(study: Study, groups: Sequence[Group], cases: Sequence[str], has: 
             text.loss(row.train_loss),
             *(_own(row.extra.get(one.name), one) for one in own),
             None if row.epochs is None else f"{row.epochs:g}",
-            text.duration(row.seconds) + (" (cached)" if row.cached else ""),
+            duration_text(row.seconds) + (" (cached)" if row.cached else ""),
             code(row.stage),
             code(row.ticket or ""),
         ]
