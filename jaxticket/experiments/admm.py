@@ -84,7 +84,7 @@ def admm(lab: "Lab", options: AdmmOptions) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         dense = lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):
             rule = Admm(every, how.rho, sparsity, options.prune.scope)

@@ -41,7 +41,7 @@ def at_init(lab: "Lab", options: AtInitOptions) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         if options.dense:
             lab.train_row("dense", 0, seed, init, full)
         for method in options.methods:

@@ -65,7 +65,7 @@ def dynamic(lab: "Lab", options: DynamicOptions) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         if options.dense:
             lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):

@@ -64,7 +64,7 @@ def gradual_magnitude_pruning(lab: "Lab", options: GradualOptions) -> None:
 
     def one_seed(seed: int) -> None:
         init = lab.init(seed)
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         if options.dense:
             lab.train_row("dense", 0, seed, init, full)
         for level, sparsity in enumerate(options.sparsities, start=1):

@@ -83,14 +83,14 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
     `reinit='random'` every ticket has a control next to it, `rr_imp`: its mask on other initial weights.
     """
     from jaxticket.core.schedules import exponential
-    from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+    from jaxticket.lab.channel_tickets import channel_facts
     from jaxticket.lab.network_slimming import check_scales
     from jaxticket.lab.pretrained import dense_network
 
     check_scales(lab.setting, options.prune)
 
     def one_seed(seed: int) -> None:
-        mask = everything(lab, options.prune)
+        mask = lab.full_mask(options.prune)
         rewind_step = options.rewind_steps or options.rewind_epochs * lab.setting.duration.steps_per_epoch
         dense = dense_network(lab, options, mask, seed=seed, rewind_step=rewind_step)
         weights = dense.weights
@@ -105,7 +105,7 @@ def imp(lab: "Lab", options: ImpOptions) -> None:
 
         for level in range(1, options.levels + 1):
             reached = float(exponential(options.sparsity, options.levels)(level)) if options.sparsity else None
-            mask = pruned_to(lab, weights, mask, options.prune, seed=seed, sparsity=reached, level=level)
+            mask = lab.prune(weights, mask, options.prune, seed=seed, sparsity=reached, level=level)
             if options.reinit_masks == "own":
                 weights = control(level, mask)
                 continue

@@ -56,7 +56,7 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
     With `retrain='random'` that is the rewind point, and every ticket has a control next to it, `rr_omp`: its mask on
     other initial weights.
     """
-    from jaxticket.lab.channel_tickets import channel_facts, everything, pruned_to
+    from jaxticket.lab.channel_tickets import channel_facts
     from jaxticket.lab.network_slimming import check_scales
     from jaxticket.lab.pretrained import dense_network
 
@@ -67,13 +67,13 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
         lab.recorder.remark("config.finetune_epochs=0: networks are pruned and evaluated, and not trained on")
 
     def one_seed(seed: int) -> None:
-        full = everything(lab, options.prune)
+        full = lab.full_mask(options.prune)
         dense = dense_network(lab, options, full, seed=seed, rewind_step=rewind_step)
         weights, rewinds = dense.weights, options.retrain in ("rewind", "random")
         instead = "set config.retrain to 'full', 'lr_rewind' or 'finetune'"
         rewound = dense.at(rewind_step, instead=instead) if rewinds else weights
         for level, sparsity in enumerate(options.sparsities, start=1):
-            mask = pruned_to(lab, weights, full, options.prune, seed=seed, sparsity=sparsity)
+            mask = lab.prune(weights, full, options.prune, seed=seed, sparsity=sparsity)
             if rewinds:
                 start, start_step = rewound, rewind_step
             elif options.retrain in ("lr_rewind", "full"):

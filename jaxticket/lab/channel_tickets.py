@@ -11,10 +11,8 @@ from jaxticket.analysis.mask_convergence import channel_mask
 from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.keys import seed_key
-from jaxticket.core.schedules import geometric
 from jaxticket.core.types import Mask
-from jaxticket.lab.derived import Derived
-from jaxticket.lab.lab import Lab
+from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.random_masks import shuffled
 from jaxticket.lab.setting import Setting
@@ -34,35 +32,6 @@ def scale_paths(params: Any) -> list[str]:
     )
 
 
-def everything(lab: Lab, how: PruneOptions) -> MaskRef:
-    """The mask of level 0: what is prunable, with `ratio_of='channels'` all that a channel ticket can remove."""
-    if how.ratio_of == "channels":
-        return all_channels(lab, "config.prune.ratio_of='channels'", "config.prune.ratio_of='weights'")
-    return lab.full_mask(how.prunable)
-
-
-def pruned_to(
-    lab: Lab,
-    weights: WeightsRef,
-    mask: MaskRef,
-    how: PruneOptions,
-    *,
-    seed: int,
-    sparsity: float | None,
-    level: int = 1,
-) -> MaskRef:
-    """`mask` less what `how` ranks lowest, by share of weights or of channels.
-
-    Channels that were removed before have scales of zero, and so are removed again.
-
-    `sparsity` is what to reach; None goes by the rate, which `level`, the round, multiplies.
-    """
-    if how.ratio_of == "weights":
-        return lab.prune(weights, mask, how, seed=seed, sparsity=sparsity)
-    ratio = float(geometric(how.rate)(level)) if sparsity is None else sparsity
-    return draw_channels(lab, weights, everything(lab, how), ratio, min_channels=1, before=mask)
-
-
 def channel_facts(mask: MaskRef, how: PruneOptions) -> dict[str, Any]:
     """What a row says of the channels that `bn_scale` left: `channels`, of `channels_dense`; empty in a plan."""
     if not how.ranks_scales or not mask.stage.content:
@@ -78,7 +47,7 @@ _OF_LAYERS = {"channels": "after", "channels_dense": "before"}
 
 
 def all_channels(
-    lab: Lab, asked: str = "config.kind='channel'", instead: str = "config.kind='unstructured'"
+    lab: Bench, asked: str = "config.kind='channel'", instead: str = "config.kind='unstructured'"
 ) -> MaskRef:
     """The mask that keeps everything a channel ticket can remove: scales, the biases next to them, and all kernels.
 
@@ -113,7 +82,7 @@ def all_channels(
 
 
 def draw_channels(
-    lab: Lab, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int, before: MaskRef | None = None
+    lab: Bench, weights: WeightsRef, full: MaskRef, ratio: float, *, min_channels: int, before: MaskRef | None = None
 ) -> MaskRef:
     """The mask without the share `ratio` of all channels, those whose normalisation has the smallest scale.
 
@@ -168,7 +137,7 @@ def channel_ticket(
     return _without(setting, weights, full, chosen), layers
 
 
-def random_channels(lab: Lab, weights: WeightsRef, full: MaskRef, drawn: MaskRef, *, seed: int) -> MaskRef:
+def random_channels(lab: Bench, weights: WeightsRef, full: MaskRef, drawn: MaskRef, *, seed: int) -> MaskRef:
     """The mask that keeps as many channels of every layer as `drawn`, chosen at random: what its choice is worth."""
 
     def compute(weights: Weights, full: Mask, drawn: Mask) -> Derived:
@@ -194,7 +163,7 @@ def _without(setting: Setting, weights: Weights, full: Mask, kept: Mapping[str, 
     return mask
 
 
-def channel_costs(lab: Lab, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:
+def channel_costs(lab: Bench, weights: WeightsRef, mask: MaskRef) -> dict[str, Any]:
     """`macs` of an image, `macs_dense` and `parameters_shrunk` of the network without its channels; empty in a plan."""
 
     def compute(weights: Weights, mask: Mask) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class DryRun:
     @property
     def sizes_are_estimated(self) -> bool:
         """Whether the lab, or one of its variants, goes by estimated numbers of images."""
-        return any(lab.setting.sizes_are_estimated for lab in (self.lab, *self.lab.variants))
+        return any(lab.setting.sizes_are_estimated for lab in (self.lab, *self.lab.variants.values()))
 
     @property
     def networks(self) -> list[Stage]:

@@ -18,9 +18,8 @@ from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError, TicketError
 from jaxticket.core.types import Mask
 from jaxticket.interop.torch_names import OtherOptionError
-from jaxticket.lab.derived import Derived, derive
+from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import MaskRef, WeightsRef, read_weights, stored_weights
 from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
 from jaxticket.training.state import Weights
@@ -111,36 +110,50 @@ def split_name(named: str | os.PathLike[str], *, key: str) -> tuple[Path, str]:
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 
-def given_network(setting: Setting, stages: Stages, text: str, *, key: str, label: str) -> tuple[WeightsRef, Given]:
+def given_network(bench: Bench, text: str, *, key: str, label: str) -> tuple[WeightsRef, Given]:
     """The weights at a path as a stage, and what else is there; raises as `read_given`, and where there are none."""
-    given = read_given(setting, stages.folder, text, key=key)
+    given = read_given(bench.setting, bench.stages.folder, text, key=key)
     if given.weights is None:
         raise ConfigError(f"config.{key}={text!r}: has a mask and no weights; must be {WHAT}")
-    return given_weights(setting, stages, given.weights, label=label), given
+    return given_weights(bench, given.weights, label=label), given
 
 
-def given_weights(setting: Setting, stages: Stages, weights: Weights, *, label: str) -> WeightsRef:
+def given_weights(bench: Bench, weights: Weights, *, label: str) -> WeightsRef:
     """Weights that were given, as a stage; its key is made of what they are, not of where they were found."""
     config = {"weights": _digest({"params": weights.params, "model_state": weights.model_state})}
-    stage = derive(setting, stages, "given", lambda: Derived(weights), config=config, label=label)
+    stage = bench.derive("given", lambda: Derived(weights), config=config, label=label)
     return WeightsRef(stage, "weights")
 
 
-def given_mask(setting: Setting, stages: Stages, mask: Mask, *, label: str) -> MaskRef:
+def given_mask(bench: Bench, mask: Mask, *, label: str) -> MaskRef:
     """A mask that was given, as a stage; its key is made of the mask."""
     config = {"given": _digest({"mask": mask})}
-    return MaskRef(derive(setting, stages, "mask", lambda: Derived(mask=mask), config=config, label=label))
+    return MaskRef(bench.derive("mask", lambda: Derived(mask=mask), config=config, label=label))
 
 
-def given_ticket(setting: Setting, stages: Stages, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef, Ticket]:
-    """The weights and the mask of a saved ticket as stages, and the ticket; raises as `Lab.ticket`."""
-    with named_errors(setting, str(folder), key=key):
+def given_ticket(bench: Bench, folder: Path, *, key: str) -> tuple[WeightsRef, MaskRef, Ticket]:
+    """The weights and the mask of a saved ticket as stages, and the ticket; `key` of the configuration named it.
+
+    Raises:
+        TicketError: the folder holds no whole ticket.
+        MaskError: the ticket belongs to another network.
+    """
+    with named_errors(bench.setting, str(folder), key=key):
         ticket = load_ticket(folder)
-    setting.check_same_network(ticket.params, folder, key=key)
+    bench.setting.check_same_network(ticket.params, folder, key=key)
     held = Derived(Weights(ticket.params, ticket.model_state), ticket.mask)
     config = {"checksum": storage.checksum(folder / ARRAYS)}
-    stage = derive(setting, stages, "ticket", lambda: held, config=config, label=folder.name)
+    stage = bench.derive("ticket", lambda: held, config=config, label=folder.name)
     return WeightsRef(stage, "weights"), MaskRef(stage), ticket
+
+
+def given_init(bench: Bench) -> WeightsRef:
+    """The weights of `config.init`; notes where those that a mask removed are missing. Raises as `Lab.init`."""
+    path = bench.options.init
+    weights, given = given_network(bench, path, key="init", label="given weights")
+    if not given.whole:
+        bench.recorder.remark(f"config.init={path!r}: the weights that its mask removed are not in it; they are 0")
+    return weights
 
 
 def _digest(tree: Any) -> str:

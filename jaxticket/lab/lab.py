@@ -1,6 +1,5 @@
 """The lab: what an experiment can do, every expensive act of it a stage that is done once and found again."""
 
-import contextlib
 import copy
 import dataclasses
 import functools
@@ -8,16 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jaxticket import models
 from jaxticket.core import masks
 from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen, digest
+from jaxticket.core.schedules import geometric
+from jaxticket.core.scope_counts import empty_layers
+from jaxticket.core.types import Mask
 from jaxticket.lab.aid_options import AidOptions
-from jaxticket.lab.derived import Derived, derive
-from jaxticket.lab.given import given_ticket
-from jaxticket.lab.initial_weights import drawn_init, given_init
+from jaxticket.lab.channel_tickets import all_channels, draw_channels
+from jaxticket.lab.derived import Bench, Derived
+from jaxticket.lab.given import given_init
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.prune_options import PruneOptions
-from jaxticket.lab.pruning import pruned_mask
+from jaxticket.lab.pruning import prune_by_criterion
 from jaxticket.lab.reach import Reach
 from jaxticket.lab.recorded_run import RecordedRun
 from jaxticket.lab.recorder import Recorder
@@ -25,9 +28,8 @@ from jaxticket.lab.requests import EvaluateRequest, TrainRequest
 from jaxticket.lab.rescaling import scaled_start
 from jaxticket.lab.seeds import in_lockstep, replication_of, submit
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stage_keys import evaluation_key, training_key
+from jaxticket.lab.stage_keys import evaluation_key, pruning_key, training_key
 from jaxticket.lab.stages.find_or_run import Stages
-from jaxticket.lab.stages.own_sources import own_sources
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
 from jaxticket.lab.stages.rerun import Rerun
 from jaxticket.lab.trained import WEIGHTS, Trained
@@ -39,12 +41,12 @@ from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.run_spec import RunSpec
-from jaxticket.training.state import Keys
+from jaxticket.training.state import Keys, Weights
 
 _Result = TypeVar("_Result")
 
 
-class Lab:
+class Lab(Bench):
     """What an experiment can do with one data set, one network and one way of training; each result is a stage.
 
     Args:
@@ -55,6 +57,9 @@ class Lab:
         progress: shows what happens.
         interrupts: asked whether to stop.
         rerun: which finished stages are done again.
+
+    Attributes:
+        variants: the labs that `variant` has built of this one.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class Lab:
         self.setting, self.options = setting, setting.options
         self.reach = Reach(setting)
         self._given_init: WeightsRef | None = None
-        self._variants: dict[str, Lab] = {}
+        self.variants: dict[str, Lab] = {}
 
     def for_each_seed(self, function: Callable[[int], None]) -> None:
         """Calls `function` with every seed: one after the other, or in lockstep where seeds are trained side by side.
@@ -88,8 +93,12 @@ class Lab:
         tolerance.
         """
         calls = [functools.partial(function, seed) for seed in self.options.all_seeds]
-        with self.recorder.sorted_by(self.options.all_seeds) if self._side_by_side(calls) else contextlib.nullcontext():
-            self.train_batch(calls)
+        if self._side_by_side(calls):
+            with self.recorder.sorted_by(self.options.all_seeds):
+                in_lockstep(calls)
+        else:
+            for call in calls:
+                call()
 
     def train_batch(self, runs: Sequence[Callable[[], _Result]]) -> list[_Result]:
         """The results of calls of `train`, or of `evaluate`, of this lab or of variants: side by side where that pays.
@@ -110,16 +119,28 @@ class Lab:
             MaskError: it belongs to another network.
         """
         if stream == "init" and self.options.init:
-            self._given_init = self._given_init or given_init(self.setting, self.stages, self.recorder)
+            self._given_init = self._given_init or given_init(self)
             return self._given_init
-        return drawn_init(self.setting, self.stages, seed, stream)
+
+        def compute() -> Derived:
+            model, shape = self.setting.model, self.setting.image_shape
+            return Derived(Weights(*models.init_variables(model, seed_key(seed, stream), shape)))
+
+        config = {**self.setting.network_key(), "seed": seed, "stream": stream}
+        return WeightsRef(self.derive("init", compute, config=config, label=f"{stream}-{seed}"), "weights")
 
     def reinit(self, seed: int, level: int) -> WeightsRef:
         """Other initial weights, a fresh draw for each level, for the control of its ticket."""
         return self.init(seed, stream=f"reinit {level}")
 
-    def full_mask(self, rules: tuple[tuple[str, bool], ...] = ()) -> MaskRef:
-        """The mask that keeps everything prunable by `rules` (empty: the default ones)."""
+    def full_mask(self, prunable: PruneOptions | tuple[tuple[str, bool], ...] = ()) -> MaskRef:
+        """The mask that keeps everything that options, or rules, let be pruned; without rules the default ones do.
+
+        Options whose `ratio_of` is `channels` can remove all that a channel ticket can.
+        """
+        rules = prunable.prunable if isinstance(prunable, PruneOptions) else prunable
+        if isinstance(prunable, PruneOptions) and prunable.ratio_of == "channels":
+            return all_channels(self, "config.prune.ratio_of='channels'", "config.prune.ratio_of='weights'")
 
         def compute() -> Derived:
             return Derived(mask=masks.full_mask(self.setting.shapes.params, rules or masks.DEFAULT_RULES))
@@ -129,15 +150,6 @@ class Lab:
         if not self.stages.execute:
             self.reach.begin(mask.key, rules)
         return mask
-
-    def ticket(self, folder: Path, *, key: str = "ticket") -> tuple[WeightsRef, MaskRef]:
-        """The weights and the mask of a saved ticket; `key` is that of the configuration that named the folder.
-
-        Raises:
-            TicketError: the folder holds no whole ticket.
-            MaskError: the ticket belongs to another network.
-        """
-        return given_ticket(self.setting, self.stages, folder, key=key)[:2]
 
     def train(
         self,
@@ -156,8 +168,8 @@ class Lab:
     ) -> Trained:
         """A network trained from `start` under `mask`, evaluated on all splits; where no step is left, evaluated alone.
 
-        Within `for_each_seed` it may be trained side by side with those of the other seeds. The aids of the options
-        help it; those that act in the network follow the step, and learned scales are for runs from step 0 on.
+        Within `for_each_seed` it may be trained side by side with those of the other seeds. Of the aids of the options
+        those that act in the network follow the step, and learned scales are for runs from step 0 on.
 
         Args:
             start: the starting weights; pruned ones are set to zero.
@@ -185,11 +197,11 @@ class Lab:
             self.reach.prune(mask.key, PruneOptions(scope=mask_update.scope), sparsity=mask_update.final)
         given = start
         if aids.rescale_init and not start_step:
-            start = scaled_start(self.setting, self.stages, start, mask, train, seed=seed)
+            start = scaled_start(self, start, mask, train, seed=seed)
         steps = duration.total_steps - start_step
         run: dict[str, Any] = {"start_step": start_step, "snapshot_step": snapshot_step, "save_epochs": save_epochs}
         run |= {"mask_update": mask_update, "monitor": monitor}
-        config = training_key(self.setting, train, seed=seed, noise=noise, **run)
+        config = training_key(self.setting, train, seed, noise, run)
         inputs = {"start": start.key, "mask": mask.key}
         kept = 2 + bool(snapshot_step) + 2 * len(save_epochs)  # the last and the best are
         cost = NO_COST if self.stages.execute else cost_of(self.setting, train, steps, kept)
@@ -197,8 +209,7 @@ class Lab:
         if self.stages.execute and not stage.content:
             keys = Keys(order=seed_key(seed, f"order{noise}"), augment=seed_key(seed, f"augment{noise}"))
             spec = RunSpec(start.load(), mask.load(), keys, label=label, **run)
-            request = TrainRequest(self.setting, self.stages, self.progress, self.interrupts, stage, train, spec)
-            (stage,) = submit([request])
+            (stage,) = submit([TrainRequest(self, stage, train, spec)])
         return Trained(stage, WEIGHTS[train.select_checkpoint], None if start is given else start)
 
     def evaluate(
@@ -227,52 +238,46 @@ class Lab:
             lab = self
             if aids.stays and aids.ghost_skips and split_off(weights.load())[1] is None:
                 lab = self.variant(aids=AidOptions())  # they were not trained with ghost skips, and have none
-            request = EvaluateRequest(
-                lab.setting, self.stages, self.progress, self.interrupts, stage, train, weights, mask
-            )
-            (stage,) = submit([request])
+            (stage,) = submit([EvaluateRequest(lab, stage, train, weights, mask)])
         return stage
 
     def prune(
-        self, weights: WeightsRef, mask: MaskRef, how: PruneOptions, *, seed: int, sparsity: float | None = None
+        self,
+        weights: WeightsRef,
+        mask: MaskRef,
+        how: PruneOptions,
+        *,
+        seed: int,
+        sparsity: float | None = None,
+        level: int = 1,
     ) -> MaskRef:
-        """`mask` less what `how` ranks lowest by `weights`: its rate of the survivors, or down to a sparsity."""
-        initial = self.init(seed) if "initial" in how.row.needs else None
-        new = pruned_mask(self.setting, self.stages, weights, mask, how, seed=seed, sparsity=sparsity, initial=initial)
+        """`mask` less what `how` ranks lowest by `weights`: its rate of the survivors, or down to a sparsity.
+
+        With `ratio_of='channels'` both are shares of all channels, and `level`, the round, multiplies the rate; those
+        that are removed have scales of zero, and are removed again.
+        """
+        if how.ratio_of == "channels":
+            ratio = float(geometric(how.rate)(level)) if sparsity is None else sparsity
+            return draw_channels(self, weights, self.full_mask(how), ratio, min_channels=1, before=mask)
+        inputs = {"weights": weights, "mask": mask}
+        if "initial" in how.row.needs:
+            inputs["initial"] = self.init(seed)
+        # The mask's own key makes every round a fresh draw.
+        stream = f"prune {mask.key}" if "key" in how.row.needs else "score"
+
+        def compute(weights: Weights, mask: Mask, initial: Weights | None = None) -> Derived:
+            key, note = seed_key(seed, stream), self.stages.note
+            new = prune_by_criterion(self.setting, weights, mask, how, key, initial, sparsity=sparsity, note=note)
+            if empty := empty_layers(new):
+                note(f"nothing is left of {', '.join(empty)}; see config.prune.max_layer_sparsity")
+            return Derived(mask=new)
+
+        config = pruning_key(self.setting, how, seed=seed, sparsity=sparsity)
+        label = f"{how.criterion}, seed {seed}"
+        new = MaskRef(self.derive("prune", compute, inputs, config=config, label=label))
         if not self.stages.execute:
             self.reach.prune(mask.key, how, sparsity=sparsity, new=new.key)
         return new
-
-    def measure(
-        self,
-        kind: str,
-        compute: Callable[..., dict[str, Any]],
-        *,
-        config: Mapping[str, Any] | None = None,
-        **inputs: WeightsRef | MaskRef,
-    ) -> Mapping[str, Any]:
-        """What `compute` finds, JSON-ready, in what the inputs hold, by their names; empty in a plan.
-
-        `kind` says what is measured, and `config` what else the result depends on.
-        """
-        source = own_sources(compute)
-        config = {**(config or {}), **({"source": source} if source else {})}
-        return self.derive(kind, lambda **found: Derived(content=compute(**found)), inputs, config=config).content
-
-    def derive(
-        self,
-        kind: str,
-        compute: Callable[..., Derived],
-        inputs: Mapping[str, WeightsRef | MaskRef] | None = None,
-        **how: Any,
-    ) -> Stage:
-        """The stage of the weights, the mask and the findings that `compute` makes of others; see `derived.derive`."""
-        return derive(self.setting, self.stages, kind, compute, inputs, **how)
-
-    @property
-    def variants(self) -> tuple["Lab", ...]:
-        """The labs that `variant` has built of this one."""
-        return tuple(self._variants.values())
 
     def variant(self, **parts: Any) -> "Lab":
         """A lab whose options differ in some parts, such as `model=`, with the same stages, record and progress.
@@ -281,12 +286,12 @@ class Lab:
         """
         options = dataclasses.replace(self.options, **parts)
         key = digest(chosen(options), 12)
-        if key not in self._variants:
-            lab = self._variants[key] = copy.copy(self)
+        if key not in self.variants:
+            lab = self.variants[key] = copy.copy(self)
             lab._use(Setting(options, planning=not self.stages.execute))
             if options.data == self.options.data:
                 lab.setting.share_data(self.setting)
-        return self._variants[key]
+        return self.variants[key]
 
     def train_row(
         self,

@@ -99,7 +99,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
     if re.fullmatch(r"train-[0-9a-f]{12}", path.absolute().name) and (stage := stage_in(path, label="dense")):
         return _of_stage(lab, stage, name, named, seed)
     if (path / DESCRIPTION).is_file():
-        weights, _, ticket = given_ticket(lab.setting, lab.stages, path, key="dense")
+        weights, _, ticket = given_ticket(lab, path, key="dense")
         if ticket.meta.get("weights") != "trained":
             raise ConfigError(
                 f"config.dense={named!r}: holds the weights of a rewind point; must be a ticket whose "
@@ -112,7 +112,7 @@ def loaded_dense(lab: Lab, named: str, *, seed: int) -> Dense:
             "with trained weights, or a file of weights"
         )
     else:
-        weights, given = given_network(lab.setting, lab.stages, named, key="dense", label=path.name)
+        weights, given = given_network(lab, named, key="dense", label=path.name)
         mask = given.mask
     check_dense(*masks.count(mask), named)
     return Dense(weights, None, {0: lab.init(seed)} if lab.options.init else {}, named)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from jaxticket.core.keys import named_key, seed_key
 from jaxticket.core.types import Mask
-from jaxticket.lab.derived import Derived
-from jaxticket.lab.lab import Lab
+from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.stages.references import MaskRef
 
 
@@ -18,7 +17,7 @@ def shuffled(mask: Mask, key: jax.Array) -> Mask:
     }
 
 
-def random_twin(lab: Lab, mask: MaskRef, seed: int) -> MaskRef:
+def random_twin(lab: Bench, mask: MaskRef, seed: int) -> MaskRef:
     """`shuffled` as a stage, a draw of its own for every mask and seed."""
 
     def compute(mask: Mask) -> Derived:

@@ -43,28 +43,29 @@ class TrainRequest(Request):
     def run(self, requests: "Sequence[TrainRequest]", layout: Layout) -> list[Stage]:
         """Trains the networks in lockstep."""
         trainer = self.setting.joint_trainer([request.setting for request in requests], self.train).on(layout)
-        self.interrupts.check()
-        self.stages.begin([request.stage for request in requests])
+        self.bench.interrupts.check()
+        self.bench.stages.begin([request.stage for request in requests])
         several = "" if len(requests) == 1 else "-" + digest([request.stage.id for request in requests], 8)
         results = train_runs(
             trainer,
             [dataclasses.replace(request.spec, store=request.keep) for request in requests],
             folder=self.stage.folder / f"{CHECKPOINTS}{several}",
-            progress=self.progress,
-            interrupts=self.interrupts,
+            progress=self.bench.progress,
+            interrupts=self.bench.interrupts,
         )
         found = zip(requests, results, _test_scores(trainer, results), strict=True)
-        return self.stages.finish([(one.stage, *one.store(trainer, result, scores)) for one, result, scores in found])
+        done = [(one.stage, *one.store(trainer, result, scores)) for one, result, scores in found]
+        return self.bench.stages.finish(done)
 
     def keep(self, name: str, weights: Weights) -> None:
         """Writes weights of the run into the stage's workplace."""
-        write_weights(self.stages.workplace(self.stage) / f"{name}.safetensors", weights)
+        write_weights(self.bench.stages.workplace(self.stage) / f"{name}.safetensors", weights)
 
     def store(
         self, trainer: Trainer, result: RunResult, on_test: dict[str, Scores | None]
     ) -> tuple[list[str], dict[str, Any]]:
         """Writes the files of the stage; returns their names and its content."""
-        folder, spec, history = self.stages.workplace(self.stage), self.spec, result.history
+        folder, spec, history = self.bench.stages.workplace(self.stage), self.spec, result.history
         files = ["last.safetensors", "best.safetensors"]
         if spec.snapshot_step:
             files.append("snapshot.safetensors")
@@ -87,7 +88,8 @@ class TrainRequest(Request):
             files += [f"{name}{epoch}.safetensors" for epoch in saved for name in ("exact", "best")]
             missed = [str(at) for at in spec.save_epochs if at >= history[0]["epoch"] and at not in whole]
             if missed:
-                self.progress.note(f"{spec.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}")
+                said = f"{spec.label} ended in epoch {ended}; nothing is saved of {', '.join(missed)}"
+                self.bench.progress.note(said)
         if spec.monitor:
             state = jax.device_get(result.monitor_state)
             arrays, content["monitor"] = spec.monitor.result(state, result.measurements)
@@ -127,16 +129,16 @@ class EvaluateRequest(Request):
 
     def run(self, requests: "Sequence[EvaluateRequest]", layout: Layout) -> list[Stage]:
         """Evaluates the networks; the content of a stage are the scores by the names that rows give them."""
-        self.interrupts.check()
+        self.bench.interrupts.check()
         trainer = self.setting.joint_trainer([request.setting for request in requests], self.train).on(layout)
         for request in requests:
-            self.stages.workplace(request.stage)
+            self.bench.stages.workplace(request.stage)
         networks = layout.stack([request.masked() for request in requests])
         found: list[dict[str, Any]] = [{} for _ in requests]
         for split in ("val", "test"):
             for scores, one in zip(trainer.evaluate_each(networks, split), found, strict=True):
                 one |= named(split, scores)
-        return self.stages.finish([(one.stage, [], scores) for one, scores in zip(requests, found, strict=True)])
+        return self.bench.stages.finish([(one.stage, [], scores) for one, scores in zip(requests, found, strict=True)])
 
     def masked(self) -> Weights:
         """The weights under the mask."""

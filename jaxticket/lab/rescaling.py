@@ -12,9 +12,8 @@ from jaxticket.core.keys import seed_key
 from jaxticket.core.options import chosen
 from jaxticket.core.types import Mask
 from jaxticket.data.splits import permutation
-from jaxticket.lab.derived import Derived, derive
+from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.recipes.learned_scales import Rescaled, rescale
 from jaxticket.recipes.lrsi_options import LrsiOptions
@@ -23,14 +22,12 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 
 
-def scaled_start(
-    setting: Setting, stages: Stages, start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int
-) -> WeightsRef:
+def scaled_start(bench: Bench, start: WeightsRef, mask: MaskRef, train: TrainOptions, *, seed: int) -> WeightsRef:
     """`start` with a learned scale for each tensor, by `config.aids.rescale_init_options`; zero where pruned. A stage.
 
     Of `train` the batch size is used; `seed` is of the order of the images.
     """
-    scales = setting.options.aids.rescale_init_options
+    setting, scales = bench.setting, bench.options.aids.rescale_init_options
 
     def compute(start: Weights, mask: Mask) -> Derived:
         found = _rescaled(setting, start, mask, scales, train, seed_key(seed, "lrsi"))
@@ -44,7 +41,7 @@ def scaled_start(
     config = {**setting.batches_key(train), "scales": chosen(scales), "seed": seed}
     inputs, work = {"start": start, "mask": mask}, f"{scales.iterations} iterations"
     label = f"scales, seed {seed}"
-    stage = derive(setting, stages, "lrsi", compute, inputs, config=config, label=label, work=work)
+    stage = bench.derive("lrsi", compute, inputs, config=config, label=label, work=work)
     return WeightsRef(stage, "weights")
 
 

@@ -43,17 +43,15 @@ def _saved(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef, Ticket | Gi
     """As `saved_ticket`, and what they were read from."""
     folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
-        return given_ticket(lab.setting, lab.stages, folder, key="ticket")
+        return given_ticket(lab, folder, key="ticket")
     given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
     mask = given.mask
     if given.weights is not None and not mask:
         mask = _not_zero(given.weights)
     if not mask:
         raise ConfigError(f"config.ticket={path!r}: has no mask, and none of its weights is 0; must be {WHAT}")
-    weights = (
-        None if given.weights is None else given_weights(lab.setting, lab.stages, given.weights, label=folder.name)
-    )
-    return weights, given_mask(lab.setting, lab.stages, mask, label=folder.name), given
+    weights = None if given.weights is None else given_weights(lab, given.weights, label=folder.name)
+    return weights, given_mask(lab, mask, label=folder.name), given
 
 
 def rewound_ticket(lab: Lab, path: str) -> tuple[WeightsRef, MaskRef]:

@@ -19,13 +19,11 @@ from jaxticket.core import paths
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import digest
 from jaxticket.core.types import Params
+from jaxticket.lab.derived import Bench
 from jaxticket.lab.setting import Setting
-from jaxticket.lab.stages.find_or_run import Stages
 from jaxticket.lab.stages.references import Stage
 from jaxticket.parallel import Layout, OnePerDevice, Vmapped, processes
-from jaxticket.training.interrupts import Interrupts
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.progress import Progress
 
 # Where vmap pays on a CPU (benchmarks/replicates.py). The states of larger networks no longer fit into the caches
 # together, and with smaller batches so little is multiplied that more of it at once does not help.
@@ -40,20 +38,19 @@ class Request(abc.ABC):
     """A stage that is wanted of one network, and may be done together with those of others.
 
     Attributes:
-        setting: of the network.
-        stages: where the stage belongs.
-        progress: shows what happens.
-        interrupts: asked whether to stop.
+        bench: with the network, and where the stage belongs.
         stage: not done yet.
         train: how the network is trained, so that its compiled functions can be shared.
     """
 
-    setting: Setting
-    stages: Stages
-    progress: Progress
-    interrupts: Interrupts
+    bench: Bench
     stage: Stage
     train: TrainOptions
+
+    @property
+    def setting(self) -> Setting:
+        """The network, the data and the training."""
+        return self.bench.setting
 
     @property
     @abc.abstractmethod
@@ -133,7 +130,7 @@ def run_requests(requests: Sequence[Request]) -> list[Stage]:
         groups.setdefault(request.compile_key, []).append(request)
     done: dict[str, Stage] = {}
     for group in groups.values():
-        with group[0].stages.claim([request.stage for request in group]) as by_others:
+        with group[0].bench.stages.claim([request.stage for request in group]) as by_others:
             done |= by_others
             left = [request for request in group if request.stage.id not in by_others]
             for members, layout in divide(left):

@@ -35,7 +35,7 @@ def random_twin(lab, options):
     """Trains the dense network, prunes it both ways, and trains both from the initial weights."""
 
     def one_seed(seed):
-        init, full = lab.init(seed), lab.full_mask(options.prune.prunable)
+        init, full = lab.init(seed), lab.full_mask(options.prune)
         dense = lab.train_row("dense", 0, seed, init, full)
         masks = {}
         for branch in ("magnitude", "random"):

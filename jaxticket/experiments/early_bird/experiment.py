@@ -121,7 +121,7 @@ class _Replicate:
         lab, options, seed = self.lab, self.options, self.seed
         self.init = lab.init(seed)
         channels = options.kind == "channel"
-        self.full = all_channels(lab) if channels else lab.full_mask(options.prune.prunable)
+        self.full = all_channels(lab) if channels else lab.full_mask(options.prune)
         stops = options.on_emerge == "stop"
         label = f"{'search' if stops else 'dense'}-0-{seed}"
         self.search = lab.train(

@@ -60,7 +60,7 @@ class _Replicate:
         lab, options, seed = self.lab, self.options, self.seed
         rewind_step = options.rewind_epochs * lab.setting.duration_of(self.train).steps_per_epoch
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         dense = self._network("dense", 0, init, full, None, snapshot_step=rewind_step)
         tickets = self._tickets(init, full, dense)
         starts = {"rr": (other, 0), "wr": (dense.snapshot, rewind_step), "retrain": (dense.weights, 0)}
@@ -125,7 +125,7 @@ class _Replicate:
         removed = round(float(geometric(self.options.prune.rate)(level)) * sum(sizes.values()))
         model, parameters = small_dense(self.lab.setting, self.lab.setting.parameters - removed)
         lab = self.lab.variant(model=model, init="")  # whose shapes are not those of given weights
-        start, mask = lab.init(self.seed), lab.full_mask(self.options.prune.prunable)
+        start, mask = lab.init(self.seed), lab.full_mask(self.options.prune)
         label, case = f"sdt-{level}-{self.seed} lr {self.lr:g}", {"lr": self.lr, "parameters": parameters}
         lab.train_row("sdt", level, self.seed, start, mask, label=label, train=self.train, case=case)
 

@@ -45,7 +45,7 @@ class _Replicate:
         """Trains everything."""
         lab, options, seed = self.lab, self.options, self.seed
         init, other = lab.init(seed), lab.init(seed, stream="reinit")
-        full = lab.full_mask(options.prune.prunable)
+        full = lab.full_mask(options.prune)
         dense = lab.train(init, full, seed=seed, label=f"dense-0-{seed}", snapshot_step=self.rewind_step)
         self._record("dense", 0, dense, full, init, None)
         rewound = dense.snapshot if self.rewind_step else init

@@ -18,6 +18,7 @@ from jaxticket.experiments.tost.options import (
     is_ticket,
 )
 from jaxticket.lab.aid_options import AidOptions
+from jaxticket.lab.given import given_ticket
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
@@ -75,7 +76,7 @@ def source_ticket(lab: Lab, folder: str) -> tuple[WeightsRef, MaskRef]:
             f"config.sources: {folder!r} is no folder of a ticket; name one, such as "
             f"runs/imp-1a2b3c4d/tickets/imp-4-0, or one of {', '.join(SOURCES)}"
         )
-    return lab.ticket(Path(folder), key="sources")
+    return given_ticket(lab, Path(folder), key="sources")[:2]
 
 
 class _Masks:
@@ -83,7 +84,7 @@ class _Masks:
 
     def __init__(self, lab: Lab, options: TostOptions, seed: int) -> None:
         self._lab, self._options, self._seed = lab, options, seed
-        self.full = lab.full_mask(options.prune.prunable)
+        self.full = lab.full_mask(options.prune)
         self._rounds: list[tuple[Trained, MaskRef]] = []
 
     @property

@@ -24,7 +24,7 @@ def analyse(lab: Lab, options: TostOptions) -> None:
     found: dict[tuple[str, float], MaskRef] = {}
     for kind in options.activations:
         own = lab.variant(model=_with_activation(lab, options, kind))
-        full = own.full_mask(options.prune.prunable)
+        full = own.full_mask(options.prune)
         dense = own.train(own.init(seed), full, seed=seed, label=f"dense {kind}", save_epochs=epochs)
         note_silence(lab, own, [Look(dense.exact(at), full, {"epoch": at}) for at in epochs], options.near_zero)
         for sparsity in options.sparsities:

@@ -34,7 +34,7 @@ class Stages:
         folder: where the stages are; runs that share it may be under way at the same time.
         execute: False only looks, for plans: nothing is run and nothing is written.
         note: called with one line on what is worth knowing.
-        check: called before work begins and while another run is waited for; raises to stop.
+        check: called while another run is waited for; raises to stop.
         rerun: which finished stages are done again.
 
     Attributes:
@@ -67,37 +67,6 @@ class Stages:
         if execute:
             processes.wait_for_all("journals")
 
-    def stage(
-        self,
-        kind: str,
-        version: int,
-        config: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        run: Callable[[Path], tuple[list[str], dict[str, Any]]],
-        *,
-        label: str = "",
-        work: str = "",
-    ) -> Stage:
-        """The stage with this key, done before or done now.
-
-        Args:
-            kind: what is done; with `version`, the part of the key that stands for the code.
-            version: raised when the code changes what it computes.
-            config: the options it depends on, JSON-ready.
-            inputs: name -> key of what it starts from.
-            run: does the work in a folder and returns the files it wrote there and its JSON content.
-            label: what it is called in plans.
-            work: how much there is to do, in words.
-        """
-        stage = self.find(kind, version, config, inputs, label=label, work=work)
-        if stage.id in self.asked:
-            return stage
-        with self.claim([stage]) as done:
-            if stage.id in done:
-                return done[stage.id]
-            self._check()
-            return self.finish([(stage, *run(self.workplace(stage)))])[0]
-
     def find(
         self,
         kind: str,
@@ -109,7 +78,17 @@ class Stages:
         work: str = "",
         cost: TrainingCost = NO_COST,
     ) -> Stage:
-        """The stage with this key if it is done, else one without content, for `claim` and `finish`; as `stage`."""
+        """The stage with this key if it is done, else one without content, for `claim` and `finish`.
+
+        Args:
+            kind: what is done; with `version`, the part of the key that stands for the code.
+            version: raised when the code changes what it computes.
+            config: the options it depends on, JSON-ready.
+            inputs: name -> key of what it starts from.
+            label: what it is called in plans.
+            work: how much there is to do, in words.
+            cost: of a training in a plan.
+        """
         made_from = {"kind": kind, "version": version, "config": with_contents(config), "inputs": inputs}
         made_from = json.loads(json.dumps(made_from))
         key = digest(made_from, 12)
