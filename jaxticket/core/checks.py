@@ -53,11 +53,7 @@ def check_whole(name: str, value: object, least: int, *, error: type[JaxticketEr
 
 
 def check_paths(name: str, value: object) -> None:
-    """Makes sure that `value` is a dictionary whose keys are paths, as masks and scores are.
-
-    Raises:
-        MaskError: it is not.
-    """
+    """Makes sure that `value` is a dictionary whose keys are paths, as masks and scores are, or raises `MaskError`."""
     if not isinstance(value, Mapping):
         raise MaskError(f"{name} is {_a(value)}; it must be a dictionary path -> array, such as full_mask gives")
     for path in value:
@@ -78,11 +74,7 @@ def check_params(name: str, value: object, arrays: Mapping[str, Any]) -> None:
 
 
 def check_function(name: str, value: object) -> None:
-    """Makes sure that `value` can be called.
-
-    Raises:
-        MaskError: it cannot.
-    """
+    """Makes sure that `value` can be called, or raises `MaskError`."""
     if not callable(value):
         raise MaskError(f"{name} is {_a(value)}; it must be a function")
 
@@ -104,11 +96,7 @@ def check_name(what: str, value: object, *, parts: bool = False) -> None:
 
 
 def check_optimizer(value: object) -> None:
-    """Makes sure that `value` is an Optax optimizer.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """Makes sure that `value` is an Optax optimizer, or raises `ConfigError`."""
     if not callable(getattr(value, "init", None)) or not callable(getattr(value, "update", None)):
         raise ConfigError(f"tx is {_a(value)}; it must be an optimizer of Optax, such as optax.sgd(0.1)")
 

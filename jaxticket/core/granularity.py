@@ -67,11 +67,7 @@ class Pattern(Protocol):
     """A granularity that says itself which weights are removed, so that no rate, sparsity or scope is given."""
 
     def check(self, mask: Mask) -> None:
-        """Refuses leaves that it does not fit.
-
-        Raises:
-            MaskError: naming the first of them.
-        """
+        """Refuses leaves that it does not fit, with a `MaskError`."""
         ...
 
     def choose(self, mask: Mask, scores: Scores) -> tuple[Mask, dict[Path, jax.Array]]:

@@ -236,11 +236,7 @@ def check_fit(tree: PyTree, mask: Mask) -> None:
 
 
 def check_alive(name: str, leaf: object) -> None:
-    """Makes sure that an array was not given away to a computation.
-
-    Raises:
-        MaskError: its values are gone.
-    """
+    """Makes sure that an array was not given away to a computation, or raises `MaskError`."""
     if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.is_deleted():
         raise MaskError(f"{name} is deleted: its buffer was donated to a computation; use what that returned")
 

@@ -18,11 +18,7 @@ POOLINGS = ("mean", "sum", "max")
 
 
 def check_pooling(pool: str) -> None:
-    """Makes sure that `pool` is the name of a pooling.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """Makes sure that `pool` is the name of a pooling, or raises `ConfigError`."""
     if pool not in POOLINGS:
         raise ConfigError(f"pool={pool!r}: must be one of {', '.join(map(repr, POOLINGS))}")
 

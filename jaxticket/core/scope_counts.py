@@ -215,21 +215,13 @@ def least_kept(sizes: Sequence[int], max_layer_sparsity: float) -> np.ndarray:
 
 
 def check_share(name: str, share: Any) -> None:
-    """Makes sure that a rate or sparsity is one number from 0 to 1, or a traced scalar.
-
-    Raises:
-        MaskError: it is not.
-    """
+    """Makes sure that a rate or sparsity is one number from 0 to 1, or a traced scalar, or raises `MaskError`."""
     if not (is_traced(share) and share.ndim == 0):
         check_number(name, share, 0, 1)
 
 
 def check_size(compared: int) -> None:
-    """Makes sure that so many units can be compared with each other.
-
-    Raises:
-        MaskError: they cannot.
-    """
+    """Makes sure that so many units can be compared with each other, or raises `MaskError`."""
     if compared > MOST_PER_GROUP:
         raise MaskError(
             f"{compared} units are compared with each other, at most {MOST_PER_GROUP} can be; prune parts of the mask "

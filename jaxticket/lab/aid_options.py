@@ -83,11 +83,7 @@ class AidOptions:
 
 
 def check_aids(aids: AidOptions, train: TrainOptions) -> None:
-    """Refuses labels that are smoothed twice.
-
-    Raises:
-        ConfigError: they are.
-    """
+    """Refuses labels that are smoothed twice, with a `ConfigError`."""
     if aids.label_smoothing and train.label_smoothing:
         raise ConfigError(
             f"config.aids.label_smoothing={aids.label_smoothing}: "

@@ -57,11 +57,7 @@ def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") 
 
 
 def check_argument(name: str, value: str, known: Sequence[str]) -> None:
-    """Refuses a value of an argument of a config file that is not among the known ones.
-
-    Raises:
-        ConfigError: naming the nearest.
-    """
+    """Refuses a value of an argument of a config file that is not among the known ones, with a `ConfigError`."""
     if value not in known:
         raise ConfigError(f"config argument '{name}={value}': {must_be_one_of(value, known)}")
 

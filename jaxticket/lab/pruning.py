@@ -38,7 +38,7 @@ def prune_by_criterion(
     is given. `key` is for random scores and the choice of images, `initial` are the weights before training, and `note`
     takes a line of text where the sparsity is out of reach.
     """
-    target = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
+    target: dict[str, Any] = {"rate": how.rate} if sparsity is None else {"sparsity": sparsity}
     criterion = how.row
     if how.ranks_scales:
         wanted = _weights_left(mask, **target)

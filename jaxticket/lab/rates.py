@@ -7,11 +7,7 @@ Rates = tuple[tuple[str, float], ...]
 
 
 def check_rates(rates: Rates, where: str) -> None:
-    """Refuses rules that are no regular expressions, and rates that are none.
-
-    Raises:
-        ConfigError: naming the key.
-    """
+    """Refuses rules that are no regular expressions, and rates that are none, with a `ConfigError`."""
     check_expressions(rates, where)
     for rule, rate in rates:
         if not 0 <= rate < 1:

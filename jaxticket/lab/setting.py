@@ -175,13 +175,10 @@ class Setting:
         return self._joint_trainers[trainers]
 
     def needs_memory(self, what: str, instead: str = "") -> None:
-        """Refuses data that is streamed.
+        """Refuses data that is streamed, with a `ConfigError`.
 
         `what` is the key and value that needs images in memory, such as `prune.criterion='snip'`; `instead` what to
         choose otherwise.
-
-        Raises:
-            ConfigError: naming them.
         """
         if self.spec.stream:
             remedy = f"; {instead}" if instead else ""

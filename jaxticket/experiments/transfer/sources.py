@@ -96,11 +96,7 @@ def _source(setting: Setting, folder: Path, target: DataOptions, *, alone: bool)
 
 
 def _check_meta(ticket: Ticket, folder: Path) -> None:
-    """Refuses facts of another kind than those that are read here; any of them may be missing.
-
-    Raises:
-        TicketError: naming the fact.
-    """
+    """Refuses facts of another kind than those that are read here, with a `TicketError`; any of them may be missing."""
     where, meta = f"{folder / DESCRIPTION}: meta", ticket.meta
     kinds = {"config": dict, "case": dict, "model": dict, "label": str, "dataset": str}
     storage.check_fields(dict(meta), {name: kind for name, kind in kinds.items() if name in meta}, where)

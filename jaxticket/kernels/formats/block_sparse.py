@@ -136,11 +136,7 @@ class BlockSparse:
 
 
 def check_block(block: object) -> None:
-    """Makes sure that `block` is the size of a block.
-
-    Raises:
-        MaskError: it is not.
-    """
+    """Makes sure that `block` is the size of a block, or raises `MaskError`."""
     sizes = block if isinstance(block, tuple | list) else ()
     if len(sizes) != 2 or not all(
         isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in sizes

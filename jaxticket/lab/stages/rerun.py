@@ -37,11 +37,7 @@ class Rerun:
         self._done = {stage for folder in folders for stage in self._noted(folder)} if what else set()
 
     def check(self, kinds: Collection[str]) -> None:
-        """Refuses a kind of which the command has no stage; asked once, for all its experiments.
-
-        Raises:
-            ConfigError: naming those there are.
-        """
+        """Refuses a kind of which the command has no stage (`ConfigError`); asked once, for all its experiments."""
         if self._checked:
             return
         self._checked = True

@@ -58,11 +58,7 @@ class RegroupOptions:
     max_density: float = option(0.9, above=0, maximum=1)
 
     def check(self, where: str) -> None:
-        """Refuses what the rule does not use.
-
-        Raises:
-            ConfigError: naming the first such option.
-        """
+        """Refuses what the rule does not use, with a `ConfigError`."""
         try:
             names = ("min_rows_per_column", "min_columns", "until_empty")
             check_rule_uses(self.rule, {name: getattr(self, name) for name in names})
@@ -71,11 +67,7 @@ class RegroupOptions:
 
 
 def check_rule_uses(rule: str, options: Mapping[str, Any]) -> None:
-    """Makes sure that options which only 'min_count' uses are set for no other rule.
-
-    Raises:
-        MaskError: naming the first one that is.
-    """
+    """Makes sure that options which only 'min_count' uses are set for no other rule, or raises `MaskError`."""
     for name, value in options.items():
         if value and rule != "min_count":
             raise MaskError(f"{name}={value!r} with rule={rule!r}: it needs 'min_count'")

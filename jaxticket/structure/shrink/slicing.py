@@ -31,11 +31,7 @@ def full_paths(params: Params, mask: Mapping[Path, Any], name: str = "the mask")
 
 
 def check_concrete(params: Params) -> None:
-    """Refuses parameters that have shapes but no values.
-
-    Raises:
-        MaskError: naming the first of them.
-    """
+    """Refuses parameters that have shapes but no values, with a `MaskError`."""
     for path, leaf in paths.leaves(params).items():
         if isinstance(leaf, jax.ShapeDtypeStruct):
             raise MaskError(f"{path!r} is abstract, its values are needed; give arrays")
