@@ -6,15 +6,15 @@ the weight reads of a tile is a part of the padded input at the block's position
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
 
 from jaxticket.kernels.backends.gpu.kernel import GpuTiling
 from jaxticket.kernels.backends.gpu.matmul import gpu_tiling, launch
-from jaxticket.kernels.backends.pallas_types import Interpret, Ref
+from jaxticket.kernels.backends.pallas_types import Ref
 from jaxticket.kernels.formats.conv_geometry import ConvGeometry
 from jaxticket.kernels.formats.structure import BlockStructure
 
@@ -25,24 +25,14 @@ def gpu_conv(
     bias: jax.Array,
     *,
     structure: BlockStructure,
-    relu: bool,
-    dtype: DTypeLike,
     geometry: ConvGeometry,
     tiling: GpuTiling | None = None,
-    interpret: Interpret = None,
+    **how: Any,
 ) -> jax.Array:
-    """`conv(x, weight) + bias`, at least zero if `relu`, by the kernel; the contract is that of `differentiable`.
+    """`conv(x, weight) + bias` by the kernel; the contract is that of `differentiable`, and `how` that of `gpu_matmul`.
 
-    Args:
-        x: [images, height, width, inputs], padded, bfloat16 or float16.
-        values: as for `gpu_matmul`, like all that is not named here.
-        bias: likewise.
-        structure: of the weight [height, width, inputs, outputs].
-        relu: likewise.
-        dtype: likewise.
-        geometry: of the window.
-        tiling: None is that of a matmul with as many rows as there are images, for each position.
-        interpret: likewise.
+    `x` is [images, height, width, inputs], padded, bfloat16 or float16; without a `tiling` it is that of a matmul with
+    as many rows as there are images, for each position.
     """
     images = x.shape[0]
     high, wide = geometry.positions(x.shape[1:3], structure.shape[:2])
@@ -52,7 +42,7 @@ def gpu_conv(
     x = x.transpose(1, 2, 3, 0) if tiling.transposed else x.transpose(1, 2, 0, 3)
     source = functools.partial(_part, tiling=tiling, structure=structure, geometry=geometry, wide=wide, groups=groups)
     tiles = high * wide * groups
-    result = launch(x, values, bias, source, structure, tiles, relu, dtype, tiling, interpret)
+    result = launch(x, values, bias, source, tiles, structure, tiling, **how)
     return result.reshape(high, wide, groups * tiling.rows, -1)[:, :, :images].transpose(2, 0, 1, 3)
 
 

@@ -35,32 +35,28 @@ def gpu_matmul(
     bias: jax.Array,
     *,
     structure: BlockStructure,
-    relu: bool,
-    dtype: DTypeLike,
     tiling: GpuTiling | None = None,
-    interpret: Interpret = None,
+    **how: Any,
 ) -> jax.Array:
-    """`x @ weight + bias`, at least zero if `relu`, by the kernel; the contract is that of `differentiable`.
+    """`x @ weight + bias` by the kernel; the contract is that of `differentiable`.
 
     Args:
         x: [rows, inputs], bfloat16 or float16.
-        values: [blocks, inputs of a block, outputs of a block] of the dtype of `x`.
+        values: of the weight, of the dtype of `x`.
         bias: float32 [outputs].
         structure: of the weight; one that `gpu_unsupported` has no reason against.
-        relu: whether ReLU is applied.
-        dtype: of the result, that of `x` or float32; sums are in float32.
         tiling: None is `gpu_tiling`.
-        interpret: simulation, `pallas.mosaic_gpu.InterpretGPUParams`, or None.
+        **how: `relu`, `dtype` (that of `x` or float32), and `interpret` for simulation, see `launch`.
     """
     rows, inputs = x.shape[0], structure.matrix[0]
     if not rows:
-        return jnp.zeros((0, structure.matrix[1]), dtype)
+        return jnp.zeros((0, structure.matrix[1]), how["dtype"])
     tiling = tiling or gpu_tiling(structure, rows)
     tiles = -(-rows // tiling.rows)
     x = jnp.pad(x, ((0, tiles * tiling.rows - rows), (0, structure.grid[0] * structure.block[0] - inputs)))
     source = functools.partial(_part, tiling=tiling, height=structure.block[0])
     x = x.T if tiling.transposed else x
-    return launch(x, values, bias, source, structure, tiles, relu, dtype, tiling, interpret)[:rows]
+    return launch(x, values, bias, source, tiles, structure, tiling, **how)[:rows]
 
 
 def _part(x: Ref, block: jax.Array, row: jax.Array, *, tiling: GpuTiling, height: int) -> Ref:
@@ -76,16 +72,18 @@ def launch(
     values: jax.Array,
     bias: jax.Array,
     source: Source,
-    structure: BlockStructure,
     tiles: int,
+    structure: BlockStructure,
+    tiling: GpuTiling,
+    *,
     relu: bool,
     dtype: DTypeLike,
-    tiling: GpuTiling,
-    interpret: Interpret,
+    interpret: Interpret = None,
 ) -> jax.Array:
     """The result of the kernel on whole tiles of rows, [tiles * rows of a tile, outputs].
 
-    Arguments are those of `gpu_matmul`, but that `source` gathers the inputs of a block for a tile from `x`.
+    `source` gathers the inputs of a block for a tile from `x`; `interpret` is `pallas.mosaic_gpu.InterpretGPUParams`
+    for a simulation. The rest is as for `gpu_matmul`.
     """
     from jax.experimental.pallas import mosaic_gpu as plgpu
 

@@ -102,19 +102,10 @@ def tpu_matmul(
     dtype: DTypeLike,
     interpret: Interpret = False,
 ) -> jax.Array:
-    """`x @ weight + bias` by the kernel, at least zero if `relu`.
+    """`x @ weight + bias` by the kernel; the contract is that of `differentiable`.
 
-    Args:
-        x: [rows, inputs], float32 or bfloat16.
-        values: [blocks, inputs of a block, outputs of a block] of the dtype of `x`.
-        bias: float32 [outputs].
-        structure: of the weight; one that `tpu_unsupported` has no reason against.
-        relu: whether ReLU is applied.
-        dtype: of the result; sums are in float32.
-        interpret: simulation, `pallas.tpu.InterpretParams`, or False.
-
-    Returns:
-        [rows, outputs].
+    `x` is float32 or bfloat16, `structure` one that `tpu_unsupported` has no reason against, and `interpret` is
+    `pallas.tpu.InterpretParams` for a simulation.
     """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import tpu as pltpu
