@@ -1,6 +1,7 @@
 """What was found, in sentences computed from the rows."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -46,6 +47,9 @@ class Claim:
         compared: how its level differs from controls seed by seed, and whether that is settled; may be empty.
         standing: what its being as good as dense rests on; may be empty.
         controls: (name, networks) of its masks from other initial weights, at the level it is about.
+        verb: what the best level does.
+        aside: what is said of it in passing.
+        more: sentences that follow.
     """
 
     branch: str
@@ -58,6 +62,9 @@ class Claim:
     compared: str = ""
     standing: str = ""
     controls: tuple[tuple[str, Group], ...] = ()
+    verb: str = "is as good as the dense network"
+    aside: str = ""
+    more: tuple[str, ...] = ()
 
 
 def make_claim(branch: str, groups: list[Group], dense: Group) -> Claim:
@@ -87,21 +94,21 @@ def headline_section(study: Study) -> Section | None:
         if dense.case == found[0].case
     ]
     differences = comparisons(study)
-    claims = [_backed(claim, groups, study, differences) for claim in _shortened(claims)]
+    claims = [backed(claim, groups, study, differences) for claim in _shortened(claims)]
     # A control with masks of its own that is as good as dense is no discovery; it has its sentence, and a ticket leads.
     found = [
         (is_control(claim.branch), claim.best.remaining, i) for i, claim in enumerate(claims) if claim.best is not None
     ]
     lead = claims[min(found)[-1]] if found else None
     dense = lead.dense if lead else max(denses, key=lambda group: group.mean(_NAME) or 0.0, default=None)
-    parts: list[Part] = [] if dense is None else [_tiles(study, lead, dense)]
+    parts: list[Part] = [] if dense is None else [Tiles([*claim_tiles(study, lead, dense), networks_tile(study)])]
     if not groups:
         parts.append(Note("No network has been trained yet.", claim=True))
     elif dense is None:
         parts += [*_without_dense(groups), Note(_NO_DENSE + _ONE_SEED * (seeds_of(study) == 1))]
     elif not claims:
         parts.append(Note(_of_dense(dense), claim=True))
-    parts += [Note(_sentence(claim), claim=True) for claim in claims]
+    parts += [claim_note(claim) for claim in claims]
     controls = controls_in_words(study)
     if controls:
         parts.append(Note(" ".join(f"{control} is a control: {said}." for control, said in controls.items())))
@@ -110,21 +117,24 @@ def headline_section(study: Study) -> Section | None:
             "<em>As good</em> means: the mean is at most {} below the dense mean. ± is the sample standard "
             "deviation. {}"
         )
-        parts.append(Note(meaning.format(MARGIN, " ".join(_cautions(study, dense, claims)))))
+        said = cautions(study, dense, MARGIN, picked=any(claim.best for claim in claims))
+        parts.append(Note(meaning.format(MARGIN, said)))
     return Section("found", "", parts)
 
 
-def _tiles(study: Study, lead: Claim | None, dense: Group) -> Tiles:
+def claim_tiles(
+    study: Study, lead: Claim | None, dense: Group, what: str = "As good as dense with", more: Sequence[Tile] = ()
+) -> list[Tile]:
+    """Tiles of the best level of a claim, if there is one, and of the dense networks; `what` is what it does."""
     tiles = []
     if lead is not None and lead.best is not None:
         detail = f"of the weights, {lead.branch} level {lead.best.level}"
         detail += f"; {lead.standing}" if lead.standing else ""
         if any(note.startswith("config.dense=") for note in study.notes):
             detail += "; the dense network is of another recipe or seed, see the notes above"
-        tiles.append(Tile("As good as dense with", text.remaining(lead.best.remaining), detail, lead=True))
+        tiles = [Tile(what, text.remaining(lead.best.remaining), detail, lead=True), *more]
         tiles.append(accuracy_tile("Its test accuracy", lead.best.spread(_NAME)))
-    tiles.append(accuracy_tile(f"Dense test accuracy{at_case(dense.case)}", dense.spread(_NAME)))
-    return Tiles([*tiles, networks_tile(study)])
+    return [*tiles, accuracy_tile(f"Dense test accuracy{at_case(dense.case)}", dense.spread(_NAME))]
 
 
 def seeds_of(study: Study) -> int:
@@ -163,8 +173,12 @@ def _without_dense(groups: list[Group]) -> list[Note]:
     return notes
 
 
-def _sentence(claim: Claim) -> Markup:
+def claim_note(claim: Claim) -> Note:
     """What is found of a branch, with its controls and how it differs from each."""
+    return Note(_sentence(claim), claim=True)
+
+
+def _sentence(claim: Claim) -> Markup:
     group = claim.best or claim.nearest
     if group is None:
         return Markup("{} has no finite test accuracy.").format(strong(claim.branch))
@@ -176,16 +190,16 @@ def _sentence(claim: Claim) -> Markup:
         for name, control in claim.controls
         if control.spread(_NAME).n
     ]
-    rest += [claim.compared] if claim.compared else []
+    rest += [*claim.more, *filter(None, [claim.compared])]
     left = text.remaining(group.remaining)
     if claim.best is None:
-        start = "No level of {} is as good as the dense network. The nearest is level {}{} with {} of the prunable "
+        start = "No level of {} {}. The nearest is level {}{} with {} of the prunable "
         who = f"{len(claim.others) + 1} branches" if claim.others else strong(claim.branch)
         whose = Markup(" of {}").format(strong(claim.branch)) if claim.others else ""
         others = [f"The others are {text.listing(claim.others)}."] if claim.others else []
         end = " ".join([against, *others, *rest])
         return Markup(start + "weights: mean test accuracy {} over {}, {}").format(
-            who, group.level, whose, left, of, over, end
+            who, claim.verb, group.level, whose, left, of, over, end
         )
     if claim.pairs[1] > 1:
         rest.insert(0, f"Seed by seed this holds in {claim.pairs[0]} of {claim.pairs[1]}.")
@@ -197,10 +211,9 @@ def _sentence(claim: Claim) -> Markup:
         )
     where = f"level {group.level}, sparsity {text.sparsity_text(1 - group.remaining)}"
     where += f"; {claim.standing}" if claim.standing else ""
-    start = (
-        "{} is as good as the dense network down to {} of its prunable weights ({}): mean test accuracy {} over {}, {}"
-    )
-    return Markup(start).format(strong(claim.branch), strong(left), where, of, over, " ".join([against, *rest]))
+    start = "{} {} down to {} of its prunable weights ({}){}: mean test accuracy {} over {}, {}"
+    end = " ".join([against, *rest])
+    return Markup(start).format(strong(claim.branch), claim.verb, strong(left), where, claim.aside, of, over, end)
 
 
 def _shortened(claims: list[Claim]) -> list[Claim]:
@@ -214,7 +227,7 @@ def _shortened(claims: list[Claim]) -> list[Claim]:
     return [*(claim for claim in claims if id(claim) not in gone), dataclasses.replace(nearest, others=others)]
 
 
-def _backed(claim: Claim, groups: list[Group], study: Study, differences: list[Comparison]) -> Claim:
+def backed(claim: Claim, groups: list[Group], study: Study, differences: list[Comparison]) -> Claim:
     """A claim with the controls of the level it is about, and how it differs from each."""
     group = claim.best or claim.nearest
     if group is None:
@@ -228,14 +241,6 @@ def _backed(claim: Claim, groups: list[Group], study: Study, differences: list[C
     )
 
 
-def coarseness(study: Study) -> list[str]:
-    """What one test image is worth, where they are few."""
-    images = study.part("dataset").get("test")
-    if isinstance(images, int) and 0 < images < 1000:
-        return [f"One of the {images:,} test images is worth {1 / images:.4f} of accuracy."]
-    return []
-
-
 def paired(group: Group, dense: Group, margin: float = 0.0) -> tuple[int, int]:
     """In how many seeds a network is at most `margin` below the dense one of its seed, and how many have both."""
     reference = {row.seed: row.test_accuracy for row in dense.rows}
@@ -247,18 +252,18 @@ def paired(group: Group, dense: Group, margin: float = 0.0) -> tuple[int, int]:
     return sum(found >= -margin - 1e-9 for found in gaps), len(gaps)
 
 
-def _cautions(study: Study, dense: Group, claims: list[Claim]) -> list[str]:
-    """What a careful reader should know before quoting the numbers."""
+def cautions(study: Study, dense: Group, margin: float, *, picked: bool) -> str:
+    """What a careful reader should know before quoting the numbers; `picked` is whether a level was."""
     said = []
     spread = dense.spread(_NAME)
     if spread.n == 1:
         said.append("One dense seed (n = 1): how far it would vary with the seed is not known.")
-    elif spread.std is not None and spread.std > MARGIN:
-        said.append(
-            f"The dense networks differ among themselves by {spread.std:.4f} (standard deviation), "
-            f"more than the margin of {MARGIN}."
-        )
-    said += coarseness(study)
-    if any(claim.best for claim in claims):
+    elif spread.std is not None and spread.std > margin:
+        apart = f"The dense networks differ among themselves by {spread.std:.4f} (standard deviation)"
+        said.append(apart + (f", more than the margin of {margin}." if margin else ", and there is no margin."))
+    images = study.part("dataset").get("test")
+    if isinstance(images, int) and 0 < images < 1000:
+        said.append(f"One of the {images:,} test images is worth {1 / images:.4f} of accuracy.")
+    if picked:
         said.append("The level was picked by these same test accuracies, which flatters it a little.")
-    return said
+    return " ".join(said)

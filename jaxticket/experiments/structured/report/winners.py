@@ -1,20 +1,17 @@
 """The extreme structural winning tickets, in sentences (Chen et al. 2022, section 3)."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 from markupsafe import Markup
 
 from jaxticket.report import Study, text
-from jaxticket.report.comparisons import comparisons, sentences
-from jaxticket.report.controls import control_of
+from jaxticket.report.comparisons import comparisons
 from jaxticket.report.groups import Group, dense_group, gap, group_rows
-from jaxticket.report.parts import Note, Tile, Tiles, accuracy_tile, strong
+from jaxticket.report.parts import Note, Tile, Tiles
 from jaxticket.report.records import read_record, record_field
-from jaxticket.report.section import Part, Section
+from jaxticket.report.section import Section
 from jaxticket.report.sections.costs import costs_of, last_levels
-from jaxticket.report.sections.headline import coarseness, paired
+from jaxticket.report.sections.headline import Claim, backed, cautions, claim_note, claim_tiles, make_claim, paired
 
 _RULE = Markup(
     "A level <em>wins</em> if its mean test accuracy is not below the dense mean of the same recipe; the sparsest is "
@@ -79,124 +76,47 @@ def structured_costs_section(study: Study) -> Section | None:
 
 def structured_winners_section(study: Study) -> Section | None:
     """The sparsest network of every branch that is not below the dense one, with n, spread and cost."""
-    won = winners(study)
-    if not won:
-        return None
-    groups = group_rows(study.rows)
+    won, groups = winners(study), group_rows(study.rows)
     dense = dense_group(groups)
+    if not won or dense is None or not dense.spread("test_accuracy").n:
+        return None
     in_order = list(dict.fromkeys([*(group.branch for group in groups if group.branch in won), *won]))
-    shown = {branch: _shown(branch, won[branch], groups) for branch in in_order}
+    claims = {branch: _claim(study, branch, won[branch], groups, dense) for branch in in_order}
     structural = [
         (winner.sparsity, -i, branch)
         for i, branch in enumerate(in_order)
         if (winner := won[branch]) and winner.structured_share is not None and not is_slim(branch)
     ]
     lead = max(structural)[-1] if structural else ""
-    parts: list[Part] = [Tiles(_tiles(lead, won.get(lead), shown.get(lead), dense))]
-    for branch in in_order:
-        parts.append(Note(_sentence(study, branch, won[branch], shown[branch], groups, dense), claim=True))
-    parts.append(Note(_RULE.format(" ".join(_cautions(study, dense)))))
+    share, tiles = (winner.macs_share if (winner := won.get(lead)) else None), []
+    if not lead:
+        none = "no structured level is as good as dense"
+        tiles.append(Tile("Structural winning ticket", "none", none, word=True))
+    macs = [] if share is None else [Tile("Its multiply-accumulates", text.remaining(share), "of the dense network's")]
+    tiles += claim_tiles(study, claims.get(lead), dense, "Extreme structural winning ticket", macs)
+    rule = _RULE.format(cautions(study, dense, 0.0, picked=True))
     fields = [one.name for one in dataclasses.fields(Winner)]
-    lines: list[Sequence[Any]] = [
-        (branch, *(getattr(one, name, None) for name in fields)) for branch, one in won.items()
-    ]
+    lines = [(branch, *(getattr(one, name, None) for name in fields)) for branch, one in won.items()]
+    parts = [Tiles(tiles), *map(claim_note, claims.values()), Note(rule)]
     return Section("found", "", parts, {"winners": [("branch", *fields), *lines]})
 
 
-def _shown(branch: str, winner: Winner | None, groups: list[Group]) -> Group | None:
-    """The networks of the winner, else those that come nearest to dense; None where none are known."""
-    own = [group for group in groups if group.branch == branch]
-    if winner:
-        return next((group for group in own if group.level == winner.level), None)
-    known = [group for group in own if group.spread("test_accuracy").n]
-    return max(known, key=lambda group: group.mean("test_accuracy") or 0.0, default=None)
-
-
-def _tiles(branch: str, winner: Winner | None, group: Group | None, dense: Group | None) -> list[Tile]:
-    if winner is None:
-        none = "no structured level is as good as dense"
-        tiles = [Tile("Structural winning ticket", "none", none, word=True)]
-    else:
-        detail = f"of the weights, {branch} level {winner.level}"
-        detail += f"; {winner.standing}" if winner.standing else ""
-        left = text.remaining(1 - winner.sparsity)
-        tiles = [Tile("Extreme structural winning ticket", left, detail, lead=True)]
-        if winner.macs_share is not None:
-            share = text.remaining(winner.macs_share)
-            tiles.append(Tile("Its multiply-accumulates", share, "of the dense network's"))
-        if group is None:
-            tiles.append(Tile("Its test accuracy", text.accuracy_text(winner.accuracy), f"n = {winner.n}"))
-        else:
-            tiles.append(accuracy_tile("Its test accuracy", group.spread("test_accuracy")))
-    if dense is not None and dense.spread("test_accuracy").n:
-        tiles.append(accuracy_tile("Dense test accuracy", dense.spread("test_accuracy")))
-    return tiles
-
-
-def _sentence(
-    study: Study, branch: str, winner: Winner | None, group: Group | None, groups: list[Group], dense: Group | None
-) -> Markup:
+def _claim(study: Study, branch: str, winner: Winner | None, groups: list[Group], dense: Group) -> Claim:
     """What can be said of one branch."""
-    if group is None and winner is None:
-        return Markup("{} has no finite test accuracy.").format(strong(branch))
-    difference = gap(group, dense) if group and dense else None
-    from_dense = "." if difference is None else f", {text.difference(difference)} from dense."
-    compared = sentences(comparisons(study), branch, group.level) if group else ""
+    own = [group for group in groups if group.branch == branch]
+    best = next((group for group in own if winner and group.level == winner.level), None)
+    claim, more, aside = make_claim(branch, own, dense), (), ""
     if winner is None:
-        assert group is not None
-        values, rest = group.spread("test_accuracy"), [compared]
-        if difference is not None and difference >= 0:
-            why = "It is not below dense, but its masks remove nothing, or none of what they keep is structured."
-            rest.insert(0, why)
-        return Markup(
-            "No level of {} wins. The nearest is level {} with {} of the prunable weights: mean test accuracy {} over "
-            "{}{} {}"
-        ).format(
-            strong(branch),
-            group.level,
-            text.remaining(group.remaining),
-            text.spread(values),
-            text.count_text(values.n, "seed"),
-            from_dense,
-            " ".join(rest),
-        )
-    rest = []
-    over, pairs = paired(group, dense) if group and dense else (0, 0)
-    if pairs > 1:
-        rest.append(f"Seed by seed it is not below in {over} of {pairs}.")
-    if winner.structured_share is None:
-        rest.append("This is the unstructured ticket, to compare with.")
+        if claim.nearest is not None and (gap(claim.nearest, dense) or 0.0) >= 0:
+            more = ("It is not below dense, but its masks remove nothing, or none of what they keep is structured.",)
+    elif winner.structured_share is None:
+        more = ("This is the unstructured ticket, to compare with.",)
     elif winner.structured_share < 1:
         share = text.remaining(winner.structured_share) if winner.structured_share else "none"
-        rest.append(f"Of its weights {share} lie in layers that became structured.")
-    level = group.level if group else None
-    control = next((one for one in groups if (one.branch, one.level) == (control_of(branch), level)), None)
-    if control is not None and control.spread("test_accuracy").n:
-        rest.append(f"The same masks from other initial weights: {text.spread(control.spread('test_accuracy'))}.")
-    where = f"level {winner.level}, sparsity {text.sparsity_text(winner.sparsity)}"
-    where += f"; {winner.standing}" if winner.standing else ""
-    macs = "" if winner.macs_share is None else f" and {text.remaining(winner.macs_share)} of the multiply-accumulates"
-    return Markup("{} wins down to {} of the prunable weights ({}){}: mean test accuracy {} over {}{} {}").format(
-        strong(branch),
-        strong(text.remaining(1 - winner.sparsity)),
-        where,
-        macs,
-        text.spread(group.spread("test_accuracy")) if group else text.accuracy_text(winner.accuracy),
-        text.count_text(winner.n, "seed"),
-        from_dense,
-        " ".join([*rest, compared]),
-    )
-
-
-def _cautions(study: Study, dense: Group | None) -> list[str]:
-    """What a careful reader should know before quoting the numbers."""
-    said = []
-    std = dense.spread("test_accuracy").std if dense else None
-    if std is None:
-        said.append("With one seed (n = 1) chance cannot be told from effect.")
-    elif std > 0:
-        said.append(
-            f"There is no margin, while dense networks differ among themselves by {std:.4f} (standard deviation): a "
-            "ticket that misses by less has not been shown to be worse, nor one that wins by less to be better."
-        )
-    return [*said, *coarseness(study), "Levels were picked by these same test accuracies, which flatters them."]
+        more = (f"Of its weights {share} lie in layers that became structured.",)
+    if winner and winner.macs_share is not None:
+        aside = f" and {text.remaining(winner.macs_share)} of the multiply-accumulates"
+    pairs = paired(best, dense) if best else (0, 0)
+    how = {"best": best, "misses": (), "pairs": pairs, "verb": "wins", "more": more, "aside": aside}
+    claim = backed(dataclasses.replace(claim, **how), groups, study, comparisons(study))
+    return dataclasses.replace(claim, standing=winner.standing if winner else "")
