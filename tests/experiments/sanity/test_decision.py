@@ -4,7 +4,7 @@ import pytest
 
 from jaxticket.core.errors import JaxticketError
 from jaxticket.experiments.sanity.report.decision import ControlDifference, holds, read_decision
-from jaxticket.experiments.sanity.report.wording import backing, certainty, counts, found_words, lacking, reading, title
+from jaxticket.experiments.sanity.report.wording import counts, found_words, lacking, reading, title
 
 pytestmark = [pytest.mark.feature("sanity checks")]
 
@@ -108,16 +108,10 @@ def test_one_seed_decides_nothing(made):
     differences = decision.best.differences
     assert differences[0].low is None
     assert reading(differences[0]) == "no interval (n = 1)"
-    assert certainty(differences) == [
-        "One seed (n = 1): a difference has no interval, and chance cannot be told from effect."
-    ]
-    assert backing(decision.best) == "n = 1: one seed, so nothing is known of chance."
 
 
 def test_two_seeds_are_said_to_be_few(made):
     decision = decide(made, TICKETS["jackpot"], seeds=(0, 1), growth=1)
-    assert certainty(decision.best.differences)[0].startswith("Only 2 seeds: intervals from so few values")
-    assert backing(decision.best).endswith("With 2 seeds that is little to go by.")
     assert reading(decision.best.differences[-1]) == "better (only 2 seeds)"
 
 
@@ -125,10 +119,6 @@ def test_intervals_on_both_sides_settle_nothing():
     wide = ControlDifference("dense", 0.1, 0.0, -0.1, 0.1, 3, -0.005, "undecided")
     above = ControlDifference("rr", 0.1, 0.05, 0.04, 0.06, 3, 0.005, "above")
     below = ControlDifference("rr", 0.01, 0.0, -0.001, 0.001, 3, 0.005, "below")
-    assert certainty([wide, above, below])[0] == (
-        "Of 3 differences, the whole interval is above the threshold in 1 and below it in 1; in 1 it is on both sides, "
-        "which settles nothing."
-    )
     assert [reading(one) for one in (wide, above, below)] == [
         "not settled: the interval lies on both sides",
         "better",
@@ -136,8 +126,6 @@ def test_intervals_on_both_sides_settle_nothing():
     ]
     equal = ControlDifference("rr", 0.1, 0.05, None, None, 3, 0.005, "undecided")
     assert reading(equal) == "not settled: 3 equal differences"
-    assert certainty([above, equal])[0].startswith("Of 1 difference, the whole interval is above the threshold in 1 ")
-    assert "no difference is known" in certainty([])[0]
 
 
 def test_best_cell_is_sparsest_prize_or_nearest_miss(made):

@@ -52,16 +52,14 @@ def verdict_section(study: Study) -> Section | None:
         return None
     best = found.best
     parts: list[Part] = [_tiles(study, found), Note(strong(wording.found_words(found)), claim=True)]
-    backing = wording.backing(best) if best is not None else ""
-    parts += [Note(said, claim=True) for said in (backing, wording.lacking(found)) if said]
+    lacking = wording.lacking(found)
+    parts += [Note(lacking, claim=True)] if lacking else []
     parts.append(Note(_rule(found)))
     if best is not None:
         parts += [Heading(f"The conditions for {best.name}"), _conditions(found, best)]
     parts += _grids(found)
     parts += _differences(found)
-    everything = [difference for cell in found.cells for difference in cell.differences]
-    lacking = wording.lacking(found)
-    said = [f"verdict: {wording.found_words(found)}", *([lacking] if lacking else wording.certainty(everything)[:1])]
+    said = [f"verdict: {wording.found_words(found)}", *filter(None, [lacking])]
     files = {"verdict.json": json.dumps(study.summary["verdict"], indent=1, sort_keys=True) + "\n"}
     return Section("found", "", parts, _tables(found), files, said)
 
@@ -169,17 +167,15 @@ def _mark(found: Decision, number: int, held: bool | None, margin: float | None)
 
 def _differences(found: Decision) -> list[Part]:
     """How sure it is: the differences of the best ticket from its controls, and of all others behind a fold."""
-    everything = [difference for cell in found.cells for difference in cell.differences]
-    said = [
-        "A ticket and its control of one seed see the same data in the same order, so they are compared seed by seed.",
-        *wording.certainty(everything),
-    ]
+    if not any(cell.differences for cell in found.cells):
+        return []
+    said = (
+        "A ticket and its control of one seed see the same data in the same order, so they are compared seed by seed. "
+        "These intervals are not corrected for their number: of many, some miss the truth by chance."
+    )
     if len(found.cells) > 1:
-        said.append(
-            "The tickets are picked by these same test accuracies, which flatters the best of "
-            f"{len(found.cells)} a little."
-        )
-    parts: list[Part] = [Heading("How sure is it"), Note(" ".join(said))]
+        said += f" Picked by these same test accuracies, the best of {len(found.cells)} tickets is flattered a little."
+    parts: list[Part] = [Heading("How sure is it"), Note(said)]
     confidence = found.options.get("confidence")
     interval = f"{100 * confidence:g}% interval" if confidence else "interval"
     head = ("lr", "against", "difference", interval, "n", "threshold", "reading")

@@ -1,7 +1,5 @@
 """A verdict in words: what was found, what is missing and how sure it is."""
 
-from collections.abc import Sequence
-
 from jaxticket.experiments.sanity.report.decision import KINDS, ControlDifference, Decision, TicketVerdict
 from jaxticket.report import text
 
@@ -85,47 +83,6 @@ def counts(decision: Decision) -> str:
     kinds = [cell.kind for cell in decision.cells]
     listed = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS if kind in kinds)
     return f"of {text.count_text(len(kinds), 'ticket')}: {listed}" if kinds else ""
-
-
-def backing(cell: TicketVerdict) -> str:
-    """Whether the spread over seeds backs what the means of a cell say."""
-    known = [difference for difference in cell.differences if difference.n > 1]
-    if not known:
-        return "n = 1: one seed, so nothing is known of chance." if cell.differences else ""
-    seeds = min(difference.n for difference in known)
-    settled = sum(difference.reading != "undecided" for difference in known)
-    few = f" With {seeds} seeds that is little to go by." if seeds < FEW else ""
-    return (
-        f"Its means are over {text.count_text(seeds, 'seed')}; "
-        f"of its {text.count_text(len(known), 'difference')} from controls, "
-        f"{settled or 'none'} {'has' if settled < 2 else 'have'} the whole interval on one side of the threshold, each "
-        f"taken alone.{few}"
-    )
-
-
-def certainty(differences: Sequence[ControlDifference]) -> list[str]:
-    """What the seeds allow to say of these differences, in sentences."""
-    if not differences:
-        return ["No ticket has a control of the same seed and learning rate, so no difference is known seed by seed."]
-    fewest = min(difference.n for difference in differences)
-    said = []
-    if fewest == 1:
-        said.append("One seed (n = 1): a difference has no interval, and chance cannot be told from effect.")
-    elif fewest < FEW:
-        said.append(
-            f"Only {fewest} seeds: intervals from so few values are too wide to lean on, whichever way they point."
-        )
-    readings = [difference.reading for difference in differences if difference.low is not None]
-    if readings:
-        sides = {side: readings.count(side) for side in ("above", "below", "undecided")}
-        said.append(
-            f"Of {text.count_text(len(readings), 'difference')}, the whole interval is above the threshold in "
-            f"{sides['above']} and below it in {sides['below']}; in {sides['undecided']} it is on both sides, which "
-            "settles nothing."
-        )
-    if len(readings) > 1:
-        said.append("These intervals are not corrected for their number: of many, some miss the truth by chance.")
-    return said
 
 
 def reading(difference: ControlDifference) -> str:
