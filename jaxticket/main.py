@@ -1,9 +1,10 @@
 """The command line of experiments: `jaxticket run`, and the same as `python -m jaxticket.main`."""
 
+import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from jaxticket.core.errors import ConfigError, JaxticketError, one_line
 
 if TYPE_CHECKING:
     from absl import flags
+
+    from jaxticket.training.interrupts import Interrupts
 
 USAGE = """\
 usage: PROG --config=NAME[:ARGS] [--config.KEY=VALUE ...] [FLAG ...]
@@ -50,128 +53,119 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
 
     width = max(map(len, experiments.names()))
     asked = [f"  {one.name:<{width}}  {one.question}" for one in experiments]
-    usage = USAGE.replace("PROG", prog) + "\n".join(asked)
-    return command_line(arguments, usage, functools.partial(_run, prog))
+    with CommandEnd(arguments, USAGE.replace("PROG", prog) + "\n".join(asked)) as end:
+        if end.shows_help():
+            return end.code
+        values = read_flags(end.arguments)
+        workdir = Path(values.workdir)
+        from jaxticket.lab.config import resolve
+
+        experiment, options = resolve(values.config)
+        # What was checked so far took a fraction of a second; JAX and the rest load only from here on.
+        with until_stopped() as interrupts:
+            from jaxticket.lab.config import experiment_folder
+            from jaxticket.lab.dry_run import make_plan
+            from jaxticket.lab.dry_run_table import print_dry_run
+            from jaxticket.lab.run import run_experiment
+            from jaxticket.lab.stages.rerun import Rerun
+
+            rerun = Rerun(values.rerun or "", [experiment_folder(experiment, options, workdir)])
+            if values.dry_run:
+                plan = make_plan(experiment, options, workdir, rerun=rerun)
+                rerun.check({stage.kind for stage in plan.stages})
+                print_dry_run(plan)
+            else:
+                how = in_terminal(f"{prog} {shlex.join(end.arguments)}")
+                result = run_experiment(experiment, options, workdir, interrupts=interrupts, rerun=rerun, **how)
+                print_result(*result)
+                rerun.finish()
+    return end.code
 
 
-def command_line(arguments: Sequence[str] | None, usage: str, run: Callable[[list[str]], int]) -> int:
-    """Prints `usage` where it is asked for, else calls `run`; what the user can mend becomes one line.
+class CommandEnd:
+    """Turns what ends a command, in the context of this, into a line and its exit code.
 
     Args:
         arguments: without the program's name; None takes them from the process.
         usage: the text of `--help`.
-        run: takes the arguments and returns the exit code.
 
-    Returns:
-        The exit code.
+    Attributes:
+        code: the exit code.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    helps = {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(arguments)
-    try:
-        if helps and any(argument.partition("=")[0] == "--config" for argument in arguments):
+
+    def __init__(self, arguments: Sequence[str] | None, usage: str) -> None:
+        self.arguments = list(sys.argv[1:] if arguments is None else arguments)
+        self.code = 0
+        self._usage = usage
+
+    def shows_help(self) -> bool:
+        """Prints the usage, or with a config its keys, where that is asked for."""
+        helps = {"--help", "-h", "-help", "--helpfull", "--helpshort"} & set(self.arguments)
+        if helps and any(argument.partition("=")[0] == "--config" for argument in self.arguments):
             from jaxticket.lab.key_table import print_keys
 
-            print_keys(read_flags([argument for argument in arguments if argument not in helps]).config)
-        elif helps or not arguments:
-            print(usage)
-            return 0 if helps else 2
-        else:
-            return run(arguments)
-        return 0
-    except JaxticketError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        stop_writing()
-        print("stopped, nothing reads the output any more; the same command continues", file=sys.stderr)
-        return signals.EXIT_REQUEUE
+            print_keys(read_flags([argument for argument in self.arguments if argument not in helps]).config)
+        elif helps or not self.arguments:
+            print(self._usage)
+            self.code = 0 if helps else 2
+        return bool(helps) or not self.arguments
+
+    def __enter__(self) -> "CommandEnd":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
+        if isinstance(error, JaxticketError):
+            print(f"error: {error}", file=sys.stderr)
+            self.code = error.exit_code
+            return True
+        if isinstance(error, BrokenPipeError):
+            stop_writing()
+            print("stopped, nothing reads the output any more; the same command continues", file=sys.stderr)
+        elif isinstance(error, KeyboardInterrupt):
+            print("stopped at once; the same command continues from the last checkpoint", flush=True)
+        elif error is None or not _was_stopped(error):
+            return False
+        self.code = signals.EXIT_REQUEUE
+        return True
 
 
-def _run(prog: str, arguments: list[str]) -> int:
-    values = read_flags(arguments)
-    workdir = Path(values.workdir)
-    from jaxticket.lab.config import resolve
+def _was_stopped(error: BaseException) -> bool:
+    """Whether an error is a stop by Ctrl-C or SIGTERM, of which it says a line."""
+    from jaxticket.parallel import processes
+    from jaxticket.training.interrupts import InterruptedRun
 
-    experiment, options = resolve(values.config)
-
-    def work(interrupts: Any) -> None:
-        from jaxticket.lab.config import experiment_folder
-        from jaxticket.lab.stages.rerun import Rerun
-
-        rerun = Rerun(values.rerun or "", [experiment_folder(experiment, options, workdir)])
-        if values.dry_run:
-            _plan(experiment, options, workdir, rerun)
-        else:
-            command = f"{prog} {shlex.join(arguments)}"
-            execute(experiment, options, workdir, interrupts, command, rerun)
-            rerun.finish()
-
-    return until_stopped(work)
+    if isinstance(error, InterruptedRun):
+        signals.ignore_further_stops()
+        if processes.is_writer():
+            print("stopped, everything up to here is saved; the same command continues", flush=True)
+    return isinstance(error, InterruptedRun)
 
 
-# What was checked so far took a fraction of a second; JAX and the rest load only from here on.
-
-
-def until_stopped(work: Callable[[Any], None]) -> int:
-    """Calls `work` with the `Interrupts` to ask, and turns a stop by Ctrl-C or SIGTERM into a line and exit code 75."""
+@contextlib.contextmanager
+def until_stopped() -> "Iterator[Interrupts]":
+    """Within this context the devices of all processes are there, and a stop is heard by what it yields."""
     from jaxticket.parallel import launch, peers, processes
     from jaxticket.training.interrupts import InterruptedRun, Interrupts
 
     launch.start()
-    try:
-        with peers.ending_together(InterruptedRun), processes.silence_non_writers(), Interrupts() as interrupts:
-            work(interrupts)
-    except InterruptedRun:
-        signals.ignore_further_stops()
-        if processes.is_writer():
-            print("stopped, everything up to here is saved; the same command continues", flush=True)
-        return signals.EXIT_REQUEUE
-    except KeyboardInterrupt:
-        print("stopped at once; the same command continues from the last checkpoint", flush=True)
-        return signals.EXIT_REQUEUE
-    return 0
+    with peers.ending_together(InterruptedRun), processes.silence_non_writers(), Interrupts() as interrupts:
+        yield interrupts
 
 
-def _plan(experiment: Any, options: Any, workdir: Path, rerun: Any) -> None:
-    from jaxticket.lab.dry_run import make_plan
-    from jaxticket.lab.dry_run_table import print_dry_run
-
-    plan = make_plan(experiment, options, workdir, rerun=rerun)
-    rerun.check({stage.kind for stage in plan.stages})
-    print_dry_run(plan)
-
-
-def execute(experiment: Any, options: Any, workdir: Path, interrupts: Any, command: str, rerun: Any) -> None:
-    """Runs one experiment and prints its table and where its report and its tickets are.
-
-    Args:
-        experiment: what to run.
-        options: of the experiment.
-        workdir: the folder of all experiments and their shared stages.
-        interrupts: asked whether to stop.
-        command: how it was called, for the record.
-        rerun: which finished stages are done again.
-
-    Raises:
-        JaxticketError: bad options, missing data or training that cannot go on.
-        InterruptedRun: a stop was asked for; call again to continue.
-    """
-    from jaxticket.lab.run import run_experiment
-    from jaxticket.parallel import processes
-    from jaxticket.report import print_table, write_report
+def in_terminal(command: str) -> dict[str, Any]:
+    """How `run_experiment` is called by a `command`: with what shows and reports it while it runs."""
     from jaxticket.report.live import LiveReport
     from jaxticket.training.progress import for_terminal
 
-    folder, summary = run_experiment(
-        experiment,
-        options,
-        workdir,
-        command=command,
-        progress=for_terminal,
-        interrupts=interrupts,
-        rerun=rerun,
-        recorded=LiveReport(functools.partial(print, flush=True)),
-    )
+    live = LiveReport(functools.partial(print, flush=True))
+    return {"command": command, "progress": for_terminal, "recorded": live}
+
+
+def print_result(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Prints the table of an experiment, and where its report and its tickets are."""
+    from jaxticket.parallel import processes
+    from jaxticket.report import print_table, write_report
+
     if not processes.is_writer():
         return
     print_table(summary)

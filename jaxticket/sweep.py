@@ -4,7 +4,6 @@ A config file may define, beside `get_config`, a generator `sweep` that yields d
 `{"train.lr": 0.1, "seed": 3}`; each is one experiment.
 """
 
-import functools
 import re
 import shlex
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jaxticket import signals
 from jaxticket.core.errors import ConfigError, JaxticketError, TrainingError
 from jaxticket.core.text_table import text_table
-from jaxticket.main import command_line, execute, read_flags, until_stopped
+from jaxticket.main import CommandEnd, in_terminal, print_result, read_flags, until_stopped
 
 if TYPE_CHECKING:
     from jaxticket.lab.sweep import Entry
@@ -50,36 +49,33 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
     Returns:
         The exit code.
     """
-    return command_line(arguments, USAGE.replace("PROG", prog), functools.partial(_run, prog))
+    with CommandEnd(arguments, USAGE.replace("PROG", prog)) as end:
+        if end.shows_help():
+            return end.code
+        values = read_flags(end.arguments, strings=("index",), switches=("count",))
+        from jaxticket.lab.sweep import make_entries, read_sweep
 
+        flag = cast(Any, values["config"])  # knows the file and the command line's overrides by themselves
+        entries = make_entries(values.config, read_sweep(flag.config_filename), flag.override_values)
+        chosen = _chosen(values.index, entries)
+        if values.count:
+            print(len(entries))
+            return 0
+        workdir = Path(values.workdir)
+        with until_stopped() as interrupts:
+            from jaxticket.lab.config import experiment_folder
+            from jaxticket.lab.stages.rerun import Rerun
 
-def _run(prog: str, arguments: list[str]) -> int:
-    from jaxticket.lab.sweep import make_entries, read_sweep
-
-    values = read_flags(arguments, strings=("index",), switches=("count",))
-    flag = cast(Any, values["config"])  # knows the file and the command line's overrides by themselves
-    entries = make_entries(values.config, read_sweep(flag.config_filename), flag.override_values)
-    chosen = _chosen(values.index, entries)
-    if values.count:
-        print(len(entries))
-        return 0
-    workdir = Path(values.workdir)
-
-    def work(interrupts: Any) -> None:
-        from jaxticket.lab.config import experiment_folder
-        from jaxticket.lab.stages.rerun import Rerun
-
-        folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
-        rerun = Rerun(values.rerun or "", folders)
-        plans = _plans(chosen, workdir, rerun)
-        rerun.check({stage.kind for plan in plans for stage in plan.stages})
-        if values.dry_run:
-            _print_dry_runs(entries, chosen, plans)
-        else:
-            _execute(entries, chosen, workdir, interrupts, f"{prog} {shlex.join(arguments)}", rerun)
-            rerun.finish()
-
-    return until_stopped(work)
+            folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
+            rerun = Rerun(values.rerun or "", folders)
+            plans = _plans(chosen, workdir, rerun)
+            rerun.check({stage.kind for plan in plans for stage in plan.stages})
+            if values.dry_run:
+                _print_dry_runs(entries, chosen, plans)
+            else:
+                _execute(entries, chosen, workdir, interrupts, f"{prog} {shlex.join(end.arguments)}", rerun)
+                rerun.finish()
+    return end.code
 
 
 def _chosen(index: str | None, entries: "list[Entry]") -> "list[Entry]":
@@ -126,6 +122,7 @@ def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[A
 def _execute(
     entries: "list[Entry]", chosen: "list[Entry]", workdir: Path, interrupts: Any, command: str, rerun: Any
 ) -> None:
+    from jaxticket.lab.run import run_experiment
     from jaxticket.lab.sweep import varying
     from jaxticket.parallel import processes
     from jaxticket.report.sweep import print_results, results, write_results
@@ -138,7 +135,9 @@ def _execute(
         print(f"entry {entry.index} of {len(entries)}: {settings}", flush=True)
         index = f" --index={entry.index}" if len(chosen) > 1 else ""
         try:
-            execute(entry.experiment, entry.options, workdir, interrupts, command + index, rerun)
+            how = in_terminal(command + index)
+            result = run_experiment(entry.experiment, entry.options, workdir, interrupts=interrupts, rerun=rerun, **how)
+            print_result(*result)
         except TrainingError as error:  # a learning rate too high for one must not keep the others from running
             if processes.is_writer():
                 print(f"error: sweep entry {entry.index}: {error}", file=sys.stderr, flush=True)

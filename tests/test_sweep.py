@@ -262,11 +262,13 @@ def test_sigterm_stops_the_sweep_with_exit_code_75(finished, monkeypatch, capsys
     _, command, _ = finished
     ran = []
 
-    def execute(experiment, options, *_):
+    def run_experiment(experiment, options, workdir, **_):
         ran.append(options.levels)
         os.kill(os.getpid(), signal.SIGTERM)
+        return workdir, {"rows": []}
 
-    monkeypatch.setattr("jaxticket.sweep.execute", execute)
+    monkeypatch.setattr("jaxticket.lab.run.run_experiment", run_experiment)
+    monkeypatch.setattr("jaxticket.sweep.print_result", lambda *_: None)
     assert main(command) == 75
     assert ran == [1]
     assert "the same command continues" in capsys.readouterr().out
