@@ -83,7 +83,12 @@ class AidOptions:
 
 
 def check_aids(aids: AidOptions, train: TrainOptions) -> None:
-    """Refuses labels that are smoothed twice, with a `ConfigError`."""
+    """Refuses labels that are smoothed twice, and ghost skips that would not be averaged, with a `ConfigError`."""
+    if train.ema_decay and aids.stays and aids.ghost_skips:
+        raise ConfigError(
+            f"config.train.ema_decay={train.ema_decay}: permanent ghost skips are not averaged; set it to 0, or "
+            "config.aids.permanent to False"
+        )
     if aids.label_smoothing and train.label_smoothing:
         raise ConfigError(
             f"config.aids.label_smoothing={aids.label_smoothing}: "

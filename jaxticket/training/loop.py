@@ -144,7 +144,7 @@ class _Loop:
         if self.step == trainer.aid_end:
             self.state = dataclasses.replace(self.state, aid=None)
         if self.step == common.snapshot_step:
-            self._store(trainer.copy(self.state), lambda _: ("snapshot",))
+            self._store(trainer.copy(self.state, averaged=False), lambda _: ("snapshot",))  # training goes on from it
         if common.monitor and self.step in self.measurements:
             monitor, count = common.monitor, self.measurements.index(self.step) + 1
             self.state = trainer.update_monitor(self.state, monitor, count - 1)

@@ -15,13 +15,26 @@ from jaxticket.training.options import TrainOptions
 def make_optimizer(options: TrainOptions) -> optax.GradientTransformation:
     """The descent direction of `options.optimizer`, to be scaled by minus the learning rate.
 
+    Gradients are first averaged over `accumulate_steps` batches, of which all but the last give an update of zero, and
+    then clipped.
+
     Every one of them leaves alone a weight that is zero and has a zero gradient, and its moments; the step relies on
     it.
 
     The order matches PyTorch's: `sgd` adds the L2 term to the gradient before momentum, `adam` and `adadelta` before
     the moments, `adamw` after them.
     """
-    return _free_promotion(_direction(options))
+    optimizer = _direction(options)
+    if options.clip_norm:
+        optimizer = optax.chain(optax.clip_by_global_norm(options.clip_norm), optimizer)
+    if options.accumulate_steps > 1:
+        optimizer = optax.MultiSteps(optimizer, options.accumulate_steps).gradient_transformation()
+    return _free_promotion(optimizer)
+
+
+def has_updated(opt_state: Any) -> jax.Array | bool:
+    """Whether the update that returned this state was one, and did not only add to the gradients; traced or not."""
+    return opt_state.mini_step == 0 if isinstance(opt_state, optax.MultiStepsState) else True
 
 
 def _direction(options: TrainOptions) -> optax.GradientTransformation:

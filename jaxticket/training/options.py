@@ -27,6 +27,12 @@ class TrainOptions:
         momentum: the momentum of `sgd`.
         nesterov: whether the momentum of `sgd` is Nesterov's.
         weight_decay: L2 factor on every parameter.
+        clip_norm: the largest global norm of the gradient, of all kept weights together; a larger one is scaled down to
+            it, before decay and momentum. 0 for no limit.
+        accumulate_steps: batches whose gradients are averaged into one update. Epochs, `steps` and schedules count
+            batches, and normalisations see one at a time; gradients that fill no update at the end change nothing.
+        ema_decay: evaluate, prune and store an exponential moving average of the weights instead of the weights
+            themselves: those of k updates ago count this to the power of k. 0 for none.
         bn_l1: strength of an L1 penalty on the scales of normalisations, by its subgradient (network slimming, Liu et
             al. 2017, section 3); 1e-4 is usual. The reported loss is without it.
         schedule: `constant`; `milestones` (times `gamma` at each); `step` (times `gamma` every `step_epochs`); `cosine`
@@ -80,6 +86,9 @@ class TrainOptions:
     momentum: float = option(0.9, minimum=0, below=1)
     nesterov: bool = option(False)
     weight_decay: float = option(0.0, minimum=0)
+    clip_norm: float = option(0.0, minimum=0)
+    accumulate_steps: int = option(1, minimum=1, up_to="steps")
+    ema_decay: float = option(0.0, minimum=0, below=1)
     bn_l1: float = option(0.0, minimum=0)
     schedule: str = option("constant", choices=SCHEDULES)
     milestones: tuple[float, ...] = option((), above=0, increasing=True, only=("schedule", "milestones"))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxticket.core.types import Mask, Params, PyTree
+from jaxticket.training.averaging import WeightAverage
 
 
 class Weights(NamedTuple):
@@ -49,6 +50,7 @@ class TrainState:
         monitor_state: of the monitor, None where there is none.
         lr_factor: of the learning rate beyond its schedule, None where that never changes.
         aid: of the aid of training until it ends.
+        average: of the weights, None where they are not averaged.
     """
 
     step: jax.Array
@@ -61,6 +63,7 @@ class TrainState:
     monitor_state: PyTree = None
     lr_factor: jax.Array | None = None
     aid: AidState | None = None
+    average: WeightAverage | None = None
 
 
 @jax.tree_util.register_dataclass

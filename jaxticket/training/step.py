@@ -17,6 +17,7 @@ from jaxticket.training.batches import Batch, Batches, DeviceSplit, EpochData
 from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
 from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
 from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.optimizers import has_updated
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.scores import Tally
 from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
@@ -80,6 +81,9 @@ def make_step(parts: StepParts, update: MaskUpdate | None = None) -> Step:
             return jax.tree.map(lambda p, u: jnp.where(finite, p - rate.astype(p.dtype) * u, p), params, updates)
 
         params = stepped(state.params, updates)
+        if state.average is not None:
+            after = state.average.after(params, model_state, parts.options.ema_decay, has_updated(opt_state))
+            state = dataclasses.replace(state, average=after)
         if state.aid is not None:
             own_updates, own_opt = optimizer.update(own_grads, state.aid.opt_state, own)
             state = dataclasses.replace(state, aid=AidState(stepped(own, own_updates), own_state, own_opt))
@@ -154,13 +158,14 @@ def make_gradients(parts: StepParts) -> Callable[[TrainState, EpochData | Batch]
 
 
 def with_mask(state: TrainState, mask: Mask, mask_state: PyTree) -> TrainState:
-    """The state under another mask: what it prunes becomes zero, in the weights and in the optimizer's moments."""
+    """The state under another mask: what it prunes becomes zero, in the weights, moments and averages."""
     return dataclasses.replace(
         state,
         params=apply_mask(state.params, mask),
         opt_state=zero_pruned(state.opt_state, state.params, mask),
         mask=mask,
         mask_state=mask_state,
+        average=state.average and state.average.masked(mask),
     )
 
 

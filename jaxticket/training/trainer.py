@@ -16,6 +16,7 @@ from jaxticket.data.splits import Dataset
 from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.training.aids import Aid, split_off, with_own
+from jaxticket.training.averaging import WeightAverage
 from jaxticket.training.batches import Batch, Batches, EpochData
 from jaxticket.training.compiled import CompiledSteps, copy_tree
 from jaxticket.training.device_data import DeviceData
@@ -145,6 +146,7 @@ class Trainer:
             monitor_state=monitor and monitor.init_state(params, mask, measurements),
             lr_factor=jnp.ones((), jnp.float32) if self.options.schedule == "plateau" else None,
             aid=self._begin_aid(start, carried, spec.keys.augment, spec.start_step),
+            average=WeightAverage.begin(params, start.model_state) if self.options.ema_decay else None,
         )
 
     def _begin_aid(self, start: Weights, carried: Weights | None, key: jax.Array, step: int) -> AidState | None:
@@ -163,16 +165,17 @@ class Trainer:
         steps = spec.monitor.steps(self.duration.steps_per_epoch, self.duration.total_steps)
         return [step for step in steps if spec.start_step < step <= self.duration.total_steps]
 
-    def weights(self, state: TrainState) -> Weights:
-        """The weights of `state`, with those of an aid that stays."""
-        weights = Weights(state.params, state.model_state)
+    def weights(self, state: TrainState, *, averaged: bool = True) -> Weights:
+        """The weights of `state`, or their average where there is one, with those of an aid that stays."""
+        held = state.average if averaged and state.average else state
+        weights = Weights(held.params, held.model_state)
         if state.aid is None or self.aid is None or self.aid.steps is not None:
             return weights
         return with_own(weights, Weights(state.aid.params, state.aid.model_state))
 
-    def copy(self, state: TrainState) -> Weights:
-        """The weights of `state` in memory of their own, safe from donation."""
-        return Weights(*copy_tree(tuple(self.weights(state))))
+    def copy(self, state: TrainState, *, averaged: bool = True) -> Weights:
+        """`weights` in memory of their own, safe from donation."""
+        return Weights(*copy_tree(tuple(self.weights(state, averaged=averaged))))
 
     def zero_sums(self, count: int, update: MaskUpdate | None = None) -> MetricSums:
         """Totals over no examples, for `count` replicates whose masks `update` changes; not donated, so made once."""
