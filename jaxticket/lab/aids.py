@@ -32,7 +32,12 @@ class NetworkAid(Aid):
 
     def __init__(self, model: Any, image_shape: Sequence[int], options: AidOptions, total_steps: int) -> None:
         plain = getattr(model, "activation", None)
-        if options.activation and plain != "relu":
+        if options.activation and plain is None:
+            raise ConfigError(
+                f"config.aids.activation={options.activation!r}: is a soft ReLU, and the network takes none; call "
+                "self.activation in it, a field or argument with default nn.relu, or set config.aids.activation to ''"
+            )
+        if options.activation and plain not in ("relu", jax.nn.relu):
             raise ConfigError(
                 f"config.aids.activation={options.activation!r}: is a soft ReLU, and the network's activation is "
                 f"{plain!r}; set config.model.options.activation to 'relu', or config.aids.activation to ''"
@@ -58,7 +63,15 @@ class NetworkAid(Aid):
         return ghost_parameters(self.plan, key, self._options.ghost_start)
 
     def apply(
-        self, own: Weights, params: Any, model_state: Any, images: jax.Array, step: jax.Array, *, train: bool
+        self,
+        own: Weights,
+        params: Any,
+        model_state: Any,
+        images: jax.Array,
+        step: jax.Array,
+        *,
+        train: bool,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, Any, Any]:
         """The network as it is at a step."""
         act = self._plain
@@ -67,9 +80,8 @@ class NetworkAid(Aid):
             act = functools.partial(soft_activation, kind=self._options.activation, beta=beta, blend=blend)
 
         def forward(act: Any) -> tuple[jax.Array, Any]:
-            return models.apply_model(
-                models.with_activation(self._model, act), params, model_state, images, train=train
-            )
+            model = models.with_activation(self._model, act)
+            return models.apply_model(model, params, model_state, images, train=train, key=key)
 
         if not self.plan:
             return *forward(act), own.model_state

@@ -69,7 +69,7 @@ def _arguments(
         state = jax.tree_util.tree_map_with_path(_initial_statistic, state)
 
     def apply(params: Params, x: jax.Array) -> jax.Array:
-        return models.apply_model(setting.model, params, state, x, train=criterion.statistics == "batch")[0]
+        return models.apply_model(setting.model, params, state, x, train=criterion.statistics == "batch", key=key)[0]
 
     def batches() -> list[Batch]:
         seed = int(jax.random.bits(key, dtype=jnp.uint32))

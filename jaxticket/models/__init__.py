@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from jaxticket.models.initialize import abstract_variables as abstract_variables
     from jaxticket.models.initialize import init_variables as init_variables
     from jaxticket.models.linen import with_activation as with_activation
+    from jaxticket.models.network_row import Network as Network
     from jaxticket.models.options import ModelOptions as ModelOptions
-    from jaxticket.models.registry import Network as Network
     from jaxticket.models.registry import check_model as check_model
     from jaxticket.models.registry import create_model as create_model
     from jaxticket.models.registry import names as names

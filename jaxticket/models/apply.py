@@ -15,17 +15,18 @@ def apply_model(
     x: "jax.Array",
     *,
     train: bool,
-    rngs: Mapping[str, "jax.Array"] | None = None,
+    key: "jax.Array | None" = None,
 ) -> tuple["jax.Array", dict[str, Any]]:
     """Logits, and the model state after this batch.
 
     Args:
-        model: a network that takes (x, train), or x alone.
+        model: a network that is called with (x), or with (x, train) or another of the usual names for that, such as
+            `deterministic`.
         params: nested dict of arrays.
         model_state: collection -> nested dict, such as `{'batch_stats': ...}`, or empty.
         x: float [batch, height, width, channels].
         train: whether normalisations use the batch, and change the model state; without it the state stays.
-        rngs: stream -> key, for networks that draw random numbers in training, such as `{'dropout': key}`.
+        key: for networks that draw random numbers in training, as dropout does; without it they are always the same.
 
     Returns:
         float32 logits [batch, classes], and the model state with the collections of `model_state`.
@@ -38,11 +39,15 @@ def apply_model(
         >>> logits.shape
         (4, 10)
     """
-    from jaxticket.models.linen import takes_train
+    import jax
+    import jax.numpy as jnp
 
-    variables = {"params": params, **model_state}
-    streams = dict(rngs or {})
-    how: dict[str, Any] = {"train": train} if takes_train(type(model)) else {}
+    from jaxticket.models.linen import in_mode, random_streams
+
+    # NNX modules write statistics into the arrays that they have, which NumPy's may not allow.
+    variables = {"params": params, **jax.tree.map(jnp.asarray, dict(model_state))}
+    model, how = in_mode(model, train=train)
+    streams = random_streams(key) if train else {}
     if not train or not model_state:
         logits: Any = model.apply(variables, x, **how, rngs=streams)
         return logits, dict(model_state)

@@ -15,7 +15,11 @@ from flax import linen as nn
 from flax.core import unfreeze
 
 from jaxticket.core.errors import ConfigError
+from jaxticket.core.keys import named_key
+from jaxticket.models.apply import apply_model
 from jaxticket.models.initializers import SharedDraw, sharing
+from jaxticket.models.linen import in_mode
+from jaxticket.models.registry import NETWORKS, naming_its_line, proper_name
 
 Variables = tuple[dict[str, Any], dict[str, Any]]
 
@@ -75,16 +79,20 @@ def checked_variables(model: nn.Module, name: str, image_shape: Sequence[int], n
         num_classes: of the data set.
 
     Raises:
-        ConfigError: it gives something else.
+        ConfigError: it gives something else, or cannot be called.
     """
-    logits, variables = _abstract(model, (_IMAGES, *image_shape))
+    with naming_its_line(name):
+        logits, variables = _abstract(model, (_IMAGES, *image_shape))
     wanted = (_IMAGES, num_classes)
     if getattr(logits, "shape", None) != wanted:
         given = f"logits {list(logits.shape)}" if hasattr(logits, "shape") else f"a {type(logits).__name__}"
         raise ConfigError(
             f"network {name!r}: gives {given} for {_IMAGES} images; must be {list(wanted)}, a number for each class, "
-            "such as nn.Dense(num_classes) gives for x.reshape(x.shape[0], -1)"
+            "such as nn.Dense(num_classes) gives for x.reshape(x.shape[0], -1), with an argument num_classes"
         )
+    if not NETWORKS.is_own(proper_name(name)):  # what it does in training was not tried by anybody yet
+        with naming_its_line(name):
+            jax.eval_shape(functools.partial(apply_model, model, train=True), *variables, _dummy((2, *image_shape)))
     return variables
 
 
@@ -93,7 +101,7 @@ def _abstract(model: nn.Module, input_shape: Sequence[int]) -> tuple[Any, Variab
     shape = _batch_shape(input_shape)
 
     def both(key: jax.Array) -> tuple[Any, Variables]:
-        logits, variables = model.init_with_output(key, _dummy(shape))
+        logits, variables = _draw(model, key, shape)
         return logits, _split(variables)
 
     return jax.eval_shape(both, jax.random.key(0))
@@ -104,13 +112,20 @@ def _initialize(model: nn.Module, key: jax.Array, input_shape: tuple[int, ...]) 
 
     def count(key: jax.Array) -> None:
         with sharing(SharedDraw()) as draw:
-            model.init(key, _dummy(input_shape))
+            _draw(model, key, input_shape)
         sizes.update(draw.taken)
 
     sizes: dict[str, int] = {}
     jax.eval_shape(count, model_key)
     with sharing(SharedDraw(draw_key, sizes)):
-        return _split(model.init(model_key, _dummy(input_shape)))
+        return _split(_draw(model, model_key, input_shape)[1])
+
+
+def _draw(model: nn.Module, key: jax.Array, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """What a network gives for one input, and its first variables."""
+    model, how = in_mode(model, train=False)
+    streams = {"params": key, "default": named_key(key, "default")}  # the second is for NNX modules that ask for others
+    return model.init_with_output(streams, _dummy(shape), **how)
 
 
 _initialize_hashable = functools.partial(jax.jit, static_argnums=(0, 2))(_initialize)

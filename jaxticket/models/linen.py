@@ -1,4 +1,4 @@
-"""Networks as Linen modules: those of the package, and NNX ones; every network is called with (x, train)."""
+"""Networks as Linen modules: those of the package, and NNX ones; all are called alike, whatever their calls take."""
 
 import dataclasses
 import functools
@@ -10,8 +10,11 @@ import jax
 from flax import linen as nn
 from flax import nnx
 
+from jaxticket.core.checks import shown
+from jaxticket.core.errors import ConfigError
 from jaxticket.models.architecture import Architecture
 from jaxticket.models.layers import Activation, Layers
+from jaxticket.models.network_row import MODES
 
 
 class LinenNetwork(nn.Module):
@@ -50,9 +53,19 @@ def from_nnx(factory: Callable[..., nnx.Module], arguments: dict[str, Any]) -> N
     return NNXNetwork(factory, kwargs=nn.FrozenDict(arguments), metadata_fn=None)
 
 
-def is_nnx(factory: object) -> bool:
-    """Whether this is a class of NNX modules."""
-    return isinstance(factory, type) and issubclass(factory, nnx.Module)
+def checked_module(made: object, name: str) -> nn.Module:
+    """What the class or function of a network made, where that is a Linen module.
+
+    Raises:
+        ConfigError: it is not; NNX modules come through `from_nnx`.
+    """
+    if isinstance(made, nn.Module):
+        return made
+    if isinstance(made, nnx.Module):
+        raise ConfigError(f"network {name!r}: takes no rngs, from which NNX networks draw their initial weights")
+    raise ConfigError(
+        f"network {name!r}: must be a class of Linen or NNX modules, or a function that returns one; got {shown(made)}"
+    )
 
 
 def with_activation(model: nn.Module, activation: Activation) -> nn.Module:
@@ -69,13 +82,33 @@ def with_activation(model: nn.Module, activation: Activation) -> nn.Module:
     return model.clone(activation=activation)
 
 
+def in_mode(model: nn.Module, *, train: bool) -> tuple[nn.Module, dict[str, bool]]:
+    """The network for training or for evaluation, and the keyword arguments that its call takes for that.
+
+    Which it is may be an argument of the call, or a field of the module, by any of the names in `MODES`.
+    """
+    arguments = _modes_of_call(type(model))
+    fields = {field.name for field in dataclasses.fields(model)} & MODES.keys() - {*arguments}
+    if fields:
+        model = model.clone(**{name: train is MODES[name] for name in fields})
+    return model, {name: train is MODES[name] for name in arguments}
+
+
+def random_streams(key: jax.Array | None = None) -> dict[str, jax.Array]:
+    """The streams from which a network draws, of which Linen and NNX take one each for all that have no own."""
+    params, default = jax.random.split(jax.random.key(0) if key is None else key)
+    return {"params": params, "default": default}
+
+
 @functools.cache
-def takes_train(kind: type) -> bool:
-    """Whether modules of this class are called with `train` too."""
-    parameters = inspect.signature(kind.__call__).parameters.values()
-    return any(p.name == "train" or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+def _modes_of_call(kind: type) -> tuple[str, ...]:
+    """The names by which modules of this class are told in their call whether they train."""
+    parameters = inspect.signature(kind.__call__).parameters
+    named = tuple(name for name in MODES if name in parameters)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return named or (("train",) if takes_any else ())
 
 
 def _call_nnx(module: Any, x: jax.Array, *, train: bool) -> Any:
     (module.train if train else module.eval)()
-    return module(x, train=train) if takes_train(type(module)) else module(x)
+    return module(x, **{name: train is MODES[name] for name in _modes_of_call(type(module))})

@@ -3,89 +3,23 @@
 Names and options are checked before Flax and JAX are imported.
 """
 
-import copy
-import dataclasses
+import contextlib
 import difflib
-import functools
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.checks import shown
-from jaxticket.core.errors import ConfigError
-from jaxticket.core.options import parse, unknown_key
+from jaxticket.core.errors import ConfigError, JaxticketError, one_line
+from jaxticket.core.own_code import line_of
 from jaxticket.core.registry import Registry
 from jaxticket.models.architecture import Architecture
+from jaxticket.models.network_row import Network, has_no_default
 
 if TYPE_CHECKING:
     from flax import linen as nn
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A network that can be chosen by name.
-
-    Attributes:
-        name: by which it is chosen.
-        factory: an `Architecture`; or a class of Linen or of NNX modules that are called with (x) or (x, train) and
-            give logits [batch, classes]. Its fields or arguments are `num_classes`, those of `fixed` and its options,
-            all with defaults; one of NNX also takes `rngs`. `image_shape`, where there is such an argument, is
-            (height, width, channels).
-        fixed: what makes this network of the class: its depth, its blocks.
-        aliases: other names by which it is known -> the options that such a name stands for.
-        version: raised when the same name and options come to mean another network; enters the keys of stages.
-        train: the keys of `config.train` with which it is customarily trained; where no optimizer is among them, the
-            others are those of the ResNets of CIFAR.
-        small_images: options with which it takes images of 8x8 pixels.
-        prune_all: whether the stem and the head are pruned by default, too.
-    """
-
-    name: str
-    factory: Callable[..., Any]
-    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    aliases: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    version: int = 1
-    train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    small_images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    prune_all: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuses what makes no networks."""
-        if not callable(self.factory):
-            raise ConfigError(f"network {self.name!r}: factory={shown(self.factory)}: must be a class of networks")
-
-    @functools.cached_property
-    def option_fields(self) -> dict[str, dataclasses.Field[Any]]:
-        """The options, by name, with their defaults and limits."""
-        if dataclasses.is_dataclass(self.factory):
-            found = {field.name: field for field in dataclasses.fields(self.factory) if field.init}
-        else:
-            found = {name: _as_field(parameter) for name, parameter in self._parameters.items()}
-        own = {"num_classes", "image_shape", "parent", "name", "rngs", *self.fixed}
-        return {name: field for name, field in found.items() if name not in own}
-
-    def takes(self, argument: str) -> bool:
-        """Whether the factory has an argument of this name."""
-        return argument in self._parameters
-
-    @functools.cached_property
-    def _parameters(self) -> Mapping[str, inspect.Parameter]:
-        made_by = self.factory.__init__ if isinstance(self.factory, type) else self.factory
-        return {name: p for name, p in inspect.signature(made_by).parameters.items() if name != "self"}
-
-    def parse(self, options: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """All options, those that are given and the defaults of the others; see `check_model`."""
-        for key in options:
-            if key not in self.option_fields:
-                raise ConfigError(unknown_key(f"{where}.{key}", key, list(self.option_fields)))
-        if isinstance(self.factory, type) and issubclass(self.factory, Architecture):
-            network: Any = parse(self.factory, {**self.fixed, **options}, where)
-        else:
-            hints = [(name, _readable(field.type), copy.copy(field)) for name, field in self.option_fields.items()]
-            network = parse(dataclasses.make_dataclass(f"{self.name}_options", hints, kw_only=True), options, where)
-        return {name: getattr(network, name) for name in self.option_fields}
 
 
 def _own() -> Iterator[Network]:
@@ -97,7 +31,12 @@ def _own() -> Iterator[Network]:
     yield from ()
 
 
-NETWORKS: Registry[Network] = Registry("network", Network, _own, make=Network)
+def _of_factory(name: str, factory: Callable[..., Any]) -> Network:
+    """The network of a class or function without a recipe: Adam trains most of them."""
+    return Network(name, factory, train={"optimizer": "adam", "lr": 1e-3, "batch_size": 128})
+
+
+NETWORKS: Registry[Network] = Registry("network", Network, _own, make=_of_factory)
 
 
 def register(network: Network) -> Network:
@@ -121,7 +60,7 @@ def register(network: Network) -> Network:
     """
     NETWORKS.check(network)
     for name, field in network.option_fields.items():
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        if has_no_default(field):
             raise ConfigError(f"network {network.name!r}: its option {name!r} has no default; give it one, or fix it")
     return NETWORKS.register(network)
 
@@ -236,35 +175,38 @@ def create_model(
     """
     row = network(name)
     options = proper(name, options)[1]
-    if options.get("dtype") == "float32" and "dtype" not in row.option_fields:
-        del options["dtype"]  # what a network without the option computes in
+    if "dtype" not in row.option_fields and options.pop("dtype", "float32") != "float32":
+        raise ConfigError(f"config.train.compute_dtype: {row.name} has no option dtype, and computes in float32")
     checked = row.parse(options, "model.options")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ConfigError(f"num_classes={num_classes!r}: must be a whole number of at least 1")
-    arguments = {**row.fixed, **checked}
     if isinstance(row.factory, type) and issubclass(row.factory, Architecture):
-        return row.factory(**arguments).module(num_classes)
+        return row.factory(**row.fixed, **checked).module(num_classes)
+    import jax.numpy as jnp
+
     from jaxticket.models import linen
 
-    arguments["num_classes"] = num_classes
-    if row.takes("image_shape"):
-        if image_shape is None:
-            raise ConfigError(f"network {row.name!r}: is built for images of one shape; give image_shape")
-        arguments["image_shape"] = image_shape
-    return linen.from_nnx(row.factory, arguments) if linen.is_nnx(row.factory) else row.factory(**arguments)
+    if "dtype" in checked and not isinstance(row.option_fields["dtype"].default, str):
+        checked["dtype"] = jnp.dtype(checked["dtype"])
+    arguments = row.arguments(num_classes, image_shape, checked)
+    with naming_its_line(name):
+        made = linen.from_nnx(row.factory, arguments) if row.takes_rngs else row.factory(**arguments)
+    return linen.checked_module(made, name)
 
 
-def _as_field(parameter: inspect.Parameter) -> "dataclasses.Field[Any]":
-    """An argument of a class or function as the field of a dataclass."""
-    default = dataclasses.MISSING if parameter.default is parameter.empty else parameter.default
-    field: Any = dataclasses.field(default=default)
-    field.type = parameter.annotation
-    return field
+@contextlib.contextmanager
+def naming_its_line(name: str) -> Iterator[None]:
+    """Makes every error of a user's own network one line that says where in its file it was.
 
-
-def _readable(hint: Any) -> Any:
-    """A type by which a value given in a configuration is checked; Any for those that cannot be."""
-    for kind in (bool, int, float, str):
-        if hint in (kind, kind.__name__):
-            return kind
-    return Any
+    Raises:
+        ConfigError: that line.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, JaxticketError) or NETWORKS.is_own(proper_name(name)):
+            raise
+        file = Path(inspect.getfile(inspect.unwrap(network(name).factory)))
+        line = line_of(file, error)
+        where = f" ({file.name}, line {line})" if line else ""
+        raise ConfigError(f"network {name!r}: {type(error).__name__}: {one_line(error)}{where}") from error

@@ -38,7 +38,15 @@ class Aid(abc.ABC):
 
     @abc.abstractmethod
     def apply(
-        self, own: Weights, params: Params, model_state: PyTree, images: jax.Array, step: jax.Array, *, train: bool
+        self,
+        own: Weights,
+        params: Params,
+        model_state: PyTree,
+        images: jax.Array,
+        step: jax.Array,
+        *,
+        train: bool,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, PyTree, PyTree]:
         """The network with its aid; traced.
 
@@ -49,6 +57,7 @@ class Aid(abc.ABC):
             images: float [B, H, W, C].
             step: int32, from 0.
             train: whether normalisations use the batch; without it only an aid that stays is asked.
+            key: for what the network draws in training.
 
         Returns:
             Logits [B, K], the network's model state, and the aid's.

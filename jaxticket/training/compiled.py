@@ -33,8 +33,8 @@ class CompiledSteps:
     def __init__(self, parts: StepParts, layout: Layout, counts: dict[str, int], *, own_data: bool) -> None:
         apply = parts.apply
 
-        def apply_gathered(params: Params, model_state: PyTree, images: jax.Array, *, train: bool) -> Any:
-            return apply(layout.gather_params(params), model_state, images, train=train)
+        def apply_gathered(params: Params, model_state: PyTree, images: jax.Array, **how: Any) -> Any:
+            return apply(layout.gather_params(params), model_state, images, **how)
 
         self._parts = dataclasses.replace(
             parts,

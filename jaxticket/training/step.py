@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxticket.core import paths
+from jaxticket.core.keys import named_key
 from jaxticket.core.masks import apply_mask
 from jaxticket.core.optax import zero_pruned
 from jaxticket.core.types import Mask, Params, PyTree
@@ -22,7 +23,8 @@ from jaxticket.training.options import TrainOptions
 from jaxticket.training.scores import Tally
 from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 
-# A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state).
+# A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state); in
+# training with key=... too where it has such an argument, for what it draws.
 NetworkFn = Callable[..., tuple[jax.Array, PyTree]]
 Step = Callable[[TrainState, MetricSums, EpochData | Batch], tuple[TrainState, MetricSums]]
 
@@ -38,6 +40,7 @@ class StepParts:
         batches: how data becomes the network's inputs.
         options: of the training.
         aid: acts on the network while the state has one, and its parameters are trained with it.
+        draws: whether the network takes a key in training.
         on_one_cpu: whether a batch is in the memory of a single CPU, see `with_fast_kernel_gradients`.
     """
 
@@ -47,6 +50,7 @@ class StepParts:
     batches: Batches
     options: TrainOptions
     aid: Aid | None = None
+    draws: bool = False
     on_one_cpu: bool = False
 
 
@@ -127,12 +131,14 @@ def _make_loss(
         params: Params, own: Params, state: TrainState, data: EpochData | Batch
     ) -> tuple[jax.Array, tuple[Any, ...]]:
         raw, labels = data.take(state.step, batches)
-        images, targets = batches.for_training(jax.random.fold_in(state.key, state.step), raw, labels)
+        key = jax.random.fold_in(state.key, state.step)
+        images, targets = batches.for_training(key, raw, labels)
+        how: dict[str, Any] = {"train": True, **({"key": named_key(key, "network")} if parts.draws else {})}
         if state.aid is None or aid is None:
-            (logits, model_state), own_state = apply(params, state.model_state, images, train=True), None
+            (logits, model_state), own_state = apply(params, state.model_state, images, **how), None
         else:
             weights = Weights(own, state.aid.model_state)
-            aided = aid.apply(weights, params, state.model_state, images, state.step, train=True)
+            aided = aid.apply(weights, params, state.model_state, images, state.step, **how)
             logits, model_state, own_state = aided
         loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.label_smoothing_kind).mean()
         if options.label_smoothing or targets.others is not None:

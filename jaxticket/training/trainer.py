@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -87,7 +88,8 @@ class Trainer:
         self.batches = Batches(options.batch_size, per_epoch, dataset.mean, dataset.std, options.compute_dtype, augment)
         self.learning_rate = learning_rate(options, steps_per_epoch=per_epoch, total_steps=total)
         self._optimizer = make_optimizer(options)
-        self._parts = StepParts(apply, self._optimizer, self.learning_rate, self.batches, options, aid)
+        draws = "key" in inspect.signature(apply).parameters
+        self._parts = StepParts(apply, self._optimizer, self.learning_rate, self.batches, options, aid, draws)
         self.compilations = {"train_step": 0, "evaluate": 0}
         self._by_layout: dict[Layout, Trainer] = {}
         self._bind(SINGLE)

@@ -97,7 +97,7 @@ def test_networks_of_users():
         create_model("mine", 3, width=-1)
     with pytest.raises(ConfigError, match=r"config.model.options.depth: no such key"):
         create_model("mine", 3, depth=3)
-    with pytest.raises(ConfigError, match=r"config.model.options.dtype: no such key"):
+    with pytest.raises(ConfigError, match=r"config.train.compute_dtype: mine has no option dtype"):
         create_model("mine", 3, dtype="bfloat16")
     with pytest.raises(ConfigError, match="its option 'depth' has no default"):
         models.register(models.Network("other", Mine))

@@ -24,7 +24,8 @@ def apply_tost_recipe(config: Any, model: str = "lenet300", dataset: str = "digi
     check_argument("preset", preset, PRESETS)
     apply_preset(config, model, dataset)
     model = config.model.name
-    if models.check_model(model, config.model.options.to_dict()).get("activation") != "relu":
+    kind = models.check_model(model, config.model.options.to_dict()).get("activation")
+    if isinstance(kind, str) and kind != "relu":
         with config.unlocked():
             config.model.options["activation"] = "relu"
     if dataset in ("cifar10", "cifar100") and config.train.schedule == "milestones":
