@@ -1,6 +1,6 @@
 """ToST: sparse networks from any mask, trained with soft activations, ghost skips, smoothed labels, learned scales.
 
-    python -m jaxticket.main --config=configs/tost.py:model=lenet300,dataset=digits
+    jaxticket run --config=tost:model=lenet300,dataset=digits
 
 Arguments: `model`, `dataset`, and `preset`: `default`, or `upstream` (as the authors' program: swish and ghost skips
 stay to the end, learned scales come before the mask). `--config.sources='("lt","snip")'` takes other masks, of `rp`,

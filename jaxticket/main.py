@@ -196,11 +196,17 @@ def read_flags(
     arguments = ["--rerun=all" if argument in ("--rerun", "-rerun") else argument for argument in arguments]
     arguments = _last_of_each_key(arguments)
     arguments, file, argument = _find_config(arguments)
-    emptied: list[str] = []
+    emptied: dict[str, Any] = {}
     if any(argument.endswith("=None") for argument in arguments):
         from jaxticket.lab.keys import without_none
 
         arguments, emptied = without_none(arguments)
+    if any("=range(" in argument or argument.startswith("--config.seeds=") for argument in arguments):
+        from jaxticket.lab.keys import plain_values
+
+        arguments, notes = plain_values(arguments)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     program = ["jaxticket", *arguments]  # absl expects the name of the program first
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=program)
     flags.DEFINE_string("workdir", "runs", "", flag_values=values)
@@ -215,17 +221,14 @@ def read_flags(
         raise
     except (Exception, SystemExit) as error:  # whatever a config file raises
         from jaxticket.lab.config_file import config_file_error
-        from jaxticket.lab.keys import unknown_key_in
+        from jaxticket.lab.keys import unknown_key_in, wrong_value_in
 
-        missing = unknown_key_in(arguments) if isinstance(error, AttributeError | KeyError) else None
-        raise ConfigError(missing or config_file_error(file, argument, error) or one_line(error)) from error
+        key = isinstance(error, AttributeError | KeyError | TypeError)
+        wrong = unknown_key_in(arguments) if key else wrong_value_in(arguments, str(error))
+        raise ConfigError(wrong or config_file_error(file, argument, error) or one_line(error)) from error
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
-    if emptied:
-        from jaxticket.lab.keys import set_none
-
-        for path in emptied:
-            set_none(values.config, path)
+    values.config.update_from_flattened_dict(emptied)
     return values
 
 

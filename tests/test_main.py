@@ -480,5 +480,5 @@ def test_models_and_data_sets_are_planned_without_data(model, dataset, tmp_path,
 def test_every_config_is_planned_and_documented(file, tmp_path, capsys):
     assert main([f"--config={file}", f"--workdir={tmp_path}", "--dry_run"]) == 0
     docstring = file.read_text().split('"""')[1]
-    assert f"configs/{file.name}" in docstring
+    assert f"jaxticket run --config={file.stem}" in docstring
     assert not list(tmp_path.iterdir())

@@ -16,9 +16,14 @@ COMMANDS = {
     "run": "run an experiment, or go on with it",
     "plan": "say what a run would do, and do nothing",
     "sweep": "run an experiment with several values of some keys",
+    "list": "experiments, networks, data sets and criteria that there are",
     "keys": "every key of an experiment: type, default, meaning",
+    "config": "the whole configuration of a run, as a config file",
     "report": "one page that compares runs; figures as files",
+    "ticket": "what a ticket holds; how the masks of two differ",
+    "stages": "finished stages: list, explain, take over, clear away",
     "data": "data sets: which are here; prepare one",
+    "completion": "completion of these commands for bash or zsh",
 }
 
 
@@ -31,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal.
     """
-    name, *rest = sys.argv[1:] if arguments is None else [*arguments] or [""]
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if name in ("", "--help", "-h", "help"):
         print(_usage())
         return 0 if name else 2
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         from jaxticket.core.options import must_be_one_of
 
-        print(f"error: command {name!r}: {must_be_one_of(name, list(COMMANDS))}", file=sys.stderr)
+        print(f"error: command {name!r}: {must_be_one_of(name, [*COMMANDS])}", file=sys.stderr)
         return ConfigError.exit_code
     return run_command(name, rest)
 

@@ -79,7 +79,7 @@ def parse_arguments(text: str | None, **defaults: str) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if key not in defaults or not equals or not value:
             usage = ",".join(f"{name}={default}" for name, default in defaults.items())
-            raise ConfigError(f"config argument {part!r}: must be one of those in {usage!r}")
+            raise ConfigError(f"config argument {part!r}: must be NAME=VALUE with the names of {usage!r}")
         arguments[key] = value
     return arguments
 

@@ -1,54 +1,32 @@
 """Every key of an experiment with its type, default and meaning, read from the classes of its options."""
 
-import dataclasses
-import inspect
-import re
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jaxticket import models
+from jaxticket.core.option_rows import OptionRow, option_rows
 from jaxticket.lab.options import ExperimentOptions
-from jaxticket.lab.registry import Experiment, get_experiment
+from jaxticket.lab.registry import get_experiment
+from jaxticket.models.architecture import Architecture
 
 
-@dataclasses.dataclass(frozen=True)
-class KeyRow:
-    """What is known of one key.
-
-    Attributes:
-        path: such as `train.lr`.
-        kind: its type and its limits, in words.
-        default: as Python writes it.
-        meaning: a sentence or more.
-    """
-
-    path: str
-    kind: str
-    default: str
-    meaning: str
-
-
-def key_rows(options: type[ExperimentOptions]) -> list[KeyRow]:
-    """A row for every key, in the order of the fields.
+def key_rows(options: type[ExperimentOptions]) -> list[OptionRow]:
+    """A row for every key of an experiment: its own first, then those of all experiments.
 
     Example:
         >>> from jaxticket.experiments.imp import ImpOptions
-        >>> row = next(row for row in key_rows(ImpOptions) if row.path == "prune.rate")
-        >>> row.kind, row.default
-        ('float, more than 0, less than 1', '0.2')
+        >>> row = key_rows(ImpOptions)[0]
+        >>> row.path, row.kind, row.default
+        ('levels', 'int, at least 1', 8)
     """
-    return list(_rows(options(), ""))
-
-
-def own_keys(options: type[ExperimentOptions]) -> list[KeyRow]:
-    """The rows of the keys that not every experiment has."""
-    common = {row.path for row in key_rows(ExperimentOptions)}
-    return [row for row in key_rows(options) if row.path not in common]
+    common = {row.path for row in option_rows(ExperimentOptions())}
+    return sorted(option_rows(options()), key=lambda row: row.path in common)
 
 
 def print_keys(config: Mapping[str, Any], part: str = "") -> None:
     """Prints every key of a configuration: value, type and meaning.
+
+    Those of its network's own options come last.
 
     Args:
         config: as `default_config` or a config file gives it.
@@ -60,67 +38,31 @@ def print_keys(config: Mapping[str, Any], part: str = "") -> None:
 
     experiment = get_experiment(config["experiment"])
     console = Console(highlight=False)
-    console.print(f"[bold]{experiment.name}[/]: {escape(_head(experiment))}\n")
-    for row in key_rows(experiment.options):
+    paper = f" ({experiment.paper})" if experiment.paper else ""
+    console.print(f"[bold]{experiment.name}[/]: {escape(experiment.question + paper)}\n")
+    for row in [*key_rows(experiment.options), *_network_rows(config["model"]["name"])]:
         if part not in row.path:
             continue
-        value = _value(config, row.path)
-        default = "" if value == row.default else f" (default {row.default})"
-        console.print(f"[bold]{row.path}[/] = {escape(value + default)}    [dim]{escape(row.kind)}[/]", soft_wrap=True)
+        value = key_value(config, row)
+        default = "" if value == row.default else f" (default {row.default!r})"
+        console.print(
+            f"[bold]{row.path}[/] = {escape(f'{value!r}{default}')}  [dim]{escape(row.kind)}[/]", soft_wrap=True
+        )
         console.print(Padding(escape(row.meaning), (0, 0, 0, 4)))
 
 
-def _head(experiment: Experiment) -> str:
-    return " ".join(filter(None, (experiment.question, f"({experiment.paper})" if experiment.paper else "")))
-
-
-def _value(config: Mapping[str, Any], path: str) -> str:
+def key_value(config: Mapping[str, Any], row: OptionRow) -> Any:
+    """The value of a key in a configuration, its default where it is not set there."""
     value: Any = config
-    for name in path.split("."):
-        value = value[name]
-    return repr(value.to_dict() if hasattr(value, "to_dict") else value)
+    for name in row.path.split("."):
+        value = value.get(name, row.default)
+    return value.to_dict() if hasattr(value, "to_dict") else value
 
 
-def _rows(options: Any, where: str) -> Iterator[KeyRow]:
-    hints, meanings = typing.get_type_hints(type(options)), _meanings(type(options))
-    for field in dataclasses.fields(options):
-        value, path = getattr(options, field.name), f"{where}{field.name}"
-        if dataclasses.is_dataclass(value):
-            yield from _rows(value, f"{path}.")
-        else:
-            kind = ", ".join([_type(hints[field.name]), *_limits(field.metadata.get("limits", {}))])
-            yield KeyRow(path, kind, repr(value), meanings.get(field.name, ""))
-
-
-def _meanings(kind: type) -> dict[str, str]:
-    """Field -> what the `Attributes:` of the docstrings of a class and its parents say of it."""
-    found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        text = inspect.cleandoc(one.__doc__ or "")
-        section = re.search(r"^Attributes:\n((?:[ ]{4}.*\n?|\n)*)", text, re.MULTILINE)
-        entries = re.findall(r"^ {4}(\w+): ((?:.*\n?)(?:^ {8}.*\n?)*)", section[1] if section else "", re.MULTILINE)
-        found |= {name: " ".join(meaning.split()) for name, meaning in entries}
-    return found
-
-
-def _type(hint: Any) -> str:
-    arguments = typing.get_args(hint)
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join("None" if one is type(None) else _type(one) for one in arguments)
-    if origin is tuple:
-        return f"tuple of {_type(arguments[0])}" if arguments[-1] is ... else f"({', '.join(map(_type, arguments))})"
-    if origin is dict or hint is dict:
-        return "dictionary"
-    return "any" if hint is Any else hint.__name__
-
-
-def _limits(limits: Mapping[str, Any]) -> Iterator[str]:
-    given: Any = limits.get("choices")
-    choices: Any = given() if callable(given) else given
-    if choices is not None:
-        yield f"one of {', '.join(map(str, choices))}"
-    words = {"minimum": "at least", "maximum": "at most", "above": "more than", "below": "less than"}
-    for key, word in words.items():
-        if limits.get(key) is not None:
-            yield f"{word} {limits[key]}"
+def _network_rows(name: str) -> Iterator[OptionRow]:
+    """Of the options of a network, which are keys of `model.options`."""
+    network = models.network(name)
+    if isinstance(network.factory, type) and issubclass(network.factory, Architecture):
+        own = network.option_fields.keys() - {"dtype"}
+        rows = option_rows(network.factory(**network.fixed), "model.options.")
+        yield from (row for row in rows if row.path.rpartition(".")[2] in own)

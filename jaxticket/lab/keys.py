@@ -1,4 +1,4 @@
-"""The keys of a configuration on the command line: what to say of one that is not there, and None."""
+"""The keys of a configuration on the command line: what to say of wrong ones, None and ranges."""
 
 import difflib
 import re
@@ -8,7 +8,9 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 from ml_collections import config_dict
 
+from jaxticket.core.option_rows import option_rows
 from jaxticket.lab.config import default_config
+from jaxticket.lab.registry import experiments, get_experiment
 
 # Keys that had other names once -> what they are called now.
 FORMER_KEYS = {
@@ -53,32 +55,55 @@ def unknown_key_message(config: config_dict.ConfigDict, path: str) -> str | None
             if former in FORMER_KEYS and not unknown_key_message(config, FORMER_KEYS[former]):
                 now = ".".join([FORMER_KEYS[former], *names[number + 1 :]])
                 return f"config.{path}: there is no such key; it is now config.{now}"
+            if here == "config.model.options":
+                return f'config.{path}: is an option; give all of them at once, --{here}="{{{name!r}: VALUE}}"'
             near = _nearest(config, path)
+            hint = f"; did you mean config.{near}?" if near else ""
+            if elsewhere := _experiments_with(config, path):
+                return f"config.{path}: there is no such key in {config.experiment}, it is a key of {elsewhere}{hint}"
             known = ", ".join(sorted(place)) or "no keys"
-            return f"config.{path}: there is no such key; {here} has {known}" + (
-                f"; did you mean config.{near}?" if near else ""
-            )
+            return f"config.{path}: there is no such key; {here} has {known}{hint}"
         place = place[name]
     return None
 
 
-def without_none(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments without those that make a key None which is None by default, and these keys.
+def wrong_value_in(arguments: Sequence[str], error: str) -> str | None:
+    """What to say of a value that the flag of a key cannot read; None where the error is about something else."""
+    found = re.match(r"flag --config\.([\w.]+)=(.*?): ", error)
+    config = _config_alone(arguments) if found else None
+    if found is None or config is None:
+        return None
+    rows = {row.path: row for row in option_rows(get_experiment(config.experiment).options())}
+    return f"config.{found[1]}={found[2]}: must be {rows[found[1]].kind}" if found[1] in rows else None
 
-    Flags of a number read no None, but a key that is None by default has to be put back somehow.
+
+def without_none(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The arguments without those that make a key None which is empty by default, and these keys with their defaults.
+
+    Flags of numbers and tuples read no None, but what is None, "" or () by default has to be put back somehow.
     """
     wanted = [(argument, key) for argument, key in _overrides(arguments) if argument.endswith("=None")]
     config = _config_alone(arguments) if wanted else None
     if config is None:
-        return list(arguments), []
+        return list(arguments), {}
     defaults = flatten_dict(default_config(config.experiment).to_dict(), sep=".")
-    emptied = {argument: key for argument, key in wanted if defaults.get(key, ()) is None}
-    return [argument for argument in arguments if argument not in emptied], list(emptied.values())
+    emptied = {argument: key for argument, key in wanted if defaults.get(key, 0) in (None, "", ())}
+    rest = [argument for argument in arguments if argument not in emptied]
+    return rest, {key: defaults[key] for key in emptied.values()}
 
 
-def set_none(config: config_dict.ConfigDict, path: str) -> None:
-    """Makes a key None."""
-    config.update_from_flattened_dict({path: None})
+def plain_values(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments with `range(5)` written out, as flags of tuples read it, and lines to say of what may surprise."""
+    plain, notes = [], []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        found = re.fullmatch(r"range\((\d+(?:, ?\d+)?(?:, ?[1-9]\d*)?)\)", value)
+        if found and key.lstrip("-").startswith("config."):
+            argument = f"{key}={tuple(range(*map(int, found[1].split(','))))}"
+        if key.lstrip("-") == "config.seeds" and value.isdigit():
+            notes.append(f"config.seeds={value}: is the one seed number {value}; for {value} seeds give range({value})")
+        plain.append(argument)
+    return plain, notes
 
 
 def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:
@@ -95,6 +120,12 @@ def _nearest(config: config_dict.ConfigDict, path: str) -> str | None:
         difflib.get_close_matches(path, known, 1, 0.75),
     ]
     return next((found[0] for found in ways if found), None)
+
+
+def _experiments_with(config: config_dict.ConfigDict, path: str) -> str:
+    """The other experiments that have a key of this path."""
+    others = [one for one in experiments if one.name != config.get("experiment")]
+    return ", ".join(one.name for one in others if path in {row.path for row in option_rows(one.options())})
 
 
 def _config_alone(arguments: Sequence[str]) -> config_dict.ConfigDict | None:

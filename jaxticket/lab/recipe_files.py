@@ -1,5 +1,7 @@
 """The config files that come with the package, by name: `--config=imp` from any folder."""
 
+import ast
+import re
 from pathlib import Path
 
 import jaxticket
@@ -12,6 +14,13 @@ def recipe_files() -> dict[str, Path]:
     # In the wheel they lie in the package, in a clone next to it.
     folder = next((found for found in (package / "configs", package.parent / "configs") if found.is_dir()), package)
     return {file.stem: file for file in sorted(folder.glob("*.py")) if not file.stem.startswith("_")}
+
+
+def recipe_times() -> dict[str, str]:
+    """Name of a config file of the package -> how long it takes and where, as its docstring has it in `Takes: ...`."""
+    texts = {name: ast.get_docstring(ast.parse(file.read_text())) or "" for name, file in recipe_files().items()}
+    found = {name: re.search(r"^Takes: (.*?)\.?$(?=\n\n|\Z)", text, re.M | re.S) for name, text in texts.items()}
+    return {name: " ".join(match[1].split()) for name, match in found.items() if match}
 
 
 def find_config_file(named: str) -> str:

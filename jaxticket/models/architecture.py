@@ -29,9 +29,10 @@ class Architecture:
     """A network of this package: its options, and its layers when called.
 
     Attributes:
-        activation: one of `ACTIVATIONS`, or, outside of configurations, any function of one array.
+        activation: `relu`, `relu6`, `swish`, `mish`, `gelu`, `softplus`, `elu`, `lisht` or `tanh`; outside of
+            configurations any function of one array.
         dtype: of activations; parameters are always float32.
-        init: scheme of the initial weights, see `initializers`.
+        init: scheme of the initial weights.
     """
 
     activation: Any = "relu"

@@ -123,14 +123,15 @@ def list_stages(workdir: Path | str) -> list[StoredStage]:
     return sorted(entries, key=lambda entry: (entry.kind, entry.age))
 
 
-def why(workdir: Path | str, made_from: Mapping[str, Any]) -> Reason:
+def why(workdir: Path | str, made_from: Mapping[str, Any], *, other_than: str = "") -> Reason:
     """Why a stage is not found done: the nearest finished one of its kind, and in what they differ.
 
     Args:
         workdir: the `--workdir` of the runs.
         made_from: of the stage, such as `plan.stages[0].made_from` or that of an `StoredStage`.
+        other_than: the id of a stage that is not looked at, such as this one itself.
     """
-    return Finished(Path(workdir) / "stages").why(made_from)
+    return Finished(Path(workdir) / "stages").why(made_from, other_than)
 
 
 class Finished:
@@ -144,11 +145,13 @@ class Finished:
         self._stages = stages
         self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def why(self, made_from: Mapping[str, Any]) -> Reason:
+    def why(self, made_from: Mapping[str, Any], other_than: str = "") -> Reason:
         """As the function `why`."""
         kind, wanted = made_from["kind"], flatten_dict(dict(made_from), sep=".")
         best: Reason | None = None
         for name, other in self._of(kind).items():
+            if name == other_than:
+                continue
             keys = sorted(wanted.keys() | other.keys())
             different = {key: (wanted.get(key), other.get(key)) for key in keys if wanted.get(key) != other.get(key)}
             if best is None or len(different) < len(best.different):
