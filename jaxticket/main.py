@@ -228,7 +228,8 @@ def read_flags(
         raise ConfigError(wrong or config_file_error(file, argument, error) or one_line(error)) from error
     if len(rest) > 1:
         raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
-    values.config.update_from_flattened_dict(emptied)
+    if emptied:
+        values.config.update_from_flattened_dict(emptied)
     return values
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxticket.main import command_line, read_flags
+from jaxticket.main import CommandEnd, read_flags
 
 USAGE = """\
 usage: jaxticket config --config=NAME[:ARGS] [--config.KEY=VALUE ...] [--out=FILE.py]
@@ -19,10 +19,13 @@ Prints every key as it is after the overrides. The output is a config file: --co
 
 def run(arguments: Sequence[str]) -> int:
     """Prints or writes the configuration."""
-    return command_line(arguments, USAGE, _show)
+    with CommandEnd(arguments, USAGE) as end:
+        if not end.shows_help():
+            _show(end.arguments)
+    return end.code
 
 
-def _show(arguments: list[str]) -> int:
+def _show(arguments: list[str]) -> None:
     from jaxticket.core.errors import ConfigError
     from jaxticket.lab.config import resolve
     from jaxticket.lab.config_writer import config_text
@@ -32,11 +35,10 @@ def _show(arguments: list[str]) -> int:
     text = config_text(values.config)
     if values.out is None:
         sys.stdout.write(text)
-        return 0
+        return
     try:
         with Path(values.out).open("x") as file:
             file.write(text)
     except OSError as error:
         raise ConfigError(f"--out={values.out}: cannot be written ({error.strerror}); choose another name") from error
     print(f"config   {values.out}")
-    return 0

@@ -31,7 +31,7 @@ def _info(arguments: argparse.Namespace) -> None:
     for name, value in ticket.meta.items():
         print(f"{name:<16} {_said(value)}")
     print()
-    rows = [("parameter", "shape", "dtype", "kept", "of", "sparsity")]
+    rows: list[tuple[str, ...]] = [("parameter", "shape", "dtype", "kept", "of", "sparsity")]
     for path, leaf in paths.leaves(ticket.params).items():
         counts = _counts({path: ticket.mask[path]}) if path in ticket.mask else ("all", f"{leaf.size:,}", "-")
         rows.append((path, "x".join(map(str, leaf.shape)), str(leaf.dtype), *counts))
@@ -51,7 +51,7 @@ def _diff(arguments: argparse.Namespace) -> None:
 
     one, other = _load(arguments.folder).mask, _load(arguments.other).mask
     distance = float(jt.distance(one, other))
-    rows = [("layer", "both keep", "only first", "only second", "neither", "differ")]
+    rows: list[tuple[str, ...]] = [("layer", "both keep", "only first", "only second", "neither", "differ")]
     for path, first in one.items():
         second = other[path]
         counts = [np.sum(first & second), np.sum(first & ~second), np.sum(~first & second), np.sum(~first & ~second)]

@@ -73,5 +73,5 @@ def test_arguments_of_a_config_file():
         "dataset": "digits",
     }
     assert parse_arguments(None, model="a") == parse_arguments("", model="a") == {"model": "a"}
-    with pytest.raises(ConfigError, match=r"config argument 'modle=x': must be one of those in 'model=a'"):
+    with pytest.raises(ConfigError, match=r"config argument 'modle=x': must be NAME=VALUE with the names of 'model=a'"):
         parse_arguments("modle=x", model="a")
