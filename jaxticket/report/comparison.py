@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxticket.core.errors import JaxticketError
+from jaxticket.report import text
 from jaxticket.report.files import find_studies, read_study
 from jaxticket.report.groups import (
     Group,
+    case_key,
     comparable_groups,
     dense_group,
     gap,
@@ -19,6 +21,9 @@ from jaxticket.report.groups import (
 from jaxticket.report.sections.provenance import flatten
 from jaxticket.report.spreadsheets import to_csv
 from jaxticket.report.study import MEASURED, Study
+
+# Options of which more makes an experiment the continuation of one with less.
+_EXTENDED = ("seed", "seeds", "levels")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +85,8 @@ def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] =
 
     Args:
         paths: each the folder of an experiment, or one with such folders in it.
-        left_out: told in one line of each whose files cannot be read, where others can.
+        left_out: told in one line of each whose files cannot be read, where others can, and of each that is a part of
+            another, which went on from it with more seeds or levels.
 
     Returns:
         Each experiment once, those of a folder by name; an experiment without any rows is left out.
@@ -105,7 +111,27 @@ def read_experiments(paths: Sequence[Path], *, left_out: Callable[[str], None] =
     read = [experiment for experiment in read if experiment.study.rows]
     if not read:
         raise JaxticketError(f"{paths[0]}: no network is trained yet; run the experiment's command again")
-    return _labelled(read)
+    whole = {part.folder: other for part in read for other in read if _is_part_of(part, other)}
+    for part in read:
+        if part.folder in whole:
+            networks = text.count_text(len(part.study.rows), "network")
+            left_out(f"{part.folder.name}: its {networks} are all in {whole[part.folder].folder.name}, which has more")
+    return _labelled([experiment for experiment in read if experiment.folder not in whole])
+
+
+def _is_part_of(part: ComparedStudy, other: ComparedStudy) -> bool:
+    """Whether another experiment is finished, has the same options but for seeds and levels, and all its networks."""
+    ours, theirs = ({key: value for key, value in one.chosen.items() if key not in _EXTENDED} for one in (part, other))
+    same = part.study.name == other.study.name and part.study.summary.get("experiment") == other.study.summary.get(
+        "experiment"
+    )
+    return same and ours == theirs and other.study.complete and _networks(part) < _networks(other)
+
+
+def _networks(experiment: ComparedStudy) -> set[tuple[Any, ...]]:
+    """What tells the networks of an experiment from all others."""
+    rows = experiment.study.rows
+    return {(row.treatment, case_key(row.numbers), row.level, row.seed, row.stage) for row in rows}
 
 
 def _labelled(read: Sequence[ComparedStudy]) -> list[ComparedStudy]:

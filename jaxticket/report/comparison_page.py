@@ -19,10 +19,12 @@ from jaxticket.report.comparison import (
 )
 from jaxticket.report.figures import slugs
 from jaxticket.report.groups import MARGIN, Group
+from jaxticket.report.page import Page
 from jaxticket.report.panels import Line, LinesPanel, Mark, Panel
 from jaxticket.report.parts import Note, Panels, TableCell, TablePanel, code, spread_cell
 from jaxticket.report.section import Section, render, spread_note
 from jaxticket.report.sections.accuracy import points_of
+from jaxticket.report.write import write_figures
 from jaxticket.storage import write_bytes
 
 # More lines than this cannot be told apart: eight colours, each with its marker, in three styles.
@@ -33,38 +35,45 @@ _DEPTH = 0.04
 
 
 def write_comparison(
-    paths: Sequence[Path | str], out: Path | str | None = None, *, note: Callable[[str], None] = lambda _: None
+    paths: Sequence[Path | str],
+    out: Path | str | None = None,
+    *,
+    formats: Sequence[str] = (),
+    note: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Writes a page that compares experiments, and its numbers as CSV next to it.
+    """Writes a page that compares experiments, and next to it its numbers as CSV and its figures as files.
 
     Args:
         paths: folders of experiments, or folders that hold such.
         out: the page; None: `comparison.html` in the first folder, or next to it where it is an experiment's own.
-        note: told in one line of each experiment that is left out, for its files are damaged, or whose files were
-            changed after it wrote them.
+        formats: in which figures are written beside SVG, `pdf` or `png`.
+        note: told in one line of each experiment that is left out, for its files are damaged or it is a part of
+            another, or whose files were changed after it wrote them.
 
     Returns:
-        The path of the page; the table has the same name and ends in `.csv`.
+        The path of the page; the table has the same name and ends in `.csv`, the folder of figures in `-figures`.
 
     Raises:
         JaxticketError: a folder without experiments, or none that can be read, or a file that cannot be written.
     """
     folders = [Path(path) for path in paths]
-    damaged: list[str] = []
-    experiments = read_experiments(folders, left_out=damaged.append)
+    left_out: list[str] = []
+    experiments = read_experiments(folders, left_out=left_out.append)
     if out is None:
         own = (folders[0] / "summary.json").is_file()
         out = (folders[0].resolve().parent if own else folders[0]) / "comparison.html"
     page = Path(out)
     table = page.with_suffix(".csv")
-    for line in [f"left out: {said}" for said in damaged] + warnings(experiments):
+    for line in [f"left out: {said}" for said in left_out] + warnings(experiments):
         note(line)
     with contextlib.ExitStack() as stack:
         for experiment in experiments:
             stack.enter_context(experiment.study.blamed(experiment.folder))
-        html, sheet = make_comparison(experiments, table.name, left_out=damaged), comparison_csv(experiments)
-    write_bytes(page, html.encode())
+        made, sheet = make_comparison(experiments, table.name, left_out=left_out), comparison_csv(experiments)
+    write_bytes(page, made.html.encode())
     write_bytes(table, sheet.encode())
+    if made.figures:
+        write_figures(page.with_name(f"{page.stem}-figures"), made.figures, formats)
     return page
 
 
@@ -75,14 +84,15 @@ def warnings(experiments: Sequence[ComparedStudy]) -> list[str]:
 
 def make_comparison(
     experiments: Sequence[ComparedStudy], table: str = "comparison.csv", *, left_out: Sequence[str] = ()
-) -> str:
+) -> Page:
     """The page; the same experiments give the same bytes.
 
-    `table` is the name of the CSV file next to it; `left_out` has a line for each experiment that could not be read.
+    `table` is the name of the CSV file next to it; `left_out` has a line for each experiment that is not on it.
     """
     lines = [line for experiment in experiments for line in lines_of(experiment)]
     settings = list(dict.fromkeys(experiment.setting for experiment in experiments))
     sections = [_curves(settings, lines), _numbers(lines), _differences(experiments)]
+    shown = [section for section in sections if section]
     count = text.count_text(len(experiments), "experiment")
     html = render(
         "comparison_page.html.jinja",
@@ -98,12 +108,13 @@ def make_comparison(
         rows=True,
         networks=text.count_text(sum(len(experiment.study.rows) for experiment in experiments), "network"),
         command="",
-        sections=[section for section in sections if section],
+        sections=shown,
         table=table,
+        figures=f"{Path(table).stem}-figures/" if any(section.figures for section in shown) else "",
         colours=theme.COLOURS,
         version=versions()["jaxticket"],
     )
-    return str(html)
+    return Page(str(html), tuple(figure for section in shown for figure in section.figures), {})
 
 
 def _curves(settings: Sequence[str], lines: Sequence[ComparedLine]) -> Section | None:

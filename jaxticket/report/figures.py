@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 SIZE = (460, 330)
 # Of one among many: three fit side by side, and a telephone shows it at natural size.
 SMALL = (330, 290)
+FORMATS = ("pdf", "png")  # as which figures can be written beside SVG
+_PNG_DPI = 300
+_METADATA = {
+    "svg": ("Date", "Creator", "Format", "Type"),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+    "png": ("Software",),
+}
 _FONT = "DejaVu Sans"  # Comes with matplotlib, so the layout is the same on every machine.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "jaxticket",
+    "pdf.fonttype": 42,  # text that can be searched and edited
     "font.family": [_FONT],
     "font.size": 11.5,
     "text.color": light("ink"),
@@ -65,13 +73,20 @@ class Figure:
         name: of its file, without `.svg`: letters, digits, `-` and `_`.
         label: what it shows, for those who cannot see it.
         svg: the file, in light colours.
+        paint: draws on the axes it is given.
         small: whether it is one of many, to be shown at about its natural size.
     """
 
     name: str
     label: str
     svg: str
+    paint: Callable[["Axes"], None] = dataclasses.field(repr=False)
     small: bool = False
+
+    def files(self, formats: Sequence[str] = ()) -> dict[str, bytes]:
+        """Name -> content of its files: the SVG, and others in `formats`, `pdf` (vectors) or `png`."""
+        others = {f"{self.name}.{one}": _drawn(self.paint, one, self.small) for one in formats}
+        return {f"{self.name}.svg": self.svg.encode(), **others}
 
     @property
     def inline(self) -> Markup:
@@ -88,19 +103,27 @@ class Figure:
 
 def draw(name: str, label: str, paint: Callable[["Axes"], None], *, small: bool = False) -> Figure:
     """Draws a figure of one panel: `paint` draws on the axes it is given, the rest is as in `Figure`."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    svg = _drawn(paint, "svg", small).decode().replace(f"'{_FONT}'", FONTS)
+    svg = "".join(line.rstrip() + "\n" for line in svg.splitlines())
+    return Figure(name, label, svg, paint, small)
+
+
+def _drawn(paint: Callable[["Axes"], None], file_format: str, small: bool) -> bytes:
+    """A file of a figure, without the time and the program that made it."""
     from matplotlib.figure import Figure as Canvas
 
     with _style():
         width, height = SMALL if small else SIZE
         canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
-        FigureCanvasSVG(canvas)
         paint(canvas.add_subplot())
-        written = io.StringIO()
-        canvas.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = written.getvalue().replace(f"'{_FONT}'", FONTS)
-    svg = "".join(line.rstrip() + "\n" for line in svg.splitlines())
-    return Figure(name, label, svg, small)
+        written = io.BytesIO()
+        canvas.savefig(
+            written,
+            format=file_format,
+            dpi=72 if file_format == "svg" else _PNG_DPI,
+            metadata=dict.fromkeys(_METADATA[file_format]),
+        )
+    return written.getvalue()
 
 
 def slug(text: str) -> str:

@@ -1,15 +1,18 @@
 """From the files of an experiment's folder to its report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jaxticket.core.errors import JaxticketError
+from jaxticket.report.figures import FORMATS, Figure
 from jaxticket.report.files import read_study
 from jaxticket.report.page import make_page
 from jaxticket.storage import write_bytes
 
 
-def write_report(folder: Path | str, note: Callable[[str], None] = lambda _: None) -> Path:
+def write_report(
+    folder: Path | str, note: Callable[[str], None] = lambda _: None, *, formats: Sequence[str] = ()
+) -> Path:
     """Writes `report.html`, `figures/*.svg` and `tables/*` from the other files of an experiment's folder.
 
     Nothing else enters: the same files give the same bytes, whenever and wherever the report is made. Figures and
@@ -19,6 +22,7 @@ def write_report(folder: Path | str, note: Callable[[str], None] = lambda _: Non
     Args:
         folder: `WORKDIR/<name>-<hash>`, with `summary.json` and, where they exist, `metrics.jsonl` and `config.json`.
         note: called with a line for each section that raised, and is left out.
+        formats: in which figures are written as well, `pdf` or `png`; those of an earlier report are written again.
 
     Returns:
         The path of the page.
@@ -32,8 +36,8 @@ def write_report(folder: Path | str, note: Callable[[str], None] = lambda _: Non
         page = make_page(study)
     report = folder / "report.html"
     try:
-        _write_all(folder / "figures", {f"{figure.name}.svg": figure.svg for figure in page.figures})
-        _write_all(folder / "tables", page.tables)
+        write_figures(folder / "figures", page.figures, formats)
+        _write_all(folder / "tables", {name: table.encode() for name, table in page.tables.items()})
         write_bytes(report, page.html.encode())
     except OSError as error:
         raise JaxticketError(f"{folder}: the report cannot be written there ({error.strerror})") from error
@@ -42,11 +46,22 @@ def write_report(folder: Path | str, note: Callable[[str], None] = lambda _: Non
     return report
 
 
-def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+def write_figures(folder: Path, figures: Iterable[Figure], formats: Sequence[str] = ()) -> None:
+    """Writes figures as SVG, and as `formats` and what of these is in the folder already, and removes those of before.
+
+    Raises:
+        OSError: the operating system refuses.
+        TicketError: likewise.
+    """
+    formats = [one for one in FORMATS if one in formats or any(folder.glob(f"*.{one}"))]
+    _write_all(folder, {name: data for figure in figures for name, data in figure.files(formats).items()})
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes these files, and removes others of their kinds."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
-        write_bytes(folder / name, content.encode())
+        write_bytes(folder / name, content)
     for path in folder.iterdir():
-        if path.suffix in (".svg", ".csv", ".json") and path.name not in files:
+        if path.suffix in (".svg", ".pdf", ".png", ".csv", ".json") and path.name not in files:
             path.unlink()

@@ -89,14 +89,57 @@ def test_command_prints_page_or_one_line_of_error(workdir, tmp_path, capsys):
     ]
     for arguments, said in (
         ([str(tmp_path / "nowhere")], "holds no experiment"),
-        ([str(workdir / "empty-dddd4444")], "no network is trained yet"),
+        ([str(workdir / "empty-dddd4444")] * 2, "no network is trained yet"),
         ([str(workdir), "--out", str(tmp_path / "page.html" / "x.html")], "cannot write"),
+        ([str(workdir), "--out=page.pdf"], "--out=page.pdf: must be a page"),
+        ([str(workdir), "--figures=gif"], "--figures=gif: 'gif' is no format; must be pdf, png or pdf,png"),
+        ([str(workdir / "imp-aaaa1111"), "--out=page.html"], "--out=page.html: is for a page that compares"),
     ):
         assert main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
         assert said in line
     assert main([]) == 2
+
+
+def test_figures_are_written_in_other_formats(made, tmp_path, capsys):
+    rows = [made.row(branch, level, 0) for branch, level in (("dense", 0), ("imp", 1), ("imp", 2))]
+    for name in ("imp-1", "imp-2"):
+        made.folder(tmp_path / "runs" / name, rows, name=name, metrics=[])
+    assert main([str(tmp_path / "runs"), "--figures=pdf", f"--out={tmp_path / 'two.html'}"]) == 0
+    compared = tmp_path / "two-figures" / "accuracy-lenet300-on-digits.pdf"
+    own = tmp_path / "runs" / "imp-1" / "figures" / "test_accuracy.pdf"
+    first = {path: path.read_bytes() for path in (compared, own)}
+    assert {data[:5] for data in first.values()} == {b"%PDF-"}
+    assert compared.with_suffix(".svg").is_file()
+    assert not own.with_suffix(".png").exists()
+    # A later report writes again what is there, so that no file is of other numbers than its page.
+    assert main([str(tmp_path / "runs" / "imp-1"), "--figures=png"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report   {tmp_path / 'runs' / 'imp-1' / 'report.html'}"
+    assert own.read_bytes() == first[own]
+    assert own.with_suffix(".png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_run_that_another_extends_is_no_curve(made, tmp_path):
+    rows = [made.row("imp" if level else "dense", level, seed) for seed in (0, 1, 2) for level in (0, 1, 2)]
+    parts = {
+        "imp-seeds": ([row for row in rows if row["seed"] < 2], config(seeds=[0, 1], lr=0.1), True),
+        "imp-levels": ([row for row in rows if row["level"] < 2], config(levels=1, seeds=[0, 1, 2], lr=0.1), False),
+        "imp-other": ([row for row in rows if row["seed"] < 2], config(seeds=[0, 1], lr=0.2), True),
+        "imp-whole": (rows, config(seeds=[0, 1, 2], lr=0.1), True),
+    }
+    for name, (own, how, complete) in parts.items():
+        made.folder(tmp_path / name, own, config=how, complete=complete, metrics=[])
+    said = []
+    text = write_comparison([tmp_path], note=said.append).read_text()
+    assert said == [
+        "left out: imp-levels: its 6 networks are all in imp-whole, which has more",
+        "left out: imp-seeds: its 6 networks are all in imp-whole, which has more",
+    ]
+    assert "<strong>Left out.</strong> imp-seeds: its 6 networks are all in imp-whole" in text
+    assert {one.folder.name for one in read_experiments([tmp_path])} == {"imp-other", "imp-whole"}
+    made.folder(tmp_path / "imp-whole", rows, config=parts["imp-whole"][1], complete=False, metrics=[])
+    assert len(read_experiments([tmp_path])) == 4  # only a finished one takes the place of another
 
 
 def test_a_broken_summary_is_named(workdir, tmp_path):
