@@ -1,12 +1,13 @@
 """What `--dry_run` prints: the parameters, the stages with what is already done, and where things will be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from jaxticket.core import paths
+from jaxticket.core import masks, paths
 from jaxticket.core.duration_text import duration_text
+from jaxticket.core.rules import match_rules
 from jaxticket.data.availability import missing
 from jaxticket.data.loading import data_folder
 from jaxticket.lab.dry_run import DryRun
@@ -16,6 +17,8 @@ from jaxticket.lab.rate_groups import rate_groups
 from jaxticket.lab.stages.references import Stage
 from jaxticket.lab.stages.store import Finished
 from jaxticket.lab.training_cost import total
+
+_ENDS = "named stem or head"
 
 
 def print_dry_run(plan: DryRun, console: Console | None = None) -> None:
@@ -34,15 +37,25 @@ def print_dry_run(plan: DryRun, console: Console | None = None) -> None:
         }
     train, val, test = lab.setting.split_sizes
 
-    parameters = Table("parameter", "shape", "prunable", title=f"{options.model.name} on {lab.setting.spec.name}")
+    parameters = Table(
+        "parameter", "shape", "prunable", "left out", title=f"{options.model.name} on {lab.setting.spec.name}"
+    )
     parameters.columns[2].justify = "right"
-    every = 0
-    for path, leaf in paths.leaves(lab.setting.shapes.params).items():
-        every += leaf.size
-        parameters.add_row(path, "x".join(map(str, leaf.shape)), f"{prunable[path]:,}" if path in prunable else "-")
+    leaves = paths.leaves(lab.setting.shapes.params)
+    left_out = dict.fromkeys(leaves, "in no group") if rates else _left_out(leaves, prune)
+    for path, leaf in leaves.items():
+        said = (f"{prunable[path]:,}", "") if path in prunable else ("-", left_out[path])
+        parameters.add_row(path, "x".join(map(str, leaf.shape)), *said)
     parameters.add_section()
-    parameters.add_row("all", f"{every:,}", f"{sum(prunable.values()):,}")
+    parameters.add_row("all", f"{sum(leaf.size for leaf in leaves.values()):,}", f"{sum(prunable.values()):,}", "")
     console.print(parameters)
+    if _ENDS not in left_out.values() and not rates and not prune.rules:
+        console.print(
+            "no module is named stem or head, so the first and the last layer are pruned too; name them so, or set "
+            'config.prune.rules, such as (("Dense_1/kernel",False),(".*kernel",True),(".*",False))',
+            soft_wrap=True,
+            markup=False,
+        )
     about = "about " if lab.setting.sizes_are_estimated else ""
     console.print(
         f"data: {about}{train:,} training, {val:,} validation and {test:,} test images; batches of "
@@ -91,6 +104,14 @@ def _time(plan: DryRun, waiting: Sequence[Stage]) -> str:
     if same:
         return f"about {seconds}, at the rate of this network here before"
     return f"roughly {seconds}, at the rate of another network on this machine"
+
+
+def _left_out(leaves: Iterable[str], prune: PruneOptions) -> dict[str, str]:
+    """Path -> what leaves it out where it is not prunable."""
+    rules = [expression for expression, _ in prune.prunable or masks.DEFAULT_RULES]
+    deciding = match_rules([(rule, rule) for rule in rules], leaves)
+    words = {} if prune.prunable else dict(zip(rules, (_ENDS, "one axis", "no kernel"), strict=True))
+    return {path: words.get(rule, f"rule {rule}") for path, rule in deciding.items()}
 
 
 def _reasons(plan: DryRun) -> list[str]:

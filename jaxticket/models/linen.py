@@ -15,6 +15,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.models.architecture import Architecture
 from jaxticket.models.layers import Activation, Layers
 from jaxticket.models.network_row import MODES
+from jaxticket.tracing.linen import audible
 
 
 class LinenNetwork(nn.Module):
@@ -82,7 +83,7 @@ def with_activation(model: nn.Module, activation: Activation) -> nn.Module:
     return model.clone(activation=activation)
 
 
-def in_mode(model: nn.Module, *, train: bool) -> tuple[nn.Module, dict[str, bool]]:
+def in_mode(model: nn.Module, *, train: bool) -> tuple[nn.Module, dict[str, Any]]:
     """The network for training or for evaluation, and the keyword arguments that its call takes for that.
 
     Which it is may be an argument of the call, or a field of the module, by any of the names in `MODES`.
@@ -90,7 +91,8 @@ def in_mode(model: nn.Module, *, train: bool) -> tuple[nn.Module, dict[str, bool
     arguments = _modes_of_call(type(model))
     fields = {field.name for field in dataclasses.fields(model)} & MODES.keys() - {*arguments}
     if fields:
-        model = model.clone(**{name: train is MODES[name] for name in fields})
+        told: dict[str, Any] = {name: train is MODES[name] for name in fields}
+        model = model.clone(**told)
     return model, {name: train is MODES[name] for name in arguments}
 
 
@@ -111,4 +113,5 @@ def _modes_of_call(kind: type) -> tuple[str, ...]:
 
 def _call_nnx(module: Any, x: jax.Array, *, train: bool) -> Any:
     (module.train if train else module.eval)()
-    return module(x, **{name: train is MODES[name] for name in _modes_of_call(type(module))})
+    with audible(module):
+        return module(x, **{name: train is MODES[name] for name in _modes_of_call(type(module))})

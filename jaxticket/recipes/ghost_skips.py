@@ -215,7 +215,7 @@ def ghost_branch(
 
 def _kind(module: nn.Module) -> str | None:
     """`window`, `pointwise` or `dense`; None for a convolution in groups."""
-    if not isinstance(module, nn.Conv):
+    if not hasattr(module, "kernel_size"):
         return "dense"
     if module.feature_group_count != 1:
         return None

@@ -6,7 +6,8 @@ from flax import nnx
 class NNXNet(nnx.Module):
     """Two convolutions with batch normalisation, dropout, and two dense layers; for grey images."""
 
-    def __init__(self, num_classes: int, features: int = 8, rate: float = 0.2, *, rngs: nnx.Rngs):
+    def __init__(self, num_classes: int, features: int = 8, rate: float = 0.2, activation=nnx.relu, *, rngs: nnx.Rngs):
+        self.activation = activation
         self.conv1 = nnx.Conv(1, features, (3, 3), use_bias=False, rngs=rngs)
         self.norm1 = nnx.BatchNorm(features, rngs=rngs)
         self.conv2 = nnx.Conv(features, features, (3, 3), use_bias=False, rngs=rngs)
@@ -16,7 +17,7 @@ class NNXNet(nnx.Module):
         self.head = nnx.Linear(32, num_classes, rngs=rngs)
 
     def __call__(self, x):
-        x = nnx.relu(self.norm1(self.conv1(x)))
-        x = nnx.relu(self.norm2(self.conv2(x)))
-        x = self.dropout(nnx.relu(self.dense(x.mean(axis=(1, 2)))))
+        x = self.activation(self.norm1(self.conv1(x)))
+        x = self.activation(self.norm2(self.conv2(x)))
+        x = self.dropout(self.activation(self.dense(x.mean(axis=(1, 2)))))
         return self.head(x)
