@@ -7,7 +7,8 @@ import jax
 import pytest
 
 from jaxticket import data, models
-from jaxticket.data.__main__ import main as data_main
+from jaxticket.cli import COMMANDS
+from jaxticket.cli import main as command_line
 from jaxticket.main import main
 
 pytestmark = [pytest.mark.feature("documents and public names")]
@@ -32,21 +33,30 @@ def test_python_blocks_run(document, capsys):
 
 
 @documents
-def test_commands_use_configs_that_plan(document, tmp_path, capsys):
-    commands = re.findall(r"-m jaxticket\.main (--config=\S+)", document.read_text())
+def test_commands_use_configs_that_plan(document, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = "\n".join(blocks(document, "bash"))
+    commands = re.findall(r"jaxticket(?:\.main| run| plan) (--config=\S+)", text)
     assert commands or document.name != "README.md"
-    for argument in commands:
-        path, _, rest = argument.removeprefix("--config=").partition(":")
-        config = f"--config={ROOT / path}" + (f":{rest}" if rest else "")
+    for config in commands:
         assert main([config, f"--workdir={tmp_path}", "--dry_run"]) == 0
 
 
 @documents
+def test_documents_name_commands_that_there_are(document):
+    commands = "\n".join(blocks(document, "bash"))
+    named = re.findall(r"^jaxticket (\w+)", commands, re.MULTILINE) + re.findall(
+        r"`jaxticket (\w+)", document.read_text()
+    )
+    assert set(named) <= {*COMMANDS, "COMMAND"}
+
+
+@documents
 def test_data_commands_are_understood(document, tmp_path, capsys):
-    for command in re.findall(r"-m jaxticket\.data ([^`\n]+)", document.read_text()):
-        arguments = [*command.split(), "--folder", str(tmp_path / "nowhere")]
-        expected = 0 if arguments[0] == "list" else 2  # the archive is not there
-        assert data_main(arguments) == expected
+    for command in re.findall(r"jaxticket data ([^`\n]+)", document.read_text()):
+        arguments = ["data", *command.split(), "--folder", str(tmp_path / "nowhere")]
+        expected = 0 if arguments[1] == "list" else 2  # the archive is not there
+        assert command_line(arguments) == expected
         assert "unrecognized" not in capsys.readouterr().err
 
 

@@ -189,12 +189,12 @@ WRONG = [
     (
         [":dataset=cifar10"],
         ["--config.data.folder=/nowhere"],
-        ["cifar-10-binary.tar.gz", "170.1 MB", "/nowhere", "jaxticket.data prepare cifar10", "data.download=True"],
+        ["cifar-10-binary.tar.gz", "170.1 MB", "/nowhere", "jaxticket data prepare cifar10", "data.download=True"],
     ),
     (
         [":dataset=imagenet2012"],
         ["--config.data.folder=/nowhere"],
-        ["ILSVRC2012_img_train.tar", "154.6 GB", "account", "jaxticket.data prepare imagenet2012"],
+        ["ILSVRC2012_img_train.tar", "154.6 GB", "account", "jaxticket data prepare imagenet2012"],
     ),
     ([":dataset=cifar11"], [], ["config.data.name='cifar11'", "did you mean 'cifar10"]),
     ([":model=vgg16"], [], ["a VGG takes images of 16x16 or more, got 8x8"]),

@@ -22,6 +22,7 @@ import control
 import early_bird
 import experiments
 import features
+import keys
 import markers
 import matched
 import measured
@@ -51,6 +52,7 @@ MODULES = (
     readme,
     experiments,
     features,
+    keys,
 )
 
 

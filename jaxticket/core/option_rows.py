@@ -51,7 +51,7 @@ def option_rows(options: Any, where: str = "") -> Iterator[OptionRow]:
         given: Any = limits.get("choices")
         listed: Any = given() if callable(given) else given
         choices = tuple(listed or ())
-        said = [f"one of {', '.join(map(str, choices))}"] if choices else []
+        said = [f"one of {', '.join(str(one) or repr(one) for one in choices)}"] if choices else []
         if not (choices and isinstance(value, str)):
             said = [_type(hints[field.name]), *said]
         kind = ", ".join([*said, *_limits(limits)])

@@ -107,7 +107,7 @@ class Stream:
 def open_streams(
     spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_rows: np.ndarray, side: int, classes: np.ndarray
 ) -> Dataset:
-    """A streamed data set from the folder that `jaxticket.data prepare` or TensorFlow Datasets wrote.
+    """A streamed data set from the folder that `jaxticket data prepare` or TensorFlow Datasets wrote.
 
     Args:
         spec: the data set.

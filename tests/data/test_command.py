@@ -92,7 +92,7 @@ def test_what_is_missing_has_every_remedy(name, tmp_path):
     assert "\n" not in message
     assert message.startswith(f"{name} is not on this machine: ")
     assert all(archive.name in message for archive in row.archives)
-    assert f"`python -m jaxticket.data prepare {name} --archive PATH --folder {tmp_path}`" in message
+    assert f"`jaxticket data prepare {name} --archive PATH --folder {tmp_path}`" in message
     assert ("--config.data.download=True" in message) == bool(row.url)
     if not row.stream:
         assert f"into {tmp_path}/{row.folder_name}" in message

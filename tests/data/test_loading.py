@@ -59,7 +59,7 @@ def test_missing_data_is_one_line_with_remedies(tmp_path, monkeypatch):
     assert str(error.value) == (
         "mnist is not on this machine: put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
         "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz (11.6 MB in all) into "
-        f"{tmp_path}/mnist, or run `python -m jaxticket.data prepare mnist --archive PATH --folder {tmp_path}`, "
+        f"{tmp_path}/mnist, or run `jaxticket data prepare mnist --archive PATH --folder {tmp_path}`, "
         "or let 11.6 MB be downloaded with --config.data.download=True "
         "(in Python: download=True)"
     )

@@ -222,7 +222,7 @@ def test_a_prepared_folder_is_streamed(streamed, prepared, raw):
 
 
 def test_streamed_data_that_is_missing_is_one_line(streamed, tmp_path):
-    with pytest.raises(DataError, match=r"fashion_mnist is not on this machine: .*jaxticket.data prepare") as error:
+    with pytest.raises(DataError, match=r"fashion_mnist is not on this machine: .*jaxticket data prepare") as error:
         data.load("fashion_mnist", folder=tmp_path)
     assert "\n" not in str(error.value)
 

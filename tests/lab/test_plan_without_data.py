@@ -42,7 +42,7 @@ def test_plans_of_data_that_is_not_here(arguments, said, tmp_path, capsys):
     assert ("sizes of parts are estimated" in told) == ("sanity" not in config)
     assert "data to get: " in told
     assert "is not on this machine: " in told
-    assert "jaxticket.data prepare" in told
+    assert "jaxticket data prepare" in told
     assert not (tmp_path / "runs").exists()
 
 

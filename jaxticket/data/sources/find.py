@@ -81,7 +81,7 @@ def missing_message(spec: DatasetSpec, folder: Path) -> str:
 
 def prepare_command(spec: DatasetSpec, folder: Path) -> str:
     """The command that turns archives of `spec`, wherever they lie, into a folder of TensorFlow Datasets."""
-    return f"python -m jaxticket.data prepare {spec.name} --archive PATH --folder {shlex.quote(str(folder))}"
+    return f"jaxticket data prepare {spec.name} --archive PATH --folder {shlex.quote(str(folder))}"
 
 
 def size_text(size: int) -> str:

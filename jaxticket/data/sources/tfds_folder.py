@@ -78,7 +78,7 @@ def prepared_source(spec: DatasetSpec, prepared: Path, split: str) -> "PreparedS
         if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
             raise DataError(
                 f"{prepared}: is in the format {builder.info.file_format.value}, which cannot be read in any order; "
-                "prepare it with python -m jaxticket.data prepare, in another folder"
+                "prepare it with jaxticket data prepare, in another folder"
             )
         decoders = {"image": tfds.decode.SkipDecoding()}
         source = PreparedSource(builder.as_data_source(spec.tfds_split(split), decoders=decoders), spec.label_key)
