@@ -27,8 +27,21 @@ from jaxticket.lab.registry import experiments  # noqa: E402
 from jaxticket.models.registry import NETWORKS  # noqa: E402
 from jaxticket.recipes.soft import SOFT_ACTIVATIONS  # noqa: E402
 from jaxticket.report.registry import sections  # noqa: E402
+from jaxticket.training.objectives import LOSSES, METRICS  # noqa: E402
 
-REGISTRIES = [SOFT_ACTIVATIONS, criteria, scopes, granularities, NETWORKS, DATASETS, experiments, BACKENDS, sections]
+REGISTRIES = [
+    LOSSES,
+    METRICS,
+    SOFT_ACTIVATIONS,
+    criteria,
+    scopes,
+    granularities,
+    NETWORKS,
+    DATASETS,
+    experiments,
+    BACKENDS,
+    sections,
+]
 pytest_plugins = ["tests.small_runs", "tests.made_studies"]
 
 # The first example of a test may compile, and machines are shared: no test depends on the time it takes.

@@ -70,7 +70,10 @@ def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
     load_manifest(cache)  # raises where a file is not as it was
     splits = {}
     for split, size in spec.official_sizes.items():
-        expected = {"images": ((size, *spec.image_shape), np.uint8), "labels": ((size,), np.int32)}
+        expected = {
+            "images": ((size, *spec.image_shape), np.uint8),
+            "labels": (spec.labels_shape(size), spec.labels_dtype),
+        }
         arrays = []
         for part, (shape, dtype) in expected.items():
             path = cache / f"{split}_{part}.npy"

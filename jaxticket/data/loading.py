@@ -66,6 +66,8 @@ def load(
         raise ConfigError(f"val_seed={val_seed!r}: must be at least 0")
     if not 0 < train_fraction <= 1 or not round(train_fraction * train_size):
         raise ConfigError(f"train_fraction={train_fraction!r}: must be in (0, 1] and leave an image to train on")
+    if label_noise and not spec.one_class_each:
+        raise ConfigError(f"label_noise={label_noise!r}: the images of {name} do not have one class each; set it to 0")
     if not 0 <= label_noise <= 1:
         raise ConfigError(f"label_noise={label_noise!r}: must be at least 0 and at most 1")
     check_parts(spec, part)
@@ -94,6 +96,8 @@ def load(
         mean=mean,
         std=std,
         content="" if registry.is_vouched_for(name) else content_digest(official),
+        targets=spec.targets,
+        target_shape=spec.target_shape,
     )
 
 

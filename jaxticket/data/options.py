@@ -103,6 +103,16 @@ class DataOptions:
                 f"{prefix}label_noise={self.label_noise}: {self.name} is streamed and its labels stay as they are; "
                 f"set it to 0"
             )
+        if not spec.one_class_each and self.label_noise:
+            raise ConfigError(
+                f"{prefix}label_noise={self.label_noise}: images of {self.name} do not have one class each; set it to 0"
+            )
+        moved = [key for key in ("crop_padding", "resized_crop", "flip", "rotation") if getattr(self.augment, key)]
+        if spec.target_shape and moved:
+            raise ConfigError(
+                f"{prefix}augment.{moved[0]}={getattr(self.augment, moved[0])}: would move the images of {self.name} "
+                "and not the labels of their pixels; turn it off"
+            )
         side = min(self.image_shape[:2])
         for key, least in (("resized_crop", None if spec.stream else min(spec.image_shape[:2])), ("cutout", side)):
             if least is not None and getattr(self.augment, key) > least:

@@ -96,5 +96,8 @@ def pad_to_multiple(
     weights = xp.asarray(np.arange(size + padding) < size, dtype=np.float32)
     if not padding:
         return images, labels, weights
-    axes = [(0, padding)] + [(0, 0)] * (images.ndim - 1)
-    return xp.pad(images, axes), xp.pad(labels, [(0, padding)]), weights
+
+    def pad(array: ArrayLike) -> ArrayLike:
+        return xp.pad(array, [(0, padding)] + [(0, 0)] * (np.ndim(array) - 1))
+
+    return pad(images), pad(labels), weights

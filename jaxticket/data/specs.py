@@ -64,6 +64,9 @@ class DatasetSpec:
             side before a random crop), `flip` (horizontal, every other time), `rotation` (at most so many degrees
             either way), `resized_crop` (side of the result).
         stream: whether it is too large for memory and its images have sizes of their own.
+        targets: what labels are: `classes`, or `values`, numbers to be predicted, or 0 and 1 for each of several
+            labels; then `class_names` are the names of the outputs.
+        target_shape: of the labels of one image, such as (height, width) where each pixel has one; empty for one label.
         fit: whether images of other sizes are scaled by their shorter side and cropped in the middle.
     """
 
@@ -87,8 +90,12 @@ class DatasetSpec:
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     stream: bool = False
     fit: bool = False
+    targets: str = "classes"
+    target_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.targets not in ("classes", "values"):
+            raise ConfigError(f"data set {self.name!r}: targets={self.targets!r}; must be 'classes' or 'values'")
         if self.archives and not isinstance(self.sources[-1], str):
             raise ConfigError(
                 f"data set {self.name!r}: has archives, so its last source must be the name of their format"
@@ -99,6 +106,20 @@ class DatasetSpec:
     def num_classes(self) -> int:
         """The number of labels, which are 0 to `num_classes - 1`."""
         return len(self.class_names)
+
+    @property
+    def one_class_each(self) -> bool:
+        """Whether every image belongs to one class."""
+        return self.targets == "classes" and not self.target_shape
+
+    def labels_shape(self, size: int) -> tuple[int, ...]:
+        """The shape of the labels of so many images."""
+        return (size, *self.target_shape, *((self.num_classes,) if self.targets == "values" else ()))
+
+    @property
+    def labels_dtype(self) -> str:
+        """Their dtype."""
+        return "int32" if self.targets == "classes" else "float32"
 
     @property
     def prepared_name(self) -> str:

@@ -23,7 +23,7 @@ class Split(NamedTuple):
 
     Attributes:
         images: uint8 [N, height, width, channels].
-        labels: int32 [N], each in [0, number of classes).
+        labels: int32 [N, ...], each in [0, number of classes); or float32 [N, ..., outputs], numbers.
     """
 
     images: np.ndarray
@@ -46,12 +46,14 @@ class Dataset:
         train: what is left of the official training images after validation was taken away.
         val: the validation images, possibly none.
         test: the test images.
-        num_classes: labels are 0 to `num_classes - 1`.
+        num_classes: labels are 0 to `num_classes - 1`; of numbers, how many outputs there are.
         class_names: by label.
         mean: per channel, of pixels divided by 255: the customary constant of the data set, or else that of its
             training images.
         std: per channel, the standard deviation of the same.
         content: a digest of all official images and labels; empty where published checksums vouch for them.
+        targets: what labels are, `classes` or `values`.
+        target_shape: of the labels of one image, such as (height, width) of those of its pixels; empty for one label.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     content: str = ""
+    targets: str = "classes"
+    target_shape: tuple[int, ...] = ()
 
 
 def content_digest(splits: Mapping[str, Split]) -> str:

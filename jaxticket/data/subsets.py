@@ -32,6 +32,8 @@ def check_parts(spec: DatasetSpec, part: str) -> None:
     """
     _, parts = parse_part(part)
     classes = spec.num_classes
+    if parts > 1 and not spec.one_class_each:
+        raise ConfigError(f"part={part!r}: the images of {spec.name} do not have one class each; use 'full'")
     if classes % parts:
         possible = ", ".join(str(n) for n in range(2, classes + 1) if classes % n == 0 and n <= 10)
         raise ConfigError(

@@ -41,6 +41,7 @@ from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.run_spec import RunSpec
+from jaxticket.training.scores import named
 from jaxticket.training.state import Keys, Weights
 
 _Result = TypeVar("_Result")
@@ -191,7 +192,7 @@ class Lab(Bench):
         if start_step == duration.total_steps:
             return Trained.without_training(self._evaluation(start, mask, train, label=label), start)
         save_epochs = tuple(sorted({*save_epochs, *train.save_epochs}))
-        train = train.computed  # epochs of saves are in the key once, whoever asked for them
+        train = train.computed.without_metrics  # epochs of saves are in the key once, whoever asked for them
         self.setting.aid_of(train)  # refused in a plan too
         if isinstance(mask_update, GradualPruning) and not self.stages.execute:
             self.reach.prune(mask.key, PruneOptions(scope=mask_update.scope), sparsity=mask_update.final)
@@ -226,11 +227,14 @@ class Lab(Bench):
         """
         return self._evaluation(weights, mask, train or self.options.train, label=label).content
 
-    def _evaluation(self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str) -> Stage:
+    def _evaluation(
+        self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str, metrics: tuple[str, ...] = ()
+    ) -> Stage:
         aids = self.options.aids
-        train = aids.training(train).computed
+        train = dataclasses.replace(aids.training(train).computed, metrics=metrics)
         if not train.trains:  # nothing is compiled for that
-            train = TrainOptions(batch_size=train.batch_size, compute_dtype=train.compute_dtype)
+            kept = ("batch_size", "compute_dtype", "loss", "score", "metrics")
+            train = TrainOptions(**{name: getattr(train, name) for name in kept})
         config = evaluation_key(self.setting, train)
         inputs = {"weights": weights.key, "mask": mask.key}
         stage = self.stages.find("evaluate", 1, config, inputs, label=label)
@@ -346,4 +350,13 @@ class Lab(Bench):
         if pruned is not None:
             scores = self.evaluate(pruned, mask, label=f"{branch}-{level}-{seed} pruned", train=train)
         of = self.setting, branch, level, seed, trained, mask, trained.start or start
-        self.recorder.add(RecordedRun(*of, scores, case or {}, facts or {}, ticket))
+        measured = self._measured(trained, mask, train or self.options.train, f"{branch}-{level}-{seed} metrics")
+        self.recorder.add(RecordedRun(*of, scores, case or {}, {**measured, **(facts or {})}, ticket))
+
+    def _measured(self, trained: Trained, mask: MaskRef, train: TrainOptions, label: str) -> dict[str, Any]:
+        """The metrics of `train.metrics` that no row has anyway, of the weights that are reported."""
+        if not train.metrics:
+            return {}
+        weights = trained.untrained or WeightsRef(trained.stage, WEIGHTS[train.reported])
+        found = self._evaluation(weights, mask, train, label=label, metrics=train.metrics).content
+        return {name: value for name, value in found.items() if name not in named("val", None) | named("test", None)}

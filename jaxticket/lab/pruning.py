@@ -80,6 +80,7 @@ def _arguments(
         "key": lambda: key,
         "apply_fn": lambda: apply,
         "batches": batches,
+        "loss_fn": lambda: setting.loss_fn,
         "input_shape": lambda: (1, *setting.image_shape),
         "input_norms": lambda: input_norms(apply, masks.apply_mask(weights.params, mask), batches()),
         "initial": lambda: initial and initial.params,

@@ -160,6 +160,8 @@ class FolderRecorder(Recorder):
         }
         model = {"name": self._options.model.name, "parameters": setting.parameters, "prunable": None}
         self.summary["model"] = model
+        if setting.score.name != "accuracy":
+            self.remark(f"train.score: what this run calls accuracy is {setting.score.name}, higher is better")
 
     def add(self, run: RecordedRun) -> None:
         super().add(run)

@@ -14,10 +14,11 @@ from jaxticket.core.types import Mask
 from jaxticket.data.splits import permutation
 from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.setting import Setting
+from jaxticket.lab.stage_keys import loss_key
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.recipes.learned_scales import Rescaled, rescale
 from jaxticket.recipes.lrsi_options import LrsiOptions
-from jaxticket.recipes.scaling import scaling_step
+from jaxticket.recipes.scaling import mean_cross_entropy, scaling_step
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.state import Weights
 
@@ -39,6 +40,7 @@ def scaled_start(bench: Bench, start: WeightsRef, mask: MaskRef, train: TrainOpt
         return Derived(Weights(found.params, start.model_state), content=content)
 
     config = {**setting.batches_key(train), "scales": chosen(scales), "seed": seed}
+    config |= loss_key(train)
     inputs, work = {"start": start, "mask": mask}, f"{scales.iterations} iterations"
     label = f"scales, seed {seed}"
     stage = bench.derive("lrsi", compute, inputs, config=config, label=label, work=work)
@@ -58,7 +60,7 @@ def _rescaled(
     """
     apply = functools.partial(_logits, setting)
     if options not in setting.scaling_steps:
-        setting.scaling_steps[options] = jax.jit(scaling_step(apply, options))
+        setting.scaling_steps[options] = jax.jit(scaling_step(apply, options, setting.loss_fn or mean_cross_entropy))
     count = options.iterations * (3 if options.overlap else 4)
     params = jax.tree.map(jnp.asarray, weights.params)
     batches = _batches(setting, train, key, count)

@@ -13,8 +13,13 @@ _BATCH_SIZE = 256
 
 
 def scoring_images(split: Split, per_class: int, num_classes: int, seed: int) -> np.ndarray:
-    """The rows of `per_class` images of every class, fewer where there are fewer, in random order."""
+    """The rows of `per_class` images of every class, fewer where there are fewer, in random order.
+
+    Where images do not have one class each, as many as that would be.
+    """
     order = permutation(split.size, seed)
+    if split.labels.ndim > 1:
+        return order[: per_class * num_classes]
     labels = split.labels[order]
     rows = [order[labels == label][:per_class] for label in range(num_classes)]
     chosen = np.concatenate(rows)

@@ -12,7 +12,7 @@ from jaxticket import data, models
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError, DataError, MaskError
 from jaxticket.core.options import chosen
-from jaxticket.core.types import Variables
+from jaxticket.core.types import LossFn, Variables
 from jaxticket.data.availability import labels_are_at_hand
 from jaxticket.data.loading import data_folder
 from jaxticket.data.sources.find import readers
@@ -26,7 +26,10 @@ from jaxticket.parallel import Layout, choose_layout
 from jaxticket.recipes.lrsi_options import LrsiOptions
 from jaxticket.structure.macs import macs
 from jaxticket.training.duration import Duration
+from jaxticket.training.losses import function_of_loss
+from jaxticket.training.objectives import Metric
 from jaxticket.training.options import TrainOptions
+from jaxticket.training.scores import score_of
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
 
@@ -81,8 +84,8 @@ class Setting:
     @functools.cached_property
     def shapes(self) -> Weights:
         """The network's arrays, abstract; raises `ConfigError` where it gives no logits [batch, num_classes]."""
-        name, classes = self.options.model.name, self.options.data.num_classes
-        return Weights(*checked_variables(self.model, name, self.image_shape, classes))
+        name, outputs = self.options.model.name, (*self.spec.target_shape, self.options.data.num_classes)
+        return Weights(*checked_variables(self.model, name, self.image_shape, outputs))
 
     @property
     def duration(self) -> Duration:
@@ -137,7 +140,24 @@ class Setting:
     @property
     def trainer(self) -> Trainer:
         """The compiled step, shared by all runs by `config.train`."""
-        return self.trainer_of(self.options.train)
+        return self.trainer_of(self.options.train.without_metrics)
+
+    @property
+    def loss(self) -> LossFn:
+        """(outputs, targets) -> the loss of each example of a batch, or of all of them."""
+        return function_of_loss(self.options.train)
+
+    @property
+    def score(self) -> Metric:
+        """The metric that stands for accuracy."""
+        return score_of(self.options.train, self.spec.targets)
+
+    @property
+    def loss_fn(self) -> LossFn | None:
+        """The loss of a batch as criteria take it; None for cross entropy."""
+        if self.options.train.loss == TrainOptions.loss:
+            return None
+        return lambda outputs, targets: self.loss(outputs, targets).mean()
 
     def trainer_of(self, train: TrainOptions) -> Trainer:
         """The compiled step of runs by other options, shared by all of them; with what `config.aids` does in it."""

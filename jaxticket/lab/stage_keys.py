@@ -13,6 +13,7 @@ from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.setting import Setting
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.monitors import Monitor
+from jaxticket.training.objectives import METRICS
 from jaxticket.training.options import TrainOptions
 
 
@@ -27,7 +28,7 @@ def training_key(
         "aids": setting.options.aids.key(),
         "monitor": _named(run["monitor"]),
     }
-    return {
+    config = {
         **setting.network_key(),
         "data": setting.data_key(),
         "train": chosen(train),
@@ -36,12 +37,32 @@ def training_key(
         "snapshot_step": run["snapshot_step"],
         **{name: value for name, value in optional.items() if value},
     }
+    return with_source(config, *_objectives(train))
 
 
 def evaluation_key(setting: Setting, train: TrainOptions) -> dict[str, Any]:
     """Of an evaluation, JSON-ready."""
     aids = setting.options.aids
-    return {**setting.batches_key(train), **({"aids": aids.key()} if aids.stays else {})}
+    return {**setting.batches_key(train), **({"aids": aids.key()} if aids.stays else {}), **objective_key(train)}
+
+
+def objective_key(train: TrainOptions) -> dict[str, Any]:
+    """What losses and scores of given outputs depend on; empty for cross entropy and accuracy."""
+    parts = chosen(TrainOptions(loss=train.loss, score=train.score, metrics=train.metrics))
+    return with_source({"measured": parts} if parts else {}, *_objectives(train))
+
+
+def loss_key(train: TrainOptions) -> dict[str, Any]:
+    """What derivatives of the loss depend on; empty for cross entropy."""
+    return objective_key(TrainOptions(loss=train.loss))
+
+
+def _objectives(train: TrainOptions) -> list[Any]:
+    """The functions of the loss and the metrics that were chosen."""
+    names = [name for name in (train.score, *train.metrics) if name]
+    metrics = [METRICS.get(name, "train.metrics") for name in names]
+    functions = [train.loss_row.function, *(part for row in metrics for part in (row.function, row.finish) if part)]
+    return [load_object(function) for function in functions]
 
 
 def pruning_key(setting: Setting, how: PruneOptions, *, seed: int, sparsity: float | None) -> dict[str, Any]:
@@ -52,6 +73,8 @@ def pruning_key(setting: Setting, how: PruneOptions, *, seed: int, sparsity: flo
         config["seed"] = seed
     if how.row.sees_images:
         config["data"] = setting.data_key()
+    if "loss" in how.row.needs:
+        config |= loss_key(setting.options.train)
     if sparsity is not None:
         config["sparsity"] = sparsity
     criterion, scope = how.row, scope_of(how.scope)

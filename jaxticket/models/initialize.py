@@ -69,21 +69,21 @@ def abstract_variables(model: nn.Module, input_shape: Sequence[int]) -> Variable
     return _abstract(model, input_shape)[1]
 
 
-def checked_variables(model: nn.Module, name: str, image_shape: Sequence[int], num_classes: int) -> Variables:
-    """As `abstract_variables`, of a network that gives logits [batch, num_classes].
+def checked_variables(model: nn.Module, name: str, image_shape: Sequence[int], outputs: Sequence[int]) -> Variables:
+    """As `abstract_variables`, of a network that gives what the data set needs, [batch, num_classes] or for each pixel.
 
     Args:
         model: the network.
         name: by which it was chosen, for the message.
         image_shape: (height, width, channels).
-        num_classes: of the data set.
+        outputs: the shape of what it has to give for one image, such as (num_classes,).
 
     Raises:
         ConfigError: it gives something else, or cannot be called.
     """
     with naming_its_line(name):
         logits, variables = _abstract(model, (_IMAGES, *image_shape))
-    wanted = (_IMAGES, num_classes)
+    wanted = (_IMAGES, *outputs)
     if getattr(logits, "shape", None) != wanted:
         given = f"logits {list(logits.shape)}" if hasattr(logits, "shape") else f"a {type(logits).__name__}"
         raise ConfigError(

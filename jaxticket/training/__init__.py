@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from jaxticket.training.interrupts import Interrupts as Interrupts
     from jaxticket.training.loop import train_runs as train_runs
     from jaxticket.training.monitors import Monitor as Monitor
+    from jaxticket.training.objectives import Loss as Loss
+    from jaxticket.training.objectives import Metric as Metric
+    from jaxticket.training.objectives import register_loss as register_loss
+    from jaxticket.training.objectives import register_metric as register_metric
     from jaxticket.training.options import TrainOptions as TrainOptions
     from jaxticket.training.run_spec import RunResult as RunResult
     from jaxticket.training.run_spec import RunSpec as RunSpec

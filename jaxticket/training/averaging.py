@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,13 +42,13 @@ class WeightAverage:
         bias = -jnp.expm1(count.astype(jnp.float32) * jnp.float32(math.log(decay)))
         share = jnp.where(updated, jnp.where(count > 1, jnp.float32(1 - decay) / bias, 1), 0)
 
-        def mix(new: jax.Array, old: jax.Array) -> jax.Array:
+        def mix(new: jax.Array, old: jax.Array) -> Any:
             if not jnp.issubdtype(new.dtype, jnp.floating):
                 return new
             return optax.incremental_update(new, old, share.astype(new.dtype))
 
-        mixed = jax.tree.map(mix, (params, model_state), (self.params, self.model_state))
-        return WeightAverage(*mixed, count)
+        params, model_state = jax.tree.map(mix, (params, model_state), (self.params, self.model_state))
+        return WeightAverage(params, model_state, count)
 
     def masked(self, mask: Mask) -> "WeightAverage":
         """The average with zeros where `mask` is False."""

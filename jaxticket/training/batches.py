@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxticket.core.keys import named_key
 from jaxticket.data import augmentation
@@ -13,8 +14,16 @@ from jaxticket.data.pipeline import normalise, take_batch
 from jaxticket.parallel.layouts import SINGLE
 
 
+def batch_shapes(
+    size: int, num_classes: int, targets: str, target_shape: tuple[int, ...]
+) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """What a network gives for a batch of so many images, and their labels, as shapes; see `Dataset`."""
+    outputs = jax.ShapeDtypeStruct((size, *target_shape, num_classes), np.float32)
+    return outputs, jax.ShapeDtypeStruct((size, *target_shape), np.int32) if targets == "classes" else outputs
+
+
 class DeviceSplit(NamedTuple):
-    """A split on the device: uint8 images [N, H, W, C], int32 labels [N], float32 example weights [N]."""
+    """A split on the device: uint8 images [N, H, W, C], labels as those of `Split`, float32 example weights [N]."""
 
     images: jax.Array
     labels: jax.Array

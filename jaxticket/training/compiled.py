@@ -59,7 +59,7 @@ class CompiledSteps:
     @functools.cached_property
     def evaluate(self) -> Any:
         """(params, model_state, split, first, last, tally) -> tally."""
-        evaluation = make_evaluation(self._evaluated(), self._parts.batches)
+        evaluation = make_evaluation(self._evaluated(), self._parts.batches, self._parts.measures)
         evaluate = self._layout.map(evaluation, (0, 0, self._data_axis, None, None, 0))
         return jax.jit(self._counted("evaluate", evaluate))
 

@@ -68,7 +68,7 @@ class DeviceData:
                 yield self._layout.assemble(pad_split(part, size // processes)), 0, 1
             return
         split = self.split(name)
-        count = split.labels.shape[-1] // size
+        count = split.weights.shape[-1] // size
         chunk = count if at_once else 1
         for first in range(0, count, chunk):
             yield split, first, first + chunk

@@ -49,13 +49,14 @@ def add_records(
                 "step": step,
                 "train_loss": float(total.loss) / count,
                 **objective,
-                "train_accuracy": int(total.correct) / count,
+                "train_accuracy": None if total.correct is None else float(total.correct) / count,
                 **named("val", score),
                 "learning_rate": rate * learning_rate_factor(trainer.options, info.history),
                 "seconds": round(info.seconds, 3),
             }
         )
-        better.append(may_be_best and score is not None and score.accuracy > info.best_accuracy)
+        first = not info.best_epoch
+        better.append(may_be_best and score is not None and (first or score.accuracy > info.best_accuracy))
         if score is not None and better[-1]:
             info.best_accuracy, info.best_epoch = score.accuracy, epoch
     return better

@@ -8,6 +8,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.core.spans import EVERY, Length, Span, check_spans
 from jaxticket.recipes.choices import SMOOTHINGS
+from jaxticket.training.objectives import LOSSES, METRICS, Loss
 
 SCHEDULES = ("constant", "milestones", "step", "cosine", "cosine_restarts", "cyclic", "plateau")
 
@@ -33,6 +34,12 @@ class TrainOptions:
             batches, and normalisations see one at a time; gradients that fill no update at the end change nothing.
         ema_decay: evaluate, prune and store an exponential moving average of the weights instead of the weights
             themselves: those of k updates ago count this to the power of k. 0 for none.
+        loss: what is trained on, a registered loss or `FILE.py:FUNCTION`: `cross_entropy` of classes,
+            `mean_squared_error`, `mean_absolute_error` or `huber` of numbers, `sigmoid_cross_entropy` of several labels
+            at once.
+        score: the metric that stands for accuracy, higher is better, registered or `FILE.py:FUNCTION`; empty:
+            `accuracy` of classes, else that of the loss, `r2` of numbers.
+        metrics: other metrics that rows have, such as `accuracy_per_class` or `FILE.py:FUNCTION`.
         bn_l1: strength of an L1 penalty on the scales of normalisations, by its subgradient (network slimming, Liu et
             al. 2017, section 3); 1e-4 is usual. The reported loss is without it.
         schedule: `constant`; `milestones` (times `gamma` at each); `step` (times `gamma` every `step_epochs`); `cosine`
@@ -89,6 +96,9 @@ class TrainOptions:
     clip_norm: float = option(0.0, minimum=0)
     accumulate_steps: int = option(1, minimum=1, up_to="steps")
     ema_decay: float = option(0.0, minimum=0, below=1)
+    loss: str = option("cross_entropy", choices=LOSSES.names)
+    score: str = option("", choices=lambda: ["", *METRICS.names()])
+    metrics: tuple[str, ...] = option((), choices=METRICS.names, unique=True)
     bn_l1: float = option(0.0, minimum=0)
     schedule: str = option("constant", choices=SCHEDULES)
     milestones: tuple[float, ...] = option((), above=0, increasing=True, only=("schedule", "milestones"))
@@ -117,6 +127,11 @@ class TrainOptions:
     steps_per_dispatch: int = option(0, minimum=0, hashed=False)
 
     @property
+    def loss_row(self) -> Loss:
+        """The loss."""
+        return LOSSES.get(self.loss, "train.loss")
+
+    @property
     def trains(self) -> bool:
         """Whether there is any step; without one a network is only evaluated."""
         return bool(self.epochs or self.steps)
@@ -125,6 +140,11 @@ class TrainOptions:
     def computed(self) -> "TrainOptions":
         """These options without what the weights of a training do not depend on: what is kept of it and reported."""
         return dataclasses.replace(self, save_epochs=(), report=TrainOptions.report)
+
+    @property
+    def without_metrics(self) -> "TrainOptions":
+        """These options without what is measured besides."""
+        return dataclasses.replace(self, metrics=())
 
     @property
     def reported(self) -> str:
@@ -224,6 +244,16 @@ class TrainOptions:
                 raise ConfigError(
                     f"config.{where}.{key}={getattr(self, key)!r}: needs {where}.label_smoothing above 0, found 0"
                 )
+        columns = [METRICS.get(name, f"{where}.metrics").column for name in self.metrics]
+        if twice := [name for name in columns if columns.count(name) > 1 or name in ("loss", "accuracy_pruned")]:
+            raise ConfigError(
+                f"config.{where}.metrics={self.metrics}: rows have a column test_{twice[0]} already; rename it"
+            )
+        if self.label_smoothing and self.loss != TrainOptions.loss:
+            raise ConfigError(
+                f"config.{where}.label_smoothing={self.label_smoothing}: smooths the labels of cross_entropy, found "
+                f"{where}.loss={self.loss!r}; set it to 0"
+            )
         if self.min_lr >= self.lr:
             raise ConfigError(f"config.{where}.min_lr={self.min_lr}: must be less than lr={self.lr}")
         if len({at < 1 for at in self.milestones}) > 1:

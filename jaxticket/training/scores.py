@@ -1,15 +1,19 @@
 """What is counted while a split is evaluated, and the scores that follow from it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxticket.training.losses import cross_entropy
-
-_NEAR = 5
+from jaxticket.core.errors import ConfigError
+from jaxticket.core.lazy import load_object
+from jaxticket.core.types import PyTree
+from jaxticket.training.losses import function_of_loss, losses_of_examples
+from jaxticket.training.objectives import CLASSES, METRICS, Metric
+from jaxticket.training.options import TrainOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,80 +21,128 @@ class Scores:
     """How a network does on a whole split.
 
     Attributes:
-        loss: mean cross entropy, in nats, of the labels as they are: no smoothing, no penalty.
-        accuracy: share of the examples whose label has the largest logit, in [0, 1].
-        accuracy_top5: share of those whose label is among the five largest, in [0, 1]; None of five classes or fewer.
-        accuracy_balanced: mean, over the classes that occur, of the accuracy on the examples of each, in [0, 1].
+        loss: mean loss of the targets as they are: no smoothing, no penalty; cross entropy is in nats.
+        accuracy: what decides, higher is better: the share of the labels that have the largest output, in [0, 1], or
+            the metric that `train.score` or the loss names, such as R2 of a regression.
+        accuracy_top5: share of the labels that are among the five largest outputs, in [0, 1]; None of five classes or
+            fewer, or where targets are numbers.
+        accuracy_balanced: mean, over the classes that occur, of the accuracy on the examples of each, in [0, 1]; None
+            where targets are numbers.
+        others: those of `train.metrics`, by the ends of their columns.
     """
 
     loss: float
     accuracy: float
-    accuracy_top5: float | None
-    accuracy_balanced: float
+    accuracy_top5: float | None = None
+    accuracy_balanced: float | None = None
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# Of every row, whatever the targets are.
+_ALWAYS = tuple(field.name for field in dataclasses.fields(Scores) if field.name != "others")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """What is counted while a split is evaluated.
+
+    Attributes:
+        loss: (outputs, targets) -> a loss for each example or for all.
+        metrics: name in `Scores` -> the metric.
+    """
+
+    loss: Callable[..., jax.Array]
+    metrics: Mapping[str, Metric]
+
+    @classmethod
+    def of(cls, options: TrainOptions, targets: str) -> "Measures":
+        """Those of some options, for targets of a kind, `classes` or `values`."""
+        metrics = {"accuracy": score_of(options, targets)}
+        if targets == CLASSES:
+            metrics |= {name: METRICS.get(name) for name in ("accuracy_top5", "accuracy_balanced")}
+        others = (METRICS.get(name, "train.metrics") for name in options.metrics)
+        return cls(function_of_loss(options), metrics | {metric.column: metric for metric in others})
+
+    def zero(self, outputs: jax.ShapeDtypeStruct, targets: jax.ShapeDtypeStruct) -> "Tally":
+        """Totals over no examples, of batches of such outputs and targets."""
+        weights = jax.ShapeDtypeStruct(outputs.shape[:1], jnp.float32)
+        shapes = jax.eval_shape(lambda *batch: self.count(*batch), outputs, targets, weights)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def count(self, outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> "Tally":
+        """What a batch adds; traced.
+
+        Args:
+            outputs: float [B, ..., K].
+            targets: int32 [B, ...] or float32 [B, ..., K].
+            weights: float32 [B], 1 for an example and 0 for padding.
+        """
+        outputs = outputs.astype(jnp.float32)
+
+        def total(each: jax.Array) -> jax.Array:
+            counts = (weights > 0).reshape(-1, *(1,) * (each.ndim - 1))
+            whole = jnp.issubdtype(each.dtype, jnp.integer) or each.dtype == bool
+            return jnp.where(counts, each, jnp.zeros_like(each)).sum(0, dtype=jnp.int32 if whole else jnp.float32)
+
+        return Tally(
+            loss=(losses_of_examples(self.loss, outputs, targets) * weights).sum(),
+            examples=(weights > 0).sum(dtype=jnp.int32),
+            sums={name: jax.tree.map(total, metric.load(outputs, targets)) for name, metric in self.metrics.items()},
+        )
+
+    def scores(self, tally: "Tally") -> Scores:
+        """The scores of a tally of NumPy arrays over at least one example."""
+        examples, found = int(tally.examples), {}
+        for name, metric in self.metrics.items():
+            found[name] = _finish(metric, tally.sums[name], examples)
+        loss, known = float(tally.loss) / examples, {name: found.pop(name) for name in _ALWAYS if name in found}
+        if known["accuracy"] is None:
+            raise ConfigError(f"{self.metrics['accuracy'].name} has no value on a split of {examples} examples")
+        return Scores(loss, **known, others=found)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """Running totals over the examples of a split with K classes.
+    """Running totals over the examples of a split.
 
     Attributes:
-        loss: float32 scalar, the sum of the cross entropies.
-        seen: int32 [K], examples of each class.
-        right: int32 [K], those of them that were classified as such.
-        near: int32 scalar, examples whose label was among the five largest logits.
+        loss: float32 scalar, the sum of the losses.
+        examples: int32 scalar.
+        sums: of each metric, what its examples have added up to.
     """
 
     loss: jax.Array
-    seen: jax.Array
-    right: jax.Array
-    near: jax.Array
+    examples: jax.Array
+    sums: Mapping[str, PyTree]
 
-    @classmethod
-    def zero(cls, classes: int) -> "Tally":
-        """Totals over no examples."""
-        none = jnp.zeros((), jnp.int32)
-        return cls(jnp.zeros((), jnp.float32), jnp.zeros(classes, jnp.int32), jnp.zeros(classes, jnp.int32), none)
-
-    def add(self, logits: jax.Array, labels: jax.Array, weights: jax.Array) -> "Tally":
-        """The totals with a batch; traced.
-
-        Args:
-            logits: float [B, K]. Of equal ones that of the lower class counts as larger; one that is no number never
-                counts for a label.
-            labels: int32 [B], 0 to K - 1.
-            weights: float32 [B], 1 for an example and 0 for padding.
-        """
-        counts = weights > 0
-        classes = jnp.arange(len(self.seen), dtype=labels.dtype)[None]
-        of_class = (labels[:, None] == classes) & counts[:, None]
-        right = logits.argmax(-1) == labels
-        own = jnp.take_along_axis(logits, labels[:, None], -1)
-        places = jnp.arange(logits.shape[-1], dtype=labels.dtype)[None]
-        behind = (logits < own) | ((logits == own) & (places >= labels[:, None]))
-        near = (~behind).sum(-1, dtype=jnp.int32) < _NEAR
-        return Tally(
-            loss=self.loss + (cross_entropy(logits, labels) * weights).sum(),
-            seen=self.seen + of_class.sum(0, dtype=jnp.int32),
-            right=self.right + (of_class & right[:, None]).sum(0, dtype=jnp.int32),
-            near=self.near + (near & counts).sum(dtype=jnp.int32),
-        )
-
-    def scores(self) -> Scores:
-        """The scores of a tally of NumPy arrays over at least one example."""
-        seen, right = np.asarray(self.seen, np.int64), np.asarray(self.right, np.int64)
-        examples, occurs = int(seen.sum()), seen > 0
-        return Scores(
-            loss=float(self.loss) / examples,
-            accuracy=int(right.sum()) / examples,
-            accuracy_top5=int(self.near) / examples if len(seen) > _NEAR else None,
-            accuracy_balanced=float(np.mean(right[occurs] / seen[occurs])),
-        )
+    def plus(self, other: "Tally") -> "Tally":
+        """The totals of both."""
+        return jax.tree.map(jnp.add, self, other)
 
 
-def named(split: str, scores: Scores | None) -> dict[str, float | None]:
+def score_of(options: TrainOptions, targets: str) -> Metric:
+    """The metric that stands for accuracy, for targets of a kind."""
+    return METRICS.get(options.score or options.loss_row.score_for(targets), "train.score")
+
+
+def finished(metric: Metric, shapes: PyTree) -> Any:
+    """What a metric could give: of sums of one, for what its function gives of a batch."""
+    return _finish(metric, jax.tree.map(lambda leaf: np.ones(leaf.shape[1:]), shapes), 2)
+
+
+def _finish(metric: Metric, sums: PyTree, examples: int) -> Any:
+    """What follows from the sums over so many examples; None where nothing was added up."""
+    sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), sums)
+    if not jax.tree.leaves(sums):
+        return None
+    return load_object(metric.finish)(sums, examples) if metric.finish else float(np.mean(sums)) / examples
+
+
+def named(split: str, scores: Scores | None) -> dict[str, Any]:
     """The scores on a split by the names that rows and curves give them, such as `val_loss`; without scores, Nones."""
-    return {f"{split}_{field.name}": getattr(scores, field.name, None) for field in dataclasses.fields(Scores)}
+    known = {f"{split}_{name}": getattr(scores, name, None) for name in _ALWAYS}
+    return known | {f"{split}_{name}": value for name, value in (scores.others if scores else {}).items()}
 
 
 def weighted_mean(values: Sequence[float], counts: Sequence[float]) -> float:

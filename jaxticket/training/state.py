@@ -73,24 +73,28 @@ class MetricSums:
 
     Attributes:
         loss: float32 scalar, of the cross entropies of the labels as they are.
-        correct: int32 scalar.
+        correct: int32 scalar, of the labels that were right; float32 where an example has several, its share; None
+            where targets are numbers.
         count: int32 scalar.
         bad_step: int32 scalar, the first step whose loss was not finite, else -1.
         objective: float32 scalar, of the losses that were trained on; None where these are the cross entropies.
     """
 
     loss: jax.Array
-    correct: jax.Array
+    correct: jax.Array | None
     count: jax.Array
     bad_step: jax.Array
     objective: jax.Array | None = None
 
     @classmethod
-    def zero(cls, *, objective: bool = False) -> "MetricSums":
-        """Totals over no examples; with `objective`, what is trained on is summed separately."""
+    def zero(cls, *, objective: bool = False, correct: str = "int32") -> "MetricSums":
+        """Totals over no examples; with `objective`, what is trained on is summed separately.
+
+        `correct` is the dtype of that field, empty for None.
+        """
         return cls(
             loss=jnp.zeros((), jnp.float32),
-            correct=jnp.zeros((), jnp.int32),
+            correct=jnp.zeros((), correct) if correct else None,
             count=jnp.zeros((), jnp.int32),
             bad_step=jnp.full((), -1, jnp.int32),
             objective=jnp.zeros((), jnp.float32) if objective else None,

@@ -16,11 +16,12 @@ from jaxticket.core.types import Mask, Params, PyTree
 from jaxticket.training.aids import Aid
 from jaxticket.training.batches import Batch, Batches, DeviceSplit, EpochData
 from jaxticket.training.kernel_gradients import with_fast_kernel_gradients
-from jaxticket.training.losses import cross_entropy, mixed_cross_entropy, smoothing_of
+from jaxticket.training.losses import function_of_loss, training_loss
 from jaxticket.training.mask_updates import MaskUpdate
+from jaxticket.training.metrics import correct
 from jaxticket.training.optimizers import has_updated
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.scores import Tally
+from jaxticket.training.scores import Measures, Tally
 from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 
 # A network as a function: (params, model_state, images [B, H, W, C], train=...) -> (logits [B, K], model_state); in
@@ -39,6 +40,7 @@ class StepParts:
         learning_rate: step -> the rate.
         batches: how data becomes the network's inputs.
         options: of the training.
+        measures: what is counted in evaluation.
         aid: acts on the network while the state has one, and its parameters are trained with it.
         draws: whether the network takes a key in training.
         on_one_cpu: whether a batch is in the memory of a single CPU, see `with_fast_kernel_gradients`.
@@ -49,6 +51,7 @@ class StepParts:
     learning_rate: Callable[[jax.Array | int], jax.Array]
     batches: Batches
     options: TrainOptions
+    measures: Measures
     aid: Aid | None = None
     draws: bool = False
     on_one_cpu: bool = False
@@ -91,10 +94,9 @@ def make_step(parts: StepParts, update: MaskUpdate | None = None) -> Step:
         if state.aid is not None:
             own_updates, own_opt = optimizer.update(own_grads, state.aid.opt_state, own)
             state = dataclasses.replace(state, aid=AidState(stepped(own, own_updates), own_state, own_opt))
-        correct = (logits.argmax(-1) == labels).sum(dtype=jnp.int32)
         sums = MetricSums(
             loss=sums.loss + plain * batches.batch_size,
-            correct=sums.correct + correct,
+            correct=None if sums.correct is None else sums.correct + _right(logits, labels, sums.correct.dtype),
             count=sums.count + batches.batch_size,
             bad_step=jnp.where(finite | (sums.bad_step >= 0), sums.bad_step, state.step),
             objective=None if sums.objective is None else sums.objective + loss * batches.batch_size,
@@ -105,6 +107,12 @@ def make_step(parts: StepParts, update: MaskUpdate | None = None) -> Step:
         return state, sums
 
     return step
+
+
+def _right(logits: jax.Array, labels: jax.Array, dtype: Any) -> jax.Array:
+    """How many examples of a batch are classified right; of several labels of an example, their share."""
+    right = correct(logits, labels)
+    return (right.mean(tuple(range(1, right.ndim))) if right.ndim > 1 else right).sum(dtype=dtype)
 
 
 def _with_scale_penalty(grads: Params, params: Params, strength: float) -> Params:
@@ -122,10 +130,10 @@ def _make_loss(
 ) -> Callable[[Params, Params, TrainState, EpochData | Batch], tuple[jax.Array, tuple[Any, ...]]]:
     """(params, the aid's own, state, data) -> what is trained on: the mean loss of the next batch, with its penalty.
 
-    Next to it labels, logits, the mean cross entropy of the labels as they are, and the model states.
+    Next to it targets, outputs, the mean loss of the targets as they are, and the model states.
     """
     apply, aid, batches, options = parts.apply, parts.aid, parts.batches, parts.options
-    smoothing = smoothing_of(options, batches.steps_per_epoch)
+    on, plain_loss = training_loss(options, batches.steps_per_epoch), function_of_loss(options)
 
     def loss_of(
         params: Params, own: Params, state: TrainState, data: EpochData | Batch
@@ -140,9 +148,9 @@ def _make_loss(
             weights = Weights(own, state.aid.model_state)
             aided = aid.apply(weights, params, state.model_state, images, state.step, **how)
             logits, model_state, own_state = aided
-        loss = plain = mixed_cross_entropy(logits, targets, smoothing(state.step), options.label_smoothing_kind).mean()
+        loss = plain = on(logits, targets, state.step)
         if options.label_smoothing or targets.others is not None:
-            plain = cross_entropy(logits, labels).mean()
+            plain = plain_loss(logits, labels).mean()
         if update is not None and update.penalises:
             loss += update.penalty(params, state.mask, state.mask_state)
         return loss, (labels, logits, plain, model_state, own_state)
@@ -198,7 +206,7 @@ def repeat(step: Step) -> Callable[[TrainState, MetricSums, EpochData, jax.Array
 
 
 def make_evaluation(
-    apply: NetworkFn, batches: Batches
+    apply: NetworkFn, batches: Batches, measures: Measures
 ) -> Callable[[Params, PyTree, DeviceSplit, jax.Array, jax.Array, Tally], Tally]:
     """What is counted over batches `first` to `last` (exclusive) of a padded split.
 
@@ -214,7 +222,7 @@ def make_evaluation(
             batch = tuple(jax.lax.dynamic_slice_in_dim(part, start, size) for part in split)
             images, labels, weights = batches.shard(batch)
             logits, _ = apply(params, model_state, batches.for_evaluation(images), train=False)
-            return tally.add(logits, labels, weights)
+            return tally.plus(measures.count(logits, labels, weights))
 
         return jax.lax.fori_loop(first, last, body, tally)
 

@@ -18,17 +18,18 @@ from jaxticket.data.streaming import Stream
 from jaxticket.parallel.layouts import SINGLE, Layout
 from jaxticket.training.aids import Aid, split_off, with_own
 from jaxticket.training.averaging import WeightAverage
-from jaxticket.training.batches import Batch, Batches, EpochData
+from jaxticket.training.batches import Batch, Batches, EpochData, batch_shapes
 from jaxticket.training.compiled import CompiledSteps, copy_tree
 from jaxticket.training.device_data import DeviceData
 from jaxticket.training.duration import Duration
 from jaxticket.training.mask_updates import MaskUpdate
 from jaxticket.training.monitors import Monitor
+from jaxticket.training.objectives import CLASSES
 from jaxticket.training.optimizers import make_optimizer
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.run_spec import RunSpec
 from jaxticket.training.schedules import learning_rate
-from jaxticket.training.scores import Scores, Tally
+from jaxticket.training.scores import Measures, Scores
 from jaxticket.training.state import AidState, MetricSums, TrainState, Weights
 from jaxticket.training.step import NetworkFn, StepParts
 
@@ -87,9 +88,17 @@ class Trainer:
         per_epoch, total = self.duration.steps_per_epoch, self.duration.total_steps
         self.batches = Batches(options.batch_size, per_epoch, dataset.mean, dataset.std, options.compute_dtype, augment)
         self.learning_rate = learning_rate(options, steps_per_epoch=per_epoch, total_steps=total)
-        self._optimizer = make_optimizer(options)
-        draws = "key" in inspect.signature(apply).parameters
-        self._parts = StepParts(apply, self._optimizer, self.learning_rate, self.batches, options, aid, draws)
+        self._optimizer, self._measures = make_optimizer(options), Measures.of(options, dataset.targets)
+        self._parts = StepParts(
+            apply,
+            self._optimizer,
+            self.learning_rate,
+            self.batches,
+            options,
+            self._measures,
+            aid,
+            draws="key" in inspect.signature(apply).parameters,
+        )
         self.compilations = {"train_step": 0, "evaluate": 0}
         self._by_layout: dict[Layout, Trainer] = {}
         self._bind(SINGLE)
@@ -111,6 +120,11 @@ class Trainer:
     def own_data(self) -> bool:
         """Whether every replicate has a data set of its own."""
         return len(self._datasets) > 1
+
+    @property
+    def _batch_shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        dataset = self._datasets[0]
+        return batch_shapes(1, dataset.num_classes, dataset.targets, dataset.target_shape)
 
     @property
     def streams(self) -> bool:
@@ -183,7 +197,9 @@ class Trainer:
         """Totals over no examples, for `count` replicates whose masks `update` changes; not donated, so made once."""
         smooths = self.options.label_smoothing or self.batches.augment.mixup
         objective = bool(smooths) or (update is not None and update.penalises)
-        return self._zero((count, objective), lambda: MetricSums.zero(objective=objective))
+        dataset = self._datasets[0]
+        correct = ("float32" if dataset.target_shape else "int32") if dataset.targets == CLASSES else ""
+        return self._zero((count, objective), lambda: MetricSums.zero(objective=objective, correct=correct))
 
     def run(
         self,
@@ -250,11 +266,11 @@ class Trainer:
         dataset, count = self._datasets[0], self.layout.count(jax.tree.leaves(weights)[0])
         if not getattr(dataset, split).size:
             return [None] * count
-        tally = self._zero((count, None), lambda: Tally.zero(dataset.num_classes))
+        tally = self._zero((count, None), lambda: self._measures.zero(*self._batch_shapes))
         for part, first, last in self.data.evaluation(split, at_once=not self._unrolled(weights.params)):
             bounds = jnp.asarray(first, jnp.int32), jnp.asarray(last, jnp.int32)
             tally = self.compiled.evaluate(*weights, part, *bounds, tally)
-        return [one.scores() for one in self.layout.fetch(tally)]
+        return [self._measures.scores(one) for one in self.layout.fetch(tally)]
 
     def better_of(self, best: Weights, state: TrainState, better: Sequence[bool]) -> Weights:
         """Copies of the weights of `state` for those replicates where they are `better`, else of `best`."""

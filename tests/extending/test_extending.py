@@ -52,6 +52,13 @@ def test_data_set(tmp_path):
     assert rows[1]["test_accuracy"] > 0.5
 
 
+def test_loss(tmp_path, capsys):
+    rows = run("loss.py", tmp_path)["rows"]
+    assert all(0 <= row["test_covered"] <= 1 and row["test_mean_absolute_error"] > 0 for row in rows)
+    assert rows[0]["test_accuracy"] < 1
+    assert "what this run calls accuracy is r2" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def oneshot(tmp_path_factory):
     """Runs an example of pruning once; all share the dense network."""

@@ -16,7 +16,7 @@ from jaxticket.training.batches import Batches, Targets
 from jaxticket.training.device_data import pad_split
 from jaxticket.training.interrupts import InterruptedRun, Interrupts
 from jaxticket.training.loop import train_runs
-from jaxticket.training.losses import cross_entropy, mixed_cross_entropy
+from jaxticket.training.losses import cross_entropy, mixed_loss
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Quiet
 from jaxticket.training.run_spec import RunSpec
@@ -72,10 +72,14 @@ def test_resized_crops_have_size_asked_for():
 def test_mixed_loss_is_the_mixture_of_losses(smoothing):
     logits = jnp.asarray(RNG.normal(size=(6, 6)), jnp.float32)
     share = jnp.asarray(0.3)
-    mixed = mixed_cross_entropy(logits, Targets(LABELS, LABELS[::-1], share), smoothing)
+
+    def loss(labels):
+        return cross_entropy(logits, labels, smoothing)
+
+    mixed = mixed_loss(loss, Targets(LABELS, LABELS[::-1], share))
     own, other = (cross_entropy(logits, labels, smoothing) for labels in (LABELS, LABELS[::-1]))
     np.testing.assert_allclose(mixed, 0.3 * own + 0.7 * other, rtol=1e-5)
-    assert np.array_equal(mixed_cross_entropy(logits, Targets(LABELS), smoothing), own)
+    assert np.array_equal(mixed_loss(loss, Targets(LABELS)), own)
 
 
 def test_every_step_draws_anew_and_run_is_reproducible(dataset, network, start, mask, keys):

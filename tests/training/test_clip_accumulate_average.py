@@ -92,7 +92,7 @@ def test_training_is_that_of_optax(dataset, network, start, mask, keys, changes)
             np.testing.assert_allclose(leaf, paths.leaves(params)[path], atol=2e-6, err_msg=path)
 
 
-def test_clipping_acts_on_the_norm_of_all_kept_weights(dataset, network, start, mask, keys):
+def test_clipping_acts_on_norm_of_kept_weights(dataset, network, start, mask, keys):
     """One step of plain SGD has the length `lr * clip_norm`, and the direction of the one that is not clipped."""
     options = TrainOptions(steps=1, epochs=0, batch_size=70, lr=1.0, momentum=0.0)
     moved = {}

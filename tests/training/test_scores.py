@@ -10,7 +10,7 @@ import pytest
 from jaxticket.data import Dataset, Split
 from jaxticket.parallel import SINGLE, OnePerDevice, Sharded, Vmapped
 from jaxticket.training.options import TrainOptions
-from jaxticket.training.scores import Tally
+from jaxticket.training.scores import Measures
 from jaxticket.training.state import Weights
 from jaxticket.training.trainer import Trainer
 
@@ -88,7 +88,11 @@ def test_five_of_five_classes_say_nothing(imbalanced):
 def test_equal_logits_and_nans_are_no_answers():
     """A network that says the same of all classes is right about the first five only; one of NaN about nothing."""
     labels, ones = jnp.arange(CLASSES, dtype=jnp.int32), jnp.ones(CLASSES)
-    same = jax.device_get(Tally.zero(CLASSES).add(jnp.zeros((CLASSES, CLASSES)), labels, ones)).scores()
+    measures = Measures.of(TrainOptions(), "classes")
+
+    def scores(logits):
+        return measures.scores(jax.device_get(measures.count(logits, labels, ones)))
+
+    same, nan = scores(jnp.zeros((CLASSES, CLASSES))), scores(jnp.full((CLASSES, CLASSES), jnp.nan))
     assert (same.accuracy, same.accuracy_top5) == (1 / 7, 5 / 7)
-    nan = jax.device_get(Tally.zero(CLASSES).add(jnp.full((CLASSES, CLASSES), jnp.nan), labels, ones)).scores()
     assert nan.accuracy_top5 == 0

@@ -17,6 +17,7 @@ from jaxticket.core.registry import Registry
 NEEDS = {
     "key": ("key",),  # a random key
     "data": ("apply_fn", "batches"),  # the network as a function, and training images with labels
+    "loss": ("loss_fn",),  # (outputs, targets) -> scalar, what is trained on; None is cross entropy
     "shape": ("apply_fn", "input_shape"),  # the network as a function, and the shape of an input
     "layer_inputs": ("input_norms",),  # path -> the norms of the inputs of a layer, over training images
     "initial": ("initial",),  # the weights before training
@@ -101,10 +102,10 @@ def _own() -> Iterator[Criterion]:
     yield Criterion(
         "synflow", where + "synflow:synflow", ("shape",), where + "synflow:synflow_prune", statistics="initial"
     )
-    yield Criterion("snip", where + "snip:snip", ("data",))
-    yield Criterion("grasp", where + "grasp:grasp", ("data",))
-    yield Criterion("obd", where + "obd:obd", ("data",), statistics="running")
-    yield Criterion("movement", where + "movement:movement_of_batches", ("data",))
+    yield Criterion("snip", where + "snip:snip", ("data", "loss"))
+    yield Criterion("grasp", where + "grasp:grasp", ("data", "loss"))
+    yield Criterion("obd", where + "obd:obd", ("data", "loss"), statistics="running")
+    yield Criterion("movement", where + "movement:movement_of_batches", ("data", "loss"))
     yield Criterion("wanda", where + "wanda:wanda", ("layer_inputs",), statistics="running")
 
 

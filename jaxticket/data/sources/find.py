@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from jaxticket.core.errors import DataError
 from jaxticket.data.cache import read_cache, write_cache
 from jaxticket.data.sources.archives import READERS, own_folder, read_archives
@@ -113,12 +115,17 @@ def check_splits(spec: DatasetSpec, source: str, splits: Mapping[str, Split]) ->
     """
     for name, size in spec.official_sizes.items():
         images, labels = splits[name]
-        if images.shape != (size, *spec.image_shape) or labels.shape != (size,):
+        if images.shape != (size, *spec.image_shape) or labels.shape != spec.labels_shape(size):
             raise DataError(
                 f"{spec.name} ({source}): the split {name!r} has images of shape {images.shape} and labels "
-                f"of shape {labels.shape}, expected {(size, *spec.image_shape)} and {(size,)}"
+                f"of shape {labels.shape}, expected {(size, *spec.image_shape)} and {spec.labels_shape(size)}"
             )
-        if labels.min() < 0 or labels.max() >= spec.num_classes:
+        if spec.targets == "values":
+            if labels.dtype != np.float32 or not np.isfinite(labels).all():
+                raise DataError(
+                    f"{spec.name} ({source}): the split {name!r} has {labels.dtype}; expected finite float32"
+                )
+        elif labels.min() < 0 or labels.max() >= spec.num_classes:
             raise DataError(
                 f"{spec.name} ({source}): the split {name!r} has labels from {labels.min()} to "
                 f"{labels.max()}, expected 0 to {spec.num_classes - 1}"

@@ -21,6 +21,7 @@ from jaxticket.lab.derived import Derived
 from jaxticket.lab.lab import Lab
 from jaxticket.lab.network_slimming import slim_mask
 from jaxticket.lab.scoring_batches import scoring_batches
+from jaxticket.lab.stage_keys import loss_key
 from jaxticket.lab.stages.references import MaskRef, WeightsRef
 from jaxticket.structure.feature_scores import feature_scores
 from jaxticket.structure.matrix import to_matrix
@@ -28,7 +29,6 @@ from jaxticket.structure.refill import refill
 from jaxticket.structure.regroup.options import RegroupOptions
 from jaxticket.structure.regroup.regroup import regroup_by
 from jaxticket.structure.regroup.report import RegroupReport, report_layer
-from jaxticket.training.losses import cross_entropy
 from jaxticket.training.state import Weights
 
 
@@ -62,7 +62,7 @@ def refilled(
     config: dict[str, Any] = {"refill": chosen(dataclasses.replace(how, **unused)), "rate": rate}
     inputs = {"mask": mask, **({"weights": trained} if how.criterion != "remain" else {})}
     if how.criterion in FEATURES:
-        config |= {"data": lab.setting.data_key(), "seed": seed}
+        config |= {"data": lab.setting.data_key(), "seed": seed, **loss_key(lab.options.train)}
     label = f"{how.criterion}, seed {seed}"
     return MaskRef(lab.derive("refill", compute, inputs, config=config, label=label))
 
@@ -122,6 +122,7 @@ def slimmed(
     config: dict[str, Any] = {"criterion": criterion, **({"floor": floor} if floor else {})}
     if criterion in FEATURES:
         config |= {"data": lab.setting.data_key(), "images_per_class": how.images_per_class, "seed": seed}
+        config |= loss_key(lab.options.train)
     label, inputs = f"{criterion}, seed {seed}", {"weights": trained, "full": full, "like": like}
     return MaskRef(lab.derive("slim", compute, inputs, config=config, label=label))
 
@@ -184,9 +185,8 @@ def _feature_scores(
 
     gradients = None
     if kind == "saliency":
-        found, gradients = output_gradients(
-            apply, weights.params, images, mask, lambda y: cross_entropy(y, labels).mean()
-        )
+        loss = lab.setting.loss
+        found, gradients = output_gradients(apply, weights.params, images, mask, lambda y: loss(y, labels).mean())
     else:
         found = layer_outputs(apply, weights.params, images, mask)
     scores = feature_scores(found, kind, gradients)
