@@ -1,6 +1,6 @@
 """A criterion of one's own: the weights that grew most in training stay (Zhou et al. 2019, "magnitude increase").
 
-python -m jaxticket.main --config=tests/extending/criterion.py --workdir=runs
+jaxticket run --config=tests/extending/criterion.py --workdir=runs
 """
 
 import jaxticket as jt

@@ -1,6 +1,6 @@
 """A data set of one's own: the digits with half as many pixels on a side.
 
-python -m jaxticket.main --config=tests/extending/data_set.py --workdir=runs
+jaxticket run --config=tests/extending/data_set.py --workdir=runs
 """
 
 from collections.abc import Mapping

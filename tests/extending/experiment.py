@@ -1,6 +1,6 @@
 """An experiment of one's own: a mask by magnitude, next to a random one with the same sparsity of each layer.
 
-python -m jaxticket.main --config=tests/extending/experiment.py:model=lenet300,dataset=digits --workdir=runs
+jaxticket run --config=tests/extending/experiment.py:model=lenet300,dataset=digits --workdir=runs
 """
 
 import dataclasses

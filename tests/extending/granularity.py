@@ -1,6 +1,6 @@
 """A granularity of one's own: all weights of some inputs in a row are removed together.
 
-python -m jaxticket.main --config=tests/extending/granularity.py --workdir=runs
+jaxticket run --config=tests/extending/granularity.py --workdir=runs
 """
 
 import dataclasses

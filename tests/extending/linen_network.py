@@ -1,6 +1,6 @@
 """A network of one's own, in Flax Linen.
 
-python -m jaxticket.main --config=tests/extending/linen_network.py --workdir=runs --config.model.options='{"depth": 3}'
+jaxticket run --config=tests/extending/linen_network.py --workdir=runs --config.model.options='{"depth": 3}'
 """
 
 import jax

@@ -1,6 +1,6 @@
 """A loss and a metric of one's own: a network says how large a digit is, as a number between two of its quantiles.
 
-python -m jaxticket.main --config=tests/extending/loss.py --workdir=runs
+jaxticket run --config=tests/extending/loss.py --workdir=runs
 """
 
 from collections.abc import Mapping

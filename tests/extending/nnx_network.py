@@ -1,6 +1,6 @@
 """A network of one's own, in Flax NNX.
 
-python -m jaxticket.main --config=tests/extending/nnx_network.py --workdir=runs
+jaxticket run --config=tests/extending/nnx_network.py --workdir=runs
 """
 
 import jax

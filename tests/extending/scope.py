@@ -1,6 +1,6 @@
 """A scope of one's own: every layer keeps a number of weights in proportion to the square root of its size.
 
-python -m jaxticket.main --config=tests/extending/scope.py --workdir=runs
+jaxticket run --config=tests/extending/scope.py --workdir=runs
 """
 
 import jax

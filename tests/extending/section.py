@@ -1,6 +1,6 @@
 """A section of one's own in the report of every experiment: how dense each layer is.
 
-python -m jaxticket.main --config=tests/extending/section.py --workdir=runs
+jaxticket run --config=tests/extending/section.py --workdir=runs
 """
 
 from jaxticket import report
