@@ -24,10 +24,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(title: str, *columns: str) -> "Table":
+def _table(title: str, *columns: str, caption: str = "") -> "Table":
     from rich.table import Table, box
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, min_width=len(title))
+    table = Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        min_width=max(len(title), len(caption)),
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     table.columns[0].no_wrap = True
@@ -50,7 +58,9 @@ def _experiments() -> "Table":
 def _networks() -> "Table":
     from jaxticket import models
 
-    table = _table("Networks: --config=NAME:model=NETWORK", "network", "also called", "options, --config.model.options")
+    own = "and yours: model=FILE.py:NAME, a Flax module or a function that returns one"
+    columns = "network", "also called", "options, --config.model.options"
+    table = _table("Networks: --config=NAME:model=NETWORK", *columns, caption=own)
     for name in models.names():
         row = models.network(name)
         options = [key for key in row.option_fields if key != "dtype"]
@@ -75,7 +85,8 @@ def _data() -> "Table":
 def _criteria() -> "Table":
     from jaxticket.core.criteria import criteria
 
-    table = _table("Criteria: --config.prune.criterion=CRITERION", "criterion", "needs", "ranks")
+    own = "and yours: --config.prune.criterion=FILE.py:NAME, a function"
+    table = _table("Criteria: --config.prune.criterion=CRITERION", "criterion", "needs", "ranks", caption=own)
     for one in criteria:
         table.add_row(one.name, ", ".join(one.needs) or "nothing", one.ranks)
     return table

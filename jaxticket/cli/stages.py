@@ -28,9 +28,15 @@ def _list(arguments: argparse.Namespace) -> None:
     from jaxticket.core.text_table import text_table
     from jaxticket.lab.stages.store import list_stages
 
-    rows = [("stage", "kB", "age", "made by", "used by")]
+    rows = [("stage", "kB", "age", "sources", "used by")]
     for one in list_stages(arguments.workdir):
-        by = "not known" if one.changed is None else ", ".join(one.changed[:2]) + " changed" if one.changed else "these"
+        by = (
+            "not known"
+            if one.changed is None
+            else "as now"
+            if not one.changed
+            else f"{len(one.changed)} changed, {one.changed[0]}"
+        )
         state = by if one.complete else "not finished"
         rows.append((one.id, f"{one.size / 1e3:,.0f}", _duration(one.age), state, ", ".join(one.used_by) or "nobody"))
     print("\n".join(text_table(rows, left=(0, 3, 4))))

@@ -71,7 +71,9 @@ def _load(folder: str) -> Any:
 
     tickets = sorted(found.parent.name for found in Path(folder).glob("tickets/*/ticket.json"))
     if tickets:
-        raise TicketError(f"{folder}: is a run; give one of its tickets, {folder}/tickets/{tickets[-1]} for one")
+        raise TicketError(
+            f"{folder}: is a run; give one of its tickets, {Path(folder) / 'tickets' / tickets[-1]} for one"
+        )
     return jt.load_ticket(folder)
 
 
@@ -84,5 +86,7 @@ def _counts(mask: dict[str, Any]) -> tuple[str, str, str]:
 
 def _said(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
-    return str(value)
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items()) or "-"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "\n".join(f"{'' if number == 0 else ' ' * 17}{_said(one)}" for number, one in enumerate(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

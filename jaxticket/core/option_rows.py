@@ -50,7 +50,7 @@ def option_rows(options: Any, where: str = "") -> Iterator[OptionRow]:
         limits = field.metadata.get("limits", {})
         given: Any = limits.get("choices")
         listed: Any = given() if callable(given) else given
-        choices = tuple(listed or ())
+        choices: tuple[Any, ...] = tuple(listed or ())
         said = [f"one of {', '.join(str(one) or repr(one) for one in choices)}"] if choices else []
         if not (choices and isinstance(value, str)):
             said = [_type(hints[field.name]), *said]

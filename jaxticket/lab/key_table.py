@@ -63,6 +63,9 @@ def _network_rows(name: str) -> Iterator[OptionRow]:
     """Of the options of a network, which are keys of `model.options`."""
     network = models.network(name)
     if isinstance(network.factory, type) and issubclass(network.factory, Architecture):
-        own = network.option_fields.keys() - {"dtype"}
-        rows = option_rows(network.factory(**network.fixed), "model.options.")
-        yield from (row for row in rows if row.path.rpartition(".")[2] in own)
+        rows = {row.path: row for row in option_rows(network.factory(**network.fixed), "model.options.")}
+        yield from (rows[f"model.options.{key}"] for key in network.option_fields if key != "dtype")
+        return
+    for key, field in network.option_fields.items():
+        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "any")
+        yield OptionRow(f"model.options.{key}", kind, field.default, f"of {network.name}")

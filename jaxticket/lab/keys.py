@@ -100,7 +100,7 @@ def plain_values(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         found = re.fullmatch(r"range\((\d+(?:, ?\d+)?(?:, ?[1-9]\d*)?)\)", value)
         if found and key.lstrip("-").startswith("config."):
             argument = f"{key}={tuple(range(*map(int, found[1].split(','))))}"
-        if key.lstrip("-") == "config.seeds" and value.isdigit():
+        if key.lstrip("-") == "config.seeds" and value.isdigit() and int(value) > 1:
             notes.append(f"config.seeds={value}: is the one seed number {value}; for {value} seeds give range({value})")
         plain.append(argument)
     return plain, notes

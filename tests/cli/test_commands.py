@@ -120,6 +120,8 @@ def test_ranges_and_lone_seeds(capsys):
     assert "config.seeds = (2, 4)  " in say(capsys, "config", "--config=train", "--config.seeds=range(2, 6, 2)")
     assert main(["config", "--config=train", "--config.seeds=2"]) == 0
     captured = capsys.readouterr()
+    assert main(["config", "--config=train", "--config.seeds=1"]) == 0
+    assert capsys.readouterr().err == ""
     assert captured.err == "note: config.seeds=2: is the one seed number 2; for 2 seeds give range(2)\n"
     assert "config.seeds = (2,)  " in captured.out
 

@@ -31,9 +31,12 @@ _SHOWING = (
     "signals.py",
     "data/__main__.py",
     "core/command_line.py",
+    "core/option_rows.py",
     "core/text_table.py",
     "lab/dry_run_table.py",
+    "lab/config_writer.py",
     "lab/key_table.py",
+    "lab/keys.py",
     "lab/recipe_files.py",
     "lab/sweep.py",
 )
