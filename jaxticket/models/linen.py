@@ -105,10 +105,7 @@ def random_streams(key: jax.Array | None = None) -> dict[str, jax.Array]:
 @functools.cache
 def _modes_of_call(kind: type) -> tuple[str, ...]:
     """The names by which modules of this class are told in their call whether they train."""
-    parameters = inspect.signature(kind.__call__).parameters
-    named = tuple(name for name in MODES if name in parameters)
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    return named or (("train",) if takes_any else ())
+    return tuple(name for name in MODES if name in inspect.signature(kind.__call__).parameters)
 
 
 def _call_nnx(module: Any, x: jax.Array, *, train: bool) -> Any:

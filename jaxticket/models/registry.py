@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxticket.core.errors import ConfigError, JaxticketError, one_line
+from jaxticket.core.errors import ConfigError, JaxticketError
 from jaxticket.core.own_code import line_of
 from jaxticket.core.registry import Registry
 from jaxticket.models.architecture import Architecture
@@ -209,4 +209,5 @@ def naming_its_line(name: str) -> Iterator[None]:
         file = Path(inspect.getfile(inspect.unwrap(network(name).factory)))
         line = line_of(file, error)
         where = f" ({file.name}, line {line})" if line else ""
-        raise ConfigError(f"network {name!r}: {type(error).__name__}: {one_line(error)}{where}") from error
+        said = str(error).strip().partition("\n")[0]  # what follows in JAX's are explanations
+        raise ConfigError(f"network {name!r}: {type(error).__name__}: {said or 'without a word'}{where}") from error

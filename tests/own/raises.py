@@ -1,0 +1,3 @@
+"""A file that cannot be executed."""
+
+half = 1 / 0
