@@ -67,9 +67,14 @@ class AidOptions:
         return self.permanent and self.in_network is not None
 
     def training(self, train: TrainOptions) -> TrainOptions:
-        """How to train, with the smoothing of labels."""
+        """How to train, with the smoothing of labels; a `ConfigError` where the loss has none to smooth."""
         if not self.label_smoothing:
             return train
+        if train.loss != TrainOptions.loss:
+            raise ConfigError(
+                f"config.aids.label_smoothing={self.label_smoothing}: smooths the labels of cross_entropy, found "
+                f"config.train.loss={train.loss!r}; leave this aid, or the treatment with it, out"
+            )
         return dataclasses.replace(train, label_smoothing=self.label_smoothing, label_smoothing_kind="off_target")
 
     def key(self) -> dict[str, Any]:
@@ -83,12 +88,7 @@ class AidOptions:
 
 
 def check_aids(aids: AidOptions, train: TrainOptions) -> None:
-    """Refuses labels that are smoothed twice, and ghost skips that would not be averaged, with a `ConfigError`."""
-    if train.ema_decay and aids.stays and aids.ghost_skips:
-        raise ConfigError(
-            f"config.train.ema_decay={train.ema_decay}: permanent ghost skips are not averaged; set it to 0, or "
-            "config.aids.permanent to False"
-        )
+    """Refuses labels that are smoothed twice, with a `ConfigError`."""
     if aids.label_smoothing and train.label_smoothing:
         raise ConfigError(
             f"config.aids.label_smoothing={aids.label_smoothing}: "

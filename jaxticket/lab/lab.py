@@ -219,7 +219,7 @@ class Lab(Bench):
         """The scores of stored weights under a mask; nothing is trained, and running statistics are as they are stored.
 
         Within `for_each_seed` the seeds are evaluated side by side where they are trained so. `label` is not part of
-        the key; of `train`, where it is not `config.train`, only batch size and dtype count.
+        the key; of `train`, where it is not `config.train`, only batch size, dtype, loss and score count.
 
         Returns:
             `loss`, `accuracy`, `accuracy_top5` and `accuracy_balanced` of both splits, such as `val_loss`, None where

@@ -178,6 +178,11 @@ class Setting:
         options, steps = self.options.aids.in_network, self.duration_of(train).total_steps
         if options is None:
             return None
+        if train.ema_decay and options.permanent and options.ghost_skips:
+            raise ConfigError(
+                f"config.train.ema_decay={train.ema_decay}: permanent ghost skips are not averaged; set it to 0, or "
+                "config.aids.permanent to False"
+            )
         if steps not in self._aids:
             self._aids[steps] = NetworkAid(self.model, self.image_shape, options, steps)
         return self._aids[steps]

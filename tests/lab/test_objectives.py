@@ -162,6 +162,10 @@ MISTAKES = {
         "digit_labels",
         "train.label_smoothing=0.1",
     ): "config.train.label_smoothing=0.1: smooths the labels of cross_entropy",
+    (
+        "digit_labels",
+        "aids.label_smoothing=0.1",
+    ): "config.aids.label_smoothing=0.1: smooths the labels of cross_entropy",
     ("digit_labels", "data.label_noise=0.1"): "images of digit_labels do not have one class each",
     ("digit_labels", "data.part=1/3"): "do not have one class each; use 'full'",
     ("digit_pixels", "data.augment.flip=True"): "would move the images of digit_pixels and not the labels",
