@@ -221,13 +221,14 @@ def read_flags(
         raise
     except (Exception, SystemExit) as error:  # whatever a config file raises
         from jaxticket.lab.config_file import config_file_error
-        from jaxticket.lab.keys import unknown_key_in, wrong_value_in
+        from jaxticket.lab.keys import unknown_key_in, wrong_flag_in
 
         key = isinstance(error, AttributeError | KeyError | TypeError)
-        wrong = unknown_key_in(arguments) if key else wrong_value_in(arguments, str(error))
+        wrong = unknown_key_in(arguments) if key else wrong_flag_in(arguments, str(error))
         raise ConfigError(wrong or config_file_error(file, argument, error) or one_line(error)) from error
     if len(rest) > 1:
-        raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as --config.train.epochs=3")
+        flag = f"--config.{rest[1]}" if "=" in rest[1] else "--config.train.epochs=3"
+        raise ConfigError(f"argument {rest[1]!r}: must be a flag, such as {flag}")
     if emptied:
         values.config.update_from_flattened_dict(emptied)
     return values
@@ -255,7 +256,8 @@ def _find_config(arguments: Sequence[str]) -> tuple[list[str], str, str]:
             file = find_config_file(name)
             rest = arguments[number + (1 if equals else 2) :]
             return [*arguments[:number], f"--config={file}{colon}{told}", *rest], file, told
-    raise ConfigError("--config: is missing; give a config, such as --config=quickstart; `jaxticket list` shows them")
+    bare = next((argument for argument in arguments if not argument.startswith("-")), "quickstart")
+    raise ConfigError(f"--config: is missing; give a config, such as --config={bare}; `jaxticket list` shows them")
 
 
 if __name__ == "__main__":

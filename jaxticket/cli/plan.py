@@ -7,4 +7,4 @@ from jaxticket.main import main
 
 def run(arguments: Sequence[str]) -> int:
     """Prints the plan of an experiment."""
-    return main([*arguments, "--dry_run"] if arguments else [], "jaxticket plan")
+    return main(["--dry_run", *arguments] if arguments else [], "jaxticket plan")

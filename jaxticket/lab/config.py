@@ -40,7 +40,7 @@ def recipe_config(experiment: str, argument: str | None, **values: Any) -> Any:
 
     Args:
         experiment: its name.
-        argument: what follows the colon of `--config=configs/imp.py:model=lenet300,dataset=digits`; the arguments that
+        argument: what follows the colon of `--config=imp:model=lenet300,dataset=digits`; the arguments that
             there are, and their defaults, are those of the experiment's recipe.
         **values: keys to set on top.
 
@@ -62,7 +62,7 @@ def recipe_config(experiment: str, argument: str | None, **values: Any) -> Any:
 
 
 def parse_arguments(text: str | None, **defaults: str) -> dict[str, str]:
-    """The arguments of a config file, as in `--config=configs/imp.py:model=lenet300,dataset=digits`.
+    """The arguments of a config file, as in `--config=imp:model=lenet300,dataset=digits`.
 
     `text` is what follows the colon; `defaults` are the arguments there are, with their defaults.
 

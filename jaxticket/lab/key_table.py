@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxticket import models
+from jaxticket.core.errors import ConfigError
 from jaxticket.core.option_rows import OptionRow, option_rows
+from jaxticket.core.options import unknown_key
 from jaxticket.lab.options import ExperimentOptions
 from jaxticket.lab.registry import get_experiment
 from jaxticket.models.architecture import Architecture
@@ -31,16 +33,22 @@ def print_keys(config: Mapping[str, Any], part: str = "") -> None:
     Args:
         config: as `default_config` or a config file gives it.
         part: only keys that have this in their path.
+
+    Raises:
+        ConfigError: there are none.
     """
     from rich.console import Console
     from rich.markup import escape
     from rich.padding import Padding
 
     experiment = get_experiment(config["experiment"])
+    rows = [*key_rows(experiment.options), *_network_rows(config["model"]["name"])]
+    if not any(part in row.path for row in rows):
+        raise ConfigError(unknown_key(part, part, [row.path for row in rows]))
     console = Console(highlight=False)
     paper = f" ({experiment.paper})" if experiment.paper else ""
     console.print(f"[bold]{experiment.name}[/]: {escape(experiment.question + paper)}\n")
-    for row in [*key_rows(experiment.options), *_network_rows(config["model"]["name"])]:
+    for row in rows:
         if part not in row.path:
             continue
         value = key_value(config, row)

@@ -67,10 +67,14 @@ def unknown_key_message(config: config_dict.ConfigDict, path: str) -> str | None
     return None
 
 
-def wrong_value_in(arguments: Sequence[str], error: str) -> str | None:
-    """What to say of a value that the flag of a key cannot read; None where the error is about something else."""
+def wrong_flag_in(arguments: Sequence[str], error: str) -> str | None:
+    """What to say of a key given without `config.`, or of a value that its flag cannot read; None of other errors."""
+    unknown = re.fullmatch(r"Unknown command line flag '([\w.]+)'", error)
     found = re.match(r"flag --config\.([\w.]+)=(.*?): ", error)
-    config = _config_alone(arguments) if found else None
+    config = _config_alone(arguments) if unknown or found else None
+    near = _nearest(config, unknown[1]) if unknown and config else None
+    if unknown and near:
+        return f"--{unknown[1]}: there is no such flag; did you mean --config.{near}?"
     if found is None or config is None:
         return None
     rows = {row.path: row for row in option_rows(get_experiment(config.experiment).options())}
