@@ -57,6 +57,12 @@ if TYPE_CHECKING:
     from jaxticket.kernels.formats.block_sparse import BlockSparse as BlockSparse
     from jaxticket.kernels.formats.dense_groups import DenseGroups as DenseGroups
     from jaxticket.kernels.matmul import block_matmul as block_matmul
+    from jaxticket.serving.exported import ExportedModel as ExportedModel
+    from jaxticket.serving.exported import load_exported as load_exported
+    from jaxticket.serving.onnx import export_onnx as export_onnx
+    from jaxticket.serving.saved_model import load_model as load_model
+    from jaxticket.serving.saved_model import save_model as save_model
+    from jaxticket.serving.stablehlo import export as export
     from jaxticket.structure.channel_groups.channels import ChannelGroups as ChannelGroups
     from jaxticket.structure.channel_groups.trace import channel_groups as channel_groups
     from jaxticket.structure.macs import macs as macs

@@ -306,6 +306,22 @@ WRONG = {
     "a ticket nowhere": (lambda: jt.save_ticket(5, jt.Ticket(PARAMS, MASK)), "5"),
     "meta of a list": (lambda: jt.save_ticket("never-written", jt.Ticket(PARAMS, MASK, {}, [1])), "meta"),
     "meta that is no JSON": (lambda: jt.save_ticket("never-written", jt.Ticket(PARAMS, MASK, {}, {"a": {1}})), "meta"),
+    "an export of parameters": (lambda: jt.export(PARAMS, X), "model is a dict"),
+    "an export of a function": (lambda: jt.export(net, X), "model is a function"),
+    "an export of a number of things": (lambda: jt.export((net, PARAMS, X), X), "model is a tuple"),
+    "an export without inputs": (lambda: jt.export((net, PARAMS), folder="never-written"), "no inputs"),
+    "an export of other inputs": (lambda: jt.export((net, PARAMS), jnp.ones((2, 5))), "cannot be exported"),
+    "a batch of a number": (lambda: jt.export((net, PARAMS), X, batch=5), "batch=5"),
+    "a batch of no name": (lambda: jt.export((net, PARAMS), X, batch="5 b"), "batch='5 b'"),
+    "no platform": (lambda: jt.export((net, PARAMS), X, platforms=["abacus"]), r"platforms=\['abacus'\]"),
+    "an export of a list of facts": (lambda: jt.export((net, PARAMS), X, meta=[1]), "meta"),
+    "ONNX of parameters": (lambda: jt.export_onnx(PARAMS, X, file="never-written"), "model is a dict"),
+    "ONNX without inputs": (lambda: jt.export_onnx((net, PARAMS), file="never-written"), "no inputs"),
+    "no exported model": (lambda: jt.load_exported("nowhere"), "nowhere holds no jaxticket-export"),
+    "an exported model of a number": (lambda: jt.load_exported(5), "5"),
+    "a saved list": (lambda: jt.save_model("never-written", [PARAMS]), "model is a list"),
+    "a model saved nowhere": (lambda: jt.save_model(5, (net, PARAMS)), "5"),
+    "no saved model": (lambda: jt.load_model("nowhere", net), "nowhere holds no jaxticket-model"),
     "another tree": (lambda: jt.Ticket(PARAMS, MASK).restore({"c": 1}), "'a/kernel'"),
     "a number instead of a tree": (lambda: jt.Ticket(PARAMS, MASK).restore(5), "''|'a/kernel'"),
 }  # fmt: skip
@@ -334,5 +350,8 @@ def test_every_public_function_is_in_these_tables():
     tables = {**TAKE_MASKS, **ONE_MASK, **GONE}
     used = {name for call, _ in WRONG.values() for name in getattr(call, "__code__", jt.union.__code__).co_names}
     left = {name for name in jt.__all__ if callable(getattr(jt, name))} - used - set(tables)
-    returned, rows = {"Sparsified", "Shrunk", "Regrouped", "ChannelGroups"}, {"Criterion", "NamedGranularity", "Scope"}
+    returned, rows = (
+        {"ExportedModel", "Sparsified", "Shrunk", "Regrouped", "ChannelGroups"},
+        {"Criterion", "NamedGranularity", "Scope"},
+    )
     assert left == returned | rows

@@ -8,6 +8,8 @@ from jaxticket.storage.arrays import host_array as host_array
 from jaxticket.storage.arrays import load_arrays as load_arrays
 from jaxticket.storage.arrays import parse_arrays as parse_arrays
 from jaxticket.storage.arrays import save_arrays as save_arrays
+from jaxticket.storage.bundles import read_bundle as read_bundle
+from jaxticket.storage.bundles import write_bundle as write_bundle
 from jaxticket.storage.files import PathLike as PathLike
 from jaxticket.storage.files import checksum as checksum
 from jaxticket.storage.files import naming_errors as naming_errors

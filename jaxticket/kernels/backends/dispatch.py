@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 from jax import lax
+from jax.export import is_symbolic_dim
 from jax.sharding import AxisType
 from jax.typing import ArrayLike, DTypeLike
 
@@ -136,6 +137,8 @@ def unsupported_reason(
     backend: Backend, weight: SparseWeight, dtype: DTypeLike, images: int | None, x: ArrayLike | None = None
 ) -> str | None:
     """Why a backend cannot compute something, or None; the arguments are those of `choose_backend`."""
+    if backend.platform is not None and x is not None and any(map(is_symbolic_dim, jax.numpy.shape(x))):
+        return "the batch is of any size, and a kernel is made for one"
     reason = backend.unsupported_reason(weight, dtype, images)
     if reason is None and images is not None and backend.conv is None:
         return "it has none for convolutions"

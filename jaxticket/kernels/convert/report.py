@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxticket.core.types import Path
@@ -79,6 +79,8 @@ class Sparsified:
         apply: (variables, x) -> what the model returns. A pure function, for `jit` and `grad`. That of a Linen model
             passes further arguments on.
         report: what became of each layer.
+        folded: path of a sparse kernel -> path of the batch normalisation that is folded into it.
+        backend: by which sparse layers run; None is the best one.
 
     Example:
         >>> from flax import nnx
@@ -94,6 +96,8 @@ class Sparsified:
     variables: Any
     apply: Callable[..., Any]
     report: SparsifyReport
+    folded: Mapping[Path, Path] = dataclasses.field(default_factory=dict)
+    backend: str | None = None
 
 
 def _speed(name: str, seconds: tuple[float, float] | None) -> str:

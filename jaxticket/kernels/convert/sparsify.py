@@ -118,7 +118,10 @@ def sparsify(
     for step in passes:
         converted = step(converted)
     sizes = _bytes(variables), _bytes(converted.result.variables)
-    return Sparsified(*converted.result, dataclasses.replace(converted.report, bytes=sizes))
+    report = dataclasses.replace(converted.report, bytes=sizes)
+    sparse = {layer.path for layer in report.layers if layer.form != "dense"}  # not those that became dense again
+    folded = {path: fold.norm for path, fold in converted.folds.items() if path in sparse}
+    return Sparsified(*converted.result, report, folded, backend)
 
 
 def _checked_timings(timings: Timings | None, backend: str | None) -> Timings:

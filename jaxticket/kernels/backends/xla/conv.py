@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.export import is_symbolic_dim
 
 from jaxticket.kernels.backends.xla import matmul
 from jaxticket.kernels.epilogue import Epilogue
@@ -72,8 +73,11 @@ def _patches(images: jax.Array, window: tuple[int, ...], geometry: ConvGeometry,
 
 
 def _tile(batch: int, height: int, width: int) -> tuple[int, int]:
-    """How many images, and rows of outputs of each, make a tile; all of them where the device has no use for tiles."""
-    if jax.default_backend() != "cpu":
+    """How many images, and rows of outputs of each, make a tile.
+
+    All of them where the device has no use for tiles, and where the batch of an export may be of any size.
+    """
+    if jax.default_backend() != "cpu" or is_symbolic_dim(batch):
         return batch, height
     if height * width <= matmul.TILE_ROWS:
         return min(batch, max(1, matmul.TILE_ROWS // (height * width))), height

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.export import is_symbolic_dim
 
 from jaxticket.kernels.epilogue import Epilogue, accumulation_dtype
 from jaxticket.kernels.formats.block_sparse import BlockSparse
@@ -44,7 +45,8 @@ def xla_matmul(x: jax.Array, weight: SparseWeight, epilogue: Epilogue) -> jax.Ar
     """
     multiply = row_matmul(weight)
     rows = x.shape[0]
-    tiles = -(-rows // TILE_ROWS) if jax.default_backend() == "cpu" else 1
+    in_tiles = jax.default_backend() == "cpu" and not is_symbolic_dim(rows)  # of an export for batches of any size
+    tiles = -(-rows // TILE_ROWS) if in_tiles else 1
     if tiles <= 1:
         return epilogue(multiply(x))
     tile = -(-rows // tiles)
