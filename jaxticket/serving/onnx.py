@@ -20,7 +20,7 @@ from jaxticket.core.types import Inputs
 from jaxticket.kernels.convert.verify import relative_difference
 from jaxticket.serving.servable import Servable, as_function
 from jaxticket.serving.stablehlo import abstract_inputs
-from jaxticket.tracing.jaxpr import bind, interpret
+from jaxticket.tracing.jaxpr import bind, interpret, result_shapes
 
 # How far outputs of ONNX Runtime may differ, relative to the largest: rounding in float32 through a deep network.
 _TOLERANCE = 1e-3
@@ -126,7 +126,7 @@ def _rule(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
 
 def _window_max(x: jax.Array, equation: JaxprEqn) -> jax.Array:
     """A maximum of strided slices, one for each position of the window."""
-    how, sizes = equation.params, equation.outvars[0].aval.shape
+    how, (sizes,) = equation.params, result_shapes(equation)
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     x = _padded(x, jnp.asarray(lowest, x.dtype), how["padding"])
     parts = []

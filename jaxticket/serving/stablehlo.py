@@ -15,6 +15,8 @@ from jaxticket.core.types import Inputs
 from jaxticket.serving.exported import ExportedModel, save_exported
 from jaxticket.serving.servable import Servable, as_function
 
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
 
 def export(
     model: Servable,
@@ -61,6 +63,9 @@ def export(
     apply, variables = as_function(model)
     if is_traced((variables, inputs)):
         raise ConfigError("the model or its inputs are traced; call export outside of jit")
+    unknown = [name for name in platforms or () if name not in _PLATFORMS]
+    if isinstance(platforms, str) or unknown:
+        raise ConfigError(f"platforms={platforms!r}: must be a list of {', '.join(_PLATFORMS)}, or None")
     if not isinstance(meta, Mapping | None):
         raise ConfigError(f"meta is a {type(meta).__name__}; give a dictionary of facts, or None")
     weights, restore = split_variables(variables)
@@ -71,7 +76,7 @@ def export(
     except ConfigError:
         raise
     except Exception as error:  # JAX's own, of many kinds, and whatever the function raises about shapes
-        raise ConfigError(_refusal(error, batch, platforms)) from error
+        raise ConfigError(_refusal(error, batch)) from error
     exported = ExportedModel(traced, weights, dict(meta or {}))
     if folder is not None:
         save_exported(folder, exported)
@@ -114,11 +119,9 @@ def _kind(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
 
 
-def _refusal(error: Exception, batch: str | None, platforms: Sequence[str] | None) -> str:
+def _refusal(error: Exception, batch: str | None) -> str:
     """One line that says what may be changed."""
-    said = f"the model cannot be exported ({type(error).__name__}: {one_line(error)[:300]})"
+    said = f"the model cannot be exported ({type(error).__name__}: {one_line(error)[:200]})"
     if batch is not None:
         return f"{said}; compute sizes from x.shape without comparing them, or give batch=None for a fixed size"
-    if platforms is not None:
-        return f"platforms={platforms!r}: {said}; platforms are 'cpu', 'cuda', 'rocm' and 'tpu'"
     return f"{said}; the inputs must be those that the model is called with"

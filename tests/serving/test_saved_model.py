@@ -144,7 +144,7 @@ def test_damaged_and_foreign_folders_are_refused(tmp_path):
         damaged.write_bytes(whole)
 
 
-def test_a_sparse_weight_that_is_not_whole_is_refused(tmp_path):
+def test_incomplete_sparse_weights_are_refused(tmp_path):
     _, found, _ = sparsified("linen")
     jt.save_model(tmp_path, found)
     content, files = storage.read_bundle(tmp_path, "model.json", {"format": "jaxticket-model", "version": 1})
