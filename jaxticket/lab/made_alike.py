@@ -11,6 +11,7 @@ from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, to_dict
 from jaxticket.data.options import DataOptions
 from jaxticket.lab.lab import Lab
+from jaxticket.lab.stages.own_sources import with_contents
 from jaxticket.lab.stages.references import Stage
 from jaxticket.models.options import ModelOptions
 from jaxticket.training.options import TrainOptions
@@ -39,7 +40,7 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     kept = (storage.read_manifest(stage.folder.parent / mask) or {}).get("mask", {})
     check_dense(kept.get("kept", 0), kept.get("total", 0), named)
     options, names = lab.options, {field.name for field in dataclasses.fields(DataOptions)}
-    model = _different(config["model"], chosen(options.model), ModelOptions())
+    model = _different(config["model"], with_contents(chosen(options.model)), ModelOptions())
     its_data = {name: value for name, value in config["data"].items() if name in names}
     data = _different(its_data, chosen(options.data), DataOptions())
     augment = [line for line in data if line.startswith("augment.")]
@@ -52,10 +53,10 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
             f"{where}was trained on a data set {options.data.name!r} whose images differ from today's; train one here"
         )
     recipe = options.aids.training(options.train).computed
-    said = [f"train.{line}" for line in _different(config["train"], chosen(recipe), TrainOptions())]
+    said = [f"train.{line}" for line in _different(config["train"], with_contents(chosen(recipe)), TrainOptions())]
     said += [f"data.{line}" for line in augment]
-    if (its := config.get("aids", {})) != options.aids.key():
-        said.append(f"aids={its} (here {options.aids.key()})")
+    if (its := config.get("aids", {})) != (ours := with_contents(options.aids.key())):
+        said.append(f"aids={its} (here {ours})")
     if said:
         lab.recorder.remark(f"{where}was trained with {', '.join(said)}")
 
