@@ -177,7 +177,11 @@ def print_result(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_flags(
-    arguments: Sequence[str], *, strings: Sequence[str] = (), switches: Sequence[str] = ()
+    arguments: Sequence[str],
+    *,
+    strings: Sequence[str] = (),
+    switches: Sequence[str] = (),
+    lists: Sequence[str] = (),
 ) -> "flags.FlagValues":
     """The values of the flags: `config` with its overrides, `workdir`, `dry_run`, `rerun` and those asked for.
 
@@ -185,6 +189,7 @@ def read_flags(
         arguments: without the program's name.
         strings: names of more flags that take a value; one that is not given is None.
         switches: names of more flags that are on or off.
+        lists: names of more flags that may be given several times.
 
     Raises:
         ConfigError: a flag, a file, a key or a value that cannot be used.
@@ -212,6 +217,8 @@ def read_flags(
     flags.DEFINE_string("workdir", "runs", "", flag_values=values)
     for name in ("rerun", *strings):
         flags.DEFINE_string(name, None, "", flag_values=values)
+    for name in lists:
+        flags.DEFINE_multi_string(name, [], "", flag_values=values)
     for name in ("dry_run", *switches):
         flags.DEFINE_bool(name, False, "", flag_values=values)
     try:

@@ -1,7 +1,7 @@
 """The command line of sweeps: `jaxticket sweep`, and the same as `python -m jaxticket.sweep`.
 
-A config file may define, beside `get_config`, a generator `sweep` that yields dictionaries of overrides, such as
-`{"train.lr": 0.1, "seed": 3}`; each is one experiment.
+What is tried is said by `--sweep KEY=VALUES`, drawn by a search, or yielded by the generator `sweep` of a config file:
+dictionaries of overrides, such as `{"train.lr": 0.1, "seed": 3}`. Each is one experiment.
 """
 
 import re
@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jaxticket import signals
-from jaxticket.core.errors import ConfigError, JaxticketError, TrainingError
+from jaxticket.core.errors import ConfigError, TrainingError
 from jaxticket.core.text_table import text_table
 from jaxticket.main import CommandEnd, in_terminal, print_result, read_flags, until_stopped
 
 if TYPE_CHECKING:
+    from jaxticket.lab.stages.references import Stage
     from jaxticket.lab.sweep import Entry
 
 USAGE = """\
 usage: PROG --config=NAME[:ARGS] [--config.KEY=VALUE ...] [FLAG ...]
 
-  --config=NAME          a config file that comes with the package, or a Python file of yours, with get_config() and
-                         sweep(); ARGS go to both
+  --config=NAME          a config file that comes with the package, or a Python file of yours; ARGS go to it
   --config.KEY=VALUE     overrides a key in every experiment of the sweep
+  --sweep KEY=A,B,C      values to try of a key, such as --sweep train.lr=0.1,0.01; given for several keys, all
+                         combinations are tried
+  --search=optuna        draw values instead, towards the best validation accuracy; ranges are --sweep KEY=LOW..HIGH
+                         and, even in the logarithm, --sweep KEY=log:LOW..HIGH
+  --trials=N             how many experiments a search makes, those of all its tasks together
   --workdir=DIR          where experiments and their shared stages are kept (default: runs)
   --index=I              runs only experiment I, from 0; --index=3-7 runs five of them
   --count                print how many experiments there are, and do nothing
@@ -33,9 +38,10 @@ usage: PROG --config=NAME[:ARGS] [--config.KEY=VALUE ...] [FLAG ...]
                          what other sources of jaxticket made
   --help                 print this
 
-sweep() yields dictionaries such as {"train.lr": 0.1, "seed": 3}, one for each experiment: get_config() with these keys
-changed. Experiments run one after the other and share their stages; the same command again goes on where it was
-stopped. In an array job, --index="$SLURM_ARRAY_TASK_ID" runs one of them in each task.
+Without --sweep, sweep() of the config file yields dictionaries such as {"train.lr": 0.1, "seed": 3}, one for each
+experiment: get_config() with these keys changed. Experiments run one after the other and share their stages; the same
+command again goes on where it was stopped. In an array job, --index="$SLURM_ARRAY_TASK_ID" runs one of them in each
+task; of a search every task is the same command, without it.
 Exit codes: 0 done, 1 training failed, 2 bad input, 75 stopped by a signal (start again to go on)."""
 
 
@@ -52,11 +58,20 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
     with CommandEnd(arguments, USAGE.replace("PROG", prog)) as end:
         if end.shows_help():
             return end.code
-        values = read_flags(end.arguments, strings=("index",), switches=("count",))
-        from jaxticket.lab.sweep import make_entries, read_sweep
+        strings, switches = ("index", "search", "trials"), ("count",)
+        values = read_flags(end.arguments, strings=strings, switches=switches, lists=("sweep",))
+        from jaxticket.lab.sweep import make_entries, plans_of, read_sweep
+        from jaxticket.lab.swept_keys import products, read_swept_keys
 
         flag = cast(Any, values["config"])  # knows the file and the command line's overrides by themselves
-        entries = make_entries(values.config, read_sweep(flag.config_filename), flag.override_values)
+        overrides = flag.override_values
+        swept, command = read_swept_keys(values.sweep, values.config, overrides), f"{prog} {shlex.join(end.arguments)}"
+        if values.search is not None or values.trials is not None:
+            from jaxticket.search import run_search
+
+            run_search(values, overrides, swept, command)
+            return end.code
+        entries = make_entries(values.config, products(swept) if swept else read_sweep(flag.config_filename), overrides)
         chosen = _chosen(values.index, entries)
         if values.count:
             print(len(entries))
@@ -68,12 +83,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
 
             folders = [experiment_folder(entry.experiment, entry.options, workdir) for entry in chosen]
             rerun = Rerun(values.rerun or "", folders)
-            plans = _plans(chosen, workdir, rerun)
+            plans = plans_of(chosen, workdir, rerun)
             rerun.check({stage.kind for plan in plans for stage in plan.stages})
             if values.dry_run:
                 _print_dry_runs(entries, chosen, plans)
             else:
-                _execute(entries, chosen, workdir, interrupts, f"{prog} {shlex.join(end.arguments)}", rerun)
+                _execute(entries, chosen, workdir, interrupts, command, rerun)
                 rerun.finish()
     return end.code
 
@@ -91,32 +106,24 @@ def _chosen(index: str | None, entries: "list[Entry]") -> "list[Entry]":
     return entries[first : last + 1]
 
 
-def _plans(entries: "Sequence[Entry]", workdir: Path, rerun: Any) -> list[Any]:
-    """A plan for each entry; wrong combinations are found here, before anything is run."""
-    from jaxticket.lab.dry_run import make_plan
-
-    plans = []
-    for entry in entries:
-        try:
-            plans.append(make_plan(entry.experiment, entry.options, workdir, rerun=rerun))
-        except JaxticketError as error:
-            raise type(error)(f"sweep entry {entry.index}: {error}") from error
-    return plans
-
-
 def _print_dry_runs(entries: "list[Entry]", chosen: "list[Entry]", plans: list[Any]) -> None:
+    from jaxticket.lab.dry_run_table import training_time
     from jaxticket.lab.sweep import varying
+    from jaxticket.lab.training_cost import total
 
     keys = varying(entries)
     rows = [["entry", *keys, "cached", "to do", "folder"]]
-    networks = {}
+    networks: dict[str, Stage] = {}
     for entry, plan in zip(chosen, plans, strict=True):
         cached = sum(stage.cached for stage in plan.networks)
         settings = [entry.shown(key) for key in keys]
         rows.append([str(entry.index), *settings, str(cached), str(len(plan.networks) - cached), str(plan.folder)])
-        networks.update({stage.id: stage.cached for stage in plan.networks})
+        networks.update({stage.id: stage for stage in plan.networks})
     print("\n".join(text_table(rows, left=(len(keys) + 3,))))
-    print(f"networks: {len(networks)} different ones, of which {len(networks) - sum(networks.values())} to train")
+    waiting = [stage for stage in networks.values() if not stage.cached]
+    print(f"networks: {len(networks)} different ones, of which {len(waiting)} to train")
+    print(f"to train  {total(stage.cost for stage in waiting)}")
+    print(f"time      {training_time(plans[0], waiting)}")
 
 
 def _execute(

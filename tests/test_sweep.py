@@ -1,9 +1,11 @@
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -161,13 +163,16 @@ def test_dry_run_and_count_do_nothing(finished, tmp_path, capsys):
     assert [line.split()[:4] for line in lines[1:3]] == [["0", "1", "0", "4"], ["1", "2", "0", "6"]]
     assert lines[2].endswith(str(tmp_path / "new" / folders(workdir)[1]))
     assert lines[3] == "networks: 6 different ones, of which 6 to train"
+    assert re.match(r"to train  6 networks, \d+ steps, .* multiply-accumulates, about .* on disk", lines[4])
+    assert lines[5].startswith("time      not known")
     assert main([config, f"--workdir={tmp_path / 'new'}", "--count"]) == 0
     assert capsys.readouterr().out == "2\n"
     assert not (tmp_path / "new").exists()
     assert main([config.replace(":2", ":3"), f"--workdir={workdir}", "--dry_run", "--index=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:4] == ["1", "3", "6", "2"]
-    assert lines[2:] == ["networks: 8 different ones, of which 2 to train"]
+    assert lines[2] == "networks: 8 different ones, of which 2 to train"
+    assert lines[4].endswith("at the rate of this network here before")
 
 
 def test_command_line_goes_on_top_of_keys():
@@ -222,6 +227,27 @@ WRONG = [
     (LEVELS, ["--config.train.lr=0"], ["sweep entry 0: config.train.lr=0.0"]),
     (LEVELS, ["--config.trian.lr=0"], ["config.trian.lr", "config.train.lr"]),
     (LEVELS, ["--indx=1"], ["indx"]),
+    ("", ["--sweep=train.lr"], ["--sweep=train.lr: must be KEY=VALUES"]),
+    ("", ["--sweep", "train.lr="], ["--sweep=train.lr=: must be KEY=VALUES"]),
+    ("", ["--sweep=train lr=1"], ["--sweep=train lr=1: must be KEY=VALUES"]),
+    ("", ["--sweep=train.lrr=1,2"], ["sweep entry 0: config.train.lrr", "'lr'"]),
+    ("", ["--sweep=train.lr=fast,1"], ["sweep entry 0: config.train.lr='fast'", "finite number"]),
+    ("", ["--sweep=levels=1", "--sweep=levels=2"], ["levels is swept twice"]),
+    ("", ["--sweep=levels=1,2", "--config.levels=3"], ["--config.levels sets this key for all"]),
+    ("", ["--sweep=levels=1,1"], ["--sweep=levels=1,1: a value is there twice"]),
+    ("", ["--sweep=levels=1,,2"], ["--sweep=levels=1,,2: must be values with commas"]),
+    ("", ["--sweep=seeds=(0,1"], ["--sweep=seeds=(0,1: must be values", "closed"]),
+    ("", ["--sweep=train.lr=0.1..0.2"], ["--sweep=train.lr=0.1..0.2: is a range", "--search=optuna"]),
+    ("", ["--sweep=train.lr=0.2..0.1"], ["--sweep=train.lr=0.2..0.1: the lower end must be less"]),
+    ("", ["--sweep=train.lr=log:0..0.1"], ["the lower end must be more than 0"]),
+    ("", ["--sweep=train.lr=log:0.1,0.2"], ["must be a range of numbers"]),
+    ("", ["--search=grid", "--trials=2"], ["--search: 'grid' is no search", "--search=optuna"]),
+    ("", ["--trials=2"], ["--search: is missing"]),
+    ("", ["--search=optuna", "--trials=2"], ["--search=optuna: does not say what to draw"]),
+    ("", ["--search=optuna", "--sweep=levels=1..2"], ["--trials=: must be a whole number", "--trials=20"]),
+    ("", ["--search=optuna", "--sweep=levels=1..2", "--trials=many"], ["--trials=many: must be a whole number"]),
+    ("", ["--search=optuna", "--sweep=levels=1..2", "--trials=2", "--index=0"], ["takes no --index"]),
+    ("", ["--search=optuna", "--sweep=levels=1..2", "--trials=2", "--rerun"], ["takes no --rerun"]),
 ]
 
 
@@ -284,11 +310,13 @@ def test_every_sweep_is_planned_and_documented(file, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_commands_of_the_readme_are_planned(tmp_path, capsys):
-    commands = re.findall(r"-m jaxticket\.sweep --config=(\S+)", (ROOT / "README.md").read_text())
+@pytest.mark.parametrize("document", ["README.md", "docs/sweeps.md"])
+def test_documented_commands_are_planned(document, tmp_path, capsys):
+    commands = re.findall(r"^jaxticket sweep (.*)", (ROOT / document).read_text(), re.MULTILINE)
     assert commands
-    for config in commands:
-        assert main([f"--config={ROOT / config}", f"--workdir={tmp_path}", "--dry_run"]) == 0
+    for command in commands:
+        if "--search" not in command or importlib.util.find_spec("optuna"):
+            assert main([*shlex.split(command.replace("=runs", f"={tmp_path}")), "--dry_run"]) == 0
 
 
 def test_usage_and_config_errors_load_nothing_heavy(write):

@@ -87,13 +87,13 @@ def print_dry_run(plan: DryRun, console: Console | None = None) -> None:
     console.print(f"networks: {len(plan.networks)}, of which {len(waiting)} to train")
     console.print(f"in all      {total(stage.cost for stage in plan.networks)}", soft_wrap=True)
     console.print(f"to train    {total(stage.cost for stage in waiting)}", soft_wrap=True)
-    console.print(f"time        {_time(plan, waiting)}", soft_wrap=True)
+    console.print(f"time        {training_time(plan, waiting)}", soft_wrap=True)
     console.print(f"stages in   {lab.stages.folder}", soft_wrap=True)
     console.print(f"results in  {plan.folder}", soft_wrap=True)
 
 
-def _time(plan: DryRun, waiting: Sequence[Stage]) -> str:
-    """How long the training takes, by a rate of earlier runs on this machine."""
+def training_time(plan: DryRun, waiting: Sequence[Stage]) -> str:
+    """How long trainings of a plan, or of plans like it, take by a rate of earlier runs on this machine, in words."""
     known = known_rate(plan.lab.stages.folder, plan.lab.setting)
     if not waiting:
         return "nothing to train"

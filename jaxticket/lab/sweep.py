@@ -5,11 +5,16 @@ import dataclasses
 import inspect
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jaxticket.core.errors import ConfigError, JaxticketError, one_line
 from jaxticket.core.options import to_dict
 from jaxticket.lab.config import resolve
+
+if TYPE_CHECKING:
+    from jaxticket.lab.dry_run import DryRun
+    from jaxticket.lab.stages.rerun import Rerun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,23 @@ def make_entries(config: Any, sweep: Sequence[Any], overrides: Mapping[str, Any]
         except ConfigError as error:
             raise ConfigError(f"sweep entry {index}: {error}") from error
     return entries
+
+
+def plans_of(entries: Sequence[Entry], workdir: Path, rerun: "Rerun | None" = None) -> list["DryRun"]:
+    """A plan for each entry; wrong combinations are found here, before anything is run.
+
+    Raises:
+        JaxticketError: an entry that cannot be run, which it names.
+    """
+    from jaxticket.lab.dry_run import make_plan  # with JAX, which whoever only counts the entries does not need
+
+    plans = []
+    for entry in entries:
+        try:
+            plans.append(make_plan(entry.experiment, entry.options, workdir, rerun=rerun))
+        except JaxticketError as error:
+            raise type(error)(f"sweep entry {entry.index}: {error}") from error
+    return plans
 
 
 def _flat(entry: Mapping[Any, Any], where: str = "") -> Iterator[tuple[str, Any]]:

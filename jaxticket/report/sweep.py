@@ -74,11 +74,13 @@ def print_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
     print("test, val: means over n seeds; left: prunable weights; * the branch's highest validation accuracy")
 
 
-def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], workdir: Path) -> Path:
+def write_results(
+    entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], workdir: Path, folder: Path | None = None
+) -> Path:
     """Writes `sweep.json` and `sweep.csv`, every branch and level of a complete sweep, as `results` gives them.
 
     Returns:
-        `WORKDIR/<name>-sweep-<hash8>`, the name being the experiments' own where they share it.
+        `folder`, or `WORKDIR/<name>-sweep-<hash8>`, the name being the experiments' own where they share it.
 
     Raises:
         TicketError: the operating system refuses.
@@ -86,7 +88,7 @@ def write_results(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], w
     folders = list(dict.fromkeys(row["folder"] for row in rows))
     names = {entry.options.name or entry.experiment.name for entry in entries}
     name = names.pop() if len(names) == 1 else entries[0].experiment.name
-    folder = workdir / f"{name}-sweep-{digest({'sweep': folders}, 8)}"
+    folder = folder or workdir / f"{name}-sweep-{digest({'sweep': folders}, 8)}"
     sheet = to_csv([list(rows[0]), *(list(row.values()) for row in rows)])
     storage.write_bytes(folder / "sweep.csv", sheet.encode())
     storage.write_json(folder / "sweep.json", {"complete": True, "varying": varying(entries), "rows": rows})
