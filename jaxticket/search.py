@@ -131,7 +131,7 @@ def _run_trial(entry: Entry, workdir: Path, interrupts: "Interrupts", command: s
     from jaxticket.lab.config import experiment_folder
     from jaxticket.lab.run import run_experiment
     from jaxticket.parallel import processes
-    from jaxticket.report.search import score_of
+    from jaxticket.report.search import validation_score
 
     folder = experiment_folder(entry.experiment, entry.options, workdir)
     while processes.is_writer() and _is_run_elsewhere(folder):  # another task has drawn the same values
@@ -139,7 +139,7 @@ def _run_trial(entry: Entry, workdir: Path, interrupts: "Interrupts", command: s
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     how = in_terminal(command)
     print_result(*run_experiment(entry.experiment, entry.options, workdir, interrupts=interrupts, **how))
-    return score_of(folder) if processes.is_writer() else 0.0
+    return validation_score(folder) if processes.is_writer() else 0.0
 
 
 def _is_run_elsewhere(folder: Path) -> bool:

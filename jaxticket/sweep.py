@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
         strings, switches = ("index", "search", "trials"), ("count",)
         values = read_flags(end.arguments, strings=strings, switches=switches, lists=("sweep",))
         from jaxticket.lab.sweep import make_entries, plans_of, read_sweep
-        from jaxticket.lab.swept_keys import products, read_swept_keys
+        from jaxticket.lab.swept_keys import combinations, read_swept_keys
 
         flag = cast(Any, values["config"])  # knows the file and the command line's overrides by themselves
         overrides = flag.override_values
@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m jaxticke
 
             run_search(values, overrides, swept, command)
             return end.code
-        entries = make_entries(values.config, products(swept) if swept else read_sweep(flag.config_filename), overrides)
+        entries = make_entries(
+            values.config, combinations(swept) if swept else read_sweep(flag.config_filename), overrides
+        )
         chosen = _chosen(values.index, entries)
         if values.count:
             print(len(entries))

@@ -12,7 +12,7 @@ from jaxticket import search as search_command
 from jaxticket.core.errors import ConfigError, TrainingError
 from jaxticket.lab.search import Search
 from jaxticket.lab.swept_keys import SweptKey
-from jaxticket.report.search import score_of
+from jaxticket.report.search import validation_score
 from jaxticket.sweep import main
 
 pytestmark = [pytest.mark.feature("sweeps and launch scripts")]
@@ -36,13 +36,13 @@ def test_without_optuna_it_is_named(monkeypatch, tmp_path):
 def test_score_is_of_the_last_level_of_tickets(made, tmp_path):
     scores = {("dense", 0): 0.99, ("imp", 1): 0.95, ("imp", 2): 0.9, ("rr_imp", 2): 0.97, ("other", 2): 0.8}
     rows = [made.row(*key, seed, val_accuracy=val + seed / 50) for key, val in scores.items() for seed in (0, 1)]
-    assert score_of(made.folder(tmp_path / "imp", rows, metrics=[])) == pytest.approx(0.91)
+    assert validation_score(made.folder(tmp_path / "imp", rows, metrics=[])) == pytest.approx(0.91)
     dense = [made.row("dense", 0, 0, val_accuracy=0.7)]
-    assert score_of(made.folder(tmp_path / "dense", dense, metrics=[])) == pytest.approx(0.7)
+    assert validation_score(made.folder(tmp_path / "dense", dense, metrics=[])) == pytest.approx(0.7)
     losses = [made.row("dense", 0, 0, val_accuracy=None, val_loss=0.3)]
-    assert score_of(made.folder(tmp_path / "loss", losses, metrics=[])) == pytest.approx(-0.3)
+    assert validation_score(made.folder(tmp_path / "loss", losses, metrics=[])) == pytest.approx(-0.3)
     with pytest.raises(ConfigError, match="no validation scores"):
-        score_of(made.folder(tmp_path / "none", [made.row("dense", 0, 0, val_accuracy=None)], metrics=[]))
+        validation_score(made.folder(tmp_path / "none", [made.row("dense", 0, 0, val_accuracy=None)], metrics=[]))
 
 
 def drawn_in(folder, stops=()):
@@ -124,7 +124,7 @@ def test_search_runs_goes_on_and_names_the_best(tmp_path, monkeypatch, capsys):
     assert overrides in printed
 
 
-def test_end_of_a_range_that_cannot_be_run_stops(tmp_path, capsys):
+def test_end_of_a_range_is_checked_first(tmp_path, capsys):
     pytest.importorskip("optuna")
     arguments = [SMALL[0], f"--workdir={tmp_path}", "--search=optuna", "--trials=2"]
     wrong = {

@@ -83,7 +83,7 @@ def read_swept_keys(texts: Sequence[str], config: Mapping[str, Any], overrides: 
     return list(found.values())
 
 
-def products(keys: Sequence[SweptKey]) -> list[dict[str, Any]]:
+def combinations(keys: Sequence[SweptKey]) -> list[dict[str, Any]]:
     """All combinations of the values, as overrides; the last key changes first.
 
     Raises:

@@ -13,7 +13,7 @@ from jaxticket.report.groups import Group, group_rows
 from jaxticket.report.sweep import print_results, results, write_results
 
 
-def score_of(folder: Path) -> float:
+def validation_score(folder: Path) -> float:
     """What a search makes higher: the best validation accuracy at the end of the branches of an experiment.
 
     Of each branch that is not a control the last level counts, its mean over the seeds; the dense networks count where

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxticket.experiments import default_config
-from jaxticket.lab.swept_keys import SweptKey, products, read_swept_keys
+from jaxticket.lab.swept_keys import SweptKey, combinations, read_swept_keys
 
 pytestmark = [pytest.mark.feature("sweeps and launch scripts")]
 
@@ -43,4 +43,4 @@ def test_ranges_are_whole_where_their_key_is(text):
 
 def test_all_combinations_with_the_last_key_first():
     keys = read_swept_keys(["levels=1,2", "train.lr=0.1,0.2"], default_config("imp"), {})
-    assert products(keys) == [{"levels": level, "train.lr": lr} for level in (1, 2) for lr in (0.1, 0.2)]
+    assert combinations(keys) == [{"levels": level, "train.lr": lr} for level in (1, 2) for lr in (0.1, 0.2)]
