@@ -20,7 +20,8 @@ class PruneOptions:
         rate: share of the surviving weights that a round removes, unless a sparsity is given.
         scope: a name of `jt.scopes`: `global` ranks all layers together, `layer` each separately, `output` compares the
             weights of an output with each other; `erk` gives small layers a higher density.
-        criterion: what is ranked, a name of `jt.criteria`: `magnitude`, `random` as a control, `lamp`, `snip` (on
+        criterion: what is ranked, a name of `jt.criteria`, or `FILE.py:NAME`, a function (params, mask):
+            `magnitude`, `random` as a control, `lamp`, `snip` (on
             trained weights: Taylor), `grasp`, `obd`, `movement`, `wanda`, or `synflow`, which is global and
             unstructured; or, with granularity `channel`, `bn_scale`: the channels whose normalisation has the smallest
             scale are removed, with the weights that produce and read them (Liu et al. 2017), the fewest of them with

@@ -14,8 +14,9 @@ class ModelOptions:
 
     Attributes:
         name: a registered network; `jaxticket.models.names()` lists them. An alias is replaced by the network's own
-            name and options at once.
-        options: options of the network; all have defaults. Set the compute dtype with `train.compute_dtype` instead.
+            name and options at once. Or `FILE.py:NAME`, a class of Linen or NNX modules or a function that returns one.
+        options: options of the network, its fields or arguments. Set the compute dtype with
+            `train.compute_dtype` instead.
 
     Example:
         >>> from jaxticket import models
