@@ -21,6 +21,7 @@ COMMANDS = {
     "config": "the whole configuration of a run, as a config file",
     "report": "one page that compares runs; figures as files",
     "ticket": "what a ticket holds; how the masks of two differ",
+    "export": "the trained network of a ticket, for a server",
     "stages": "finished stages: list, explain, take over, clear away",
     "data": "data sets: which are here; prepare one",
     "completion": "completion of these commands for bash or zsh",
