@@ -41,7 +41,6 @@ from jaxticket.training.monitors import Monitor
 from jaxticket.training.options import TrainOptions
 from jaxticket.training.progress import Progress, Quiet
 from jaxticket.training.run_spec import RunSpec
-from jaxticket.training.scores import named
 from jaxticket.training.state import Keys, Weights
 
 _Result = TypeVar("_Result")
@@ -225,16 +224,12 @@ class Lab(Bench):
             `loss`, `accuracy`, `accuracy_top5` and `accuracy_balanced` of both splits, such as `val_loss`, None where
             a split is empty; empty in a plan.
         """
-        return self._evaluation(weights, mask, train or self.options.train, label=label).content
+        return self._evaluation(weights, mask, (train or self.options.train).without_metrics, label=label).content
 
-    def _evaluation(
-        self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str, metrics: tuple[str, ...] = ()
-    ) -> Stage:
+    def _evaluation(self, weights: WeightsRef, mask: MaskRef, train: TrainOptions, *, label: str) -> Stage:
         aids = self.options.aids
-        train = dataclasses.replace(aids.training(train).computed, metrics=metrics)
-        if not train.trains:  # nothing is compiled for that
-            kept = ("batch_size", "compute_dtype", "loss", "score", "metrics")
-            train = TrainOptions(**{name: getattr(train, name) for name in kept})
+        train = aids.training(train).computed
+        train = train if train.trains else train.evaluated  # nothing is compiled for that
         config = evaluation_key(self.setting, train)
         inputs = {"weights": weights.key, "mask": mask.key}
         stage = self.stages.find("evaluate", 1, config, inputs, label=label)
@@ -346,17 +341,10 @@ class Lab(Bench):
             train: how it was trained, where that is not by `config.train`.
             facts: what else the row says of the network, JSON-ready.
         """
-        scores: Mapping[str, Any] = {}
+        train, scores, measured = train or self.options.train, {}, {}
         if pruned is not None:
             scores = self.evaluate(pruned, mask, label=f"{branch}-{level}-{seed} pruned", train=train)
         of = self.setting, branch, level, seed, trained, mask, trained.start or start
-        measured = self._measured(trained, mask, train or self.options.train, f"{branch}-{level}-{seed} metrics")
-        self.recorder.add(RecordedRun(*of, scores, case or {}, {**measured, **(facts or {})}, ticket))
-
-    def _measured(self, trained: Trained, mask: MaskRef, train: TrainOptions, label: str) -> dict[str, Any]:
-        """The metrics of `train.metrics` that no row has anyway, of the weights that are reported."""
-        if not train.metrics:
-            return {}
-        weights = trained.untrained or WeightsRef(trained.stage, WEIGHTS[train.reported])
-        found = self._evaluation(weights, mask, train, label=label, metrics=train.metrics).content
-        return {name: value for name, value in found.items() if name not in named("val", None) | named("test", None)}
+        if train.metrics:
+            measured = self._evaluation(trained.reported(train), mask, train, label=f"{branch}-{level}-{seed}").content
+        self.recorder.add(RecordedRun(*of, scores, case or {}, facts or {}, ticket, measured))

@@ -41,6 +41,7 @@ class RecordedRun:
         case: what else tells it from other rows of its branch, such as `{"lr": 0.1}`.
         extra: further columns of its row, JSON-ready.
         ticket: whether its ticket is wanted, False for networks nobody would take away, such as controls.
+        measured: the scores of `train.metrics`, among others.
     """
 
     setting: Setting
@@ -54,11 +55,13 @@ class RecordedRun:
     case: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ticket: bool = True
+    measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses a branch that is no part of a file name, and facts that would hide other values of the row."""
         check_name("branch", self.branch)
-        check_added(f"facts of {self.branch}-{self.level}-{self.seed}", [*self.case, *self.extra])
+        metrics = [name for name in self.measured if name not in _SCORES]
+        check_added(f"facts of {self.branch}-{self.level}-{self.seed}", [*self.case, *self.extra, *metrics])
 
     @property
     def label(self) -> str:
@@ -81,6 +84,7 @@ class RecordedRun:
         measured: dict[str, Any] = {name: statistics[name] for name in _OF_MASK}
         measured |= {name: content[name] for name in _OF_TRAINING}
         measured |= {name: content.get(f"{WEIGHTS[train.reported]}_{name}") for name in _SCORES}
+        metrics = {name: value for name, value in self.measured.items() if name not in _SCORES}
         saved = {"saved_epochs": content.get("saved_epochs", [])} if train.save_epochs else {}
         return Row(
             self.branch,
@@ -95,7 +99,7 @@ class RecordedRun:
             weights=train.reported,
             ticket=self.label if self.has_ticket else None,
             case=self.case,
-            extra={**saved, **({"permanent_aids": True} if self.aids_stay else {}), **self.extra},
+            extra={**saved, **metrics, **({"permanent_aids": True} if self.aids_stay else {}), **self.extra},
         )
 
     def curve(self) -> list[dict[str, Any]]:

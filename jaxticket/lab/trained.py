@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from jaxticket.lab.stages.references import MaskRef, Stage, WeightsRef
+from jaxticket.training.options import TrainOptions
 
 # How `train.select_checkpoint` calls weights -> how a stage does.
 WEIGHTS = {"last": "last", "best_val": "best"}
@@ -42,6 +43,10 @@ class Trained:
     def weights(self) -> WeightsRef:
         """The weights that are pruned."""
         return self.untrained or WeightsRef(self.stage, self.select)
+
+    def reported(self, train: TrainOptions) -> WeightsRef:
+        """The weights that the numbers of its row are of."""
+        return self.untrained or WeightsRef(self.stage, WEIGHTS[train.reported])
 
     @property
     def snapshot(self) -> WeightsRef:

@@ -147,6 +147,12 @@ class TrainOptions:
         return dataclasses.replace(self, metrics=())
 
     @property
+    def evaluated(self) -> "TrainOptions":
+        """These options without what no evaluation depends on."""
+        kept = ("batch_size", "compute_dtype", "loss", "score", "metrics")
+        return TrainOptions(**{name: getattr(self, name) for name in kept})
+
+    @property
     def reported(self) -> str:
         """Which weights the numbers of a row are of: `last` or `best_val`."""
         return self.select_checkpoint if self.report == "selected" else self.report
