@@ -17,6 +17,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
+import jaxticket as jt
+
 
 class PerPixel(nn.Module):
     num_classes: int
@@ -32,6 +34,11 @@ def mean_loss(outputs, targets):
 
 def each_loss(outputs, targets):
     return optax.sigmoid_binary_cross_entropy(outputs, targets)
+
+
+def scored(params, mask, apply_fn, batches, loss_fn):
+    assert abs(float(loss_fn(jnp.zeros((1, 3)), jnp.ones((1, 3)))) - 0.6931) < 1e-3
+    return jt.snip(apply_fn, params, mask, batches, loss_fn=loss_fn)
 
 
 def whole(outputs, targets):
@@ -103,10 +110,11 @@ LABELS = "configs/oneshot.py:model=lenet300,dataset=digit_labels"
 
 def test_several_labels_by_registered_and_own_losses(tmp_path, own, capsys):
     """A loss that gives a mean, one that gives each, and the package's are one; the gradient criterion has it too."""
-    how = ("sparsities=(0.8,)", "prune.criterion=snip", f"train.metrics=('{own}:whole',)")
+    how = ("sparsities=(0.8,)", f"train.metrics=('{own}:whole',)")
+    choices = {"sigmoid_cross_entropy": "snip", f"{own}:mean_loss": f"{own}:scored", f"{own}:each_loss": "snip"}
     rows = {
-        name: run(tmp_path, LABELS, f"train.loss={name}", *how)["rows"]
-        for name in ("sigmoid_cross_entropy", f"{own}:mean_loss", f"{own}:each_loss")
+        loss: run(tmp_path, LABELS, f"train.loss={loss}", f"prune.criterion={criterion}", *how)["rows"]
+        for loss, criterion in choices.items()
     }
     first, mean, each = rows.values()
     assert [row["cached"] for row in (*mean, *each)] == [False] * 4
@@ -118,7 +126,7 @@ def test_several_labels_by_registered_and_own_losses(tmp_path, own, capsys):
         assert two["test_accuracy"] < 1 or one["test_accuracy"] == 1  # R2, where a loss names no score
         assert one["test_accuracy_top5"] is None
     assert "what this run calls accuracy is r2" in capsys.readouterr().out
-    again = run(tmp_path, LABELS, f"train.loss={own}:mean_loss", "sparsities=(0.8,)", "prune.criterion=snip")["rows"]
+    again = run(tmp_path, LABELS, f"train.loss={own}:each_loss", "sparsities=(0.8,)", "prune.criterion=snip")["rows"]
     assert all(row["cached"] and "test_whole" not in row for row in again)  # a metric more trains nothing
 
 
