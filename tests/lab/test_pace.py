@@ -49,13 +49,19 @@ def test_rest_takes_as_long_as_its_work(tmp_path, clock):
 
 
 def test_steps_of_an_earlier_run_make_no_rate(tmp_path, clock):
-    run = Pace([stage(tmp_path, "a")])
+    planned = [stage(tmp_path, "a"), stage(tmp_path, "b")]
+    run = Pace(planned)
     run.start("a", steps=150, done=130)  # its steps are the last 100, so that 80 were done before
     run.advance(130, images_per_second=1.0)
     clock.now = 5.0
     run.advance(140, images_per_second=1.0)
     assert run.macs_per_second == pytest.approx(20)
-    assert run.seconds_left == pytest.approx(5)
+    assert run.seconds_left == pytest.approx((100 + 1000) / 20)
+    run.done = {planned[0].id: planned[0]}
+    clock.now = 10.0  # 200 in 10 seconds
+    run.start("b", steps=100, done=90)
+    assert run.macs_per_second == pytest.approx(20)
+    assert run.seconds_left == pytest.approx(100 / 20)
 
 
 def test_rate_is_known_by_network_and_machine(tmp_path):
