@@ -21,6 +21,7 @@ import pytest  # noqa: E402
 from jaxticket.core.criteria import criteria  # noqa: E402
 from jaxticket.core.granularities import granularities  # noqa: E402
 from jaxticket.core.scopes import scopes  # noqa: E402
+from jaxticket.data.own.schemes import SCHEMES  # noqa: E402
 from jaxticket.data.registry import DATASETS  # noqa: E402
 from jaxticket.kernels import BACKENDS  # noqa: E402
 from jaxticket.lab.registry import experiments  # noqa: E402
@@ -38,6 +39,7 @@ REGISTRIES = [
     granularities,
     NETWORKS,
     DATASETS,
+    SCHEMES,
     experiments,
     BACKENDS,
     sections,

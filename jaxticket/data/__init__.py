@@ -7,6 +7,10 @@ from jaxticket.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from jaxticket.data.loading import load as load
     from jaxticket.data.options import DataOptions as DataOptions
+    from jaxticket.data.own.schemes import DataScheme as DataScheme
+    from jaxticket.data.own.schemes import LabelledImages as LabelledImages
+    from jaxticket.data.own.schemes import OwnFiles as OwnFiles
+    from jaxticket.data.own.schemes import register_scheme as register_scheme
     from jaxticket.data.registry import is_vouched_for as is_vouched_for
     from jaxticket.data.registry import names as names
     from jaxticket.data.registry import register as register

@@ -61,6 +61,6 @@ def missing(spec: DatasetSpec, folder: Path) -> str:
 
 def labels_are_at_hand(spec: DatasetSpec, folder: Path) -> bool:
     """Whether the labels can be read in a moment, with nothing decoded and nothing written."""
-    if spec.stream:
+    if spec.stream and spec.archives:
         return have_labels(spec, folder)
     return status(spec, folder)[0] in (VENDORED, CACHED)

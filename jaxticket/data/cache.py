@@ -1,13 +1,15 @@
 """Decoded copies of data sets: one uncompressed `.npy` file per array, mapped into memory instead of read.
 
-They live in `<folder>/cache/<name>-<version>/`, a slash of the name turned into a dash. `manifest.json` has
+They live in `<folder>/cache/<name>-<version>/`, a slash of the name turned into a dash; of data of one's own the name
+is that of its scheme. `manifest.json` has
 the size and checksum of every array and is written last, so a copy without it is an unfinished one.
 """
 
 import logging
 import os
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,12 @@ _log = logging.getLogger(__name__)
 
 def cache_folder(spec: DatasetSpec, folder: Path) -> Path:
     """Where the decoded copy of `spec` lives."""
-    return folder / "cache" / f"{spec.name.replace('/', '-')}-{spec.version}"
+    return copy_folder(spec.name, spec.version, folder)
+
+
+def copy_folder(name: str, version: str, folder: Path) -> Path:
+    """The same of a data set of which only this is known."""
+    return folder / "cache" / f"{name.partition(':')[0].replace('/', '-')}-{version}"
 
 
 def has_cache(spec: DatasetSpec, folder: Path) -> bool:
@@ -47,8 +54,10 @@ def read_cache(spec: DatasetSpec, folder: Path) -> dict[str, Split] | None:
         return None
 
 
-def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> None:
-    """Keeps a decoded copy; what cannot be written is only a warning in the log.
+def write_cache(
+    spec: DatasetSpec, folder: Path, splits: dict[str, Split], facts: Mapping[str, Any] | None = None
+) -> None:
+    """Keeps a decoded copy, and facts about it; what cannot be written is only a warning in the log.
 
     Every file is written under another name and then renamed, and all writers write the same bytes, so
     several processes may do this at once, and a reader never sees half a file.
@@ -61,7 +70,7 @@ def write_cache(spec: DatasetSpec, folder: Path, splits: dict[str, Split]) -> No
             for part, array in zip(Split._fields, arrays, strict=True):
                 files.append(f"{split}_{part}.npy")
                 write_array(cache / files[-1], array)
-        write_manifest(cache, files, {})
+        write_manifest(cache, files, facts or {})
     except (OSError, TicketError) as error:
         _log.warning("%s: no decoded copy could be kept (%s); decoding is repeated each time", cache, error)
 
@@ -85,17 +94,9 @@ def _read(spec: DatasetSpec, cache: Path) -> dict[str, Split]:
     return splits
 
 
-def write_array(path: Path, array: np.ndarray) -> dict[str, int]:
-    """Writes an array to `path`, whole or not at all; its size and CRC-32."""
-    with replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        return size_and_checksum(temporary)
-
-
-def size_and_checksum(path: Path) -> dict[str, int]:
-    """Size and CRC-32 of a file."""
-    content = np.memmap(path, np.uint8, "r")
-    return {"bytes": content.size, "crc32": zlib.crc32(content.data)}
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array to `path`, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())

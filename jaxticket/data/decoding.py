@@ -17,12 +17,14 @@ _ATTEMPTS = 10
 RESIZE_PER_CROP = 256 / 224
 
 
-def decode_colour(encoded: bytes) -> np.ndarray:
-    """An image file as RGB pixels, uint8 [H, W, 3]; grey and CMYK files are converted.
+def decode_colour(encoded: bytes | np.ndarray) -> np.ndarray:
+    """An image file as RGB pixels, uint8 [H, W, 3]; grey and CMYK files are converted, pixels are passed on.
 
     Raises:
         DataError: it cannot be decoded.
     """
+    if isinstance(encoded, np.ndarray):
+        return encoded
     import cv2
 
     pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)

@@ -1,15 +1,19 @@
 """From a name to a data set in memory, or to one that is streamed."""
 
+import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.data import registry
+from jaxticket.data.own.copies import own_data
+from jaxticket.data.own.schemes import scheme_of
+from jaxticket.data.own.streams import OwnStreams
+from jaxticket.data.registry import data_folder
 from jaxticket.data.sources import find
 from jaxticket.data.splits import Dataset, Split, channel_statistics, content_digest, validation_split
-from jaxticket.data.streaming import open_streams
+from jaxticket.data.streaming import PreparedStreams, open_streams
 from jaxticket.data.subsets import check_parts, class_parts, noisy_labels, parse_part, take_classes
 
 
@@ -27,6 +31,10 @@ def load(
     label_noise: float = 0.0,
     noise_seed: int = 0,
     side: int = 0,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    image_size: int = 0,
+    stream: bool | None = None,
 ) -> Dataset:
     """The data set `name`, with a validation split taken from its official training images.
 
@@ -36,7 +44,7 @@ def load(
     `val_fraction` and `val_seed` alone: an image that validates the whole set validates its part too.
 
     Args:
-        name: a registered name; `names()` lists them.
+        name: a registered name, which `names()` lists; or `folder:PATH`, `npz:FILE`, `parquet:PATH` or `hf:NAME`.
         folder: where data sets are looked for and decoded copies are kept; None or empty: the environment
             variable JAXTICKET_DATA, else `~/.cache/jaxticket/data`.
         download: whether missing archives may be fetched from their public address; nothing is fetched else.
@@ -49,6 +57,10 @@ def load(
         label_noise: share of the training labels that is replaced by wrong ones; validation and test labels stay right.
         noise_seed: of the wrong labels.
         side: height and width of streamed images, 0: those of the registry; others have the size they have.
+        mean: per channel, instead of what is customary or is found.
+        std: likewise.
+        image_size: side of images that are named by their place; 0: all have one size, and keep it.
+        stream: whether they are streamed; None: if they take more than 4 GB once decoded.
 
     Raises:
         ConfigError: an unknown name, or a number or part that cannot be.
@@ -60,7 +72,10 @@ def load(
         >>> digits.train.images.shape, digits.val.size, digits.test.size
         ((1293, 8, 8, 1), 144, 360)
     """
-    spec = registry.spec(name)
+    own, place = None, data_folder(folder)
+    if scheme_of(name):
+        own = own_data(name, place, image_size=image_size, stream=stream, download=download)
+    spec = own.spec if own else registry.spec(name)
     train_size, val_size, _ = spec.split_sizes(val_fraction)
     if val_seed < 0:
         raise ConfigError(f"val_seed={val_seed!r}: must be at least 0")
@@ -71,21 +86,27 @@ def load(
     if not 0 <= label_noise <= 1:
         raise ConfigError(f"label_noise={label_noise!r}: must be at least 0 and at most 1")
     check_parts(spec, part)
-    train_rows, val_rows = validation_split(spec.train_size, val_size, val_seed)
+    if spec.val_size:
+        train_rows, val_rows = np.arange(spec.train_size), np.arange(val_size)
+    else:
+        train_rows, val_rows = validation_split(spec.train_size, val_size, val_seed)
     used_rows = train_rows[: round(train_fraction * train_size)]
     index, parts = parse_part(part)
     classes = class_parts(spec.num_classes, parts, class_seed if class_order == "shuffled" else None)[index]
     if spec.stream:
-        rows = used_rows, val_rows
-        return open_streams(spec, data_folder(folder), *rows, side or spec.image_shape[0], classes)
-    official = find.official_splits(spec, data_folder(folder), download=download)
+        sources = OwnStreams(own) if own else PreparedStreams(spec, place)
+        found = open_streams(sources, used_rows, val_rows, side or spec.image_shape[0], classes)
+        return dataclasses.replace(found, mean=mean or spec.mean, std=std or spec.std)
+    official = own.splits if own else find.official_splits(spec, place, download=download)
     # Where every row is used the arrays stay as they are, mapped and not copied.
-    train = _rows(official["train"], train_rows) if val_size else official["train"]
-    mean, std = (spec.mean, spec.std) if spec.mean else channel_statistics(train.images)
+    train = official["train"] if len(train_rows) == spec.train_size else _rows(official["train"], train_rows)
+    if not (mean and std):
+        found = (spec.mean, spec.std) if spec.mean else channel_statistics(train.images)
+        mean, std = mean or found[0], std or found[1]
     used = train if len(used_rows) == len(train_rows) else _rows(official["train"], used_rows)
     if label_noise:
         used = Split(used.images, noisy_labels(used.labels, label_noise, spec.num_classes, noise_seed))
-    splits = [used, _rows(official["train"], val_rows), official["test"]]
+    splits = [used, _rows(official["val" if spec.val_size else "train"], val_rows), official["test"]]
     if parts > 1:
         splits = [take_classes(split, classes) for split in splits]
     return Dataset(
@@ -95,16 +116,10 @@ def load(
         class_names=tuple(spec.class_names[label] for label in classes) if parts > 1 else spec.class_names,
         mean=mean,
         std=std,
-        content="" if registry.is_vouched_for(name) else content_digest(official),
+        content=own.content if own else "" if registry.is_vouched_for(name) else content_digest(official),
         targets=spec.targets,
         target_shape=spec.target_shape,
     )
-
-
-def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of data sets, absolute: as given, else JAXTICKET_DATA, else `~/.cache/jaxticket/data`."""
-    chosen = folder or os.environ.get("JAXTICKET_DATA") or "~/.cache/jaxticket/data"
-    return Path(chosen).expanduser().absolute()
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:

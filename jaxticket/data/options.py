@@ -6,6 +6,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data import registry
+from jaxticket.data.own.schemes import scheme_of
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.subsets import check_parts, parse_part
 
@@ -44,7 +45,8 @@ class DataOptions:
     """Options of the data.
 
     Attributes:
-        name: a registered data set; `jaxticket.data.names()` lists them.
+        name: a registered data set, which `jaxticket.data.names()` lists; or data of one's own, `folder:PATH`,
+            `npz:FILE`, `parquet:PATH` or `hf:NAME`.
         download: whether missing archives may be downloaded from their public address.
         folder: where to look for data sets and keep decoded copies; empty: the environment variable JAXTICKET_DATA,
             else `~/.cache/jaxticket/data`.
@@ -58,6 +60,13 @@ class DataOptions:
         class_seed: seed of that shuffle.
         label_noise: share of the training labels that are replaced by a wrong one.
         noise_seed: seed of the choice of those labels and of their replacements.
+        mean: of each channel, in units of 1/255 of a pixel's range, as normalisation subtracts it; empty: the customary
+            one of the data set, or that of its training images.
+        std: by which it divides, likewise.
+        image_size: side of the images of data of one's own: their shorter side is scaled to it, and the middle is
+            cropped; 0: as they are, all of one size.
+        stream: whether images of one's own are read from disk while training instead of being kept in memory; None:
+            where they take more than 4 GB once decoded.
         augment: random changes of training images.
 
     Example:
@@ -77,18 +86,36 @@ class DataOptions:
     class_seed: int = option(0, minimum=0)
     label_noise: float = option(0.0, minimum=0, maximum=1)
     noise_seed: int = option(0, minimum=0)
+    mean: tuple[float, ...] = option(())
+    std: tuple[float, ...] = option((), above=0)
+    image_size: int = option(0, minimum=0, maximum=4096)
+    stream: bool | None = option(None)
     augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 
     def check(self, where: str) -> None:
-        """Refuses unknown data sets, and splits and parts that are impossible; reads no data.
+        """Refuses unknown data sets, and splits and parts that are impossible; reads no data but that of one's own.
 
         Raises:
             ConfigError: naming the key, the value and what is allowed.
+            DataError: naming the file of one's own that cannot be used.
         """
         prefix = f"config.{where}." if where else "config."
-        if self.name not in registry.names():
+        own = scheme_of(self.name) is not None
+        if not own and self.name not in registry.names():
             raise ConfigError(f"{prefix}name={self.name!r}: {registry.unknown_name(self.name)}")
-        spec = registry.spec(self.name)
+        for key in ("image_size", "stream"):
+            if not own and getattr(self, key) != getattr(DataOptions, key):
+                raise ConfigError(
+                    f"{prefix}{key}={getattr(self, key)}: {self.name} is as it is registered; only data of your own, "
+                    "such as folder:PATH, has this key"
+                )
+        spec = registry.spec(self.name, **self._own_arguments, new=True)
+        for key in ("mean", "std"):
+            if (found := len(getattr(self, key))) not in (0, spec.image_shape[2]):
+                raise ConfigError(
+                    f"{prefix}{key}={getattr(self, key)}: has {found} numbers, and the images of {self.name} have "
+                    f"{spec.image_shape[2]} channels; give one for each"
+                )
         try:
             train, _, _ = spec.split_sizes(self.val_fraction)
             check_parts(spec, self.part)
@@ -129,7 +156,11 @@ class DataOptions:
     @property
     def spec(self) -> DatasetSpec:
         """What is known of the whole data set."""
-        return registry.spec(self.name)
+        return registry.spec(self.name, **self._own_arguments)
+
+    @property
+    def _own_arguments(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("folder", "image_size", "stream", "download")}
 
     @property
     def num_classes(self) -> int:

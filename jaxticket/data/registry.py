@@ -1,12 +1,15 @@
-"""The data sets by name: every `specs_*` module registers its own, and users theirs."""
+"""The data sets by name: every `specs_*` module registers its own, and users theirs; others are named by a place."""
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import must_be_one_of
 from jaxticket.core.registry import Registry
+from jaxticket.data.own.schemes import SCHEMES, forms, scheme_of
 from jaxticket.data.specs import DatasetSpec
 
 
@@ -59,29 +62,61 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(DATASETS.names()))
 
 
-def spec(name: str) -> DatasetSpec:
-    """What is known of the data set `name` without reading it.
+def spec(
+    name: str,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    image_size: int = 0,
+    stream: bool | None = None,
+    download: bool = False,
+    new: bool = False,
+) -> DatasetSpec:
+    """What is known of the data set `name`: without reading it if it is registered; else it is read, once.
+
+    Args:
+        name: a registered name, or `folder:PATH` and the like.
+        folder: of all data sets, as in `load`.
+        image_size: side of the images; only of data that is named by its place.
+        stream: whether they are streamed; likewise.
+        download: whether the network may be used; likewise.
+        new: whether to look for changes since this process read it.
 
     Raises:
         ConfigError: there is no such data set.
+        DataError: it is named by its place, and cannot be read there.
 
     Example:
         >>> from jaxticket import data
         >>> data.spec("cifar10").image_shape
         (32, 32, 3)
     """
+    if scheme_of(name):
+        from jaxticket.data.own.copies import own_data
+
+        how = {"image_size": image_size, "stream": stream, "download": download, "new": new}
+        return own_data(name, data_folder(folder), **how).spec
     if name not in DATASETS:
         raise ConfigError(f"data set {name!r}: {unknown_name(name)}")
     return DATASETS.get(name)
 
 
+def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of data sets, absolute: as given, else JAXTICKET_DATA, else `~/.cache/jaxticket/data`."""
+    chosen = folder or os.environ.get("JAXTICKET_DATA") or "~/.cache/jaxticket/data"
+    return Path(chosen).expanduser().absolute()
+
+
 def unknown_name(name: str) -> str:
-    """What to say of a name that is not registered: the ones that are, and the nearest."""
-    return must_be_one_of(name, names())
+    """What to say of a name that is not registered: the ones that are, how places are named, and what is nearest."""
+    said, path = must_be_one_of(name, [*names(), *forms()]), Path(name).expanduser()
+    scheme = "folder" if path.is_dir() else path.suffix[1:] if path.is_file() else ""
+    return f"{said}; did you mean '{scheme}:{name}'?" if scheme in SCHEMES else said
 
 
 def is_vouched_for(name: str) -> bool:
     """Whether the package knows the data set's content: it brings it along, or checks published checksums of all of it.
+
+    Of data that is named by its place it does not.
 
     Raises:
         ConfigError: there is no such data set.
@@ -91,6 +126,8 @@ def is_vouched_for(name: str) -> bool:
         >>> data.is_vouched_for("digits")
         True
     """
+    if scheme_of(name):
+        return False
     row = spec(name)
     known = all(archive.sha256 or archive.content_sha256 for archive in row.archives)
     return known and DATASETS.is_own(name)

@@ -68,6 +68,7 @@ class DatasetSpec:
             labels; then `class_names` are the names of the outputs.
         target_shape: of the labels of one image, such as (height, width) where each pixel has one; empty for one label.
         fit: whether images of other sizes are scaled by their shorter side and cropped in the middle.
+        val_size: number of official validation images; 0: they are taken from the training images.
     """
 
     name: str
@@ -92,6 +93,7 @@ class DatasetSpec:
     fit: bool = False
     targets: str = "classes"
     target_shape: tuple[int, ...] = ()
+    val_size: int = 0
 
     def __post_init__(self) -> None:
         if self.targets not in ("classes", "values"):
@@ -146,7 +148,8 @@ class DatasetSpec:
     @property
     def official_sizes(self) -> dict[str, int]:
         """The number of images in each official split."""
-        return {"train": self.train_size, "test": self.test_size}
+        val = {"val": self.val_size} if self.val_size else {}
+        return {"train": self.train_size, "test": self.test_size, **val}
 
     def tfds_split(self, split: str) -> str:
         """What the official split `train` or `test` is called in TensorFlow Datasets; the salt of its order."""
@@ -155,11 +158,15 @@ class DatasetSpec:
     def split_sizes(self, val_fraction: float = 0.1) -> tuple[int, int, int]:
         """The number of (training, validation, test) images; `round(val_fraction * train_size)` validate.
 
+        Where there are official validation images all of these do, unless `val_fraction` is 0.
+
         Raises:
             ConfigError: `val_fraction` is not in [0, 1), or leaves no training image.
         """
         if not 0 <= val_fraction < 1:
             raise ConfigError(f"val_fraction={val_fraction!r}: must be at least 0 and less than 1")
+        if self.val_size:
+            return self.train_size, self.val_size if val_fraction else 0, self.test_size
         val = round(val_fraction * self.train_size)
         if val == self.train_size:
             raise ConfigError(

@@ -1,28 +1,29 @@
 """The labels of a streamed data set, which say what belongs to a part of its classes: read once, then kept.
 
-They live in `<folder>/cache/<name>-<version>/<split>_stream_labels.npy` next to a file of its size and checksum.
+They live in `<folder>/cache/<name>-<version>/<split>_labels/`, next to a manifest.
 """
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from jaxticket.data.cache import cache_folder, size_and_checksum, write_array
+from jaxticket.core.errors import TicketError
+from jaxticket.data.cache import cache_folder, write_array
 from jaxticket.data.sources.tfds_folder import PreparedSource
 from jaxticket.data.specs import DatasetSpec
-from jaxticket.storage.files import replacing
+from jaxticket.storage.manifest import MANIFEST, load_manifest, write_manifest
 
 _log = logging.getLogger(__name__)
+_FILE = "labels.npy"
 _BLOCK = 4096
 _THREADS = 16
 
 
 def have_labels(spec: DatasetSpec, folder: Path) -> bool:
     """Whether the labels of both official splits are kept; whether they are undamaged is seen when they are read."""
-    return all(check.is_file() for split in spec.official_sizes for _, check in [_files(spec, folder, split)])
+    return all((_folder(spec, folder, split) / MANIFEST).is_file() for split in spec.official_sizes)
 
 
 def stream_labels(spec: DatasetSpec, folder: Path, split: str, source: PreparedSource) -> np.ndarray:
@@ -52,34 +53,29 @@ def stream_labels(spec: DatasetSpec, folder: Path, split: str, source: PreparedS
     return labels
 
 
-def _files(spec: DatasetSpec, folder: Path, split: str) -> tuple[Path, Path]:
-    """The array, and what it has to be."""
-    array = cache_folder(spec, folder) / f"{split}_stream_labels.npy"
-    return array, array.with_suffix(".json")
+def _folder(spec: DatasetSpec, folder: Path, split: str) -> Path:
+    return cache_folder(spec, folder) / f"{split}_labels"
 
 
 def _read(spec: DatasetSpec, folder: Path, split: str, size: int) -> np.ndarray | None:
-    array, check = _files(spec, folder, split)
-    if not check.is_file():
-        return None
+    place = _folder(spec, folder, split)
     try:
-        if json.loads(check.read_text()) != size_and_checksum(array):
-            raise ValueError("it does not match its checksum")
-        labels = np.load(array, allow_pickle=False)
+        if load_manifest(place) is None:
+            return None
+        labels = np.load(place / _FILE, allow_pickle=False)
         if labels.shape != (size,) or labels.dtype != np.int32:
             raise ValueError(f"it has shape {labels.shape} and type {labels.dtype}")
-    except (OSError, ValueError, RecursionError) as error:
-        _log.warning("%s: is damaged (%s) and is written again", array, error)
+    except (OSError, ValueError, TicketError) as error:
+        _log.warning("%s: is damaged (%s) and is written again", place, error)
         return None
     return labels
 
 
 def _keep(spec: DatasetSpec, folder: Path, split: str, labels: np.ndarray) -> None:
-    array, check = _files(spec, folder, split)
+    place = _folder(spec, folder, split)
     try:
-        array.parent.mkdir(parents=True, exist_ok=True)
-        found = write_array(array, labels)
-        with replacing(check) as temporary:
-            temporary.write_text(json.dumps(found))
-    except OSError as error:
-        _log.warning("%s: cannot be kept (%s); labels are read again each time", array, error)
+        place.mkdir(parents=True, exist_ok=True)
+        write_array(place / _FILE, labels)
+        write_manifest(place, [_FILE], {})
+    except (OSError, TicketError) as error:
+        _log.warning("%s: cannot be kept (%s); labels are read again each time", place, error)

@@ -18,7 +18,7 @@ from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.data.decoding import centre_crop, crop_at_random, decode_colour
 from jaxticket.data.registry import is_vouched_for
 from jaxticket.data.sources.find import missing_message
-from jaxticket.data.sources.tfds_folder import find_prepared, folder_digest, prepared_source
+from jaxticket.data.sources.tfds_folder import PreparedSource, find_prepared, folder_digest, prepared_source
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.splits import Dataset, Split
 from jaxticket.data.stream_labels import stream_labels
@@ -26,10 +26,10 @@ from jaxticket.data.subsets import labels_within
 
 
 class Source(Protocol):
-    """Random access to encoded images and their labels, from several threads at once."""
+    """Random access to images and their labels, from several threads at once."""
 
-    def __getitem__(self, row: int, /) -> tuple[bytes, int]:
-        """An image file, and a label."""
+    def __getitem__(self, row: int, /) -> tuple[bytes | np.ndarray, int]:
+        """An image file, or its pixels uint8 [H, W, 3]; and a label."""
         ...
 
 
@@ -38,7 +38,7 @@ class Stream:
     """A split of encoded images with random access.
 
     Attributes:
-        source: row -> (encoded image, label).
+        source: row -> (image, label).
         rows: which rows of the source belong to the split, int64 [N].
         side: height and width of the decoded images.
         threads: that read and decode.
@@ -104,34 +104,73 @@ class Stream:
             yield Split(pixels, np.array([label for _, label in examples], np.int32))
 
 
-def open_streams(
-    spec: DatasetSpec, folder: Path, train_rows: np.ndarray, val_rows: np.ndarray, side: int, classes: np.ndarray
-) -> Dataset:
-    """A streamed data set from the folder that `jaxticket data prepare` or TensorFlow Datasets wrote.
+class StreamSources(Protocol):
+    """The official splits of a data set that is streamed."""
+
+    spec: DatasetSpec
+    content: str
+
+    def source(self, split: str) -> Source:
+        """The images of a split."""
+        ...
+
+    def labels(self, split: str) -> np.ndarray:
+        """The label of every row of it, int32 [N]."""
+        ...
+
+
+class PreparedStreams:
+    """The splits of the folder that `jaxticket data prepare` or TensorFlow Datasets wrote.
 
     Args:
         spec: the data set.
         folder: where data sets live.
-        train_rows: rows of the official training images to train on.
-        val_rows: those to validate on.
-        side: height and width of the images for the network.
-        classes: the labels whose images belong to the data set, and what they are called in it: 0, 1, ...
 
     Raises:
         DataError: the folder is missing or not in the ArrayRecord format.
         ConfigError: Grain or OpenCV is not installed.
     """
+
+    def __init__(self, spec: DatasetSpec, folder: Path) -> None:
+        _grain()
+        prepared = find_prepared(spec, folder)
+        if prepared is None:
+            raise DataError(missing_message(spec, folder))
+        self.spec, self._folder, self._prepared = spec, folder, prepared
+        self.content = "" if is_vouched_for(spec.name) else folder_digest(prepared)
+
+    def source(self, split: str) -> PreparedSource:
+        """Its images, as they are encoded."""
+        return prepared_source(self.spec, self._prepared, split)
+
+    def labels(self, split: str) -> np.ndarray:
+        """Its labels, which are read once."""
+        return stream_labels(self.spec, self._folder, split, self.source(split))
+
+
+def open_streams(
+    sources: StreamSources, train_rows: np.ndarray, val_rows: np.ndarray, side: int, classes: np.ndarray
+) -> Dataset:
+    """A streamed data set.
+
+    Args:
+        sources: its official splits.
+        train_rows: rows of the official training images to train on.
+        val_rows: those to validate on, of the official validation images where there are some.
+        side: height and width of the images for the network.
+        classes: the labels whose images belong to the data set, and what they are called in it: 0, 1, ...
+
+    Raises:
+        ConfigError: Grain or OpenCV is not installed.
+    """
     _grain()
-    prepared = find_prepared(spec, folder)
-    if prepared is None:
-        raise DataError(missing_message(spec, folder))
-    train, test = (prepared_source(spec, prepared, split) for split in ("train", "test"))
-    given = (("train", train, train_rows), ("train", train, val_rows), ("test", test, np.arange(spec.test_size)))
-    splits = []
-    for split, source, rows in given:
+    spec, splits = sources.spec, []
+    val = "val" if spec.val_size else "train"
+    for split, rows in (("train", train_rows), (val, val_rows), ("test", np.arange(spec.test_size))):
+        source = sources.source(split)
         if len(classes) < spec.num_classes:
             within = labels_within(classes, spec.num_classes)
-            rows = rows[within[stream_labels(spec, folder, split, source)[rows]] >= 0]
+            rows = rows[within[sources.labels(split)[rows]] >= 0]
             splits.append(Stream(_Relabelled(source, within), rows, side))
         else:
             splits.append(Stream(source, rows, side))
@@ -142,7 +181,7 @@ def open_streams(
         class_names=tuple(spec.class_names[label] for label in classes),
         mean=spec.mean,
         std=spec.std,
-        content="" if is_vouched_for(spec.name) else folder_digest(prepared),
+        content=sources.content,
     )
 
 
@@ -153,7 +192,7 @@ class _Relabelled:
     source: Source
     within: np.ndarray
 
-    def __getitem__(self, row: int) -> tuple[bytes, int]:
+    def __getitem__(self, row: int) -> tuple[bytes | np.ndarray, int]:
         image, label = self.source[row]
         return image, int(self.within[label])
 
@@ -176,7 +215,7 @@ class _Rows:
 class _CentreCrop:
     side: int
 
-    def __call__(self, example: tuple[bytes, int]) -> tuple[np.ndarray, int]:
+    def __call__(self, example: tuple[bytes | np.ndarray, int]) -> tuple[np.ndarray, int]:
         encoded, label = example
         return centre_crop(decode_colour(encoded), self.side), label
 
@@ -185,7 +224,7 @@ class _CentreCrop:
 class _RandomCrop:
     side: int
 
-    def __call__(self, example: tuple[bytes, int], rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    def __call__(self, example: tuple[bytes | np.ndarray, int], rng: np.random.Generator) -> tuple[np.ndarray, int]:
         encoded, label = example
         return crop_at_random(decode_colour(encoded), self.side, rng), label
 

@@ -9,7 +9,7 @@ from jaxticket.core import masks, paths
 from jaxticket.core.duration_text import duration_text
 from jaxticket.core.rules import match_rules
 from jaxticket.data.availability import missing
-from jaxticket.data.loading import data_folder
+from jaxticket.data.registry import data_folder
 from jaxticket.lab.dry_run import DryRun
 from jaxticket.lab.pace import known_rate
 from jaxticket.lab.prune_options import PruneOptions

@@ -40,9 +40,10 @@ def check_made_alike(lab: Lab, stage: Stage, named: str) -> None:
     kept = (storage.read_manifest(stage.folder.parent / mask) or {}).get("mask", {})
     check_dense(kept.get("kept", 0), kept.get("total", 0), named)
     options, names = lab.options, {field.name for field in dataclasses.fields(DataOptions)}
+    data_key = lab.setting.data_key()
     model = _different(config["model"], with_contents(chosen(options.model)), ModelOptions())
-    its_data = {name: value for name, value in config["data"].items() if name in names}
-    data = _different(its_data, chosen(options.data), DataOptions())
+    its_data, ours = ({name: kept[name] for name in names & kept.keys()} for kept in (config["data"], data_key))
+    data = _different(its_data, ours, DataOptions())
     augment = [line for line in data if line.startswith("augment.")]
     for part, lines in (("model", model), ("data", [line for line in data if line not in augment])):
         if lines:

@@ -29,12 +29,13 @@ def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") 
     """Sets the training and augmentation keys of `config` for a pair; other keys keep their defaults.
 
     A network trains as its row says (`models.Network.train`); one that names no optimizer with SGD, for 160 epochs on
-    colour images and 20 on grey ones, as the five lines of work do. Augmentation is the data set's customary one.
+    colour images and 20 on grey ones, as the five lines of work do. Augmentation is the data set's customary one. Data
+    of one's own, `folder:PATH` and the like, is not read for this: it is trained on as CIFAR is, with no augmentation.
 
     Args:
         config: a `ConfigDict` made by `default_config`.
         model: name or alias of a network; `config.model` gets the name proper.
-        dataset: name of a data set.
+        dataset: name of a data set, or of data of one's own by its place.
     """
     model, options = proper(model, {})
     # An unknown name, of a network or of a data set, is refused when the configuration is complete.
@@ -50,6 +51,7 @@ def apply_preset(config: Any, model: str = "lenet300", dataset: str = "digits") 
         config.data.augment.update(spec.augment)
         customary = train.get("epochs", _CIFAR_EPOCHS if spec.image_shape[2] == 3 else _GREY_EPOCHS)
         train["epochs"] = _EPOCHS.get(dataset, customary)
+    train.setdefault("epochs", _CIFAR_EPOCHS)
     config.train.update(train)
     set_milestones(config, 0.5, 0.75)
     if network.prune_all and "prune" in config:

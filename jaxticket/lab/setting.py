@@ -14,7 +14,7 @@ from jaxticket.core.errors import ConfigError, DataError, MaskError
 from jaxticket.core.options import chosen
 from jaxticket.core.types import LossFn, Variables
 from jaxticket.data.availability import labels_are_at_hand
-from jaxticket.data.loading import data_folder
+from jaxticket.data.registry import data_folder
 from jaxticket.data.sources.find import readers
 from jaxticket.data.splits import Dataset, Split
 from jaxticket.lab.aid_options import AidOptions
@@ -68,7 +68,7 @@ class Setting:
     @functools.cached_property
     def spec(self) -> data.DatasetSpec:
         """What is known of the data set without reading it."""
-        return data.spec(self.options.data.name)
+        return self.options.data.spec
 
     @functools.cached_property
     def model(self) -> Any:
@@ -274,11 +274,13 @@ class Setting:
         """What the images depend on.
 
         Data whose content the package does not know has a digest of it, and of the sources that read it where they are
-        not the package's.
+        not the package's. Where data that is named by its place lies does not matter.
         """
         source, content = self._reader_source, self.data_content
+        scheme, colon, _ = self.options.data.name.partition(":")
         return {
             **chosen(self.options.data),
+            **({"name": scheme} if colon else {}),
             **({"source": source} if source else {}),
             **({"content": content} if content != "" else {}),
         }

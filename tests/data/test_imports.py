@@ -29,8 +29,8 @@ def test_the_package_says_what_it_has():
     from jaxticket import data
 
     assert dir(data) == [
-        *("Archive", "DataOptions", "Dataset", "DatasetSpec", "Split", "SplitLike"),
-        *("is_vouched_for", "load", "names", "register", "spec"),
+        *("Archive", "DataOptions", "DataScheme", "Dataset", "DatasetSpec", "LabelledImages", "OwnFiles", "Split"),
+        *("SplitLike", "is_vouched_for", "load", "names", "register", "register_scheme", "spec"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = data.nothing

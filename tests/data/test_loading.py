@@ -7,7 +7,7 @@ import pytest
 
 from jaxticket import data
 from jaxticket.core.errors import ConfigError, DataError
-from jaxticket.data.loading import data_folder
+from jaxticket.data.registry import data_folder
 from jaxticket.data.sources import archives, find, tfds_folder
 
 pytestmark = [pytest.mark.feature("data sets")]

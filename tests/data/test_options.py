@@ -3,6 +3,7 @@ import pytest
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import chosen, parse
 from jaxticket.data import DataOptions, names
+from jaxticket.data.own.schemes import forms
 
 pytestmark = [pytest.mark.feature("data sets"), pytest.mark.smoke]
 
@@ -26,9 +27,9 @@ def test_only_what_is_computed_is_hashed():
     [
         (
             {"name": "mnits"},
-            f"config.data.name='mnits': must be one of {', '.join(names())}; did you mean 'mnist'?",
+            f"config.data.name='mnits': must be one of {', '.join([*names(), *forms()])}; did you mean 'mnist'?",
         ),
-        ({"name": "?"}, f"config.data.name='?': must be one of {', '.join(names())}"),
+        ({"name": "?"}, f"config.data.name='?': must be one of {', '.join([*names(), *forms()])}"),
         ({"val_fraction": 1.0}, "config.data.val_fraction=1.0: must be less than 1"),
         ({"val_fraction": -0.1}, "config.data.val_fraction=-0.1: must be at least 0"),
         (

@@ -6,6 +6,7 @@ import pytest
 
 from jaxticket.core.errors import ConfigError
 from jaxticket.data import names, spec
+from jaxticket.data.own.schemes import forms
 from jaxticket.data.sources import find
 
 pytestmark = [pytest.mark.feature("data sets")]
@@ -91,7 +92,7 @@ def test_unknown_name_is_told_known_ones_and_nearest():
     with pytest.raises(ConfigError) as error:
         spec("fashon_mnist")
     assert str(error.value) == (
-        f"data set 'fashon_mnist': must be one of {', '.join(names())}; did you mean 'fashion_mnist'?"
+        f"data set 'fashon_mnist': must be one of {', '.join([*names(), *forms()])}; did you mean 'fashion_mnist'?"
     )
 
 

@@ -254,7 +254,7 @@ def test_parts_of_streamed_classes_are_the_whole_relabelled(streamed, prepared, 
                 assert names == [streamed.class_names[labels[row]] for row in split.rows]
         assert seen == {name: split.size for name, split in splits.items()}
     assert labels_are_at_hand(streamed, tmp_path)
-    kept = next(tmp_path.rglob("train_stream_labels.npy"))
+    kept = next(tmp_path.rglob("train_labels/labels.npy"))
     content = kept.read_bytes()
     size = sum(label < 5 for label in label_of["train"].values())
     with monkeypatch.context() as no_reading:

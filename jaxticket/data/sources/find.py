@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxticket.core.checks import shown
 from jaxticket.core.errors import DataError
 from jaxticket.data.cache import read_cache, write_cache
 from jaxticket.data.sources.archives import READERS, own_folder, read_archives
@@ -111,22 +112,36 @@ def check_splits(spec: DatasetSpec, source: str, splits: Mapping[str, Split]) ->
     """Refuses data that does not fit its spec.
 
     Raises:
-        DataError: naming the split, what was found and what was expected.
+        DataError: naming the data set and its source, what was found and what was expected.
     """
+    where = f"{spec.name} ({source})"
+    if not isinstance(splits, Mapping) or not splits.keys() >= spec.official_sizes.keys():
+        gave = shown(list(splits) if isinstance(splits, Mapping) else splits)
+        raise DataError(
+            f"{where}: gave {gave}; a source gives a dictionary of the splits {', '.join(spec.official_sizes)}, or None"
+        )
     for name, size in spec.official_sizes.items():
-        images, labels = splits[name]
-        if images.shape != (size, *spec.image_shape) or labels.shape != spec.labels_shape(size):
+        wanted = ((size, *spec.image_shape), np.uint8), (spec.labels_shape(size), np.dtype(spec.labels_dtype))
+        found = splits[name] if isinstance(splits[name], tuple) else ()
+        if [(getattr(part, "shape", None), getattr(part, "dtype", None)) for part in found] != list(wanted):
             raise DataError(
-                f"{spec.name} ({source}): the split {name!r} has images of shape {images.shape} and labels "
-                f"of shape {labels.shape}, expected {(size, *spec.image_shape)} and {spec.labels_shape(size)}"
+                f"{where}: the split {name!r} has {_described(splits[name])}; expected images uint8 {wanted[0][0]} and "
+                f"labels {wanted[1][1]} {wanted[1][0]}"
             )
+        labels = splits[name][1]
         if spec.targets == "values":
-            if labels.dtype != np.float32 or not np.isfinite(labels).all():
-                raise DataError(
-                    f"{spec.name} ({source}): the split {name!r} has {labels.dtype}; expected finite float32"
-                )
+            if not np.isfinite(labels).all():
+                raise DataError(f"{where}: the split {name!r} has labels that are no numbers; expected finite float32")
         elif labels.min() < 0 or labels.max() >= spec.num_classes:
             raise DataError(
-                f"{spec.name} ({source}): the split {name!r} has labels from {labels.min()} to "
-                f"{labels.max()}, expected 0 to {spec.num_classes - 1}"
+                f"{where}: the split {name!r} has labels from {labels.min()} to {labels.max()}, expected 0 to "
+                f"{spec.num_classes - 1}"
             )
+
+
+def _described(split: object) -> str:
+    """The types and shapes of what a reader gave for a split."""
+    if not isinstance(split, tuple) or len(split) != 2:
+        return f"{shown(split)}, which is no data.Split(images, labels)"
+    types = [f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else shown(part) for part in split]
+    return f"images {types[0]} and labels {types[1]}"
