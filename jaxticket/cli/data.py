@@ -38,10 +38,10 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from jaxticket.data.description import describe
+    from jaxticket.data.dataset_facts import dataset_facts
     from jaxticket.data.loading import load
 
-    print(describe(load(options.name, folder=options.folder, image_size=options.image_size)))
+    print(dataset_facts(load(options.name, folder=options.folder, image_size=options.image_size)))
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -11,13 +11,13 @@ from jaxticket.data.splits import Dataset, Split
 _MOST_CLASSES = 50
 
 
-def describe(dataset: Dataset) -> str:
+def dataset_facts(dataset: Dataset) -> str:
     """Lines of text: images, classes with the number of images of each, mean and standard deviation.
 
     Example:
         >>> from jaxticket import data
-        >>> from jaxticket.data.description import describe
-        >>> print(describe(data.load("digits")).splitlines()[0])
+        >>> from jaxticket.data.dataset_facts import dataset_facts
+        >>> print(dataset_facts(data.load("digits")).splitlines()[0])
         digits: 1,293 training, 144 validation and 360 test images of 8x8x1, 10 classes
     """
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
