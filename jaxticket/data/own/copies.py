@@ -137,10 +137,14 @@ def _read(
 ) -> OwnData:
     classes, images = _open(files)
     count = sum(len(split.labels) for split in images.values())
+    targets = images["train"].labels
+    if targets.ndim > 1 and (stream or (image_size and targets.dtype.kind == "i")):
+        key = "stream=True" if stream else f"image_size={image_size}"
+        raise ConfigError(f"config.data.{key}: the images of {name} do not have one class each; leave it out")
     first = decode_named(images["train"], files.place, image_size, 0)
     size = count * (first.size if first.shape[2] > 1 else 3 * first.size)
     _log.info("%s: reading %d images, once", name, count)
-    if stream or (stream is None and size > MOST_IN_MEMORY):
+    if stream or (stream is None and targets.ndim == 1 and size > MOST_IN_MEMORY):
         if not image_size:
             raise ConfigError(
                 f"config.data.image_size=0: {name} is streamed ({count:,} images, {size / 1e9:,.1f} GB once decoded), "
@@ -155,6 +159,9 @@ def _read(
     sizes = {split: len(its.labels) for split, its in (images or splits).items()}
     facts = {"stamp": stamp, "shape": shape, "classes": classes, "sizes": sizes, "mean": mean, "std": std}
     facts.update(content=content, stream=bool(images))
+    if targets.ndim > 1:
+        numbers = targets.dtype.kind == "f"
+        facts.update(targets="values" if numbers else "classes", target_shape=() if numbers else targets.shape[1:])
     spec = _spec(name, version, facts)
     write_cache(spec, folder, splits, facts)
     return OwnData(spec, content, splits, images)
@@ -213,4 +220,6 @@ def _spec(name: str, version: str, facts: dict[str, Any]) -> DatasetSpec:
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),
         stream=facts["stream"],
+        targets=facts.get("targets", "classes"),
+        target_shape=tuple(facts.get("target_shape", ())),
     )

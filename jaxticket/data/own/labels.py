@@ -7,6 +7,36 @@ import numpy as np
 from jaxticket.core.errors import DataError
 
 
+def targets_of(
+    place: str, labels: Mapping[str, np.ndarray], names: Sequence[str] = ()
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """As `classes_of`, of arrays that may also be numbers, several labels of an image, or a class for each pixel.
+
+    Numbers [N] or [N, outputs], and 0 and 1 for each of several labels [N, outputs], become float32 [N, outputs];
+    classes [N, height, width] int32 of that shape.
+
+    Raises:
+        DataError: as `classes_of`, or numbers that are not finite, or as many in all splits.
+    """
+    train = labels["train"]
+    if train.dtype.kind != "f" and train.ndim != 2:
+        classes, found = classes_of(place, {split: one.reshape(-1) for split, one in labels.items()}, names)
+        return classes, {split: one.reshape(labels[split].shape) for split, one in found.items()}
+    values = {split: one.reshape(len(one), -1).astype(np.float32) for split, one in labels.items()}
+    outputs = values["train"].shape[1]
+    for split, found in values.items():
+        if labels[split].ndim > 2 or found.shape[1] != outputs or not np.isfinite(found).all():
+            raise DataError(
+                f"{place}: the labels of {split} are {labels[split].dtype} of shape {labels[split].shape}; "
+                f"numbers must be finite and [N] or [N, outputs], {outputs} in all splits"
+            )
+        if train.dtype.kind != "f" and not np.isin(found, (0, 1)).all():
+            raise DataError(f"{place}: {split} has whole numbers {labels[split].shape}; several labels must be 0 or 1")
+    if names and len(names) != outputs:
+        raise DataError(f"{place}: has {len(names)} names for {outputs} outputs; give one for each")
+    return [str(name) for name in names or range(outputs)], values
+
+
 def classes_of(
     place: str, labels: Mapping[str, np.ndarray], names: Sequence[str] = ()
 ) -> tuple[list[str], dict[str, np.ndarray]]:

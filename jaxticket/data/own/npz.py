@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxticket.core.errors import DataError
-from jaxticket.data.own.labels import classes_of
+from jaxticket.data.own.labels import targets_of
 from jaxticket.data.own.schemes import SPLITS, DataScheme, LabelledImages, Opened, OwnFiles, register_scheme
 
 _PAIRS = {("images", "labels"): "train", ("x", "y"): "train"}
@@ -45,12 +45,12 @@ def _open(path: Path) -> Opened:
         split: found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found for split, found in labels.items()
     }
     names = arrays["class_names"].tolist() if "class_names" in arrays else ()
-    classes, indices = classes_of(str(path), labels, names)
+    classes, targets = targets_of(str(path), labels, names)
 
     def split(name: str) -> LabelledImages:
         array, array_name = pixels[name], found[name][0]
         named = [f"{array_name}[{row}]" for row in range(len(array))]
-        return LabelledImages(indices[name], named, array.__getitem__)
+        return LabelledImages(targets[name], named, array.__getitem__)
 
     return classes, {name: split(name) for name in pixels}
 

@@ -19,7 +19,7 @@ class LabelledImages(NamedTuple):
     """The images of a split, before any of them is decoded.
 
     Attributes:
-        labels: int32 [N], each the index of a class.
+        labels: int32 [N], each the index of a class, or [N, ...] of a class for each pixel; or float32 [N, outputs].
         names: of each image, different ones, for messages; their hashes are the order of the images.
         read: row -> an image file as bytes, or pixels uint8 [H, W, C].
     """

@@ -18,7 +18,9 @@ def official(splits: dict[str, LabelledImages], classes: list[str], place: str) 
     Raises:
         DataError: a class has no image, or a single one where it has to be divided.
     """
-    counts = np.bincount(splits["train"].labels, minlength=len(classes))
+    if splits["train"].labels.ndim > 1:  # divided as if all were of one class
+        classes = ["all images"]
+    counts = np.bincount(_groups(splits["train"]), minlength=len(classes))
     if not all(counts):
         raise DataError(f"{place}: has no training image of the class {classes[int(counts.argmin())]!r}; leave it out")
     ordered = {name: take(images, hash_order(name, images.names)) for name, images in splits.items()}
@@ -28,7 +30,7 @@ def official(splits: dict[str, LabelledImages], classes: list[str], place: str) 
         return ordered
     train, tested = ordered["train"], np.zeros(len(ordered["train"].labels), bool)
     for label, count in enumerate(counts):
-        rows = np.flatnonzero(train.labels == label)
+        rows = np.flatnonzero(_groups(train) == label)
         if count == 1:
             raise DataError(
                 f"{place}: the class {classes[label]!r} has a single image, {train.names[rows[0]]}, which cannot be "
@@ -36,6 +38,11 @@ def official(splits: dict[str, LabelledImages], classes: list[str], place: str) 
             )
         tested[rows[: max(1, round(TEST_FRACTION * int(count)))]] = True
     return {"train": take(train, np.flatnonzero(~tested)), "test": take(train, np.flatnonzero(tested))}
+
+
+def _groups(images: LabelledImages) -> np.ndarray:
+    """The class of each image, zeros where they have none or several."""
+    return images.labels if images.labels.ndim == 1 else np.zeros(len(images.labels), np.int32)
 
 
 def take(images: LabelledImages, rows: np.ndarray) -> LabelledImages:

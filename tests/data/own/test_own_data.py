@@ -207,3 +207,25 @@ def test_a_scheme_of_ones_own(tmp_path):
     assert data.load("stripes:here").test.size == 4
     count[0] = 30
     assert data.load("stripes:here").test.size == 6
+
+
+OWN_TARGETS = {
+    "numbers": (np.linspace(0, 1, 50), "values", (), (50, 1)),
+    "several numbers": (np.ones((50, 3)), "values", (), (50, 3)),
+    "several labels": (np.arange(100).reshape(50, 2) % 2, "values", (), (50, 2)),
+    "pixels": (np.arange(50 * 64).reshape(50, 8, 8) % 3, "classes", (8, 8), (50, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_TARGETS)
+def test_arrays_may_have_other_targets(kind, tmp_path):
+    labels, targets, shape, whole = OWN_TARGETS[kind]
+    images = np.arange(50, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    for _ in range(2):  # from the file, and from its decoded copy
+        found = data.load(f"npz:{tmp_path}/own.npz", folder=tmp_path / "data", val_fraction=0.1)
+        assert (found.targets, found.target_shape) == (targets, shape)
+        assert (found.train.size, found.val.size, found.test.size) == (36, 4, 10)
+        rows = found.train.images[:, 0, 0, 0]
+        np.testing.assert_array_equal(found.train.labels, labels.reshape(whole)[rows].astype(found.train.labels.dtype))
+        assert found.train.labels.dtype == (np.float32 if targets == "values" else np.int32)

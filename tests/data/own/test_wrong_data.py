@@ -109,10 +109,12 @@ WRONG = {
     "arrays that are none": (lambda folder, at: f"npz:{first(folder)}", ["is no file of np.savez that can be read"]),
     "other arrays": (saved(pixels=GREY), ["own.npz: has the arrays pixels; it needs images and labels"]),
     "floats": (saved(images=GREY / 255, labels=LABELS), ["images is float64 of shape (10, 4, 4)", "must be uint8"]),
+    "numbers that are none": (saved(images=GREY, labels=np.full(10, np.nan)), ["labels of train", "must be finite"]),
+    "several labels": (saved(images=GREY, labels=LABELS[:, None] * [1, 2]), ["several labels must be 0 or 1"]),
+    "names of outputs": (saved(images=GREY, labels=LABELS / 2, class_names=["a", "b"]), ["2 names for 1 outputs"]),
     "channels first": (saved(images=np.zeros((10, 3, 8, 8), np.uint8), labels=LABELS), ["transpose(0, 2, 3, 1)"]),
     "vectors": (saved(images=GREY.reshape(10, 16), labels=LABELS), ["images must be [N, height, width]"]),
     "labels short": (saved(images=GREY, labels=LABELS[1:]), ["of shape (10, 4, 4), and there are 9 labels"]),
-    "labels of floats": (saved(images=GREY, labels=LABELS / 2), ["the labels of train are float64"]),
     "no label": (saved(images=GREY, labels=LABELS - 1), ["train has the label -1, which stands for none"]),
     "labels without names": (saved(images=GREY, labels=LABELS, class_names=["a"]), ["there are names for 0 to 0"]),
     "a label of the test split": (saved(x_train=GREY, y_train=LABELS, x_test=GREY, y_test=2 * LABELS), [
