@@ -72,8 +72,11 @@ def _data() -> "Table":
     from jaxticket import data
     from jaxticket.data.availability import status
     from jaxticket.data.loading import data_folder
+    from jaxticket.data.own.schemes import forms
 
-    table = _table("Data sets: --config=NAME:dataset=DATA", "data set", "classes", "shape", "images", "here")
+    own = f"and yours: dataset={' or '.join(forms())}"
+    columns = "data set", "classes", "shape", "images", "here"
+    table = _table("Data sets: --config=NAME:dataset=DATA", *columns, caption=own)
     for name in data.names():
         spec = data.spec(name)
         shape = "x".join(map(str, spec.image_shape))

@@ -66,6 +66,7 @@ def test_list_has_everything_registered(capsys):
     assert {*names(), *models.names(), *data.names(), "magnitude", "wanda"} <= words
     assert "Frankle & Carbin (2019)" in printed
     assert "about 20 minutes on 2 cores" in printed
+    assert "dataset=folder:PATH or npz:FILE" in printed
     assert "Networks" not in say(capsys, "list", "experiments")
 
 
