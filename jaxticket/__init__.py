@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from jaxticket.core.optax import mask_of as mask_of
     from jaxticket.core.prune import prune as prune
     from jaxticket.core.pruning_plan import plan as plan
+    from jaxticket.core.recalibrate import recalibrate as recalibrate
     from jaxticket.core.schedules import cubic as cubic
     from jaxticket.core.schedules import exponential as exponential
     from jaxticket.core.schedules import geometric as geometric

@@ -9,6 +9,7 @@ from jaxticket.core.options import option
 from jaxticket.lab.options import ExperimentOptions, check_loaded
 from jaxticket.lab.prune_options import PruneOptions
 from jaxticket.lab.registry import Experiment
+from jaxticket.lab.row import Column
 
 if TYPE_CHECKING:
     from jaxticket.lab.lab import Lab
@@ -28,6 +29,9 @@ class OneshotOptions(ExperimentOptions):
             weights, a fresh draw for each sparsity, trained by the full schedule.
         rewind_epochs: the epoch to rewind to; 0 is the start.
         finetune_epochs: epochs of `finetune`; with 0 networks are pruned and only evaluated.
+        recalibrate_images: training images on which running statistics are measured anew after pruning, before a
+            network is evaluated and trained on (Li et al. 2020, arXiv 2007.02491, section 3.3); 0 for none. Rows have
+            the accuracies before it (`test_accuracy_pruned`) and after (`test_accuracy_recalibrated`).
         dense: a network that is pruned instead of training one: a stage `train-...`, with `:exact10` for weights that
             `train.save_epochs` kept, a ticket with trained weights, or a file of weights; empty for none. Tickets go
             back to its own initial weights.
@@ -38,6 +42,7 @@ class OneshotOptions(ExperimentOptions):
     retrain: str = option("rewind", choices=("rewind", "lr_rewind", "full", "finetune", "random"))
     rewind_epochs: int = option(0, minimum=0, within="epochs")
     finetune_epochs: int = option(0, minimum=0, within="epochs", only=("retrain", "finetune"))
+    recalibrate_images: int = option(0, minimum=0, only=("retrain", "lr_rewind", "full", "finetune"))
     dense: str = ""
 
     def check(self, where: str) -> None:
@@ -59,8 +64,10 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
     from jaxticket.lab.channel_tickets import channel_facts
     from jaxticket.lab.network_slimming import check_scales
     from jaxticket.lab.pretrained import dense_network
+    from jaxticket.lab.recalibration import check_recalibrated, recalibrated
 
     check_scales(lab.setting, options.prune)
+    check_recalibrated(lab.setting, options.recalibrate_images)
     per_epoch = lab.setting.duration.steps_per_epoch
     rewind_step = options.rewind_epochs * per_epoch
     if options.retrain == "finetune" and not options.finetune_epochs:
@@ -80,7 +87,12 @@ def oneshot(lab: "Lab", options: OneshotOptions) -> None:
                 start, start_step = weights, rewind_step
             else:
                 start, start_step = weights, lab.setting.duration.total_steps - options.finetune_epochs * per_epoch
-            how = {"start_step": start_step, "facts": channel_facts(mask, options.prune)}
+            facts = channel_facts(mask, options.prune)
+            if options.recalibrate_images:
+                start = recalibrated(lab, weights, mask, images=options.recalibrate_images, seed=seed)
+                scores = lab.evaluate(start, mask, label=f"omp-{level}-{seed} recalibrated")
+                facts |= {f"{name}_recalibrated": scores.get(name) for name in ("val_accuracy", "test_accuracy")}
+            how = {"start_step": start_step, "facts": facts}
             lab.train_row("omp", level, seed, start, mask, pruned=weights, **how)
             if options.retrain == "random":
                 other = lab.reinit(seed, level)
@@ -96,5 +108,9 @@ EXPERIMENT = Experiment(
     question="how much of a trained network can be removed at once, and how is the rest trained on?",
     paper="Han et al. (2015), arXiv 1506.02626; Renda et al. (2020), arXiv 2003.02389",
     options=OneshotOptions,
+    columns=(
+        Column("val_accuracy_recalibrated", "validation accuracy, recalibrated", ".2%"),
+        Column("test_accuracy_recalibrated", "test accuracy, recalibrated", ".2%"),
+    ),
     run="jaxticket.experiments.oneshot:oneshot",
 )

@@ -37,7 +37,7 @@ def parse_torch(path: Path) -> Any:
         raise TicketError(
             f"{path} is not a whole file of torch.save ({one_line(error)}); get it or save it again"
         ) from error
-    raise TicketError(f"{path} is not a file of torch.save; give a .pth, .pth.tar, .pt, .th or .safetensors file")
+    raise TicketError(f"{path} is not a file of torch.save; give a .pth, .pth.tar, .pt, .th, .bin or .safetensors file")
 
 
 def _from_archive(archive: zipfile.ZipFile, path: Path) -> Any:

@@ -187,6 +187,41 @@ def without_wrappers(tensors: Mapping[str, Any]) -> dict[str, Any]:
         found = {name.removeprefix(prefix): found[name] for name in names}
 
 
+def classifier_module(network: str, ranks: Mapping[str, int]) -> tuple[str, str]:
+    """The prefix of the network's own modules among those of a program, and the name of its classifier without it.
+
+    A trainer calls its network as it likes, and may have other modules next to it, a loss with weights, say.
+
+    Args:
+        network: a name for which `has_names`.
+        ranks: name of a PyTorch module -> rank of its weight.
+
+    Raises:
+        TicketError: there is no classifier, or there are those of several networks.
+    """
+    found: dict[str, str] = {}
+    for module in (name for name, rank in ranks.items() if rank == 2):
+        words = module.split(".")
+        for i in range(len(words)):
+            prefix, inner = "".join(f"{word}." for word in words[:i]), ".".join(words[i:])
+            has_more = any(rank == 4 and name.startswith(prefix) for name, rank in ranks.items())
+            if has_more and layer_paths(network, {inner: 2}, ())[inner] == "head":
+                found[prefix] = inner
+                break
+    outer = sorted(found, key=lambda prefix: prefix.count("."))
+    if not outer:
+        some = ", ".join(map(repr, sorted(ranks)[:4]))
+        raise TicketError(
+            f"the state dict has no classifier that {network} knows, of names fc, linear, head or classifier; its "
+            f"modules are {some}, ..."
+        )
+    if len(outer) > 1 and outer[0].count(".") == outer[1].count("."):
+        raise TicketError(
+            f"the state dict has several networks, {outer[0]!r} and {outer[1]!r}; give the tensors of one of them alone"
+        )
+    return outer[0], found[outer[0]]
+
+
 def _first_match(rules: NameRules, name: str) -> Path | None:
     for expression, path_of in rules:
         if match := re.fullmatch(expression, name):

@@ -132,6 +132,8 @@ def storages_named(file: BinaryIO) -> dict[str, tuple[int, int]]:
     def note(pid: Any) -> Foreign:
         kind, key, size = _storage_named(pid)
         if type(kind) is Foreign:
+            if key:  # its values lie before those of others, and nobody knows how many bytes they are
+                raise ValueError(f"it has tensors of a {kind.name}, which is not read")
             return kind
         found = size, size * kind.itemsize
         if sizes.setdefault(key, found) != found:

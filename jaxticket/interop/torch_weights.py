@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.paths import leaves, nest
 from jaxticket.core.types import Mask, Path
-from jaxticket.interop.torch_names import has_names, layer_paths, misfit, without_wrappers
+from jaxticket.interop.torch_names import classifier_module, has_names, layer_paths, misfit, without_wrappers
 from jaxticket.models.initialize import abstract_variables
 from jaxticket.models.registry import create_model, names, proper, proper_name
 
@@ -26,8 +27,9 @@ class Converted:
         params: nested dict of float32 NumPy arrays, exactly zero where the mask is False but for `keep_removed`.
         model_state: `{'batch_stats': ...}`, or empty.
         mask: path -> bool array, True = kept, of the tensors that `torch.nn.utils.prune` had pruned; else empty.
-        dropped: tensor name -> array, of what is no weight: the mean and standard deviation of a layer `normalize`,
-            which normalises images inside the network; images are normalised before they get here, by these numbers.
+        dropped: tensor name -> array, of what is no weight of the network: the mean and standard deviation of a layer
+            `normalize`, which normalises images inside the network (images are normalised before they get here, by
+            these numbers), and what lies outside of it in a trainer's module, such as a loss with weights.
     """
 
     params: dict[str, Any]
@@ -48,10 +50,9 @@ def from_torch(
     """The variables of the network `name` from those of the same network in PyTorch.
 
     Kernels go from OIHW to HWIO, those of dense layers are transposed, and `weight_orig` or `weight` with
-    `weight_mask` (`torch.nn.utils.prune`, or a layer's own buffer) gives the masked weights and a mask. The prefix of
-    a wrapper (`module.`, `_orig_mod.`, `model.`) before all names is dropped. Every other tensor has to be used and
-    every leaf covered; only `normalize.mean` and `normalize.std`, which some programs keep in the network, are left
-    out and returned.
+    `weight_mask` (`torch.nn.utils.prune`, or a layer's own buffer) gives the masked weights and a mask. A prefix that
+    the program gave the network (`module.`, `_orig_mod.`, `model.`, `net.`, ...) is removed. Every tensor of the
+    network has to be used and every leaf covered; only what `Converted.dropped` names is left out and returned.
 
     Args:
         name: a ResNet, a VGG, `mobilenet_v1`, `mobilenet_v2`, `densenet121` or `shufflenet_v2`, as for `create_model`.
@@ -72,9 +73,13 @@ def from_torch(
         raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")
     dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
     tensors, torch_masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
-    if num_classes is None:
-        num_classes = _classes(name, tensors)
-    params, model_state = abstract_variables(create_model(name, num_classes, **options), tuple(image_shape))
+    prefix, classifier = classifier_module(name, _modules(tensors))
+    dropped |= {tensor: tensors.pop(tensor) for tensor in list(tensors) if not tensor.startswith(prefix)}
+    tensors, torch_masks = (
+        {tensor.removeprefix(prefix): array for tensor, array in found.items()} for found in (tensors, torch_masks)
+    )
+    classes: int = tensors[f"{classifier}.weight"].shape[0] if num_classes is None else num_classes
+    params, model_state = abstract_variables(create_model(name, classes, **options), tuple(image_shape))
     wanted = leaves({"params": params, **model_state})
     sources = _sources(name, tensors, wanted)
     arrays: dict[Path, np.ndarray] = {}
@@ -125,14 +130,6 @@ def _modules(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
     return ranks
 
 
-def _classes(network: str, tensors: Mapping[str, np.ndarray]) -> int:
-    for module, path in layer_paths(network, _modules(tensors), ()).items():
-        weight = tensors.get(f"{module}.weight")
-        if path == "head" and weight is not None and weight.ndim == 2:
-            return weight.shape[0]
-    raise TicketError(f"the state dict has no classifier that {network} knows, of names fc, linear, head or classifier")
-
-
 def _sources(network: str, tensors: Mapping[str, np.ndarray], wanted: Mapping[Path, Any]) -> dict[Path, str]:
     """Path of a leaf -> the tensor that fills it, for every leaf."""
     layers = sorted({path.removeprefix("params/").rpartition("/")[0] for path in wanted if path.startswith("params/")})
@@ -170,9 +167,14 @@ def _turned(tensor: np.ndarray, name: str, path: Path, shape: tuple[int, ...]) -
     """
     axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(tensor.ndim)
     turned = tensor.transpose(axes) if axes else tensor
+    if not jnp.issubdtype(tensor.dtype, jnp.floating) and not name.endswith("_mask"):
+        raise TicketError(f"tensor {name!r} is {tensor.dtype}; weights must be floating-point")
     if turned.shape != shape:
         raise TicketError(
             f"tensor {name!r} of shape {tensor.shape} gives {turned.shape}, {path} has {shape}; "
             "check the network, its options, image_shape and num_classes"
         )
-    return np.ascontiguousarray(turned, dtype=np.float32)
+    floats = np.ascontiguousarray(turned, dtype=np.float32)
+    if not np.isfinite(floats).all():
+        raise TicketError(f"tensor {name!r} has values that are not finite; train or save it again")
+    return floats

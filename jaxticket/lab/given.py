@@ -17,6 +17,7 @@ from jaxticket import interop, storage
 from jaxticket.core import masks, paths
 from jaxticket.core.errors import ConfigError, JaxticketError, MaskError, TicketError
 from jaxticket.core.types import Mask
+from jaxticket.interop.torch_files import read_checkpoint, shown_names
 from jaxticket.interop.torch_names import OtherOptionError
 from jaxticket.lab.derived import Bench, Derived
 from jaxticket.lab.setting import Setting
@@ -25,8 +26,8 @@ from jaxticket.ticket import ARRAYS, DESCRIPTION, Ticket, load_ticket
 from jaxticket.training.state import Weights
 
 WHAT = (
-    "a ticket, a stage WORKDIR/stages/..., or a file .safetensors, .pth, .pth.tar, .pt or .th, with :NAME for other "
-    "weights of a stage (:exact10) or another entry of a checkpoint (:init_weight)"
+    "a ticket, a stage WORKDIR/stages/..., or a file .safetensors, .pth, .pth.tar, .pt, .th or .bin, with :NAME for "
+    "other weights of a stage (:exact10) or another entry of a checkpoint (:init_weight)"
 )
 _PARTS = ("params", "model_state", "mask")
 # What a stage is taken for where no name of weights is given, the first that it has.
@@ -41,11 +42,13 @@ class Given:
         weights: NumPy arrays; where `whole`, those that the mask removes too. None for a mask alone.
         mask: path -> bool array, True = kept; empty where there is none.
         whole: whether no weights are missing: none were removed, or they are here.
+        notes: what else the file has, and what was not taken of it, a line each.
     """
 
     weights: Weights | None
     mask: Mask
     whole: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def read_given(setting: Setting, stages: Path, text: str, *, key: str) -> Given:
@@ -110,9 +113,17 @@ def split_name(named: str | os.PathLike[str], *, key: str) -> tuple[Path, str]:
     raise ConfigError(f"config.{key}={text!r}: there is no such file or folder; must be {WHAT}")
 
 
+def remarked_given(bench: Bench, text: str, *, key: str) -> Given:
+    """As `read_given`, with what there is to note about the file remarked."""
+    given = read_given(bench.setting, bench.stages.folder, text, key=key)
+    for note in given.notes:
+        bench.recorder.remark(f"config.{key}={text!r}: {note}")
+    return given
+
+
 def given_network(bench: Bench, text: str, *, key: str, label: str) -> tuple[WeightsRef, Given]:
     """The weights at a path as a stage, and what else is there; raises as `read_given`, and where there are none."""
-    given = read_given(bench.setting, bench.stages.folder, text, key=key)
+    given = remarked_given(bench, text, key=key)
     if given.weights is None:
         raise ConfigError(f"config.{key}={text!r}: has a mask and no weights; must be {WHAT}")
     return given_weights(bench, given.weights, label=label), given
@@ -203,15 +214,17 @@ def _of_file(setting: Setting, path: Path, name: str) -> Given:
             if all(array.dtype == np.bool_ for array in arrays.values()):
                 return Given(None, arrays)
             return Given(Weights(paths.nest(arrays), {}), {})
+    checkpoint = read_checkpoint(path, key=name or None)
     found = interop.from_torch(
         setting.options.model.name,
-        interop.read_torch(path, key=name or None),
+        checkpoint.tensors,
         image_shape=setting.image_shape,
         num_classes=setting.options.data.num_classes,
         keep_removed=True,
         **setting.options.model.options,
     )
-    return Given(Weights(found.params, found.model_state), found.mask)
+    notes = checkpoint.notes + ((f"left out {shown_names(found.dropped)}",) if found.dropped else ())
+    return Given(Weights(found.params, found.model_state), found.mask, notes=notes)
 
 
 def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:

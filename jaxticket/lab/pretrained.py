@@ -23,7 +23,8 @@ class Dense:
 
     Attributes:
         weights: what is pruned.
-        trained: the training that is a row; None where it is not known, or `weights` are not of its end.
+        trained: the training that is a row; None where it is not known, or `weights` are not of its end: then they are
+            evaluated.
         points: optimizer steps -> the weights of then, 0 for the initial ones; those that are known.
         named: how the configuration named it.
         facts: what else its row says.
@@ -60,7 +61,7 @@ class Dense:
 
 
 def dense_network(lab: Lab, options: ExperimentOptions, mask: MaskRef, *, seed: int, rewind_step: int = 0) -> Dense:
-    """The network of `config.dense`, else one that is trained; a row where its training is known.
+    """The network of `config.dense`, else one that is trained, as a row; one whose training is not known is evaluated.
 
     Where it is trained, the weights after `rewind_step` are kept too. `mask` keeps everything; `options` have a key
     `dense`.
@@ -72,9 +73,10 @@ def dense_network(lab: Lab, options: ExperimentOptions, mask: MaskRef, *, seed: 
         init = lab.init(seed)
         trained = lab.train(init, mask, seed=seed, label=f"dense-0-{seed}", snapshot_step=rewind_step)
         dense = Dense(trained.weights, trained, {0: init, **({rewind_step: trained.snapshot} if rewind_step else {})})
-    if dense.trained is not None:
-        start = dense.points.get(0, dense.weights)
-        lab.record("dense", 0, seed, dense.trained, mask, start=start, facts=dense.facts)
+    evaluated = {"start_step": lab.setting.duration.total_steps, "label": f"dense-0-{seed}"}
+    trained = dense.trained or lab.train(dense.weights, mask, seed=seed, **evaluated)
+    start = dense.points.get(0, dense.weights)
+    lab.record("dense", 0, seed, trained, mask, start=start, facts=dense.facts)
     return dense
 
 

@@ -12,7 +12,7 @@ from jaxticket.lab.given import (
     given_mask,
     given_ticket,
     given_weights,
-    read_given,
+    remarked_given,
     split_name,
     true_weights,
 )
@@ -44,7 +44,7 @@ def _saved(lab: Lab, path: str) -> tuple[WeightsRef | None, MaskRef, Ticket | Gi
     folder, _ = split_name(path, key="ticket")
     if (folder / DESCRIPTION).is_file():
         return given_ticket(lab, folder, key="ticket")
-    given = read_given(lab.setting, lab.stages.folder, path, key="ticket")
+    given = remarked_given(lab, path, key="ticket")
     mask = given.mask
     if given.weights is not None and not mask:
         mask = _not_zero(given.weights)

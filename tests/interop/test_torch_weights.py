@@ -112,6 +112,17 @@ def test_what_was_wrapped_is_the_same_network(resnet20, prefix, counter):
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
 
 
+@pytest.mark.parametrize("prefix", ["net.", "module.backbone."])
+def test_network_inside_a_trainer_is_found(resnet20, prefix):
+    """A loss with weights next to it is left out, and named."""
+    beside = {"criterion.weight": np.ones(10, np.float32)}
+    found = from_torch("resnet20", beside | {prefix + n: v for n, v in resnet20.items()}, image_shape=CIFAR)
+    jax.tree.map(
+        np.testing.assert_array_equal, found.params, from_torch("resnet20", resnet20, image_shape=CIFAR).params
+    )
+    assert list(found.dropped) == ["criterion.weight"]
+
+
 def test_option_that_decides_about_a_layer_is_named(golden):
     padded = {name: value for name, value in golden.state_dict("resnet20").items() if "shortcut" not in name}
     with pytest.raises(TicketError, match=r"of resnet20 \(shortcut='pad' has none\)"):
@@ -178,6 +189,17 @@ def pruned(mask):
             lambda state: plus("conv1.weight", (1,))(pruned(np.ones_like)(state)),
             "has 'conv1.weight' and 'conv1.weight_orig'",
         ),
+        (
+            lambda state: {f"{who}.{n}": v for who in ("teacher", "student") for n, v in state.items()},
+            "several networks",
+        ),
+        (lambda state: {n: v for n, v in state.items() if "linear" not in n}, "its modules are 'bn1', 'conv1', "),
+        (
+            lambda state: state | {"conv1.weight": state["conv1.weight"].astype("i4")},
+            "'conv1.weight' is int32; weights",
+        ),
+        (lambda state: state | {"linear.bias": np.full(10, np.nan)}, "'linear.bias' has values that are not finite"),
+        (lambda state: state | {"bn1.weight": np.full(16, np.inf, "f2")}, "'bn1.weight' has values that are not"),
         (pruned(lambda kernel: np.full_like(kernel, 0.5)), "'conv1.weight_mask' has values other than 0 and 1"),
         (pruned(lambda kernel: np.ones(16)), r"'conv1.weight_mask' of shape \(16,\)"),
     ],

@@ -131,10 +131,11 @@ def test_a_sparse_network_is_no_dense_one(workdir, dense):
 
 
 def test_weights_saved_on_way_are_rewound_to(workdir, dense, tmp_path):
-    """No row claims to be their training; a rewind point at a saved epoch is those weights."""
+    """Their row claims no training; a rewind point at a saved epoch is those weights."""
     how = {**ONESHOT, "dense": f"{dense}:exact1", "retrain": "finetune", "finetune_epochs": 1, "seeds": (1,)}
     folder, rows, _ = run(tmp_path, "oneshot", **how)
-    assert [row["branch"] for row in rows] == ["omp"]
+    assert [row["branch"] for row in rows] == ["dense", "omp"]
+    assert rows[0]["epochs"] == 0
     ticket = jt.load_ticket(folder / "tickets" / "omp-1-1")
     first = weights_of(dense, "exact1")
     wanted = paths.leaves(jt.apply_mask(first.params, ticket.mask))
@@ -172,7 +173,7 @@ def test_a_network_without_initial_weights_is_not_rewound(workdir, dense, import
 def test_network_without_initial_weights_can_be_given_them(workdir, dense, imported, tmp_path):
     """The same ticket as of the stage itself: what counts is what the files hold."""
     start = workdir / "stages" / start_of(workdir, {"stage": dense.name}).partition("/")[0]
-    _, (row,), _ = run(tmp_path, "imp", **IMP, seeds=(1,), dense=str(imported["plain"]), init=str(start))
+    _, (_, row), _ = run(tmp_path, "imp", **IMP, seeds=(1,), dense=str(imported["plain"]), init=str(start))
     _, rows, _ = run(workdir, "imp", **IMP, seeds=(1,), dense=str(dense))
     assert row["stage"] != rows[1]["stage"]
     one, other = (

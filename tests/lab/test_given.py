@@ -17,6 +17,7 @@ from jaxticket.lab.given import read_given
 from jaxticket.lab.registry import names
 from jaxticket.lab.setting import Setting
 from jaxticket.lab.stages.references import read_weights
+from tests.interop import torch_writer
 from tests.small import options_of, refused, run
 from tests.small_runs import made_from
 
@@ -129,7 +130,7 @@ def test_a_smaller_dense_network_draws_its_own(files, tmp_path):
         ({"init": "{numbers}"}, "config.init=.*fc1/bias is int32; weights must be floating-point"),
         (
             {"init": "{text}"},
-            "config.init=.*is not a file of torch.save; give a .pth, .pth.tar, .pt, .th or .safetensors",
+            "config.init=.*is not a file of torch.save; give a .pth, .pth.tar, .pt, .th, .bin or .safetensors",
         ),
         ({"init": "README.md"}, "config.init='README.md': README.md is not a file of torch.save"),
         ({"init": "{foreign}"}, "config.init=.*'lenet300' cannot be converted from PyTorch"),
@@ -224,6 +225,32 @@ def test_pruned_checkpoint_has_mask_and_removed_weights(tmp_path):
 def test_a_checkpoint_is_what_experiments_start_from(tmp_path, name, changes, kinds):
     plan = make_plan(*options_of(name, **OF_CHECKPOINT, **changes), tmp_path)
     assert {stage.kind for stage in plan.stages} == kinds
+
+
+def test_what_a_checkpoint_has_besides_is_noted(tmp_path):
+    """Averaged weights, a trainer's prefix, a loss with weights, an object that is neither tensor nor container."""
+    state = {f"net.{name}": leaf for name, leaf in read_torch(CHECKPOINT).items() if leaf.ndim}
+    state["criterion.weight"] = np.ones(10, np.float32)
+    stored = {str(number): leaf for number, leaf in enumerate(state.values())}
+
+    def entry(first):
+        sources = (torch_writer.storage(key, torch_writer.KINDS[a.dtype.name], a.size) for key, a in stored.items())
+        strides = [tuple(np.array(a.strides, int) // a.itemsize) for a in map(np.ascontiguousarray, stored.values())]
+        shapes = [leaf.shape for leaf in state.values()]
+        steps = [tuple(map(int, each)) for each in strides]
+        return {
+            first + n: torch_writer.tensor(s, 0, *how) for n, s, *how in zip(state, sources, shapes, steps, strict=True)
+        }
+
+    other = torch_writer.New(torch_writer.Global("argparse", "Namespace"), ())
+    whole = {"model": entry(""), "model_ema": entry("module."), "args": other}
+    torch_writer.write(tmp_path / "a.bin", whole, {key: leaf.tobytes() for key, leaf in stored.items()})
+    setting = Setting(options_of("train", **OF_CHECKPOINT)[1], planning=True)
+    given = read_given(setting, tmp_path, str(tmp_path / "a.bin"), key="init")
+    assert bits(given.weights) == bits(read_given(setting, tmp_path, str(CHECKPOINT), key="init").weights)
+    skipped, *others = given.notes
+    assert skipped == "skipped what is no tensor, number or plain container: argparse.Namespace"
+    assert others == ["took 'model'; the same tensors are in 'model_ema' too", "left out 'criterion.weight'"]
 
 
 @pytest.mark.parametrize("key", ["init", "ticket"])

@@ -66,7 +66,9 @@ def test_a_ticket_with_trained_weights_does_as_well(run, workdir, tmp_path):
     ticket = jt.Ticket(weights.params, jt.full_mask(weights.params), weights.model_state, {"weights": "trained"})
     jt.save_ticket(tmp_path / "trained", ticket)
     _, loaded = run("oneshot", tmp_path, **ONESHOT, dense=str(tmp_path / "trained"))
-    (row,) = loaded["rows"]
+    dense, row = loaded["rows"]
+    for name in ("val_accuracy", "test_accuracy"):
+        assert dense[name] == pytest.approx(whole["rows"][0][name], abs=1e-6)
     assert bits(tmp_path, row) == bits(workdir, whole["rows"][1])
 
 
