@@ -223,8 +223,23 @@ def _of_file(setting: Setting, path: Path, name: str) -> Given:
         keep_removed=True,
         **setting.options.model.options,
     )
-    notes = checkpoint.notes + ((f"left out {shown_names(found.dropped)}",) if found.dropped else ())
-    return Given(Weights(found.params, found.model_state), found.mask, notes=notes)
+    notes = [
+        *checkpoint.notes,
+        *([f"left out {shown_names(found.dropped)}"] if found.dropped else []),
+        *_unsaid(setting),
+    ]
+    return Given(Weights(found.params, found.model_state), found.mask, notes=tuple(notes))
+
+
+def _unsaid(setting: Setting) -> list[str]:
+    """What a file cannot tell: how images were normalised for its weights."""
+    options = setting.options.data
+    if options.mean or options.std:
+        return []
+    return [
+        f"images are normalised by the mean and std of {options.name}; for weights trained with others set config.data.mean "
+        "and std (ImageNet's are --config.data.mean=0.485,0.456,0.406 --config.data.std=0.229,0.224,0.225)"
+    ]
 
 
 def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:

@@ -248,7 +248,8 @@ def test_what_a_checkpoint_has_besides_is_noted(tmp_path):
     setting = Setting(options_of("train", **OF_CHECKPOINT)[1], planning=True)
     given = read_given(setting, tmp_path, str(tmp_path / "a.bin"), key="init")
     assert bits(given.weights) == bits(read_given(setting, tmp_path, str(CHECKPOINT), key="init").weights)
-    skipped, *others = given.notes
+    skipped, *others, normalised = given.notes
+    assert "--config.data.mean=0.485,0.456,0.406" in normalised
     assert skipped == "skipped what is no tensor, number or plain container: argparse.Namespace"
     assert others == ["took 'model'; the same tensors are in 'model_ema' too", "left out 'criterion.weight'"]
 
