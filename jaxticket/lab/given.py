@@ -237,8 +237,8 @@ def _unsaid(setting: Setting) -> list[str]:
     if options.mean or options.std:
         return []
     return [
-        f"images are normalised by the mean and std of {options.name}; for weights trained with others set "
-        "config.data.mean and std, ImageNet's by --config.data.mean=0.485,0.456,0.406 --config.data.std=0.229,0.224,0.225"
+        f"images are normalised by the mean and std of {options.name}; for weights trained with others "
+        "set both, as to ImageNet's by --config.data.mean=0.485,0.456,0.406 --config.data.std=0.229,0.224,0.225"
     ]
 
 
