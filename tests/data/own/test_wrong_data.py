@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jaxticket import data
-from jaxticket.core.errors import DataError
+from jaxticket.core.errors import ConfigError, DataError
 from jaxticket.main import main
 
 pytestmark = [pytest.mark.feature("data sets")]
@@ -160,6 +162,29 @@ def test_wrong_keys_are_one_line(arguments, said, tmp_path, capsys):
     assert re.fullmatch(r"error: [^\n]+\n", error), error
     assert all(text in error for text in said), error
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_the_hub_is_asked_only_for_downloads(download, monkeypatch, tmp_path):
+    offline = []
+
+    def load_dataset(name, config):
+        offline.append((name, config, library.config.HF_HUB_OFFLINE))
+        raise ConnectionError("not there\nat all")
+
+    library = types.SimpleNamespace(config=types.SimpleNamespace(HF_HUB_OFFLINE=False), load_dataset=load_dataset)
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    with pytest.raises(DataError, match=r"hf:me/mine:part: cannot be loaded \(not there at all\)") as error:
+        data.load("hf:me/mine:part#kind", download=download)
+    assert offline == [("me/mine", "part", not download)]
+    assert ("--config.data.download=True" in str(error.value)) == (not download)
+    assert not library.config.HF_HUB_OFFLINE
+
+
+def test_the_library_of_the_hub_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ConfigError, match="needs datasets, which is not installed; run `pip install datasets`"):
+        data.load("hf:me/mine")
 
 
 GOOD = data.Split(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
