@@ -130,6 +130,18 @@ WRONG = [
         ["config.train.compute_dtype", "no option dtype"],
     ),
     ([], ["--config.prune.criterion=tests/own/wrong_nets.py:of_images"], ["takes (images); must take params, mask"]),
+    *(
+        ([":model=conv3,dataset=digits"], [f"--config.init={given}"], said)
+        for given, said in (
+            ("README.md", ["config.init='README.md'", "is not a file of torch.save; give a .pth"]),
+            ("tests/golden/torch_resnet20.pth", ["torch_resnet20.pth", "'conv3' cannot be converted from PyTorch"]),
+            ("tests/golden/torch_resnet20.pth:weights", ["no entry 'weights'; its entries are 'arch'"]),
+            ("tests/golden/torch_resnet20.pth:state_dict/x", ["no entry 'state_dict/x'; its entries are 'arch'"]),
+            ("tests/golden/torch_resnet20.pth:epoch", ["its entry 'epoch' is no state dict; its entries are 'arch'"]),
+            ("tests/golden", ["config.init='tests/golden'", "is no finished stage and no ticket"]),
+            ("nowhere.bin", ["config.init='nowhere.bin'", "there is no such file or folder", ".th or .bin"]),
+        )
+    ),
     ([], ["--config.data.name=digit"], ["config.data.name='digit'", "digits"]),
     ([], ["--config.data.val_fraction=1.0"], ["config.data.val_fraction=1.0"]),
     ([], ["--config.train.epochs=0"], ["config.train.epochs=0"]),
