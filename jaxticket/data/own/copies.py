@@ -104,8 +104,11 @@ def own_data(
 
 def _stamp(scheme: DataScheme, files: OwnFiles, now: int) -> str:
     """A digest of the sizes and times of files; empty where they may change without its changing."""
-    own = SCHEMES.is_own(scheme.name)
-    code = () if own else (Path(scheme.find.__code__.co_filename),)
+    code = []
+    if not SCHEMES.is_own(scheme.name):  # a user's own code may give other images of the same files
+        code = [Path(getattr(getattr(scheme.find, "__code__", None), "co_filename", ""))]
+        if not code[0].is_file():
+            return ""
     hashed, latest = hashlib.sha256(), 0
     for path in (*files.files, *code):
         try:

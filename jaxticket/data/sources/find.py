@@ -121,12 +121,14 @@ def check_splits(spec: DatasetSpec, source: str, splits: Mapping[str, Split]) ->
             f"{where}: gave {gave}; a source gives a dictionary of the splits {', '.join(spec.official_sizes)}, or None"
         )
     for name, size in spec.official_sizes.items():
-        wanted = ((size, *spec.image_shape), np.uint8), (spec.labels_shape(size), np.dtype(spec.labels_dtype))
+        shapes, kind = [(size, *spec.image_shape), spec.labels_shape(size)], np.dtype(spec.labels_dtype)
         found = splits[name] if isinstance(splits[name], tuple) else ()
-        if [(getattr(part, "shape", None), getattr(part, "dtype", None)) for part in found] != list(wanted):
+        arrays = [part for part in found if isinstance(part, np.ndarray)]
+        fits = len(found) == 2 and [part.shape for part in arrays] == shapes and arrays[0].dtype == np.uint8
+        if not fits or not (arrays[1].dtype == kind or (kind == np.int32 and arrays[1].dtype.kind in "iu")):
             raise DataError(
-                f"{where}: the split {name!r} has {_described(splits[name])}; expected images uint8 {wanted[0][0]} and "
-                f"labels {wanted[1][1]} {wanted[1][0]}"
+                f"{where}: the split {name!r} has {_described(splits[name])}; expected images uint8 {shapes[0]} and "
+                f"labels {kind} {shapes[1]}"
             )
         labels = splits[name][1]
         if spec.targets == "values":
