@@ -30,8 +30,8 @@ def entries(package):
 
 
 def test_all_packages_for_users_have_a_page():
-    # What others are built on; what users need of it is in `jaxticket`.
-    inner = {"core", "lab", "parallel", "storage", "tracing"}
+    # The command, and what others are built on; what users need of it is in `jaxticket`.
+    inner = {"cli", "core", "lab", "parallel", "storage", "tracing"}
     rooms = {path.parent.name for path in (ROOT / "jaxticket").glob("*/__init__.py")}
     assert {package.partition(".")[2] for package in PACKAGES if "." in package} == rooms - inner
 

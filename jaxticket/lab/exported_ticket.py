@@ -119,8 +119,9 @@ def _network(ticket: Ticket, folder: Path, model: str, dataset: str) -> tuple[An
             raise ConfigError(f"{folder}: does not say of which network it is; give --model=NAME and --dataset=NAME")
         spec = data.spec(dataset)
         name, options, classes, shape = model, {}, len(spec.class_names), spec.image_shape
-    shape = tuple(shape)
-    return models.create_model(name, classes, image_shape=shape, **options), shape
+    height, width, colours = shape
+    image_shape = (height, width, colours)
+    return models.create_model(name, classes, image_shape=image_shape, **options), image_shape
 
 
 def _trained(ticket: Ticket, folder: Path) -> tuple[Weights, str]:

@@ -149,8 +149,9 @@ class Search:
         kinds = self._optuna.distributions
         if not one.is_range:  # by their numbers, for Optuna takes neither tuples nor groups
             return kinds.CategoricalDistribution(range(len(one.values)))
-        kind = kinds.FloatDistribution if isinstance(one.low, float) else kinds.IntDistribution
-        return kind(one.low, one.high, log=one.log)
+        if isinstance(one.low, float):
+            return kinds.FloatDistribution(one.low, one.high, log=one.log)
+        return kinds.IntDistribution(int(one.low), int(one.high), log=one.log)
 
     @contextlib.contextmanager
     def _alone(self, check: Callable[[], None]) -> Iterator[None]:

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.export import is_symbolic_dim
 
 from jaxticket.kernels.backends.xla import matmul
 from jaxticket.kernels.epilogue import Epilogue
@@ -77,7 +76,7 @@ def _tile(batch: int, height: int, width: int) -> tuple[int, int]:
 
     All of them where the device has no use for tiles, and where the batch of an export may be of any size.
     """
-    if jax.default_backend() != "cpu" or is_symbolic_dim(batch):
+    if jax.default_backend() != "cpu" or not isinstance(batch, int):
         return batch, height
     if height * width <= matmul.TILE_ROWS:
         return min(batch, max(1, matmul.TILE_ROWS // (height * width))), height

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.export import is_symbolic_dim
 
 from jaxticket.kernels.epilogue import Epilogue, accumulation_dtype
 from jaxticket.kernels.formats.block_sparse import BlockSparse
@@ -45,7 +44,7 @@ def xla_matmul(x: jax.Array, weight: SparseWeight, epilogue: Epilogue) -> jax.Ar
     """
     multiply = row_matmul(weight)
     rows = x.shape[0]
-    in_tiles = jax.default_backend() == "cpu" and not is_symbolic_dim(rows)  # of an export for batches of any size
+    in_tiles = jax.default_backend() == "cpu" and isinstance(rows, int)  # it is a symbol where any batch is exported
     tiles = -(-rows // TILE_ROWS) if in_tiles else 1
     if tiles <= 1:
         return epilogue(multiply(x))
