@@ -44,7 +44,7 @@ def recalibrate(
 
     Example:
         >>> from flax import linen as nn
-        >>> net = nn.BatchNorm(use_running_average=False, momentum=0.9)
+        >>> net = nn.BatchNorm(use_running_average=False, momentum=0.5)
         >>> x = jnp.array([[1.0], [3.0]])
         >>> variables = net.init(jax.random.key(0), x)
         >>> apply_fn = lambda variables, x: net.apply(variables, x, mutable=["batch_stats"])
