@@ -58,8 +58,12 @@ def recalibrate(
         raise MaskError(f"{wrong} is a {type(what).__name__}; give collections by name, and a list of batches")
     changed = jax.jit(_changed(apply_fn))
     count, sums, momenta, blank = 0, {}, {}, variables
-    for batch in batches:
-        x = batch[0] if isinstance(batch, tuple | list) else batch
+    for number, batch in enumerate(batches):
+        x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        if not any(np.ndim(leaf) for leaf in jax.tree.leaves(x)):
+            raise MaskError(
+                f"batch {number} is a {type(x).__name__}; it must be inputs [batch, ...], or a pair of them and labels"
+            )
         if not momenta:
             blank, momenta = _momenta(changed, variables, x)
         size = np.shape(jax.tree.leaves(x)[0])[0]
