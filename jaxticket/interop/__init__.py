@@ -12,5 +12,6 @@ if TYPE_CHECKING:
     from jaxticket.interop.torch_files import read_torch as read_torch
     from jaxticket.interop.torch_weights import Converted as Converted
     from jaxticket.interop.torch_weights import from_torch as from_torch
+    from jaxticket.interop.torch_weights import to_torch as to_torch
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -10,10 +10,11 @@ import numpy as np
 
 from jaxticket.core.errors import ConfigError, TicketError
 from jaxticket.core.paths import leaves, nest
-from jaxticket.core.types import Mask, Path
+from jaxticket.core.types import Mask, Params, Path
 from jaxticket.interop.torch_names import classifier_module, has_names, layer_paths, misfit, without_wrappers
 from jaxticket.models.initialize import abstract_variables
 from jaxticket.models.registry import create_model, names, proper, proper_name
+from jaxticket.storage import PathLike, save_arrays
 
 _NORMALISATION = re.compile(r"(.*\.)?normalize\.(mean|std)")
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
@@ -67,17 +68,9 @@ def from_torch(
         TicketError: a tensor without a leaf, a leaf without a tensor, or two that do not fit.
         ConfigError: a network or option that there is not, or a network whose PyTorch names are not known.
     """
-    name, options = proper_name(name), proper(name, options)[1]
-    if not has_names(name):
-        known = ", ".join(known for known in names() if has_names(known))
-        raise ConfigError(f"{name!r} cannot be converted from PyTorch; networks that can are {known}")
-    dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
-    tensors, torch_masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
-    prefix, classifier = classifier_module(name, _modules(tensors))
-    dropped |= {tensor: tensors.pop(tensor) for tensor in list(tensors) if not tensor.startswith(prefix)}
-    tensors, torch_masks = (
-        {tensor.removeprefix(prefix): array for tensor, array in found.items()} for found in (tensors, torch_masks)
-    )
+    name, options = _known(name, "from"), proper(name, options)[1]
+    tensors, torch_masks, dropped, _ = _of_network(name, state_dict)
+    classifier = classifier_module(name, _modules(tensors))[1]
     classes: int = tensors[f"{classifier}.weight"].shape[0] if num_classes is None else num_classes
     params, model_state = abstract_variables(create_model(name, classes, **options), tuple(image_shape))
     wanted = leaves({"params": params, **model_state})
@@ -96,6 +89,80 @@ def from_torch(
             mask[path.removeprefix("params/")] = kept
     nested = nest(arrays)
     return Converted(nested.pop("params"), nested, dict(sorted(mask.items())), dropped)
+
+
+def to_torch(
+    name: str,
+    params: Params,
+    model_state: Mapping[str, Any],
+    like: Mapping[str, np.ndarray],
+    *,
+    file: PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """The state dict of a network that came from PyTorch, with other weights: the inverse of `from_torch`.
+
+    `model.load_state_dict` takes it, of tensors; a file is read by `safetensors.torch.load_file`. Weights that were
+    pruned are zero, and masks are gone. Fewer channels than `like` has need a model of these sizes in PyTorch.
+
+    Args:
+        name: as for `from_torch`.
+        params: nested dict of arrays, such as `Converted.params` after more training, or of fewer channels.
+        model_state: `{'batch_stats': ...}`, or empty.
+        like: tensor name -> array, the state dict the network came from; tensors that are no weights of it, such as
+            counters of batches, stay as they are there. The prefix of a wrapper is dropped.
+        file: where to write it, as safetensors; None writes nothing.
+
+    Returns:
+        Tensor name -> array, contiguous, of the dtype that it has in `like`.
+
+    Raises:
+        ConfigError: a network whose PyTorch names are not known.
+        TicketError: a tensor without a leaf, a leaf without a tensor, or a file that cannot be written.
+
+    Example:
+        >>> from jaxticket import interop
+        >>> like = {"features.0.weight": np.zeros((8, 3, 3, 3)), "classifier.weight": np.zeros((10, 8))}
+        >>> params = {"stem": {"kernel": jnp.ones((3, 3, 3, 8))}, "head": {"kernel": jnp.ones((8, 10))}}
+        >>> {name: tensor.shape for name, tensor in interop.to_torch("vgg11", params, {}, like).items()}
+        {'features.0.weight': (8, 3, 3, 3), 'classifier.weight': (10, 8)}
+    """
+    name = _known(name, "to")
+    tensors, _, _, prefix = _of_network(name, like)
+    given = {tensor.removeprefix(prefix): array for tensor, array in without_wrappers(like).items()}
+    others = {tensor for tensor in given if _NORMALISATION.fullmatch(tensor) or tensor.endswith("num_batches_tracked")}
+    arrays = leaves({"params": params, **model_state})
+    found = {tensor: np.asarray(given[tensor]) for tensor in others}
+    for path, tensor in _sources(name, tensors, arrays).items():
+        array = np.asarray(arrays[path])
+        axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim)
+        found[tensor] = np.ascontiguousarray(array.transpose(axes) if axes else array, dtype=tensors[tensor].dtype)
+    ordered = {tensor: found[tensor] for tensor in [*tensors, *others]}
+    if file is not None:
+        save_arrays(file, ordered)
+    return ordered
+
+
+def _known(name: str, direction: str) -> str:
+    """The name proper of a network whose PyTorch names are known."""
+    name = proper_name(name)
+    if not has_names(name):
+        known = ", ".join(known for known in names() if has_names(known))
+        raise ConfigError(f"{name!r} cannot be converted {direction} PyTorch; networks that can are {known}")
+    return name
+
+
+def _of_network(
+    name: str, state_dict: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray], str]:
+    """The network's tensors and masks by their names in it, what is left out, and the prefix of its names in a program."""
+    dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
+    tensors, masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
+    prefix, _ = classifier_module(name, _modules(tensors))
+    dropped |= {tensor: tensors.pop(tensor) for tensor in list(tensors) if not tensor.startswith(prefix)}
+    tensors, masks = (
+        {tensor.removeprefix(prefix): array for tensor, array in found.items()} for found in (tensors, masks)
+    )
+    return tensors, masks, dropped, prefix
 
 
 def _without_pruning(state_dict: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
