@@ -154,7 +154,7 @@ def _known(name: str, direction: str) -> str:
 def _of_network(
     name: str, state_dict: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray], str]:
-    """The network's tensors and masks by their names in it, what is left out, and the prefix of its names in a program."""
+    """The network's own tensors and masks, what is left out, and the prefix of its names in a program."""
     dropped = {tensor: np.asarray(state_dict[tensor]) for tensor in state_dict if _NORMALISATION.fullmatch(tensor)}
     tensors, masks = _without_pruning({name: state_dict[name] for name in state_dict if name not in dropped})
     prefix, _ = classifier_module(name, _modules(tensors))
