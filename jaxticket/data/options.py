@@ -60,8 +60,8 @@ class DataOptions:
         class_seed: seed of that shuffle.
         label_noise: share of the training labels that are replaced by a wrong one.
         noise_seed: seed of the choice of those labels and of their replacements.
-        mean: of each channel, in units of 1/255 of a pixel's range, as normalisation subtracts it; empty: the customary
-            one of the data set, or that of its training images.
+        mean: of each channel, on the scale from 0 to 1 of a pixel's values, as normalisation subtracts it; empty: the
+            customary one of the data set, or that of its training images.
         std: by which it divides, likewise.
         image_size: side of the images of data of one's own: their shorter side is scaled to it, and the middle is
             cropped; 0: as they are, all of one size.

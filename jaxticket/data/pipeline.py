@@ -61,7 +61,7 @@ def normalise(
 
     Args:
         images: uint8 [..., C].
-        mean: per channel, in units of 1/255 of a pixel's range, as `Dataset.mean`.
+        mean: per channel, on the scale from 0 to 1 of a pixel's values, as `Dataset.mean`.
         std: likewise, as `Dataset.std`.
         dtype: of the result; the arithmetic is float32 whatever it is.
 

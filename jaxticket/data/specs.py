@@ -58,7 +58,8 @@ class DatasetSpec:
         tfds_name: `name` or `name/config` in TensorFlow Datasets; empty: `name`.
         test_split: the split of TensorFlow Datasets that is the test split here.
         label_key: the feature of TensorFlow Datasets that is the label here.
-        mean: per channel, in units of 1/255 of a pixel's range, as customarily used; empty: computed from the data.
+        mean: per channel, on the scale from 0 to 1 of a pixel's values, as customarily used; empty: computed from
+            the data.
         std: likewise.
         augment: the customary augmentation of training images, read-only: `crop_padding` (pixels of zeros on each
             side before a random crop), `flip` (horizontal, every other time), `rotation` (at most so many degrees

@@ -106,7 +106,7 @@ def validation_split(n: int, val_size: int, seed: int) -> tuple[np.ndarray, np.n
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images [N, H, W, C], N >= 1, in units of 1/255.
+    """Mean and standard deviation per channel of uint8 images [N, H, W, C], N >= 1, on the scale from 0 to 1.
 
     The sums are exact integers, so the result is the same on every machine. A constant channel has the
     standard deviation 1, which lets it be divided by.

@@ -70,7 +70,7 @@ class Batches:
     Attributes:
         batch_size: images per step.
         steps_per_epoch: steps after which the order of the data begins anew.
-        mean: per channel, in units of 1/255 of a pixel's range.
+        mean: per channel, on the scale from 0 to 1 of a pixel's values.
         std: likewise.
         dtype: of the network's input.
         augment: random changes of training images.
