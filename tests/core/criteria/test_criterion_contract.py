@@ -37,6 +37,7 @@ BROUGHT = {
     "key": jax.random.key(0),
     "apply_fn": network,
     "batches": BATCHES,
+    "loss_fn": None,  # cross entropy
     "input_norms": {"fc1/kernel": jnp.ones(16), "fc2/kernel": jnp.arange(24.0)},
     "input_shape": (1, 16),
     "initial": jax.tree.map(jnp.cos, PARAMS),
