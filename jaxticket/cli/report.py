@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders, which are compared",
     )
     parser.add_argument(
-        "--out", metavar="FILE.html", help="the page that compares (default: comparison.html in the first folder)"
+        "--out",
+        metavar="FILE.html",
+        help="the page that compares, also of a single run (default: comparison.html in the first folder)",
     )
     parser.add_argument(
         "--figures",
@@ -39,10 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out and not arguments.out.endswith(".html"):
         raise ConfigError(f"--out={arguments.out}: must be a page, such as comparison.html")
     folders = [folder for path in arguments.runs for folder in find_studies(Path(path))]
-    alone = len(folders) == 1 and folders[0] == Path(arguments.runs[0])
-    if alone and arguments.out:
-        raise ConfigError(f"--out={arguments.out}: is for a page that compares; {folders[0]} is a single run")
-    if alone:
+    if folders == [Path(arguments.runs[0])] and not arguments.out:
         print(f"report   {write_report(folders[0], _note, formats=formats)}")
         return 0
     page = write_comparison(arguments.runs, arguments.out, formats=formats, note=_note)

@@ -93,7 +93,6 @@ def test_command_prints_page_or_one_line_of_error(workdir, tmp_path, capsys):
         ([str(workdir), "--out", str(tmp_path / "page.html" / "x.html")], "cannot write"),
         ([str(workdir), "--out=page.pdf"], "--out=page.pdf: must be a page"),
         ([str(workdir), "--figures=gif"], "--figures=gif: 'gif' is no format; must be pdf, png or pdf,png"),
-        ([str(workdir / "imp-aaaa1111"), "--out=page.html"], "--out=page.html: is for a page that compares"),
     ):
         assert main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
