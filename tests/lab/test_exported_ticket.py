@@ -22,7 +22,7 @@ def ticket(tmp_path_factory):
     keys = {"prune.granularity": "channel", "sparsities": "(0.7,)", "train.epochs": "1", "seeds": "(0,)"}
     flags = [f"--config.{key}={value}" for key, value in keys.items()]
     assert main.main(["--config=oneshot:model=lenet300,dataset=digits", f"--workdir={workdir}", *flags]) == 0
-    (found,) = workdir.glob("oneshot-*/tickets/*-0")
+    (found,) = workdir.glob("oneshot-*/tickets/omp-1-0")
     return found
 
 
