@@ -32,7 +32,7 @@ def test_pruned_weights_come_back_as_zeros(golden):
     assert not any(tensor.endswith(("_mask", "_orig")) for tensor in back)
 
 
-def test_networks_and_tensors_that_do_not_fit_are_refused(golden, tmp_path):
+def test_networks_and_tensors_that_misfit_are_refused(golden, tmp_path):
     state = golden.state_dict("resnet20")
     converted = from_torch("resnet20", state, image_shape=(32, 32, 3))
     with pytest.raises(ConfigError, match="'lenet5' cannot be converted to PyTorch"):
