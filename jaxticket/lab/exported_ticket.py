@@ -16,7 +16,7 @@ from jaxticket.core.types import Variables
 from jaxticket.kernels.convert.sparsify import sparsify
 from jaxticket.kernels.convert.verify import relative_difference
 from jaxticket.lab.config import resolve
-from jaxticket.lab.stages.references import stored_weights
+from jaxticket.lab.stages.references import stage_in, stored_weights
 from jaxticket.lab.trained import WEIGHTS
 from jaxticket.serving.exported import save_exported
 from jaxticket.structure.shrink.shrink import shrink
@@ -101,7 +101,8 @@ def export_ticket(
     lines = [] if isinstance(small, tuple) else [str(small.report)]
     shown = {name: [round(n, 4) for n in meta[name]] for name in ("mean", "std") if name in meta}
     lines.append(f"weights  {source}")
-    lines.append(f"input    {kind}, images divided by 255" + "".join(f", {k} {v}" for k, v in shown.items()))
+    normalised = "".join(f", {k} {v}" for k, v in shown.items()) or ", normalised as in training: no run is around it"
+    lines.append(f"input    {kind}, images divided by 255{normalised}")
     lines.append(f"checked  outputs differ by {difference:.1e} of the largest from the masked network's")
     return "\n".join(lines)
 
@@ -138,7 +139,9 @@ def _trained(ticket: Ticket, folder: Path) -> tuple[Weights, str]:
             "RUN/trained/LABEL of a run with --config.keep_trained=True"
         )
     name = row.get("weights")
-    key = f"{row.get('stage')}/{WEIGHTS.get(name, name)}"
+    key = _evaluated(run.parent / "stages", str(row.get("stage"))) or f"{row.get('stage')}/{WEIGHTS.get(name, name)}"
+    if key == ticket.meta.get("start"):
+        return Weights(ticket.params, ticket.model_state), key
     found = stored_weights(run.parent / "stages", key)
     if found is None:
         raise TicketError(
@@ -146,6 +149,15 @@ def _trained(ticket: Ticket, folder: Path) -> tuple[Weights, str]:
             "give RUN/trained/LABEL of a run with --config.keep_trained=True"
         )
     return found.load(), key
+
+
+def _evaluated(stages: Path, name: str) -> str:
+    """The key of the weights that a stage evaluated and did not train; empty where it is another stage."""
+    try:
+        stage = stage_in(stages / name) if name.startswith("evaluate-") else None
+    except TicketError:
+        return ""
+    return str(stage.made_from.get("inputs", {}).get("weights", "")) if stage else ""
 
 
 def _check_shapes(params: Any, wanted: Any, folder: Path) -> None:

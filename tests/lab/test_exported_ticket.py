@@ -83,3 +83,16 @@ def test_trained_weights_that_are_elsewhere_are_named(ticket, tmp_path, capsys):
     assert run_command("export", [str(moved), f"--out={tmp_path / 'out'}"]) == 2
     assert f"its trained weights, {row_of(ticket)['stage']}/" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_only_evaluated_are_exported(ticket, tmp_path):
+    rows = storage.read_json(ticket.parents[1] / "summary.json")["rows"]
+    dense = ticket.parents[2] / "stages" / next(row["stage"] for row in rows if row["branch"] == "dense")
+    keys = {"dense": dense, "retrain": "finetune", "finetune_epochs": 0, "sparsities": "(0.5,)", "seeds": "(0,)"}
+    flags = [f"--config.{key}={value}" for key, value in keys.items()]
+    assert main.main(["--config=oneshot:model=lenet300,dataset=digits", f"--workdir={tmp_path}", *flags]) == 0
+    (found,) = tmp_path.glob("oneshot-*/tickets/omp-1-0")
+    assert run_command("export", [str(found), f"--out={tmp_path / 'out'}"]) == 0
+    kept = jt.load_ticket(found)
+    weights = jt.load_exported(tmp_path / "out").weights
+    np.testing.assert_array_equal(weights["params/fc1/kernel"], kept.params["fc1"]["kernel"] * kept.mask["fc1/kernel"])
