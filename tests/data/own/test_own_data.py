@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxticket import data
 from jaxticket.core.errors import DataError
+from jaxticket.data.dataset_facts import dataset_facts
 from jaxticket.data.own import copies, decode
 from jaxticket.data.splits import channel_statistics
 from jaxticket.experiments import default_config, make_plan, resolve
@@ -229,3 +230,4 @@ def test_arrays_may_have_other_targets(kind, tmp_path):
         rows = found.train.images[:, 0, 0, 0]
         np.testing.assert_array_equal(found.train.labels, labels.reshape(whole)[rows].astype(found.train.labels.dtype))
         assert found.train.labels.dtype == (np.float32 if targets == "values" else np.int32)
+        assert {"values": "output", "classes": "class"}[targets] in dataset_facts(found)
