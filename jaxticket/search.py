@@ -47,6 +47,7 @@ def run_search(values: Any, overrides: Mapping[str, Any], keys: Sequence[SweptKe
     folder = workdir / f"{options.name or name}-search-{key}"
     search = Search(folder, keys, trials)
     with until_stopped() as interrupts:
+        from jaxticket.lab.run import make_folder
         from jaxticket.parallel import processes
         from jaxticket.report.search import print_search
 
@@ -57,7 +58,7 @@ def run_search(values: Any, overrides: Mapping[str, Any], keys: Sequence[SweptKe
             _print_plan(plan, search, keys, trials)
             return
         if processes.is_writer():
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder, workdir)
         try:
             failed = _run_trials(values, overrides, search, trials, interrupts, command)
         finally:

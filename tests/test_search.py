@@ -137,3 +137,10 @@ def test_end_of_a_range_is_checked_first(tmp_path, capsys):
         captured = capsys.readouterr()
         assert re.fullmatch(rf"error: [^\n]*{re.escape(said)}[^\n]*\n", captured.err)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_impossible_work_folder_is_named(tmp_path, capsys):
+    pytest.importorskip("optuna")
+    (tmp_path / "runs").touch()
+    assert main([*SMALL, *SEARCH, "--trials=1", f"--workdir={tmp_path}/runs"]) == 2
+    assert re.fullmatch(r"error: --workdir='\S+/runs': cannot be written to \(\w[^\n]+\)\n", capsys.readouterr().err)

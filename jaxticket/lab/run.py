@@ -126,8 +126,17 @@ def _own_folder(folder: Path, workdir: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="jaxticket-") as scratch:
             yield Path(scratch) / folder.name
         return
+    make_folder(folder, workdir)
+    yield folder
+
+
+def make_folder(folder: Path, workdir: Path) -> None:
+    """Makes a folder within a work folder, where there is none.
+
+    Raises:
+        ConfigError: the work folder cannot be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--workdir={str(workdir)!r}: cannot be written to ({error.strerror})") from error
-    yield folder
