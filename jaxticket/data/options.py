@@ -6,7 +6,7 @@ from typing import Any
 from jaxticket.core.errors import ConfigError
 from jaxticket.core.options import option
 from jaxticket.data import registry
-from jaxticket.data.own.schemes import scheme_of
+from jaxticket.data.own.schemes import LARGEST_SIDE, scheme_of
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.subsets import check_parts, parse_part
 
@@ -86,9 +86,9 @@ class DataOptions:
     class_seed: int = option(0, minimum=0)
     label_noise: float = option(0.0, minimum=0, maximum=1)
     noise_seed: int = option(0, minimum=0)
-    mean: tuple[float, ...] = option(())
-    std: tuple[float, ...] = option((), above=0)
-    image_size: int = option(0, minimum=0, maximum=4096)
+    mean: tuple[float, ...] = option((), minimum=0, maximum=1)
+    std: tuple[float, ...] = option((), above=0, maximum=1)
+    image_size: int = option(0, minimum=0, maximum=LARGEST_SIDE)
     stream: bool | None = option(None)
     augment: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
 

@@ -21,7 +21,7 @@ from jaxticket.core.errors import ConfigError, DataError, TicketError
 from jaxticket.core.options import digest
 from jaxticket.data.cache import copy_folder, read_cache, write_cache
 from jaxticket.data.own.decode import decode_all, decode_named, in_colour, other_size
-from jaxticket.data.own.schemes import SCHEMES, DataScheme, LabelledImages, OwnFiles, scheme_of
+from jaxticket.data.own.schemes import LARGEST_SIDE, SCHEMES, DataScheme, LabelledImages, OwnFiles, scheme_of
 from jaxticket.data.own.splits import official, take
 from jaxticket.data.specs import DatasetSpec
 from jaxticket.data.splits import Split, channel_statistics, content_digest
@@ -78,7 +78,7 @@ def own_data(
 
     Raises:
         DataError: it is missing, damaged or not what the scheme reads; naming the file.
-        ConfigError: there is no such scheme, or streamed images have no common size.
+        ConfigError: there is no such scheme, no such size, or streamed images have no common one.
     """
     key = name, str(folder), str(Path.cwd()), image_size, stream
     if key in _opened and not new:
@@ -86,6 +86,10 @@ def own_data(
     found_scheme = scheme_of(name)
     assert found_scheme is not None
     scheme, place = found_scheme
+    if not place:
+        raise DataError(f"{name}: does not say what to read; give {scheme.name}:{scheme.form}")
+    if not 0 <= image_size <= LARGEST_SIDE:
+        raise ConfigError(f"image_size={image_size}: must be from 0 to {LARGEST_SIDE}")
     began = time.time_ns()
     files = scheme.find(place, download)
     stamp = _stamp(scheme, files, began)

@@ -65,7 +65,7 @@ def decode_named(images: LabelledImages, place: str, image_size: int, row: int) 
     try:
         return decode_own(images.read(row), image_size)
     except Exception as error:  # of a damaged file decoders raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(" <_io")[0]
         raise DataError(f"{place}: {images.names[row]}: is no image that can be read ({reason})") from error
 
 

@@ -28,6 +28,8 @@ def find_npz(place: str, download: bool) -> OwnFiles:
 
 
 def _open(path: Path) -> Opened:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: is no file of np.savez that can be read (it has no arrays by name); write it so")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}

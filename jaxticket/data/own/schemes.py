@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # What splits are called. Where there is `val` but no `test`, `val` is the test split, as ImageNet's is.
 SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+LARGEST_SIDE = 4096  # of images that are scaled, in pixels
 
 
 class LabelledImages(NamedTuple):

@@ -16,10 +16,12 @@ def official(splits: dict[str, LabelledImages], classes: list[str], place: str) 
     same images on every machine, and nearly the same when others are added.
 
     Raises:
-        DataError: a class has no image, or a single one where it has to be divided.
+        DataError: there is one class, a class has no image, or a single one where it has to be divided.
     """
     if splits["train"].labels.ndim > 1:  # divided as if all were of one class
         classes = ["all images"]
+    elif len(classes) < 2:
+        raise DataError(f"{place}: has no class but {classes[0]!r}; give images of two or more")
     counts = np.bincount(_groups(splits["train"]), minlength=len(classes))
     if not all(counts):
         raise DataError(f"{place}: has no training image of the class {classes[int(counts.argmin())]!r}; leave it out")

@@ -97,7 +97,9 @@ WRONG = {
     "a damaged image": (changed(lambda folder: first(folder).write_bytes(first(folder).read_bytes()[:60])), [
         "train/one/000.png: is no image that can be read"
     ]),
-    "a text": (changed(lambda folder: first(folder, "test").write_text("hello")), ["cannot identify image"]),
+    "a text": (changed(lambda folder: first(folder, "test").write_text("hello")), [
+        "test/one/000.png: is no image that can be read (cannot identify image file)"
+    ]),
     "another size": (changed(lambda folder: Image.new("L", (9, 7)).save(first(folder))), [
         "train/one/000.png: has 7x9 pixels, others 8x8", "config.data.image_size"
     ]),
@@ -109,6 +111,12 @@ WRONG = {
     ]),
     "no file of arrays": (lambda folder, at: f"npz:{at}/none.npz", ["there is no such file; give one that np.savez"]),
     "arrays that are none": (lambda folder, at: f"npz:{first(folder)}", ["is no file of np.savez that can be read"]),
+    "an array without a name": (
+        lambda folder, at: np.save(at / "one.npy", GREY) or f"npz:{at}/one.npy", ["it has no arrays by name"]
+    ),
+    "no place": (lambda folder, at: "folder:", ["folder:: does not say what to read; give folder:PATH"]),
+    "no file's name": (lambda folder, at: "npz:", ["npz:: does not say what to read; give npz:FILE"]),
+    "one class": (saved(images=GREY, labels=0 * LABELS), ["own.npz: has no class but '0'; give images of two or more"]),
     "other arrays": (saved(pixels=GREY), ["own.npz: has the arrays pixels; it needs images and labels"]),
     "floats": (saved(images=GREY / 255, labels=LABELS), ["images is float64 of shape (10, 4, 4)", "must be uint8"]),
     "numbers that are none": (saved(images=GREY, labels=np.full(10, np.nan)), ["labels of train", "must be finite"]),
@@ -151,6 +159,8 @@ def test_wrong_data_is_one_line(what, folder, tmp_path, capsys, monkeypatch):
     [
         (["--config.data.mean=(0.5,0.5)"], ["config.data.mean=(0.5, 0.5): has 2 numbers", "1 channels"]),
         (["--config.data.std=(0.0,)"], ["config.data.std[0]=0.0: must be more than 0"]),
+        (["--config.data.mean=(123.7,)"], ["config.data.mean[0]=123.7: must be at most 1"]),
+        (["--config.data.std=(58.4,)"], ["config.data.std[0]=58.4: must be at most 1"]),
         (["--config.data.image_size=5000"], ["config.data.image_size=5000: must be at most 4096"]),
         (["--config.data.image_size=16"], ["config.data.image_size=16: digits is as it is registered"]),
         (["--config.data.stream=True"], ["config.data.stream=True: digits is as it is registered"]),
@@ -162,6 +172,12 @@ def test_wrong_keys_are_one_line(arguments, said, tmp_path, capsys):
     assert re.fullmatch(r"error: [^\n]+\n", error), error
     assert all(text in error for text in said), error
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("size", [-4, 4097])
+def test_a_wrong_size_is_named(size, folder):
+    with pytest.raises(ConfigError, match=f"^image_size={size}: must be from 0 to 4096$"):
+        data.load(f"folder:{folder}", image_size=size)
 
 
 @pytest.mark.parametrize("download", [False, True])
